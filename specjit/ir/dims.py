@@ -1,0 +1,162 @@
+"""Symbolic sizes: integers, or polynomials over named symbols.
+
+Enters: ints, symbol names, arithmetic on dims.
+Leaves: canonical values: a polynomial that is constant is a plain int, so `dim == 3` and hashing just work.
+Invariant: two dims that are equal as polynomials with integer coefficients compare equal. What a polynomial cannot say
+(floor division by something that does not divide) is None, "unknown", which every rule must accept.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+Monomial = tuple[str, ...]  # sorted symbol names, repeated for powers; () is the constant term
+
+
+class Poly:
+    """A non-constant polynomial with integer coefficients over named sizes, such as `T*B + 1`."""
+
+    __slots__ = ("_hash", "terms")
+
+    def __init__(self, terms: Mapping[Monomial, int]) -> None:
+        self.terms = dict(sorted(terms.items(), key=lambda kv: (-len(kv[0]), kv[0])))
+        self._hash = hash(tuple(self.terms.items()))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Poly) and self.terms == other.terms
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __add__(self, other: Size) -> Size:
+        return _combine(self, other, 1)
+
+    __radd__ = __add__
+
+    def __sub__(self, other: Size) -> Size:
+        return _combine(self, other, -1)
+
+    def __rsub__(self, other: Size) -> Size:
+        return _combine(_normal({(): other}) if isinstance(other, int) else other, self, -1)
+
+    def __mul__(self, other: Size) -> Size:
+        out: dict[Monomial, int] = {}
+        for a, x in self.terms.items():
+            for b, y in _terms(other).items():
+                key = tuple(sorted(a + b))
+                out[key] = out.get(key, 0) + x * y
+        return _normal(out)
+
+    __rmul__ = __mul__
+
+    def __neg__(self) -> Size:
+        return self * -1
+
+    def evaluate(self, values: Mapping[str, int]) -> int:
+        """The size for given symbol values; KeyError names a symbol that has none."""
+        total = 0
+        for mono, coef in self.terms.items():
+            for name in mono:
+                coef *= values[name]
+            total += coef
+        return total
+
+    def symbols(self) -> frozenset[str]:
+        return frozenset(name for mono in self.terms for name in mono)
+
+    def __repr__(self) -> str:
+        text = ""
+        for mono, coef in self.terms.items():
+            sign = "-" if coef < 0 else "+" if text else ""
+            factors = [str(abs(coef))] if abs(coef) != 1 or not mono else []
+            text += sign + "*".join([*factors, *mono])
+        return text
+
+
+Size = int | Poly
+Dim = Size | None
+
+
+def _terms(size: Size) -> dict[Monomial, int]:
+    return size.terms if isinstance(size, Poly) else {(): size}
+
+
+def _normal(terms: Mapping[Monomial, int]) -> Size:
+    kept = {mono: coef for mono, coef in terms.items() if coef}
+    if not kept:
+        return 0
+    if set(kept) == {()}:
+        return kept[()]
+    return Poly(kept)
+
+
+def _combine(a: Size, b: Size, sign: int) -> Size:
+    out = dict(_terms(a))
+    for mono, coef in _terms(b).items():
+        out[mono] = out.get(mono, 0) + sign * coef
+    return _normal(out)
+
+
+def symbol(name: str) -> Poly:
+    """The size called `name`."""
+    if not re.fullmatch(r"[A-Za-z_]\w*", name):
+        raise ValueError(f"a symbol is an identifier, got {name!r}")
+    return Poly({(name,): 1})
+
+
+def parse(text: str) -> Dim:
+    """Read what `str` of a dim printed; `?` is unknown."""
+    text = text.strip().replace(" ", "")
+    if text == "?":
+        return None
+    total: Size = 0
+    for sign, term in re.findall(r"([+-]?)([^+-]+)", text):
+        product: Size = -1 if sign == "-" else 1
+        for factor in term.split("*"):
+            product = product * (int(factor) if factor.isdigit() else symbol(factor))
+        total = total + product
+    return total
+
+
+def show(dim: Dim) -> str:
+    return "?" if dim is None else repr(dim)
+
+
+def product(dims: tuple[Dim, ...] | list[Dim]) -> Dim:
+    """Number of elements; unknown as soon as one dim is unknown (even beside a 0)."""
+    total: Size = 1
+    for dim in dims:
+        if dim is None:
+            return None
+        total = total * dim
+    return total
+
+
+def divide(a: Dim, b: Dim) -> Dim:
+    """a // b where the division is exact for every value of the symbols (or both are ints); otherwise unknown."""
+    if a is None or b is None or b == 0:
+        return None
+    if isinstance(a, int) and isinstance(b, int):
+        return a // b
+    if a == b:
+        return 1
+    divisor = _terms(b)
+    if len(divisor) != 1:
+        return None
+    ((mono, coef),) = divisor.items()
+    out: dict[Monomial, int] = {}
+    for m, c in _terms(a).items():
+        rest = list(m)
+        for name in mono:
+            if name not in rest:
+                return None
+            rest.remove(name)
+        if c % coef:
+            return None
+        out[tuple(rest)] = c // coef
+    return _normal(out)
+
+
+def evaluate(dim: Size, values: Mapping[str, int]) -> int:
+    return dim if isinstance(dim, int) else dim.evaluate(values)
