@@ -1,0 +1,50 @@
+"""What every test session shares: checked IR, one throw-away kernel cache, reproducible hypothesis runs.
+
+The environment is set at import, before any test module imports specjit, and child processes inherit it.
+Invariant: a test session neither reads nor writes the user's kernel cache, and a kernel compiles once per session.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+_ROOT = Path(__file__).resolve().parent.parent
+_CACHE_OWNER = "SPECJIT_TEST_CACHE_OWNER"
+
+
+def _session_cache() -> None:
+    """Give the session its own kernel cache; a pytest started by a test uses its parent's."""
+    if _CACHE_OWNER in os.environ:
+        return
+    os.environ["SPECJIT_CACHE_DIR"] = tempfile.mkdtemp(prefix="specjit-tests-")
+    os.environ[_CACHE_OWNER] = str(os.getpid())
+
+
+for _name in [name for name in os.environ if name == "SPECJIT" or name.startswith("SPECJIT_")]:
+    if _name != _CACHE_OWNER and not (_name == "SPECJIT_CACHE_DIR" and _CACHE_OWNER in os.environ):
+        del os.environ[_name]  # a developer's settings must not decide what the tests see
+os.environ["SPECJIT_CHECK"] = "1"
+# Child processes (compile workers, the command line) must run the code under test, not an installed copy of it.
+os.environ["PYTHONPATH"] = os.pathsep.join([str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+_session_cache()
+
+settings.register_profile(
+    "specjit",
+    deadline=None,  # the first example of a kernel compiles it
+    derandomize=True,
+    max_examples=50,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("specjit")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Remove the session's cache, in the process that made it."""
+    if os.environ.get(_CACHE_OWNER) == str(os.getpid()):
+        shutil.rmtree(os.environ["SPECJIT_CACHE_DIR"], ignore_errors=True)
