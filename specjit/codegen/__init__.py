@@ -1,0 +1,1 @@
+"""IR to code: the generic Python path, and native kernels with the machine that runs them."""

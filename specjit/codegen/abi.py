@@ -1,0 +1,37 @@
+"""The native calling convention: what kernels, the machine, the entry and the generated Python agree on.
+
+A kernel is a C function `int64 k(int64* frame, int64* ops)`; `ops[i]` is a frame slot index; it returns a `Status`.
+A frame is one int64 array: a header (the constants below), then free slots from `FIRST_FREE`.
+Invariant: any change here that old objects would misread raises `ABI_VERSION`, which is part of every cache key.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+ABI_VERSION = 1
+
+PC = 0  # where the machine resumes; 0 is the start of the program
+FAULT_PC = 1  # the instruction that returned the last failure
+WORKSPACE = 2  # address of the workspace
+WORKSPACE_BYTES = 3  # its capacity
+BUDGET = 4  # work units left before a YIELD
+NEEDED = 5  # with GROW: the capacity the program asks for
+FIRST_FREE = 8  # slots 6 and 7 are reserved
+
+
+class Status(IntEnum):
+    """What a kernel or a run of the machine returns."""
+
+    OK = 0
+    YIELD = 1  # call again to resume
+    GROW = 2  # the workspace is too small, NEEDED says how much; nothing ran yet
+    OVERFLOW = 3  # this and all later ones: the region's block runs generically from the same inputs
+    ZERO_DIVISION = 4
+    INDEX = 5
+    ASSERT = 6
+    GUARD = 7
+    KERNEL = 8
+
+
+FIRST_FAILURE = Status.OVERFLOW

@@ -1,0 +1,218 @@
+"""The parent's side of the compile worker: starting, talking to, timing out, replacing and ending worker processes.
+
+Enters: kernel sources. Leaves: object images with their LLVM IR text, or `CompileError` with the worker's traceback.
+Invariant: a worker whose conversation was interrupted (crash, time limit, Ctrl-C, fork) is never spoken to again.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import weakref
+from importlib.util import find_spec
+from pathlib import Path
+from typing import IO
+
+from specjit.codegen.worker import read_message, write_message
+
+MAX_CRASHES = 4  # in a row, over all requests: then the pool gives up until `reset`
+
+
+class CompileError(Exception):
+    """A kernel did not compile. The message holds the worker's traceback."""
+
+
+class CompileTimeout(CompileError):
+    """A kernel took longer to compile than the pool allows."""
+
+
+class WorkerCrash(CompileError):
+    """The worker process died, twice for one request or too often in a row."""
+
+
+class _Worker:
+    """One worker process. Used by one thread at a time."""
+
+    def __init__(self) -> None:
+        self.log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
+        self.process = subprocess.Popen(
+            [sys.executable, "-P", str(Path(__file__).with_name("worker.py"))],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.log,
+            env=_environment(),
+            start_new_session=True,  # the terminal's Ctrl-C is for the parent
+        )
+
+    def ask(self, *fields: bytes, seconds: float) -> list[bytes] | None:
+        """Send a request and wait for the answer: None if the worker died, CompileTimeout if it was ended for taking
+        too long.
+        """
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        expired = threading.Event()
+
+        def expire() -> None:
+            expired.set()
+            self.process.kill()
+
+        watchdog = threading.Timer(seconds, expire)
+        watchdog.daemon = True
+        watchdog.start()
+        try:
+            write_message(self.process.stdin, *fields)
+            answer = read_message(self.process.stdout)
+        except BrokenPipeError:
+            answer = None
+        finally:
+            watchdog.cancel()
+        if answer is None and expired.is_set():
+            raise CompileTimeout(f"no answer within {seconds:g} s; the worker was ended")
+        return answer
+
+    def last_words(self) -> str:
+        """The end of what the process printed, with its exit status."""
+        status = self.process.wait()
+        self.log.seek(0)
+        return f"exit status {status}\n{self.log.read()[-4000:].decode(errors='replace')}"
+
+    def close(self) -> None:
+        """End the process. Safe to call in any state."""
+        self.process.kill()
+        self.process.wait()
+        self.forget()
+
+    def forget(self) -> None:
+        """Close this process's ends of the pipes, without touching the worker."""
+        for stream in (self.process.stdin, self.process.stdout, self.log):
+            assert stream is not None
+            try:
+                stream.close()
+            except OSError:  # unsent bytes to a dead worker: nothing is lost that was not already
+                continue
+
+
+class CompilerPool:
+    """Up to `workers` compile processes, started when first needed. Thread-safe."""
+
+    def __init__(self, workers: int = 1, seconds: float = 120.0) -> None:
+        self.workers = workers
+        self.seconds = seconds
+        self._reset_state()
+        _POOLS.add(self)
+
+    def _reset_state(self) -> None:
+        self._lock = threading.Lock()
+        self._slots = threading.BoundedSemaphore(self.workers)
+        self._idle: list[_Worker] = []
+        self._all: set[_Worker] = set()
+        self._crashes = 0
+        self._closed = False
+
+    def compile(self, source: str, symbol: str, path: str) -> tuple[bytes, str]:
+        """A kernel's object image and LLVM IR text. A worker that dies is replaced, and the request repeated once."""
+        request = (symbol.encode(), source.encode(), path.encode())
+        words = ""
+        with self._slots:
+            for _ in range(2):
+                answer, words = self._converse(request)
+                if answer is not None:
+                    if answer[0] == b"ok":
+                        return answer[1], answer[2].decode()
+                    raise CompileError(answer[1].decode())
+        raise WorkerCrash(f"the compile worker died on {symbol}: {words}")
+
+    def warm_up(self) -> None:
+        """Start a worker and let it import what it needs, so that the first kernel does not wait for that."""
+        with self._slots:
+            self._converse(())
+
+    def close(self) -> None:
+        """End all workers. A later `compile` raises."""
+        with self._lock:
+            self._closed = True
+            workers, self._all = self._all, set()
+            self._idle.clear()
+        for worker in workers:
+            worker.close()
+
+    def _converse(self, request: tuple[bytes, ...]) -> tuple[list[bytes] | None, str]:
+        worker = self._take()
+        try:
+            answer = worker.ask(*request, seconds=self.seconds)
+        except BaseException:  # a time limit or Ctrl-C: the conversation is out of step
+            self._drop(worker)
+            raise
+        if answer is None:
+            words = worker.last_words()
+            self._drop(worker)
+            with self._lock:
+                self._crashes += 1
+            return None, words
+        with self._lock:
+            self._crashes = 0
+            self._idle.append(worker)
+        return answer, ""
+
+    def _take(self) -> _Worker:
+        with self._lock:
+            if self._closed:
+                raise CompileError("the compiler pool is closed")
+            if self._crashes >= MAX_CRASHES:
+                raise WorkerCrash(f"the compile worker died {self._crashes} times in a row")
+            if self._idle:
+                return self._idle.pop()
+            worker = _Worker()
+            self._all.add(worker)
+            return worker
+
+    def _drop(self, worker: _Worker) -> None:
+        with self._lock:
+            self._all.discard(worker)
+        worker.close()
+
+    def _after_fork_in_child(self) -> None:
+        """The workers belong to the parent: close our copies of the pipes (or they would never see the parent's end)
+        and start anew.
+        """
+        for worker in self._all:
+            worker.forget()
+        self._reset_state()
+
+
+_POOLS: weakref.WeakSet[CompilerPool] = weakref.WeakSet()
+
+
+def _environment() -> dict[str, str]:
+    """The worker's environment: our own NumPy and Numba, none of the user's paths, and no NUMBA_* switch that a cache
+    key does not hold.
+    """
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("NUMBA_", "PYTHON"))}
+    folders = []
+    for name in ("numba", "llvmlite", "numpy"):
+        spec = find_spec(name)
+        if spec is not None and spec.origin is not None:
+            folders.append(str(Path(spec.origin).parents[1]))
+    environment["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(folders))
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        environment[name] = "1"
+    return environment
+
+
+@atexit.register
+def _close_all() -> None:
+    for pool in list(_POOLS):
+        pool.close()
+
+
+def _after_fork() -> None:
+    for pool in list(_POOLS):
+        pool._after_fork_in_child()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,173 @@
+"""Kernel source -> native address in this process: memory, then disk, then the compile worker.
+
+Enters: kernel source text. Leaves: `Kernel`, whose address is valid as long as the object lives.
+Invariant: never imports numba. Equal sources share one Kernel while anyone holds it; when the last holder lets go, its
+code is unloaded.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import llvmlite.binding as llvm
+
+from specjit.codegen import cache, target
+from specjit.codegen.cache import DiskCache, Entry, key_of, pack_text
+from specjit.codegen.compiler import CompilerPool
+
+
+class Kernel:
+    """Native code of one kernel.
+
+    address  the C function `int64 f(int64* frame, int64* ops)`
+    symbol   its name in the object; source: its text; seconds: what compiling it took, when it was compiled; cached: it
+    came from disk
+    """
+
+    __slots__ = ("__weakref__", "_code", "_disk", "_entry", "address", "cached", "key", "seconds", "source", "symbol")
+
+    def __init__(self, key: str, source: str, entry: Entry, cached: bool, disk: DiskCache) -> None:
+        self.key = key
+        self.source = source
+        self.symbol: str = entry.facts["symbol"]
+        self.seconds: float = entry.facts["seconds"]
+        self.cached = cached
+        self._entry = entry
+        self._disk = disk
+        self._code = link(entry.image, self.symbol)
+        self.address: int = self._code[self.symbol]
+
+    @property
+    def hint(self) -> str:
+        """What the first to ask for this kernel called it."""
+        return str(self._entry.facts["hint"])
+
+    @property
+    def image(self) -> bytes:
+        """The relocatable object."""
+        return self._entry.image
+
+    @property
+    def llvm(self) -> str:
+        """The optimized LLVM IR."""
+        return self._entry.llvm
+
+    @property
+    def source_path(self) -> Path:
+        """A file that holds `source`."""
+        return self._disk.source_file(self.key, self.source)
+
+    def __repr__(self) -> str:
+        return f"<Kernel {self.hint} {self.symbol} at {self.address:#x}>"
+
+
+class KernelLibrary:
+    """Where kernels come from. Thread-safe; one per process is enough (`library()`)."""
+
+    def __init__(
+        self, disk: DiskCache | None = None, pool: CompilerPool | None = None, on_event: cache.Event | None = None
+    ) -> None:
+        """`on_event(kind, **facts)` hears CACHE_HIT, CACHE_MISS, CACHE_REJECT and CACHE_STORE."""
+        self._on_event = on_event or (lambda kind, **facts: None)
+        self.disk = disk or DiskCache()
+        self.pool = pool or CompilerPool()
+        self.disk.on_event = self._emit
+        self._lock = threading.Lock()
+        self._loaded: weakref.WeakValueDictionary[str, Kernel] = weakref.WeakValueDictionary()
+        self._making: dict[str, threading.Lock] = {}
+
+    def get(self, source: str, hint: str = "kernel") -> Kernel:
+        """The kernel of this source; compiles it if nobody has. CompileError when it does not compile."""
+        return self._get(source, hint, self._compile_with_numba)
+
+    def get_many(self, kernels: Iterable[tuple[str, str]]) -> list[Kernel]:
+        """`get` for many (source, hint) at once, on as many workers as the pool has; in the order asked."""
+        asked = list(kernels)
+        with ThreadPoolExecutor(self.pool.workers, thread_name_prefix="specjit-compile") as threads:
+            return list(threads.map(lambda pair: self.get(*pair), asked))
+
+    def get_ir(self, text: str, symbol: str) -> Kernel:
+        """Like `get` for LLVM IR text that exports `symbol`: compiled in this process, cached like any kernel."""
+
+        def compile_ir(key: str, source: str, hint: str) -> Entry:
+            start = time.perf_counter()
+            image = target.compile_ir(source)
+            return Entry(_facts(symbol, hint, start), image, pack_text(source))
+
+        return self._get(text, symbol, compile_ir)
+
+    def _get(self, source: str, hint: str, make: Callable[[str, str, str], Entry]) -> Kernel:
+        key = key_of(source)
+        with self._lock:
+            kernel = self._loaded.get(key)
+            if kernel is not None:
+                return kernel
+            turn = self._making.setdefault(key, threading.Lock())
+        with turn:  # the second thread to ask waits here, and finds it loaded
+            try:
+                kernel = self._loaded.get(key)
+                if kernel is None:
+                    kernel = self._load_or_make(key, source, hint, make)
+                    with self._lock:
+                        self._loaded[key] = kernel
+                return kernel
+            finally:
+                with self._lock:
+                    self._making.pop(key, None)
+
+    def _load_or_make(self, key: str, source: str, hint: str, make: Callable[[str, str, str], Entry]) -> Kernel:
+        entry = self.disk.load(key)
+        if entry is not None:
+            self._on_event("CACHE_HIT", key=key, hint=hint)
+            return Kernel(key, source, entry, True, self.disk)
+        self._on_event("CACHE_MISS", key=key, hint=hint)
+        entry = make(key, source, hint)
+        self.disk.store(key, entry)
+        return Kernel(key, source, entry, False, self.disk)
+
+    def _compile_with_numba(self, key: str, source: str, hint: str) -> Entry:
+        symbol = f"specjit_{key}"
+        start = time.perf_counter()
+        image, text = self.pool.compile(source, symbol, str(self.disk.source_file(key, source)))
+        return Entry(_facts(symbol, hint, start), image, pack_text(text))
+
+    def _emit(self, kind: str, **facts: object) -> None:
+        self._on_event(kind, **facts)
+
+
+def _facts(symbol: str, hint: str, start: float) -> dict[str, object]:
+    return {"symbol": symbol, "hint": hint, "seconds": time.perf_counter() - start}
+
+
+_jit_lock = threading.Lock()
+_jit: llvm.LLJIT | None = None
+_numbers = itertools.count()
+
+
+def link(image: bytes, symbol: str) -> llvm.ResourceTracker:
+    """Load an object image; `[symbol]` of the result is its address. The code stays until the result dies."""
+    global _jit
+    with _jit_lock:
+        if _jit is None:
+            target.host()
+            _jit = llvm.create_lljit_compiler(target.target_machine())
+        builder = llvm.JITLibraryBuilder().add_object_img(image).add_current_process().export_symbol(symbol)
+        return builder.link(_jit, f"{symbol}.{next(_numbers)}")
+
+
+_library: KernelLibrary | None = None
+
+
+def library() -> KernelLibrary:
+    """The process's library."""
+    global _library
+    with _jit_lock:
+        if _library is None:
+            _library = KernelLibrary()
+        return _library

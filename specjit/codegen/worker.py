@@ -1,0 +1,93 @@
+"""The compile worker: a child process that turns kernel sources into object images. It never imports user code.
+
+Enters, on stdin: framed requests (symbol, source text, source path). Leaves, on stdout: framed answers, ("ok", image,
+LLVM IR text) or ("error", traceback text). Both pipes belong to the protocol alone: what else prints in this process
+goes to stderr.
+Invariant: one answer per request, in order; the worker ends when stdin closes, and Ctrl-C does not reach it.
+
+The parent runs this file by path, so that `specjit/__init__.py` (the eager library) is never executed here; `-m` works
+too.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import struct
+import sys
+import traceback
+from pathlib import Path
+from types import ModuleType
+from typing import IO
+
+_COUNT = struct.Struct("<I")
+_SIZE = struct.Struct("<Q")
+
+
+def write_message(stream: IO[bytes], *fields: bytes) -> None:
+    """Send one message: the number of fields, then each field's size and bytes."""
+    parts = [_COUNT.pack(len(fields))]
+    for field in fields:
+        parts += [_SIZE.pack(len(field)), field]
+    stream.write(b"".join(parts))
+    stream.flush()
+
+
+def read_message(stream: IO[bytes]) -> list[bytes] | None:
+    """Receive one message; None when the stream ends before or inside it."""
+    head = stream.read(_COUNT.size)
+    if len(head) < _COUNT.size:
+        return None
+    fields = []
+    for _ in range(_COUNT.unpack(head)[0]):
+        size = stream.read(_SIZE.size)
+        if len(size) < _SIZE.size:
+            return None
+        (length,) = _SIZE.unpack(size)
+        field = stream.read(length)
+        if len(field) < length:
+            return None
+        fields.append(field)
+    return fields
+
+
+def main() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    requests = os.fdopen(os.dup(0), "rb")
+    answers = os.fdopen(os.dup(1), "wb")
+    with open(os.devnull) as nothing:
+        os.dup2(nothing.fileno(), 0)
+    os.dup2(2, 1)
+    sys.modules["scipy"] = None  # type: ignore[assignment]  # Numba would import it (0.25 s) to look for a BLAS that no kernel calls
+    while (request := read_message(requests)) is not None:
+        try:
+            from specjit.codegen import objects  # here, so that a Numba that does not import is an answer too
+
+            if len(request) == 0:
+                objects.warm_up()
+                answer = [b"ok"]
+            else:
+                symbol, source, path = (field.decode() for field in request)
+                compiled = objects.compile_kernel(source, symbol, path)
+                answer = [b"ok", compiled.image, compiled.llvm.encode()]
+        except Exception:  # whatever went wrong is the answer; the parent raises it with this text
+            answer = [b"error", traceback.format_exc().encode()]
+        try:
+            write_message(answers, *answer)
+        except BrokenPipeError:
+            return
+
+
+def _stand_in_packages() -> None:
+    """Make `specjit` and `specjit.codegen` importable without executing their `__init__` files."""
+    here = Path(__file__).resolve().parent
+    for name, folder in (("specjit", here.parent), ("specjit.codegen", here)):
+        package = ModuleType(name)
+        package.__path__ = [str(folder)]
+        sys.modules[name] = package
+
+
+if __name__ == "__main__":
+    if "specjit" not in sys.modules:
+        _stand_in_packages()
+    main()
