@@ -1,0 +1,201 @@
+"""Records of what Python itself does: arithmetic on numbers, containers, attributes, calls, printing. Names begin with `py.`.
+
+Enters: operands of any type; capture emits these wherever the program is not a call of a tensor op.
+Leaves: results as Python gives them. `infer` computes on known constants, keeps sizes as expressions (`int<T> + 1` is
+`int<T+1>`), answers for tensor operands as the tensor op does, and says `any` for what it does not know.
+Invariant: `eager` is Python's own behaviour, errors included. Arithmetic and comparisons are PURE: capture emits them for
+operands that are numbers, strings and tuples, and for unknown ones until their type is known; a pass that removes or moves nodes of
+unknown operand type must look at the types, because a user's class may do anything in `__add__`.
+"""
+
+from __future__ import annotations
+
+import builtins
+import operator
+from collections.abc import Callable
+from typing import Any
+
+from specjit.ir.traits import IO, PURE, READS, Traits, writes
+from specjit.ir.types import ANY, BOOL, FLOAT, INT, NONE, STR, Type
+from specjit.ops import pyinfer as rule
+from specjit.ops.registry import NO_GRAD, Op, defop, get
+
+
+def _py(schema: str, eager: Callable[..., Any], infer: Callable[..., Any], traits: Traits = PURE, doc: str = "") -> Op:
+    defop(f"py.{schema}", eager=eager, infer=infer, vjp=NO_GRAD, traits=traits, doc=doc, method=False)
+    return get("py." + schema.partition("(")[0])
+
+
+BINARY: dict[str, Callable[[Any, Any], Any]] = {
+    "add": operator.add,
+    "sub": operator.sub,
+    "mul": operator.mul,
+    "truediv": operator.truediv,
+    "floordiv": operator.floordiv,
+    "mod": operator.mod,
+    "pow": operator.pow,
+    "lshift": operator.lshift,
+    "rshift": operator.rshift,
+    "and": operator.and_,
+    "or": operator.or_,
+    "xor": operator.xor,
+    "matmul": operator.matmul,
+}
+COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
+    "eq": operator.eq,
+    "ne": operator.ne,
+    "lt": operator.lt,
+    "le": operator.le,
+    "gt": operator.gt,
+    "ge": operator.ge,
+}
+
+for _name, _fn in BINARY.items():
+    _py(f"{_name}(a: any, b: any) -> any", _fn, rule.binary(_name, _fn))
+    _py(
+        f"i{_name}(a: any, b: any) -> any",
+        getattr(operator, f"i{_name}"),
+        rule.binary(_name, _fn),
+        Traits(view_of=0, writes=frozenset({0})),
+        doc="Augmented assignment: may change `a` in place; the result is what the name is bound to afterwards.",
+    )
+for _name, _fn in COMPARISONS.items():
+    _py(f"{_name}(a: any, b: any) -> any", _fn, rule.comparison(_name, _fn))
+
+_py("is(a: any, b: any) -> bool", operator.is_, rule.identity(operator.is_))
+_py("is_not(a: any, b: any) -> bool", operator.is_not, rule.identity(operator.is_not))
+_py("contains(container: any, item: any) -> bool", operator.contains, rule.folded(operator.contains, BOOL), READS)
+
+_py("neg(a: any) -> any", operator.neg, rule.unary("neg", operator.neg))
+_py("pos(a: any) -> any", operator.pos, rule.unary("pos", operator.pos))
+_py("invert(a: any) -> any", operator.invert, rule.unary("invert", operator.invert))
+_py("not(a: any) -> bool", operator.not_, rule.folded(operator.not_, BOOL), READS)
+_py("bool(a: any) -> bool", bool, rule.folded(bool, BOOL), READS, doc="The truth value of `a`.")
+_py("int(a: any) -> int", int, rule.to_int, READS)
+_py("float(a: any) -> float", float, rule.folded(float, FLOAT), READS)
+_py("str(a: any) -> str", str, rule.folded(str, STR), READS)
+_py("len(a: any) -> int", len, rule.length, READS)
+_py("abs(a: any) -> any", abs, rule.unary("abs", abs))
+_py("round(a: any, digits: any = None) -> any", round, rule.rounded)
+_py("min(*args: any) -> any", min, rule.extreme(min), READS)
+_py("max(*args: any) -> any", max, rule.extreme(max), READS)
+_py("sum(items: any, start: any = 0) -> any", sum, rule.summed, READS)
+
+_py("getattr(obj: any, name: str) -> any", getattr, rule.attribute, READS)
+_py("setattr(obj: any, name: str, value: any) -> None", setattr, rule.nothing, Traits(writes=frozenset({0}), io=True))
+_py("getitem(obj: any, index: any) -> any", operator.getitem, rule.item, Traits(view_of=0, reads=True))
+_py("setitem(obj: any, index: any, value: any) -> None", operator.setitem, rule.nothing, writes(0))
+_py("delitem(obj: any, index: any) -> None", operator.delitem, rule.nothing, writes(0))
+
+
+def _list(*items: Any) -> list[Any]:
+    return list(items)
+
+
+def _tuple(*items: Any) -> tuple[Any, ...]:
+    return items
+
+
+def _dict(*items: Any) -> dict[Any, Any]:
+    return dict(zip(items[::2], items[1::2], strict=True))
+
+
+def _set(*items: Any) -> set[Any]:
+    return set(items)
+
+
+# A list, dict or set has identity, so two equal ones must not be merged: READS, not PURE.
+_py("list(*items: any) -> any", _list, rule.list_of, READS)
+_py("tuple(*items: any) -> any", _tuple, rule.tuple_of)
+_py("dict(*keys_and_values: any) -> any", _dict, rule.dict_of, READS)
+_py("set(*items: any) -> any", _set, rule.set_of, READS)
+_py("slice(start: any, stop: any, step: any) -> any", slice, rule.slice_of)
+_py("range(start: any, stop: any, step: any) -> any", range, rule.range_of)
+
+
+def _unpack(obj: Any, n: int) -> tuple[Any, ...]:
+    items = list(obj)
+    if len(items) < n:
+        raise ValueError(f"not enough values to unpack (expected {n}, got {len(items)})")
+    if len(items) > n:
+        raise ValueError(f"too many values to unpack (expected {n})")
+    return tuple(items)
+
+
+_py("unpack(obj: any, n: int) -> any[]", _unpack, rule.unpacked, Traits(view_of=0, reads=True), doc="`n` results.")
+
+
+def _append(target: list[Any], item: Any) -> None:
+    target.append(item)
+
+
+_py("append(target: any, item: any) -> None", _append, rule.nothing, writes(0))
+
+
+def _named(kwnames: Any, args: tuple[Any, ...]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Positional and keyword arguments of a call whose last arguments are named by `kwnames`."""
+    names = tuple(kwnames or ())
+    split = len(args) - len(names)
+    return args[:split], dict(zip(names, args[split:]))
+
+
+def _method(obj: Any, name: str, kwnames: Any, *args: Any) -> Any:
+    positional, named = _named(kwnames, args)
+    return getattr(obj, name)(*positional, **named)
+
+
+def _call(function: Any, kwnames: Any, *args: Any) -> Any:
+    positional, named = _named(kwnames, args)
+    return function(*positional, **named)
+
+
+_py("method(obj: any, name: str, kwnames: any, *args: any) -> any", _method, rule.unknown, IO)
+_py("call(function: any, kwnames: any, *args: any) -> any", _call, rule.unknown, IO)
+
+
+def _needs_context(kind: str) -> Callable[[str], Any]:
+    def eager(name: str) -> Any:
+        raise RuntimeError(f"the {kind} {name!r} is read by generated code, which knows the captured function")
+
+    return eager
+
+
+_py("global(name: str) -> any", _needs_context("global"), rule.unknown, READS)
+_py("closure(name: str) -> any", _needs_context("closure variable"), rule.unknown, READS)
+
+CONVERSIONS: dict[str, Callable[[Any], str]] = {"s": str, "r": repr, "a": ascii}
+
+
+def _format(value: Any, conversion: str, spec: str) -> str:
+    return format(CONVERSIONS[conversion](value) if conversion else value, spec)
+
+
+def _concat(*strings: str) -> str:
+    return "".join(strings)
+
+
+def _print(sep: Any, end: Any, *args: Any) -> None:
+    builtins.print(*args, sep=sep, end=end)
+
+
+_py("format(value: any, conversion: str, spec: str) -> str", _format, rule.folded(_format, STR), READS)
+_py("concat(*strings: any) -> str", _concat, rule.folded(_concat, STR))
+_py("print(sep: any, end: any, *args: any) -> None", _print, rule.nothing, IO)
+
+
+def _raise(exception: Any, cause: Any = None) -> None:
+    if cause is None:
+        raise exception
+    raise exception from cause
+
+
+def _assert(condition: Any, message: Any = None) -> None:
+    if not condition:
+        raise AssertionError(*(() if message is None else (message,)))
+
+
+_py("raise(exception: any, cause: any = None) -> None", _raise, rule.nothing, IO)
+_py("assert(condition: any, message: any = None) -> None", _assert, rule.nothing, IO)
+_py("iter_list(obj: any) -> any", list, rule.iterated, READS, doc="The list of what iterating over `obj` yields.")
+
+__all__ = ["ANY", "BINARY", "COMPARISONS", "INT", "NONE", "Type"]
