@@ -16,7 +16,8 @@ from specjit.ir.types import Type, type_of
 
 
 def abstract(value: Value) -> Any:
-    """What `op.infer` sees of an argument: a constant is itself, a list built here is a list, everything else its type."""
+    """What `op.infer` sees of an argument: a constant is itself, a list built here is a list, everything else its
+    type."""
     if value.is_const:
         return value.type if isinstance(value.const, np.ndarray) else value.const
     node = value.node

@@ -110,6 +110,8 @@ def parse(text: str) -> Dim:
     text = text.strip().replace(" ", "")
     if text == "?":
         return None
+    if not re.fullmatch(r"[+-]?[^+-]+([+-][^+-]+)*", text):
+        raise ValueError(f"not a size: {text!r}")
     total: Size = 0
     for sign, term in re.findall(r"([+-]?)([^+-]+)", text):
         product: Size = -1 if sign == "-" else 1

@@ -2,8 +2,9 @@
 
 Enters: op records (anything with name, params, infer, traits, see `OpLike`) and types.
 Leaves: graphs that passes rewrite in place and `ir.text` prints.
-Invariant: a value is defined once, before its uses, in its block or in an enclosing one; nodes run in block order, which is
-also the order of effects. Constants are values without a definition (`is_const`). Control flow is nodes with blocks:
+Invariant: a value is defined once, before its uses, in its block or in an enclosing one; nodes run in block order,
+which is also the order of effects. Constants are values without a definition (`is_const`). Control flow is nodes with
+blocks:
 
     if    args (cond)                        blocks then, else without parameters; results = their outputs
     loop  args (trip | None, cond, *carried) block params (i, *carried), outputs (cond, *carried, *stacked)
@@ -229,12 +230,16 @@ def copy_block(block: Block, mapping: dict[Value, Value]) -> Block:
             hints=[r.hint for r in node.results],
         )
         new.blocks = [copy_block(b, mapping) for b in node.blocks]
-        for old, made in zip(node.results, new.results, strict=True):
-            mapping[old] = made
+        mapping.update(zip(node.results, new.results, strict=True))
         out.nodes.append(new)
     out.outputs = [mapping.get(o, o) for o in block.outputs]
     return out
 
 
 def copy_graph(graph: Graph) -> Graph:
-    return Graph(graph.name, copy_block(graph.block, {}), dict(graph.attrs))
+    """A deep copy. attrs["params"], the inputs that are module parameters, follows the inputs."""
+    mapping: dict[Value, Value] = {}
+    copy = Graph(graph.name, copy_block(graph.block, mapping), dict(graph.attrs))
+    if "params" in copy.attrs:
+        copy.attrs["params"] = {mapping[p] for p in copy.attrs["params"]}
+    return copy

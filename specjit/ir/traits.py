@@ -1,6 +1,7 @@
 """What an operator does besides computing: the only thing passes may ask of an op they do not know.
 
-Invariant: an op without traits (`PURE`) has no outside effect, reads nothing but its arguments, and returns fresh storage.
+Invariant: an op without traits (`PURE`) has no outside effect, reads nothing but its arguments, and returns fresh
+storage.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Traits:
-    """view_of: the result may alias that argument. writes: arguments written in place. random: draws from the generator.
-    io: touches the outside world or runs unknown Python. reads: depends on mutable state (attributes, list contents)."""
+    """view_of: the result may alias that argument. writes: arguments written in place. random: draws from the
+    generator.
+    io: touches the outside world or runs unknown Python. reads: depends on mutable state (attributes, list
+    contents)."""
 
     view_of: int | None = None
     writes: frozenset[int] = frozenset()

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from specjit.dtypes import DType
+import numpy as np
+
+from specjit.dtypes import DType, dtype_of
 from specjit.ir.dims import Dim, show
 
 SCALAR_KINDS = ("int", "float", "bool", "complex", "str")
@@ -136,6 +138,8 @@ def type_of(value: object) -> Type:
         return Type.tuple(*map(type_of, value))
     if isinstance(value, list):
         return Type.list(join_all([type_of(v) for v in value]))
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
+        return Type.tensor(dtype_of(value.dtype), value.shape)
     return ANY
 
 

@@ -1,6 +1,7 @@
 """Where a view's elements lie: offset, sizes and strides as dims, in elements of the base storage.
 
-Enters: the geometry of a base. Leaves: the geometry of views of it, by the same rules as NumPy's basic indexing and reshape.
+Enters: the geometry of a base. Leaves: the geometry of views of it, by the same rules as NumPy's basic indexing and
+reshape.
 Invariant: unknown is legal everywhere (None); an operation that needs a copy answers None instead of a ViewRef.
 Symbolic positions are taken to be in bounds (the scheduler emits the checks); constant ones are checked here.
 """
@@ -91,9 +92,7 @@ class ViewRef:
         if isinstance(index, int) and index < 0:
             index = add(self.sizes[d], index)
         ref = self.narrow(d, index, 1)
-        return ViewRef(
-            (*ref.sizes[:d], *ref.sizes[d + 1 :]), (*ref.strides[:d], *ref.strides[d + 1 :]), ref.offset
-        )
+        return ViewRef((*ref.sizes[:d], *ref.sizes[d + 1 :]), (*ref.strides[:d], *ref.strides[d + 1 :]), ref.offset)
 
     def expand(self, sizes: Sequence[Dim]) -> ViewRef:
         """Broadcast to `sizes` (-1 keeps a size); new leading dims and stretched dims get stride 0."""
@@ -122,8 +121,8 @@ class ViewRef:
         return self.permute(keep)
 
     def reshape(self, sizes: Sequence[Dim]) -> ViewRef | None:
-        """The same elements in row-major order under other sizes (one may be -1); None where that needs a copy or is not known
-        to be possible."""
+        """The same elements in row-major order under other sizes (one may be -1); None where that needs a copy or is
+        not known to be possible."""
         total = product(self.sizes)
         out = infer_sizes(sizes, total)
         if out == self.sizes:
@@ -147,8 +146,8 @@ def infer_sizes(sizes: Sequence[Dim], total: Dim) -> tuple[Dim, ...]:
 
 
 def _reshaped_strides(ref: ViewRef, sizes: tuple[Dim, ...]) -> tuple[Dim, ...] | None:
-    """Strides of a reshape that needs no copy. Old dims fall into chunks that lie evenly in memory; each new dim must be cut out of
-    one chunk, and both walks end each chunk at the same product."""
+    """Strides of a reshape that needs no copy. Old dims fall into chunks that lie evenly in memory; each new dim must
+    be cut out of one chunk, and both walks end each chunk at the same product."""
     old = [(n, s) for n, s in zip(ref.sizes, ref.strides) if n != 1]
     out: list[Dim] = [None] * len(sizes)
     new = len(sizes) - 1
