@@ -11,7 +11,7 @@ import itertools
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -26,22 +26,43 @@ class Kernel:
     """Native code of one kernel.
 
     address  the C function `int64 f(int64* frame, int64* ops)`
-    symbol   its name in the object; source: its text; seconds: what compiling it took, when it was compiled; cached: it
-    came from disk
+    symbol   its name in the object
+    source   its text
+    seconds  what compiling it took, when it was compiled
+    cached   whether it came from disk
     """
 
-    __slots__ = ("__weakref__", "_code", "_disk", "_entry", "address", "cached", "key", "seconds", "source", "symbol")
+    __slots__ = (
+        "__weakref__",
+        "_code",
+        "_disk",
+        "_entry",
+        "addresses",
+        "cached",
+        "key",
+        "seconds",
+        "source",
+        "symbols",
+    )
 
     def __init__(self, key: str, source: str, entry: Entry, cached: bool, disk: DiskCache) -> None:
         self.key = key
         self.source = source
-        self.symbol: str = entry.facts["symbol"]
+        self.symbols: list[str] = entry.facts["symbols"]
         self.seconds: float = entry.facts["seconds"]
         self.cached = cached
         self._entry = entry
         self._disk = disk
-        self._code = link(entry.image, self.symbol)
-        self.address: int = self._code[self.symbol]
+        self._code = link(entry.image, self.symbols)
+        self.addresses: dict[str, int] = {symbol: self._code[symbol] for symbol in self.symbols}
+
+    @property
+    def symbol(self) -> str:
+        return self.symbols[0]
+
+    @property
+    def address(self) -> int:
+        return self.addresses[self.symbols[0]]
 
     @property
     def hint(self) -> str:
@@ -92,15 +113,15 @@ class KernelLibrary:
         with ThreadPoolExecutor(self.pool.workers, thread_name_prefix="specjit-compile") as threads:
             return list(threads.map(lambda pair: self.get(*pair), asked))
 
-    def get_ir(self, text: str, symbol: str) -> Kernel:
-        """Like `get` for LLVM IR text that exports `symbol`: compiled in this process, cached like any kernel."""
+    def get_ir(self, text: str, symbols: Sequence[str]) -> Kernel:
+        """Like `get` for LLVM IR text that exports `symbols`: compiled in this process, cached like any kernel."""
 
         def compile_ir(key: str, source: str, hint: str) -> Entry:
             start = time.perf_counter()
             image = target.compile_ir(source)
-            return Entry(_facts(symbol, hint, start), image, pack_text(source))
+            return Entry(_facts(symbols, hint, start), image, pack_text(source))
 
-        return self._get(text, symbol, compile_ir)
+        return self._get(text, symbols[0], compile_ir)
 
     def _get(self, source: str, hint: str, make: Callable[[str, str, str], Entry]) -> Kernel:
         key = key_of(source)
@@ -135,14 +156,14 @@ class KernelLibrary:
         symbol = f"specjit_{key}"
         start = time.perf_counter()
         image, text = self.pool.compile(source, symbol, str(self.disk.source_file(key, source)))
-        return Entry(_facts(symbol, hint, start), image, pack_text(text))
+        return Entry(_facts([symbol], hint, start), image, pack_text(text))
 
     def _emit(self, kind: str, **facts: object) -> None:
         self._on_event(kind, **facts)
 
 
-def _facts(symbol: str, hint: str, start: float) -> dict[str, object]:
-    return {"symbol": symbol, "hint": hint, "seconds": time.perf_counter() - start}
+def _facts(symbols: Sequence[str], hint: str, start: float) -> dict[str, object]:
+    return {"symbols": list(symbols), "hint": hint, "seconds": time.perf_counter() - start}
 
 
 _jit_lock = threading.Lock()
@@ -150,15 +171,17 @@ _jit: llvm.LLJIT | None = None
 _numbers = itertools.count()
 
 
-def link(image: bytes, symbol: str) -> llvm.ResourceTracker:
-    """Load an object image; `[symbol]` of the result is its address. The code stays until the result dies."""
+def link(image: bytes, symbols: Sequence[str]) -> llvm.ResourceTracker:
+    """Load an object image; `[symbol]` of the result is an address. The code stays until the result dies."""
     global _jit
     with _jit_lock:
         if _jit is None:
             target.host()
             _jit = llvm.create_lljit_compiler(target.target_machine())
-        builder = llvm.JITLibraryBuilder().add_object_img(image).add_current_process().export_symbol(symbol)
-        return builder.link(_jit, f"{symbol}.{next(_numbers)}")
+        builder = llvm.JITLibraryBuilder().add_object_img(image).add_current_process()
+        for symbol in symbols:
+            builder.export_symbol(symbol)
+        return builder.link(_jit, f"{symbols[0]}.{next(_numbers)}")
 
 
 _library: KernelLibrary | None = None

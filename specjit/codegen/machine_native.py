@@ -1,6 +1,6 @@
 """The virtual machine as LLVM IR, generated from one short rule per instruction.
 
-Enters: nothing. Leaves: the IR text of `int64 specjit_run(int64* code, int64* frame)`, and `machine(library)` which
+Enters: nothing. Leaves: the IR text of `int64 specjit_machine(int64* code, int64* frame)`, and `machine(library)` which
 loads it.
 Invariant: what each instruction does is what `machine_python.run_python` says.
 
@@ -17,7 +17,7 @@ from specjit.codegen.abi import BUDGET, FAULT_PC, NEEDED, PC, WORKSPACE_BYTES, S
 from specjit.codegen.loader import Kernel, KernelLibrary
 from specjit.codegen.machine import OPERANDS, Op
 
-SYMBOL = "specjit_run"
+SYMBOL = "specjit_machine"
 
 
 class _Text:
@@ -320,4 +320,4 @@ end:
 
 def machine(library: KernelLibrary) -> Kernel:
     """The machine's native code; `address` is `int64 run(int64* code, int64* frame)`."""
-    return library.get_ir(render(), SYMBOL)
+    return library.get_ir(render(), [SYMBOL])

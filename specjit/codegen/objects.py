@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 import llvmlite.binding as llvm
 import numba
 import numpy
-from numba.core import types
+from numba import types
 from numba.core.codegen import JITCodeLibrary, JITCPUCodegen
 from numba.core.compiler import Flags, compile_extra
 from numba.core.compiler_lock import global_compiler_lock
@@ -40,9 +40,11 @@ VOCABULARY = ("simd", "vecmath", "tiles")
 
 # What an object may leave undefined: the C and math libraries of any process, never Py*, NRT_* or numba_*.
 _LIBC = {"memcpy", "memmove", "memset", "memcmp", "bcmp"}
-_LIBM = """acos acosh asin asinh atan atan2 atanh cbrt ceil copysign cos cosh erf erfc exp exp2 expm1 fabs floor fma fmax
-fmin fmod frexp hypot ldexp lgamma log log10 log1p log2 nearbyint nextafter pow remainder rint round sin sincos sinh sqrt tan
-tanh tgamma trunc"""
+_LIBM = """
+acos acosh asin asinh atan atan2 atanh cbrt ceil copysign cos cosh erf erfc exp exp2 expm1 fabs floor fma fmax
+fmin fmod frexp hypot ldexp lgamma log log10 log1p log2 nearbyint nextafter pow remainder rint round sin
+sincos sinh sqrt tan tanh tgamma trunc
+"""
 ALLOWED = _LIBC.union(*({name, f"{name}f"} for name in _LIBM.split()))
 
 
