@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from specjit.ir import signature
 from specjit.ir.graph import Block, Location, Node, OpLike, Value
 from specjit.ir.types import Type, type_of
 
@@ -49,10 +50,12 @@ class Builder:
         types, _ = result_types(op, args)
         return self.block.append(op, args, types, loc=self.loc)
 
-    def call(self, name: str, *args: Any) -> Value:
-        """Append the op called `name` on values and Python constants, in schema order; its one result."""
+    def call(self, name: str, *args: Any, **named: Any) -> Value:
+        """Append the op called `name` on values and Python constants, defaults filled in; its one result."""
+        op = self.lookup(name)
         values = [a if isinstance(a, Value) else self.constant(a) for a in args]
-        return self.emit(self.lookup(name), values).result
+        keywords = {k: a if isinstance(a, Value) else self.constant(a) for k, a in named.items()}
+        return self.emit(op, signature.complete(op, values, keywords)).result
 
     def constant(self, value: Any) -> Value:
         """A Python value as an argument; a list that holds IR values becomes a `py.list` node."""

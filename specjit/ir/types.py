@@ -7,6 +7,7 @@ Invariant: unknown is always legal; knowing more never contradicts what was know
 
 from __future__ import annotations
 
+import builtins
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -80,7 +81,7 @@ class Type:
         return self.kind == "tensor"
 
     @property
-    def rank(self) -> int | None:
+    def rank(self) -> builtins.int | None:
         return None if self.dims is None else len(self.dims)
 
     def with_(self, **changes: object) -> Type:
