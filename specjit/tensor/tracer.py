@@ -1,10 +1,11 @@
 """Tracers: stand-ins for tensors and sizes on which op functions append IR nodes instead of computing.
 
-Enters: IR values and a `Builder`. Leaves: nodes in the builder's block. Gradient rules and the bodies of composite ops are
-written once, in specjit ops; run on Tracers they become IR.
+Enters: IR values and a `Builder`. Leaves: nodes in the builder's block. Gradient rules and the bodies of composite ops
+are written once, in specjit ops; run on Tracers they become IR.
 Invariant: nothing here computes with data. A decision that needs data (truth value, `int`, comparing unknown sizes)
-raises `TraceError`. Sizes that are equal as expressions compare equal and all others compare unequal; that decides
-broadcasting rightly, because a symbol is never guarded into a place where it could be 1 and broadcast.
+raises `TraceError`. An op is traced if an argument is traced, or inside `recording(builder)`, where ops without tensor
+arguments (`zeros`) become nodes too. Sizes that are equal as expressions compare equal and all others compare unequal;
+that decides broadcasting rightly, because a symbol is never guarded into a place where it could be 1 and broadcast.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from specjit.dtypes import DType
 from specjit.ir.builder import Builder, result_types
 from specjit.ir.dims import Dim, Poly
 from specjit.ir.graph import OpLike, Value
+from specjit.tensor import state
 from specjit.tensor.methods import TensorMethods
 
 
@@ -219,6 +221,21 @@ class Tracer(TensorMethods):
 
     def __repr__(self) -> str:
         return f"<traced {self.value.type}>"
+
+
+class BuilderRecorder:
+    """A recorder (`tensor.state`) that traces every op call into one builder."""
+
+    def __init__(self, builder: Builder) -> None:
+        self.builder = builder
+
+    def call(self, op: OpLike, args: Sequence[Any]) -> Any:
+        return trace(op, args, self.builder)
+
+
+def recording(builder: Builder) -> state.recording:
+    """Within `with recording(builder):`, every op call of this thread appends to `builder`, whatever its arguments."""
+    return state.recording(BuilderRecorder(builder))
 
 
 def find(args: Sequence[Any]) -> Builder | None:

@@ -1,0 +1,133 @@
+"""Differentiation on the IR: a typed block becomes a forward block that keeps values and a backward block that uses
+them.
+
+Enters: a typed block (every tensor with dtype and dims) and which of its parameters need gradients.
+Leaves: a `Derivative`, or in it the reason why there is none.
+Invariant: the forward block computes what the block computed, node for node. Gradients come from the records' `vjp`
+alone. They stop where eager stops them: at ops without a gradient (`detach`, comparisons, index computations) and at
+integers and bools.
+
+Three steps, one file each: `autodiff_reverse` writes gradient code that reads forward values freely, `autodiff_cost`
+weighs keeping against computing again, `autodiff_keep` turns the choice into outputs and parameters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from specjit.ir.graph import Block, Graph, OpLike, Value, copy_block, uses
+from specjit.ir.structure import effects
+from specjit.ops import registry
+from specjit.passes.autodiff_cost import CannotKeepError
+from specjit.passes.autodiff_keep import Keeper, Source
+from specjit.passes.autodiff_reverse import (
+    GradientBuilder,
+    Gradients,
+    RefusedError,
+    Reverse,
+    Sizes,
+    find_active,
+    is_differentiable,
+)
+
+
+@dataclass
+class Derivative:
+    """What `differentiate` found.
+
+    forward    the same parameters; the same outputs, then the saved tensors (what loops save has a leading dim, the
+               trip count)
+    backward   parameters as `saved` says; outputs: one gradient per wanted parameter, in order; the constant None if
+               the outputs do not depend on it
+    saved      one entry per backward parameter: ("input", i) | ("output", j) | ("saved", k) are a parameter, an
+               original output, or further output k of forward; ("size", dim) is the value of a symbol that no other
+               parameter shows, as an int; ("grad", j) is the gradient of output j. Outputs that no gradient can flow
+               through have no entry.
+    refused    None, or why there is no derivative, with the place; then the blocks are empty
+    """
+
+    forward: Block = field(default_factory=Block)
+    backward: Block = field(default_factory=Block)
+    saved: list[Source] = field(default_factory=list)
+    refused: str | None = None
+    name: str = ""
+
+    @property
+    def graphs(self) -> tuple[Graph, Graph]:
+        """Both blocks as graphs, to print and to run."""
+        return Graph(f"{self.name}_forward", self.forward), Graph(f"{self.name}_backward", self.backward)
+
+    def kept(self) -> list[Value]:
+        """The tensors that forward keeps for nothing but backward."""
+        count = sum(kind == "saved" for kind, _ in self.saved)
+        return self.forward.outputs[len(self.forward.outputs) - count :]
+
+
+def differentiate(
+    block: Block, wanted: Sequence[bool], *, name: str = "graph", lookup: Callable[[str], OpLike] = registry.get
+) -> Derivative:
+    """Gradients of `block` with respect to the parameters that `wanted` marks. `block` is left as it is."""
+    if len(wanted) != len(block.params):
+        raise ValueError(f"{name}: {len(block.params)} parameters but {len(wanted)} entries in wanted")
+    forward = copy_block(block, {})
+    _forget_grad_flags(forward)
+    try:
+        return _differentiate(forward, wanted, name, lookup)
+    except (RefusedError, CannotKeepError) as e:
+        loc = getattr(e, "loc", None)
+        return Derivative(refused=f"{e} ({loc})" if loc else str(e), name=name)
+
+
+def _differentiate(forward: Block, wanted: Sequence[bool], name: str, lookup: Callable[[str], OpLike]) -> Derivative:
+    active = {p for p, w in zip(forward.params, wanted) if w and is_differentiable(p.type)}
+    find_active(forward, active)
+    sizes = Sizes()
+    backward = Block()
+    grads = Gradients(GradientBuilder(backward, lookup, sizes))
+    arriving: dict[Value, int] = {}
+    for j, output in enumerate(forward.outputs):
+        if output in active:
+            arriving[backward.param(output.type, f"d{output.hint}" if output.hint else "")] = j
+            grads.add(output, backward.params[-1])
+    reverse = Reverse(active)
+    reverse.block(forward, grads)
+    none = Value.constant(None)
+    backward.outputs = [grads.take(p) or none for p, w in zip(forward.params, wanted) if w]
+    prune(backward)
+    used = uses(backward)
+    backward.params = [p for p in backward.params if p in used]
+    positions = [("grad", arriving[p]) for p in backward.params]
+    sources: list[Any] = Keeper(reverse.mirror, sizes, lookup).close(forward, backward)
+    prune(backward)
+    return Derivative(forward, backward, sources + positions, None, name)
+
+
+def _forget_grad_flags(block: Block) -> None:
+    """Inside a derivative no value requires a gradient any more: the region as a whole is one node of the tape."""
+    values = [*block.params, *(r for node in block.nodes for r in node.results)]
+    for value in values:
+        if value.type.is_tensor:
+            value.type = value.type.with_(requires_grad=False)
+    for node in block.nodes:
+        for inner in node.blocks:
+            _forget_grad_flags(inner)
+
+
+def prune(block: Block) -> None:
+    """Remove nodes without effect whose results nobody reads."""
+    _sweep(block, set())
+
+
+def _sweep(block: Block, live: set[Value]) -> None:
+    live.update(block.outputs)
+    kept = []
+    for node in reversed(block.nodes):
+        if effects(node).effect_free and not any(r in live for r in node.results):
+            continue
+        live.update(node.args)
+        for inner in node.blocks:
+            _sweep(inner, live)
+        kept.append(node)
+    block.nodes = kept[::-1]

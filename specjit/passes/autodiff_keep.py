@@ -1,0 +1,323 @@
+"""From gradient code that reads forward values freely to two functions: what is kept, stacked, handed over or computed
+again.
+
+Enters: a forward block, its backward block as `autodiff_reverse` wrote it, and which backward node mirrors which
+forward node.
+Leaves: the backward block closed over its own parameters, and the forward block with the kept values as further
+outputs.
+Invariant: a value crosses from forward to backward in one of these ways, chosen by `autodiff_cost`:
+  - a value of a loop's turn is stacked by the forward loop and read as row i by the backward loop;
+  - a value carried into a turn is never stacked: it is row i-1 of the stack of what was carried out, the initial value
+    being row 0;
+  - a value of a branch is a further result of the `if`; branches share results of one type, the other one fills in
+    zeros;
+  - at the top, inputs and outputs are handed over by position, sizes by their expression, the rest is a `saved` output;
+  - numbers and bools that cannot be computed again travel as tensors of rank 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from specjit.dtypes import bool_, float64, int64
+from specjit.ir.builder import Builder
+from specjit.ir.dims import Poly
+from specjit.ir.graph import Block, Node, OpLike, Value, free_values, replace_uses
+from specjit.ir.structure import IF, LOOP, stacked, trip_dim
+from specjit.ir.types import Type, join
+from specjit.passes.autodiff_cost import Plan, local_order, plan
+from specjit.passes.autodiff_reverse import GradientBuilder, RefusedError, Sizes
+
+BOXES = {"int": int64, "float": float64, "bool": bool_}
+UNBOX = {"int": "py.int", "float": "py.float", "bool": "py.bool"}
+
+Source = tuple[str, Any]
+
+
+class Keeper:
+    """Closes one backward block. `sizes` are those that the backward code asked for."""
+
+    def __init__(self, mirror: dict[Node, Node], sizes: Sizes, lookup: Callable[[str], OpLike]) -> None:
+        self.mirror = mirror
+        self.sizes = sizes
+        self.lookup = lookup
+        self.forward_sizes = Sizes()
+        self._boxes: dict[tuple[Value, Block], Value] = {}
+
+    def close(self, forward: Block, backward: Block) -> list[Source]:
+        """Give `forward` its saved outputs and `backward` its parameters; where each parameter comes from, gradients
+        last."""
+        results = len(forward.outputs)
+        self._nested(backward)
+        inputs = {v: i for i, v in reversed(list(enumerate(forward.params)))}
+        outputs = {v: i for i, v in reversed(list(enumerate(forward.outputs))) if not v.is_const}
+        chosen = self._plan(forward, backward, lambda v: v in inputs or v in outputs)
+        gradients, backward.params = backward.params, []
+        mapping: dict[Value, Value] = {}
+        sources: list[Source] = []
+        extra = Block()
+        builder = Builder(extra, self.lookup)
+        for value in chosen.keep:
+            if value in inputs:
+                sources.append(("input", inputs[value]))
+            elif value in outputs:
+                sources.append(("output", outputs[value]))
+            else:
+                sources.append(("saved", len(forward.outputs) - results))
+                forward.outputs.append(self._box(value, forward))
+            boxed = sources[-1][0] == "saved" and not value.type.is_tensor
+            param = backward.param(self._box(value, forward).type if boxed else value.type, value.hint)
+            mapping[value] = self._unbox(param, value, builder) if boxed else param
+        self._again(forward, chosen, mapping, extra)
+        self._finish(backward, mapping, extra)
+        sources += self._define_sizes(backward, self.sizes, gradients)
+        if self._define_sizes(forward, self.forward_sizes, []):
+            raise RefusedError("the size of a branch's saved value is not a size of an input", None)
+        return sources
+
+    def _nested(self, backward: Block) -> None:
+        """Supply the blocks of mirrored nodes, innermost first: what they then still read belongs to the scope around
+        them."""
+        for node in list(backward.nodes):
+            forward = self.mirror.get(node)
+            if forward is None:
+                continue
+            for block in node.blocks:
+                self._nested(block)
+            if forward.op is LOOP:
+                self._loop(forward, node, backward)
+            else:
+                assert forward.op is IF
+                self._if(forward, node)
+
+    def _plan(
+        self, forward: Block, backward: Block, exists: Callable[[Value], bool], index: Value | None = None
+    ) -> Plan:
+        local = set(local_order(forward))
+        demanded = [v for v in free_values(backward) if v in local]
+        return plan(forward, demanded, free=lambda v: v is index or _known(v), exists=exists)
+
+    def _loop(self, forward: Node, backward: Node, parent: Block) -> None:
+        (fb,), (bb,) = forward.blocks, backward.blocks
+        n = len(forward.args) - 2
+        carried = {p: k for k, p in enumerate(fb.params[1:])}
+        index = bb.params[0]
+        stacks = set(fb.outputs[1 + n :])
+
+        def exists(value: Value) -> bool:
+            return value in stacks or (value in carried and fb.outputs[1 + carried[value]] in stacks)
+
+        # Keeping what is carried in means stacking what is carried out; that may then be the better choice elsewhere.
+        while True:
+            chosen = self._plan(fb, bb, exists, fb.params[0])
+            implied = {fb.outputs[1 + carried[v]] for v in chosen.keep if v in carried}
+            if implied <= stacks:
+                break
+            stacks.update(implied)
+        mapping: dict[Value, Value] = {fb.params[0]: index}
+        extra = Block()
+        builder = Builder(extra, self.lookup, forward.loc)
+        for value in chosen.keep:
+            if value in carried:
+                stack = self._previous(forward, carried[value], backward, parent)
+            else:
+                stack = self._stack(forward, value)
+            mapping[value] = self._unbox(builder.call("select", stack, 0, index), value, builder)
+        self._again(fb, chosen, mapping, extra)
+        self._finish(bb, mapping, extra)
+
+    def _stack(self, forward: Node, value: Value) -> Value:
+        """The result of a loop that stacks `value` of its body, made if there is none yet."""
+        (fb,) = forward.blocks
+        n = len(forward.args) - 2
+        row = self._box(value, fb)
+        if row not in fb.outputs[1 + n :] or row.is_const:
+            fb.outputs.append(row)
+            hint = f"{value.hint}s" if value.hint else ""
+            forward.results.append(Value(stacked(row.type, trip_dim(forward)), forward, hint))
+            return forward.results[-1]
+        return forward.results[n + fb.outputs[1 + n :].index(row)]
+
+    def _previous(self, forward: Node, k: int, backward: Node, parent: Block) -> Value:
+        """What the turns of a loop began with, stacked: the initial value, then the rows that the turns carried out,
+        but the last.
+
+        One row more than needed is made and cut off, so that a loop without a turn gives no row.
+        """
+        (fb,) = forward.blocks
+        stack = self._stack(forward, fb.outputs[1 + k])
+        block = Block()
+        builder = GradientBuilder(block, self.lookup, self.sizes, forward.loc)
+        first = builder.call("unsqueeze", self._box(forward.args[2 + k], block), 0)
+        reverse = bool(forward.attrs.get("reverse"))
+        rows = builder.call("cat", [stack, first] if reverse else [first, stack], 0)
+        out = builder.call("narrow", rows, 0, 1 if reverse else 0, builder.size(stack, 0))
+        at = parent.nodes.index(backward)
+        parent.nodes[at:at] = block.nodes
+        out.hint = fb.params[1 + k].hint
+        return out
+
+    def _if(self, forward: Node, backward: Node) -> None:
+        plans = [
+            self._plan(fb, bb, lambda v, fb=fb: v in fb.outputs)  # type: ignore[misc]
+            for fb, bb in zip(forward.blocks, backward.blocks)
+        ]
+        slots: list[list[Value | None]] = []
+        slot_of: list[dict[Value, int]] = [{}, {}]
+        for side, (fb, chosen) in enumerate(zip(forward.blocks, plans)):
+            for value in chosen.keep:
+                row = self._box(value, fb)
+                free = (i for i, s in enumerate(slots) if s[side] is None and _alike(s[1 - side], row))
+                if (at := next(free, None)) is None:
+                    at = len(slots)
+                    slots.append([None, None])
+                slots[at][side] = row
+                slot_of[side][value] = at
+        results: list[Value] = []
+        for then, other in slots:
+            outs = [row or self._zeros(then or other, fb) for row, fb in zip((then, other), forward.blocks)]
+            results.append(self._result(forward, outs))
+        for side, (fb, bb) in enumerate(zip(forward.blocks, backward.blocks)):
+            extra = Block()
+            builder = Builder(extra, self.lookup, forward.loc)
+            mapping = {v: self._unbox(results[at], v, builder) for v, at in slot_of[side].items()}
+            self._again(fb, plans[side], mapping, extra)
+            self._finish(bb, mapping, extra)
+
+    def _zeros(self, like: Value | None, block: Block) -> Value:
+        """What the branch yields that has nothing to keep."""
+        assert like is not None
+        if like.type.dims is None or None in like.type.dims:
+            raise RefusedError("a branch keeps a tensor of unknown size", like.node.loc if like.node else None)
+        return GradientBuilder(block, self.lookup, self.forward_sizes).zeros(like)
+
+    def _result(self, forward: Node, outs: list[Value]) -> Value:
+        """The result of an `if` whose branches yield `outs`, made if there is none yet."""
+        blocks = forward.blocks
+        for k, result in enumerate(forward.results):
+            if all(b.outputs[k] is o for b, o in zip(blocks, outs)):
+                return result
+        for b, o in zip(blocks, outs):
+            b.outputs.append(o)
+        hint = next((o.hint for o in outs if o.hint), "")
+        forward.results.append(Value(join(outs[0].type, outs[1].type), forward, hint))
+        return forward.results[-1]
+
+    def _box(self, value: Value, block: Block) -> Value:
+        """A number or bool as a tensor, made at the end of `block`; tensors are themselves."""
+        if value.type.is_tensor:
+            return value
+        if (value, block) not in self._boxes:
+            builder = Builder(block, self.lookup, value.node.loc if value.node else None)
+            box = builder.call("full", [], value, dtype=BOXES[value.type.kind])
+            box.hint = value.hint
+            self._boxes[value, block] = box
+        return self._boxes[value, block]
+
+    def _unbox(self, tensor: Value, value: Value, builder: Builder) -> Value:
+        return tensor if value.type.is_tensor else builder.call(UNBOX[value.type.kind], tensor)
+
+    def _again(self, forward: Block, chosen: Plan, mapping: dict[Value, Value], extra: Block) -> None:
+        """Copy the nodes to run again into `extra`; `mapping` learns their results."""
+        for node in forward.nodes:
+            if not any(r in chosen.again for r in node.results):
+                continue
+            args = [self._known_size(a) or mapping.get(a, a) for a in node.args]
+            copy = extra.append(
+                node.op,
+                args,
+                [r.type for r in node.results],
+                attrs=dict(node.attrs),
+                loc=node.loc,
+                hints=[r.hint for r in node.results],
+            )
+            mapping.update((old, new) for old, new in zip(node.results, copy.results) if old in chosen.again)
+
+    def _known_size(self, value: Value) -> Value | None:
+        if value.is_const or not _known(value):
+            return None
+        dim = value.type.dim
+        return self.sizes.of(dim) or Value.constant(dim)
+
+    def _finish(self, backward: Block, mapping: dict[Value, Value], extra: Block) -> None:
+        """Put `mapping` into effect in a backward block and place each node of `extra` before its first use."""
+        for value in free_values(backward):
+            known = self._known_size(value)
+            if known is not None and known is not value:
+                mapping[value] = known
+        replace_uses(backward, mapping)
+        maker = {r: node for node in extra.nodes for r in node.results}
+        placed: set[Node] = set()
+        nodes: list[Node] = []
+
+        def need(values: Iterable[Value]) -> None:
+            for value in values:
+                node = maker.get(value)
+                if node is not None and node not in placed:
+                    placed.add(node)
+                    need(node.args)
+                    nodes.append(node)
+
+        for node in backward.nodes:
+            need(node.args)
+            for block in node.blocks:
+                need(free_values(block))
+            nodes.append(node)
+        need(backward.outputs)
+        backward.nodes = nodes
+
+    def _define_sizes(self, block: Block, sizes: Sizes, last: list[Value]) -> list[Source]:
+        """Define the sizes that `block` uses, from its tensors or as further parameters; then append the parameters
+        `last`."""
+        used = set(free_values(block))
+        needed = [(dim, v) for dim, v in sizes.values.items() if v in used]
+        head = Block()
+        builder = Builder(head, self.lookup)
+        made: dict[Poly, Value] = {}
+        sources: list[Source] = []
+
+        def define(dim: Poly) -> Value:
+            if dim not in made:
+                made[dim] = find(dim)
+            return made[dim]
+
+        def find(dim: Poly) -> Value:
+            for p in [*block.params, *last]:
+                if p.type.kind == "int" and p.type.dim == dim:
+                    return p
+                if p.type.is_tensor and dim in (p.type.dims or ()):
+                    return builder.call("size", p, (p.type.dims or ()).index(dim))
+            if list(dim.terms.values()) == [1] and len(next(iter(dim.terms))) == 1:
+                sources.append(("size", dim))
+                return block.param(Type.int(dim), repr(dim))
+            return _polynomial(builder, dim, lambda name: define(Poly({(name,): 1})))
+
+        mapping = {value: define(dim) for dim, value in needed}
+        for old, new in mapping.items():
+            new.hint = new.hint or old.hint
+        replace_uses(block, mapping)
+        block.nodes[:0] = head.nodes
+        block.params += last
+        return sources
+
+
+def _polynomial(builder: Builder, dim: Poly, symbol: Callable[[str], Value]) -> Value:
+    total: Value | None = None
+    for names, factor in dim.terms.items():
+        term: Value | None = None if factor != 1 or not names else symbol(names[0])
+        term = term or builder.constant(factor)
+        for name in names[1:] if factor == 1 and names else names:
+            term = builder.call("py.mul", term, symbol(name))
+        total = term if total is None else builder.call("py.add", total, term)
+    assert total is not None
+    return total
+
+
+def _known(value: Value) -> bool:
+    """Whether a value is a size that its expression gives."""
+    return value.type.kind == "int" and value.type.dim is not None
+
+
+def _alike(a: Value | None, b: Value) -> bool:
+    return a is not None and a.type.dtype is b.type.dtype and a.type.dims == b.type.dims
