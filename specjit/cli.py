@@ -77,9 +77,12 @@ def _positive(text: str) -> int:
 
 
 def _demo(options: argparse.Namespace) -> None:
-    from specjit.demo import run
+    from specjit.demo import DemoError, run
 
-    run(steps=options.steps, seed=options.seed)
+    try:
+        run(steps=options.steps, seed=options.seed)
+    except DemoError as error:
+        raise CommandError(f"the demo failed: {error}") from error
 
 
 def _env(options: argparse.Namespace) -> None:
