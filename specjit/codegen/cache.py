@@ -24,13 +24,26 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from specjit import config
 from specjit.codegen import abi, target
 
 MAGIC = b"SPECJIT\x01"
 _DIGEST = 32
 _SIZES = struct.Struct("<3Q")
 ABANDONED_SECONDS = 3600  # a temporary file this old belongs to no writer
-SOURCES_IN_KEY = ("objects.py", "target.py", "simd.py", "vecmath.py", "tiles.py")
+# Every module that the worker loads (a test compares): their text decides what a kernel's text becomes.
+SOURCES_IN_KEY = (
+    "abi.py",
+    "division.py",
+    "elementary.py",
+    "lanes.py",
+    "objects.py",
+    "registers.py",
+    "simd.py",
+    "target.py",
+    "tiles.py",
+    "vecmath.py",
+)
 
 Event = Callable[..., None]
 
@@ -87,7 +100,7 @@ def decode(data: bytes) -> Entry:
 
 def default_folder() -> Path | None:
     """SPECJIT_CACHE_DIR, or the user's cache folder; None when there is no home to put one in."""
-    chosen = os.environ.get("SPECJIT_CACHE_DIR")
+    chosen = config.current().cache_dir
     if chosen:
         return Path(chosen)
     from platformdirs import user_cache_dir

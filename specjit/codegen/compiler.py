@@ -14,11 +14,14 @@ import tempfile
 import threading
 import weakref
 from importlib.util import find_spec
+from io import RawIOBase
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 from specjit.codegen.worker import read_message, write_message
 
+IDLE_SECONDS = 120.0  # then a worker ends, and with it its 140 MB
+REQUESTS_PER_WORKER = 300  # Numba never forgets a type or a symbol: a fresh process bounds the memory
 MAX_CRASHES = 4  # in a row, over all requests: then the pool gives up until `reset`
 
 
@@ -35,65 +38,75 @@ class WorkerCrash(CompileError):
 
 
 class _Worker:
-    """One worker process. Used by one thread at a time."""
+    """One worker process. Used by one thread at a time; any thread may end it."""
 
     def __init__(self) -> None:
-        self.log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
-        self.process = subprocess.Popen(
+        self.answered = 0
+        self.retirement: threading.Timer | None = None
+        self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
+        self._process = subprocess.Popen(
             [sys.executable, "-P", str(Path(__file__).with_name("worker.py"))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=self.log,
+            stderr=self._log,
+            bufsize=0,  # no buffer, hence no lock that a fork could leave taken
             env=_environment(),
             start_new_session=True,  # the terminal's Ctrl-C is for the parent
         )
+        self._requests = cast(RawIOBase, self._process.stdin)
+        self._answers = cast(RawIOBase, self._process.stdout)
 
     def ask(self, *fields: bytes, seconds: float) -> list[bytes] | None:
-        """Send a request and wait for the answer: None if the worker died, CompileTimeout if it was ended for taking
-        too long.
+        """Send a request and wait for the answer.
+
+        None if the worker died; CompileTimeout if it was ended for taking too long.
         """
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
         expired = threading.Event()
 
         def expire() -> None:
             expired.set()
-            self.process.kill()
+            self._process.kill()
 
         watchdog = threading.Timer(seconds, expire)
         watchdog.daemon = True
         watchdog.start()
         try:
-            write_message(self.process.stdin, *fields)
-            answer = read_message(self.process.stdout)
-        except BrokenPipeError:
+            write_message(self._requests, *fields)
+            answer = read_message(self._answers)
+        except (OSError, ValueError):  # the pipe broke, or `close` came from another thread
             answer = None
         finally:
             watchdog.cancel()
         if answer is None and expired.is_set():
             raise CompileTimeout(f"no answer within {seconds:g} s; the worker was ended")
+        self.answered += 1
         return answer
 
     def last_words(self) -> str:
         """The end of what the process printed, with its exit status."""
-        status = self.process.wait()
-        self.log.seek(0)
-        return f"exit status {status}\n{self.log.read()[-4000:].decode(errors='replace')}"
+        status = self._process.wait()
+        try:
+            self._log.seek(0)
+            return f"exit status {status}\n{self._log.read()[-4000:].decode(errors='replace')}"
+        except ValueError:  # `close` came from another thread
+            return f"exit status {status}"
 
     def close(self) -> None:
         """End the process. Safe to call in any state."""
-        self.process.kill()
-        self.process.wait()
-        self.forget()
+        if self.retirement is not None:
+            self.retirement.cancel()
+        self._process.kill()
+        self._process.wait()
+        self._close_files()
 
     def forget(self) -> None:
-        """Close this process's ends of the pipes, without touching the worker."""
-        for stream in (self.process.stdin, self.process.stdout, self.log):
-            assert stream is not None
-            try:
-                stream.close()
-            except OSError:  # unsent bytes to a dead worker: nothing is lost that was not already
-                continue
+        """After a fork, in the child: the process is not ours to wait for, the pipes not ours to hold open."""
+        self._process.returncode = 0
+        self._close_files()
+
+    def _close_files(self) -> None:
+        for stream in (self._requests, self._answers, self._log):
+            stream.close()
 
 
 class CompilerPool:
@@ -155,8 +168,26 @@ class CompilerPool:
             return None, words
         with self._lock:
             self._crashes = 0
-            self._idle.append(worker)
+            keep = not self._closed and worker.answered < REQUESTS_PER_WORKER
+            if keep:
+                self._rest(worker)
+        if not keep:
+            self._drop(worker)
         return answer, ""
+
+    def _rest(self, worker: _Worker) -> None:
+        """Put a worker back, until it is taken again or its time is up. Under the lock."""
+        self._idle.append(worker)
+        worker.retirement = threading.Timer(IDLE_SECONDS, self._retire, [worker])
+        worker.retirement.daemon = True
+        worker.retirement.start()
+
+    def _retire(self, worker: _Worker) -> None:
+        with self._lock:
+            if worker not in self._idle:
+                return
+            self._idle.remove(worker)
+        self._drop(worker)
 
     def _take(self) -> _Worker:
         with self._lock:
@@ -165,7 +196,10 @@ class CompilerPool:
             if self._crashes >= MAX_CRASHES:
                 raise WorkerCrash(f"the compile worker died {self._crashes} times in a row")
             if self._idle:
-                return self._idle.pop()
+                worker = self._idle.pop()
+                if worker.retirement is not None:
+                    worker.retirement.cancel()
+                return worker
             worker = _Worker()
             self._all.add(worker)
             return worker

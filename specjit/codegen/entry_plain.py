@@ -63,7 +63,8 @@ def _passes_tensor(record: TensorGuard, value: Any, frame: Words) -> bool:
 
 def _passes_scalar(record: ScalarGuard, value: Any, frame: Words) -> bool:
     expected_type: type = {Kind.INT: int, Kind.FLOAT: float, Kind.BOOL: bool}[record.kind]
-    if type(value) is not expected_type:
+    exact = type(value) is expected_type
+    if not exact:
         return False
     word = float_bits(value) if record.kind is Kind.FLOAT else int(value)
     if not -(1 << 63) <= word < 1 << 63:

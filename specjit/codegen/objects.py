@@ -17,7 +17,6 @@ from __future__ import annotations
 import functools
 import importlib
 import importlib.util
-import linecache
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -140,15 +139,15 @@ def warm_up() -> None:
 
 @functools.cache
 def _vocabulary() -> dict[str, Any]:
-    """Every public name of the vocabulary modules: what a kernel's text may say."""
+    """What a kernel's text may say: the vocabulary modules, and every public name that they define."""
     names: dict[str, Any] = {"np": numpy, "numpy": numpy, "math": math, "carray": numba.carray}
     for name in VOCABULARY:
         qualified = f"specjit.codegen.{name}"
         if importlib.util.find_spec(qualified) is not None:
             module = importlib.import_module(qualified)
-            public = getattr(module, "__all__", None) or [n for n in vars(module) if not n.startswith("_")]
-            names.update({n: getattr(module, n) for n in public})
             names[name] = module
+            own = (n for n, value in vars(module).items() if getattr(value, "__module__", None) == qualified)
+            names.update({n: getattr(module, n) for n in own if not n.startswith("_")})
     return names
 
 
@@ -158,7 +157,6 @@ def _load_function(source_text: str, symbol: str, file_path: str) -> FunctionTyp
     Numba derives its symbols from the qualified name, and two functions of one name compiled twice collide: so the hash
     is the name.
     """
-    linecache.cache[file_path] = (len(source_text), None, source_text.splitlines(keepends=True), file_path)
     namespace = dict(_vocabulary(), __name__=f"specjit.kernels.{symbol}", __file__=file_path)
     exec(compile(source_text, file_path, "exec"), namespace)
     kernel = namespace.get("kernel")

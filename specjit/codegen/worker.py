@@ -16,45 +16,49 @@ import signal
 import struct
 import sys
 import traceback
+from io import FileIO, RawIOBase
 from pathlib import Path
 from types import ModuleType
-from typing import IO
 
 _COUNT = struct.Struct("<I")
 _SIZE = struct.Struct("<Q")
 
 
-def write_message(stream: IO[bytes], *fields: bytes) -> None:
+def write_message(stream: RawIOBase, *fields: bytes) -> None:
     """Send one message: the number of fields, then each field's size and bytes."""
     parts = [_COUNT.pack(len(fields))]
     for field in fields:
         parts += [_SIZE.pack(len(field)), field]
-    stream.write(b"".join(parts))
-    stream.flush()
+    left = memoryview(b"".join(parts))
+    while left:
+        left = left[stream.write(left) or 0 :]
 
 
-def read_message(stream: IO[bytes]) -> list[bytes] | None:
+def read_message(stream: RawIOBase) -> list[bytes] | None:
     """Receive one message; None when the stream ends before or inside it."""
-    head = stream.read(_COUNT.size)
-    if len(head) < _COUNT.size:
+    try:
+        (count,) = _COUNT.unpack(_read(stream, _COUNT.size))
+        return [_read(stream, *_SIZE.unpack(_read(stream, _SIZE.size))) for _ in range(count)]
+    except EOFError:
         return None
-    fields = []
-    for _ in range(_COUNT.unpack(head)[0]):
-        size = stream.read(_SIZE.size)
-        if len(size) < _SIZE.size:
-            return None
-        (length,) = _SIZE.unpack(size)
-        field = stream.read(length)
-        if len(field) < length:
-            return None
-        fields.append(field)
-    return fields
+
+
+def _read(stream: RawIOBase, size: int) -> bytes:
+    """Exactly `size` bytes; a pipe hands them over in pieces."""
+    pieces = []
+    while size:
+        piece = stream.read(size)
+        if not piece:
+            raise EOFError
+        pieces.append(piece)
+        size -= len(piece)
+    return b"".join(pieces)
 
 
 def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    requests = os.fdopen(os.dup(0), "rb")
-    answers = os.fdopen(os.dup(1), "wb")
+    requests = FileIO(os.dup(0), "rb")
+    answers = FileIO(os.dup(1), "wb")
     with open(os.devnull) as nothing:
         os.dup2(nothing.fileno(), 0)
     os.dup2(2, 1)
