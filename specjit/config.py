@@ -91,6 +91,19 @@ TABLE = (
     Setting("verify", "SPECJIT_VERIFY", _count, "n: run every n-th fast call on both paths and compare"),
     Setting("cache_dir", "SPECJIT_CACHE_DIR", _path, "the folder of the kernel cache"),
 )
+SLOW_ROAD = frozenset({"enabled", "verify"})  # settings that the fast road of a Program does not look at
+
+
+class _SlowRoad:
+    """count > 0: some setting of `SLOW_ROAD` is in force, so every call of every Program takes the road that looks."""
+
+    __slots__ = ("count",)
+
+    def __init__(self) -> None:
+        self.count = sum(bool(os.environ.get(row.variable, "").strip()) for row in TABLE if row.name in SLOW_ROAD)
+
+
+slow_road = _SlowRoad()
 _lock = threading.Lock()
 _overrides: list[dict[str, Any]] = []
 _memo: tuple[tuple[str | None, ...], Config] | None = None
@@ -139,10 +152,13 @@ def options(**changes: Any) -> Iterator[Config]:
             read[name] = rows[name].read(value)
         except ValueError as error:
             raise ValueError(f"options({name}=...): {error}") from None
+    looks = len(SLOW_ROAD & set(read))
     with _lock:
         _overrides.append(read)
+        slow_road.count += looks
     try:
         yield current()
     finally:
         with _lock:
             _overrides[:] = [o for o in _overrides if o is not read]
+            slow_road.count -= looks

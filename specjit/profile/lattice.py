@@ -1,0 +1,114 @@
+"""How signatures merge: unseen -> constant -> symbol, per size and per number.
+
+Enters: signatures with one key (same structure, dtypes, ranks, devices, grad flags). Leaves: `Profile.assume()`, the facts that a
+specialization may take for granted: which sizes are constants, and which share which symbol.
+Invariant: facts only weaken as more calls are seen; sizes share a symbol only if they were equal in every call.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from specjit.ir.dims import Size, symbol
+from specjit.profile.signature import NumberFact, Signature, TensorFact
+
+Position = tuple[int, int]  # (leaf, dim)
+MAX_KEPT = 32
+_NAMES = "TBSNMPQRUVW"
+
+
+@dataclass(frozen=True)
+class Assumptions:
+    """What to specialize on: a size per (leaf, dim), the value of a number leaf or None where it varies, and which tensors have
+    C-contiguous layout in every call (others: their constant strides, or None where even those vary)."""
+
+    signature: Signature
+    sizes: dict[Position, Size]
+    numbers: dict[int, float | None]
+    strides: dict[int, tuple[int, ...] | None]
+
+    def dims(self, leaf: int) -> tuple[Size, ...]:
+        fact = self.signature.facts[leaf]
+        assert isinstance(fact, TensorFact)
+        return tuple(self.sizes[leaf, d] for d in range(len(fact.dims)))
+
+    def symbols(self) -> list[str]:
+        seen = {repr(s): None for s in self.sizes.values() if not isinstance(s, int)}
+        return list(seen)
+
+
+@dataclass
+class Profile:
+    """All that was seen of calls with one signature key."""
+
+    first: Signature
+    count: int = 0
+    kept: list[Signature] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def add(self, signature: Signature) -> bool:
+        """Record a call; True if it taught something new."""
+        with self._lock:
+            self.count += 1
+            if signature in self.kept:
+                return False
+            if len(self.kept) == MAX_KEPT:
+                # The oldest but the first goes: what varied has been seen to vary in those that stay.
+                del self.kept[1]
+            self.kept.append(signature)
+            return True
+
+    def positions(self) -> list[Position]:
+        return [
+            (i, d)
+            for i, fact in enumerate(self.first.facts)
+            if isinstance(fact, TensorFact)
+            for d in range(len(fact.dims))
+        ]
+
+    def history(self, at: Position) -> tuple[int, ...]:
+        return tuple(_tensor(s, at[0]).dims[at[1]] for s in self.kept)
+
+    def varying(self) -> list[list[Position]]:
+        """Classes of sizes that changed from call to call, those that always moved together in one class."""
+        return [c for c in self.classes() if len(set(self.history(c[0]))) > 1]
+
+    def classes(self) -> list[list[Position]]:
+        """Sizes grouped by equal history."""
+        groups: dict[tuple[int, ...], list[Position]] = {}
+        for at in self.positions():
+            groups.setdefault(self.history(at), []).append(at)
+        return list(groups.values())
+
+    def assume(self, symbolic: Iterable[Iterable[Position]] = ()) -> Assumptions:
+        """Constants where nothing changed, one symbol per varying class, and one per class in `symbolic` besides."""
+        latest = self.kept[-1]
+        sizes: dict[Position, Size] = {at: _tensor(latest, at[0]).dims[at[1]] for at in self.positions()}
+        classes = [*self.varying(), *map(list, symbolic)]
+        named: set[Position] = set()
+        names = iter([*_NAMES, *(f"d{i}" for i in range(len(self.positions())))])
+        for members in classes:
+            free = [at for at in members if at not in named]
+            if free:
+                name = symbol(next(names))
+                sizes.update(dict.fromkeys(free, name))
+                named.update(free)
+        numbers: dict[int, float | None] = {}
+        strides: dict[int, tuple[int, ...] | None] = {}
+        for i, fact in enumerate(self.first.facts):
+            seen: list[Any] = [s.facts[i] for s in self.kept]
+            if isinstance(fact, NumberFact):
+                same = all(s.value == fact.value and repr(s.value) == repr(fact.value) for s in seen)
+                numbers[i] = fact.value if same else None
+            elif not all(s.contiguous for s in seen):
+                strides[i] = seen[0].strides if all(s.strides == seen[0].strides for s in seen) else None
+        return Assumptions(latest, sizes, numbers, strides)
+
+
+def _tensor(signature: Signature, leaf: int) -> TensorFact:
+    fact = signature.facts[leaf]
+    assert isinstance(fact, TensorFact)
+    return fact

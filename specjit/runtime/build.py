@@ -1,0 +1,255 @@
+"""From a profile to a published variant: specialize, optimize, partition, differentiate, schedule, compile, link.
+
+Enters: a `Site` and a `Profile`. Leaves: a `Variant` with its entry, and events for what was fused, refused, cached.
+Invariant: runs off the calling thread by default; touches no tensor data; raises Refused where the generic path must stay.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from specjit import passes
+from specjit.codegen import regions
+from specjit.codegen.python import generate
+from specjit.ir.graph import Graph, Node, Value, copy_graph
+from specjit.ir.structure import LOOP, REGION
+from specjit.profile.lattice import Assumptions, Position, Profile
+from specjit.runtime.dispatch import MISS
+from specjit.runtime.entry import make_entry
+from specjit.runtime.events import EventKind
+from specjit.runtime.native import NativeRegion, make_region
+from specjit.runtime.variant import Variant
+from specjit.specialize.abstract import Refused
+from specjit.specialize.specialize import Specialized, specialize
+
+if TYPE_CHECKING:
+    from specjit.runtime.dispatch import Site
+
+MAX_TRIALS = 12
+
+
+def build_variant(site: Site, profile: Profile, disabled: frozenset[str]) -> Variant:
+    """Specialize the site's graph to what the profile says and compile it."""
+    start = time.perf_counter()
+    program = site.program
+    options = program._options
+    assume = choose(site, profile, options.dynamic)
+    specialized = specialize(site.captured.graph, assume, site.root, site.captured.namespaces)
+    number = program._log.counts.get(EventKind.SPECIALIZE_READY, 0) + 1
+    graph = copy_graph_with_attrs(specialized.graph)
+    variant = Variant(number, assume, specialized, graph)
+    variant.typed = str(specialized.graph)
+    program.emit(EventKind.PROFILED, _describe(assume), specialization=number)
+    context = passes.Context(disable=disabled, numerics=options.numerics, name=f"{program.name}.{number}")
+    passes.optimize(graph, context)
+    before = {id(n): n for n in graph.walk()}
+    refusals = regions.partition(graph)
+    built = _Regions(program, variant, context)
+    for node in list(graph.walk()):
+        if node.op is REGION:
+            built.add(node)
+    variant.regions = built.made
+    variant.native_nodes = built.native_nodes
+    variant.python_nodes = sum(1 for n in before.values() if not n.blocks) - built.native_nodes
+    body_source, body = _body(graph, specialized, variant)
+    entry_source, entry = make_entry(variant, specialized, program._signature, body, f"{program.name}_{number}")
+    variant.source = entry_source + "\n" + body_source
+    variant.entry = entry
+    variant.seconds = time.perf_counter() - start
+    for refusal in refusals or ():
+        program.emit(EventKind.NOT_FUSED, refusal.reason, location=str(refusal.loc or ""), specialization=number)
+    hits = sum(k.cached for r in variant.regions for k in r.kernels)
+    total = sum(len(r.kernels) for r in variant.regions)
+    cache = "hit" if hits == total else "miss" if hits == 0 else f"{hits}/{total}"
+    how = "background" if options.background else "in the call"
+    program.emit(
+        EventKind.SPECIALIZE_READY,
+        f"{variant.seconds:.1f}s {how}  cache={cache}  {len(variant.regions)} region{'s' * (len(variant.regions) != 1)}, "
+        f"{variant.native_nodes}/{variant.native_nodes + variant.python_nodes} ops native",
+        specialization=number,
+        seconds=variant.seconds,
+        regions=len(variant.regions),
+        kernels=total,
+        native=variant.native_nodes,
+        python=variant.python_nodes,
+    )
+    return variant
+
+
+def copy_graph_with_attrs(graph: Graph) -> Graph:
+    """A copy whose `params` attribute names the copied inputs."""
+    out = copy_graph(graph)
+    place = {old: new for old, new in zip(graph.inputs, out.inputs, strict=True)}
+    out.attrs["params"] = {place[v] for v in graph.attrs.get("params", ()) if v in place}
+    return out
+
+
+# -- which sizes become symbols ---------------------------------------------------------------------------------------
+
+
+def choose(site: Site, profile: Profile, dynamic: Any) -> Assumptions:
+    """The assumptions to specialize on: varying sizes are symbols; so are, from the start, sizes that only drive a loop."""
+    if dynamic is False:
+        latest = Profile(profile.kept[-1])
+        latest.add(profile.kept[-1])
+        return latest.assume()
+    constant = [c for c in profile.classes() if len(set(profile.history(c[0]))) == 1]
+    if dynamic is True:
+        return profile.assume(constant)
+    accepted: list[list[Position]] = []
+    for members in constant[:MAX_TRIALS]:
+        groups = [members, *([m] for m in members)] if len(members) > 1 else [members]
+        for group in groups:
+            if drives_only_loops(site, profile, group):
+                accepted.append(group)
+                if group is members:
+                    break
+    return profile.assume(accepted)
+
+
+def drives_only_loops(site: Site, profile: Profile, group: list[Position]) -> bool:
+    """Whether, with these sizes as one symbol, the symbol is a loop's trip count and no loop body ever sees it: a new value then
+    needs no other code."""
+    assume = profile.assume([group])
+    name = next(iter(assume.sizes[at].symbols() for at in group if not isinstance(assume.sizes[at], int)), None)  # type: ignore[union-attr]
+    if name is None:
+        return False
+    try:
+        typed = specialize(site.captured.graph, assume, site.root, site.captured.namespaces).graph
+    except Refused:
+        return False
+    loops = [n for n in typed.walk() if n.op is LOOP]
+    trips = [n.args[0].type.dim for n in loops if not n.args[0].is_const]
+    if not any(_mentions(t, name) for t in trips):
+        return False
+    inside = [v for loop in loops for block in loop.blocks for v in _values(block)]
+    return not any(_mentions(d, name) for v in inside for d in (*(v.type.dims or ()), v.type.dim))
+
+
+def _values(block: Any) -> list[Value]:
+    return [*block.params, *(r for node in block.walk() for r in node.results)]
+
+
+def _mentions(dim: Any, names: frozenset[str]) -> bool:
+    return dim is not None and not isinstance(dim, int) and bool(dim.symbols() & names)
+
+
+# -- regions and the code between them --------------------------------------------------------------------------------
+
+
+class _Regions:
+    """Native regions of one variant, in order of appearance."""
+
+    def __init__(self, program: Any, variant: Variant, context: Any) -> None:
+        self.program, self.variant, self.context = program, variant, context
+        self.made: list[NativeRegion] = []
+        self.native_nodes = 0
+        self.fixed = {
+            v: leaf.fixed
+            for v, leaf in zip(variant.graph.inputs, variant.specialized.leaves, strict=True)
+            if leaf.fixed is not None
+        }
+
+    def add(self, node: Node) -> None:
+        index = len(self.made)
+        layouts = self.layouts()
+        region = make_region(
+            node.blocks[0],
+            name=f"{self.program.name}_{self.variant.number}_{index}",
+            fixed=[self.fixed.get(a) for a in node.args],
+            layouts=[layouts.get(a, "contiguous") for a in node.args],
+            grad_mode=self.variant.assume.signature.grad_mode,
+            context=self.context,
+            emit=self.emit,
+            fell_back=self.fell_back,
+        )
+        node.attrs["index"] = index
+        self.made.append(region)
+        self.native_nodes += sum(1 for n in node.blocks[0].walk() if not n.blocks)
+
+    def layouts(self) -> dict[Value, Any]:
+        assume = self.variant.assume
+        out: dict[Value, Any] = {}
+        for value, leaf in zip(self.variant.graph.inputs, self.variant.specialized.leaves, strict=True):
+            if leaf.argument is not None and leaf.is_tensor:
+                out[value] = assume.strides.get(leaf.argument, "contiguous")
+            elif leaf.is_tensor and not leaf.fact.contiguous:  # type: ignore[union-attr]
+                out[value] = leaf.fact.strides  # type: ignore[union-attr]
+        return out
+
+    def emit(self, kind: EventKind, message: str, **facts: Any) -> None:
+        self.program.emit(kind, message, specialization=self.variant.number, **facts)
+
+    def fell_back(self, message: str, location: str) -> None:
+        self.variant.fallbacks += 1
+        self.program.emit(EventKind.FALLBACK, message, specialization=self.variant.number, location=location)
+
+
+def _body(graph: Graph, specialized: Specialized, variant: Variant) -> tuple[str, Callable[..., Any]]:
+    """The code between entry and regions, as a function of the argument leaves."""
+    fixed = [leaf.fixed for leaf in specialized.leaves]
+    nodes = graph.block.nodes
+    if len(nodes) == 1 and nodes[0].op is REGION:
+        return _single(graph, nodes[0], fixed, variant)
+    code = generate(graph, name=graph.name, regions=variant.regions)
+    # Guards of the argument leaves have to hold before anything runs: one table for all of them, in front.
+    from specjit.runtime.native import make_guard
+
+    arguments = [leaf for leaf in specialized.leaves if leaf.argument is not None]
+    guard = make_guard([leaf.value for leaf in arguments], [leaf.fact for leaf in arguments], variant.assume, arguments)
+    names = [f"a{i}" if f is None else f"_fixed{i}" for i, f in enumerate(fixed)]
+    given = ", ".join(n for n, f in zip(names, fixed, strict=True) if f is None)
+    lines = [f"def body({given}):"]
+    lines.append(f"    if _guard({given}): return MISS")
+    lines.append(f"    return _run({', '.join(names)})")
+    return _compile(lines, {"_guard": guard, "_run": code.fn, **_fixed(names, fixed)}, code.source)
+
+
+def _single(graph: Graph, node: Node, fixed: list[Any], variant: Variant) -> tuple[str, Callable[..., Any]]:
+    """All of the graph is one region: its own guards are the variant's, and its results are the outputs."""
+    (region,) = variant.regions
+    names = {
+        v: (f"a{i}" if f is None else f"_fixed{i}") for i, (v, f) in enumerate(zip(graph.inputs, fixed, strict=True))
+    }
+    given = ", ".join(names[v] for v, f in zip(graph.inputs, fixed, strict=True) if f is None)
+    lines = [f"def body({given}):", f"    out = _region({', '.join(names[a] for a in node.args)})"]
+    lines.append("    if out is None: return MISS")
+    picks = []
+    constants: dict[str, Any] = {}
+    for o in graph.outputs:
+        if o.is_const:
+            constants[f"_c{len(constants)}"] = o.const
+            picks.append(f"_c{len(constants) - 1}")
+        else:
+            picks.append(names[o] if o in names else f"out[{node.results.index(o)}]")
+    straight = picks == [f"out[{i}]" for i in range(len(node.results))]
+    lines.append(f"    return {'out' if straight else '(' + ', '.join(picks) + ',)'}")
+    unused = [v for v, f in zip(graph.inputs, fixed, strict=True) if f is None and v not in node.args]
+    guard_names: dict[str, Any] = {}
+    if unused:
+        from specjit.runtime.native import make_guard
+
+        leaves = [leaf for leaf in variant.specialized.leaves if leaf.argument is not None]
+        guard_names["_guard"] = make_guard([x.value for x in leaves], [x.fact for x in leaves], variant.assume, leaves)
+        lines.insert(1, f"    if _guard({given}): return MISS")
+    table = {names[v]: f for v, f in zip(graph.inputs, fixed, strict=True) if f is not None}
+    return _compile(lines, {"_region": region.guarded, **table, **constants, **guard_names}, "")
+
+
+def _fixed(names: list[str], fixed: list[Any]) -> dict[str, Any]:
+    return {n: f for n, f in zip(names, fixed, strict=True) if f is not None}
+
+
+def _compile(lines: list[str], names: dict[str, Any], more: str) -> tuple[str, Callable[..., Any]]:
+    source = "\n".join([*lines, ""])
+    namespace = {"MISS": MISS, **names}
+    exec(compile(source, "<specjit body>", "exec"), namespace)
+    return source + ("\n" + more if more else ""), namespace["body"]
+
+
+def _describe(assume: Assumptions) -> str:
+    symbols = assume.symbols()
+    sizes = f"symbols {', '.join(symbols)}" if symbols else "all sizes constant"
+    return f"{len(assume.signature.facts)} argument leaves, {sizes}"

@@ -1,0 +1,169 @@
+"""Events: the one stream that logs, `explain()`, HTML and traces are views of.
+
+Enters: `EventLog.emit(kind, ...)` from every room that decides something.
+Leaves: `Event` records in order, kept per Program in a bounded list, handed to `on_event` callbacks and, where the log settings
+ask for it, printed to stderr as one line each.
+Invariant: emitting never raises into the caller's program and never changes what it computes.
+"""
+
+from __future__ import annotations
+
+import enum
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from specjit import config
+
+
+class EventKind(enum.StrEnum):
+    """What happened. The value is the word that logs print."""
+
+    CAPTURED = "CAPTURED"
+    OPAQUE = "OPAQUE"
+    PROFILED = "PROFILED"
+    SPECIALIZE_QUEUED = "SPECIALIZE_QUEUED"
+    SPECIALIZE_READY = "SPECIALIZE_READY"
+    SPECIALIZE_FAILED = "SPECIALIZE_FAILED"
+    REPACKED = "REPACKED"
+    GUARD_MISS = "GUARD_MISS"
+    GENERALIZED = "GENERALIZED"
+    MEGAMORPHIC = "MEGAMORPHIC"
+    EVICTED = "EVICTED"
+    QUARANTINED = "QUARANTINED"
+    FUSED = "FUSED"
+    NOT_FUSED = "NOT_FUSED"
+    CACHE_HIT = "CACHE_HIT"
+    CACHE_MISS = "CACHE_MISS"
+    CACHE_REJECT = "CACHE_REJECT"
+    CACHE_STORE = "CACHE_STORE"
+    FALLBACK = "FALLBACK"
+    VERIFY_MISMATCH = "VERIFY_MISMATCH"
+
+
+# The words of SPECJIT_LOG, and the kinds each one shows.
+CHANNELS: dict[str, frozenset[EventKind]] = {
+    "specialize": frozenset(
+        k
+        for k in EventKind
+        if k.startswith("SPECIALIZE") or k in ("CAPTURED", "PROFILED", "GENERALIZED", "EVICTED", "REPACKED")
+    ),
+    "guards": frozenset({EventKind.GUARD_MISS, EventKind.GENERALIZED}),
+    "fusion": frozenset({EventKind.FUSED, EventKind.NOT_FUSED}),
+    "cache": frozenset(k for k in EventKind if k.startswith("CACHE")),
+    "all": frozenset(EventKind),
+}
+ALWAYS_SHOWN = frozenset({EventKind.MEGAMORPHIC, EventKind.QUARANTINED, EventKind.VERIFY_MISMATCH})
+SHOWN_ONCE_PER_CAUSE = frozenset({EventKind.OPAQUE, EventKind.FALLBACK})
+MAX_EVENTS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One fact. `call` counts the Program's calls from 1 (0: before any); `time` is seconds since the epoch; `location` is
+    `file:line` in the user's program where there is one; `facts` are the numbers behind `message`."""
+
+    kind: EventKind
+    program: str
+    message: str
+    call: int = 0
+    specialization: int | None = None
+    location: str = ""
+    time: float = 0.0
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        number = f" #{self.specialization}" if self.specialization is not None else ""
+        word = self.kind.removeprefix("SPECIALIZE_") if self.kind == EventKind.SPECIALIZE_READY else self.kind
+        at = f" call {self.call}" if self.kind == EventKind.GUARD_MISS else ""
+        where = f"  ({self.location})" if self.location else ""
+        return f"[specjit {self.program}{number}] {word}{at}  {self.message}{where}"
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "kind": str(self.kind),
+            "program": self.program,
+            "message": self.message,
+            "call": self.call,
+            "specialization": self.specialization,
+            "location": self.location,
+            "time": self.time,
+            "facts": self.facts,
+        }
+
+
+_callbacks: list[Callable[[Event], None]] = []
+_shown_causes: set[tuple[EventKind, str, str]] = set()
+_lock = threading.Lock()
+
+
+def on_event(callback: Callable[[Event], None]) -> Callable[[], None]:
+    """Call `callback(event)` for every event of every Program; returns a function that unregisters it.
+
+    A callback that raises is reported to stderr and unregistered: an observer must not change the observed program."""
+    _callbacks.append(callback)
+
+    def remove() -> None:
+        if callback in _callbacks:
+            _callbacks.remove(callback)
+
+    return remove
+
+
+class EventLog:
+    """The events of one Program, newest last, at most `MAX_EVENTS` of them (counts per kind are exact for ever)."""
+
+    def __init__(self, program: str) -> None:
+        self.program = program
+        self.events: deque[Event] = deque(maxlen=MAX_EVENTS)
+        self.counts: dict[EventKind, int] = {}
+
+    def emit(
+        self,
+        kind: EventKind,
+        message: str,
+        *,
+        call: int = 0,
+        specialization: int | None = None,
+        location: str = "",
+        **facts: Any,
+    ) -> Event:
+        event = Event(kind, self.program, message, call, specialization, location, time.time(), facts)
+        self.events.append(event)
+        with _lock:
+            self.counts[kind] = self.counts.get(kind, 0) + 1
+        for callback in tuple(_callbacks):
+            _notify(callback, event)
+        if _shows(event):
+            print(event, file=sys.stderr)
+        return event
+
+    def of(self, kind: EventKind | str | None = None) -> list[Event]:
+        wanted = None if kind is None else EventKind(kind)
+        return [e for e in self.events if wanted is None or e.kind == wanted]
+
+
+def _notify(callback: Callable[[Event], None], event: Event) -> None:
+    try:
+        callback(event)
+    except Exception as error:
+        if callback in _callbacks:
+            _callbacks.remove(callback)
+        print(f"[specjit] on_event callback {callback!r} raised {error!r} and was removed", file=sys.stderr)
+
+
+def _shows(event: Event) -> bool:
+    words = config.current().log
+    if any(event.kind in CHANNELS[word] for word in words) or event.kind in ALWAYS_SHOWN:
+        return True
+    if event.kind in SHOWN_ONCE_PER_CAUSE:
+        cause = (event.kind, event.program, event.location or event.message)
+        with _lock:
+            first = cause not in _shown_causes
+            _shown_causes.add(cause)
+        return first
+    return False

@@ -1,0 +1,373 @@
+"""`Program`: what `specjit.optimize` returns.
+
+Enters: a model (an `nn.Module` or a function) and its calls. Leaves: the model's results, by the fastest road whose guards hold.
+Invariant: `_variants` is an immutable tuple that is replaced, never changed, so a call sees a variant whole or not at all.
+
+The road of a call: variants in order; else `_slow`: capture (once per structure), observe, run the generic code; in the background a
+profile with enough calls becomes a variant.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Generic, ParamSpec, TypeVar, overload
+
+from specjit import config
+from specjit.ir.graph import Graph
+from specjit.nn import Module
+from specjit.runtime import stance as stances
+from specjit.runtime.dispatch import MISS, Site, Sites
+from specjit.runtime.events import Event, EventKind, EventLog
+from specjit.runtime.variant import Variant
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_OWN = frozenset(
+    "_model _options _log _sites _variants _lock _idle _pending _counts _seconds _function _signature _failure".split()
+)
+
+
+class Program(Generic[P, R]):
+    """A model that optimizes itself while it is called. See `specjit.optimize` for the options.
+
+    Anything that is not a name of Program itself (parameters(), state_dict(), train(), attributes, ...) is the model's."""
+
+    def __init__(self, model: Callable[P, R], **options: Any) -> None:
+        if not callable(model):
+            raise TypeError(f"specjit.optimize takes a Module or a function, got {type(model).__name__}: {model!r}")
+        inner = getattr(model, "__specjit_model__", None)
+        self._model: Any = model if inner is None else inner
+        self._options = Options(**options)
+        is_module = isinstance(self._model, Module)
+        self._function = type(self._model).forward if is_module else self._model
+        self._log = EventLog(self._options.name or _name_of(self._model))
+        self._signature = _signature_of(self._function, drop_first=is_module)
+        self._sites = Sites(self)
+        self._variants: tuple[Variant, ...] = ()
+        self._lock = threading.RLock()
+        self._idle = threading.Condition()
+        self._pending = 0
+        self._counts = {"calls": 0, "generic": 0, "eager": 0, "misses": 0}
+        self._seconds = 0.0
+        self._failure: BaseException | None = None
+
+    # -- calling ------------------------------------------------------------------------------------------------------
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        if not stances.engaged.count and not config.slow_road.count:
+            for variant in self._variants:
+                out = variant.entry(*args, **kwargs)
+                if out is not MISS:
+                    return out
+        return self._slow(args, kwargs)
+
+    def _slow(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> R:
+        """No variant took the call (or a setting wants a look at every call)."""
+        counts = self._counts
+        counts["calls"] += 1
+        settings = config.current()
+        stance = stances.current()
+        if not settings.enabled:
+            counts["eager"] += 1
+            return self._model(*args, **kwargs)
+        if stance.kind != "generic" and (stances.engaged.count or config.slow_road.count):
+            for variant in self._variants:
+                verify = settings.verify and self.calls % settings.verify == 0
+                out = self._verified(variant, args, kwargs) if verify else variant.entry(*args, **kwargs)
+                if out is not MISS:
+                    return out
+        arguments = self._bind(args, kwargs)
+        site = self._sites.find(arguments) if arguments is not None else None
+        if site is None:
+            counts["eager"] += 1
+            return self._model(*args, **kwargs)
+        assert arguments is not None
+        if stance.kind != "generic":
+            self._observe(site, arguments)
+            for variant in self._variants if not self._options.background else ():
+                out = variant.entry(*args, **kwargs)
+                if out is not MISS:
+                    return out
+        counts["generic"] += 1
+        return site.generic(arguments)
+
+    def _verified(self, variant: Variant, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        from specjit.runtime.verify import run_both
+
+        return run_both(self, variant, args, kwargs)
+
+    def _bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any] | None:
+        """Arguments by parameter name; None where the call does not fit (the original then raises its own error)."""
+        if self._signature is None:
+            return None
+        try:
+            bound = self._signature.bind(*args, **kwargs)
+        except TypeError:
+            return None
+        bound.apply_defaults()
+        return bound.arguments
+
+    def _observe(self, site: Site, arguments: dict[str, Any]) -> None:
+        stance = stances.current()
+        plan = site.observe(arguments)
+        if plan is None:
+            return
+        if stance.kind == "fail_on_miss" and self._variants:
+            raise RuntimeError(f"specjit stance fail_on_miss: {plan.message}")
+        if stance.kind == "fail_on_compile":
+            raise RuntimeError(f"specjit stance fail_on_compile: this call would compile ({plan.message})")
+        self._start(lambda: site.build(plan, stance.disable))
+
+    def _start(self, job: Callable[[], None]) -> None:
+        """Run `job` in the background (or now, with background=False), counted by `wait`."""
+        from specjit.runtime import service
+
+        with self._idle:
+            self._pending += 1
+
+        def run() -> None:
+            start = time.perf_counter()
+            try:
+                job()
+            except BaseException as error:
+                self._failure = error
+                self.emit(EventKind.SPECIALIZE_FAILED, f"{type(error).__name__}: {error}", error=repr(error))
+                if not isinstance(error, Exception):
+                    raise
+            finally:
+                with self._idle:
+                    self._seconds += time.perf_counter() - start
+                    self._pending -= 1
+                    self._idle.notify_all()
+
+        if self._options.background:
+            service.submit(run)
+        else:
+            run()
+
+    # -- what a user asks ---------------------------------------------------------------------------------------------
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until no compile of this Program is pending; `timeout` in seconds, None for ever. True if none is pending.
+
+        Under `strict=True` a failure of the background work is raised here."""
+        with self._idle:
+            done = self._idle.wait_for(lambda: self._pending == 0, timeout)
+        if done and self._failure is not None and self._options.strict:
+            failure, self._failure = self._failure, None
+            raise failure
+        return done
+
+    def warmup(self, examples: Iterable[Any]) -> None:
+        """Profile and compile ahead of time for these calls, without running the model.
+
+        examples: an iterable of argument tuples (a bare non-tuple is one argument). Returns when the variants are published."""
+        for example in examples:
+            args = example if isinstance(example, tuple) else (example,)
+            arguments = self._bind(args, {})
+            if arguments is None:
+                raise TypeError(
+                    f"warmup: the arguments {[type(a).__name__ for a in args]} do not fit {self._signature}"
+                )
+            site = self._sites.find(arguments)
+            if site is None:
+                raise RuntimeError(f"warmup: {self.name} cannot be captured; see Program.events('FALLBACK')")
+            plan = site.observe(arguments, enough=True)
+            if plan is not None:
+                self._start(lambda site=site, plan=plan: site.build(plan, frozenset()))
+        self.wait()
+
+    def explain(self) -> Any:
+        """What was captured, observed, specialized, fused and refused: str(), `.to_dict()`, HTML in notebooks."""
+        from specjit.report.explain import Explanation
+
+        return Explanation.of(self)
+
+    def events(self, kind: str | EventKind | None = None) -> list[Event]:
+        """Events so far, oldest first, of one kind or of all."""
+        return self._log.of(kind)
+
+    def stats(self) -> dict[str, Any]:
+        """Counts: calls, fast, generic, eager, misses, compiles; `seconds` spent specializing and compiling; events by kind."""
+        fast = sum(v.calls for v in self._sites.all_variants())
+        compiled = self._log.counts.get(EventKind.SPECIALIZE_READY, 0)
+        return {
+            **self._counts,
+            "calls": self.calls,
+            "fast": fast,
+            "fallbacks": sum(v.fallbacks for v in self._sites.all_variants()),
+            "compiles": compiled,
+            "seconds": self._seconds,
+            "events": {str(k): n for k, n in sorted(self._log.counts.items())},
+        }
+
+    @property
+    def calls(self) -> int:
+        """How often the Program was called."""
+        taken = sum(v.calls for v in self._sites.all_variants())
+        return taken + self._counts["generic"] + self._counts["eager"]
+
+    @property
+    def name(self) -> str:
+        return self._log.program
+
+    @property
+    def specializations(self) -> Sequence[Variant]:
+        """The live variants, in the order in which a call tries them."""
+        return self._variants
+
+    @property
+    def graph(self) -> Graph:
+        """The generic graph of the latest capture; RuntimeError before the first call."""
+        return self._sites.latest().captured.graph
+
+    @property
+    def code(self) -> str:
+        """The generic path as Python source."""
+        return self._sites.latest().source
+
+    def emit(self, kind: EventKind, message: str, **facts: Any) -> Event:
+        return self._log.emit(kind, message, call=self.calls, **facts)
+
+    def reset(self) -> None:
+        """Forget captures, profiles and variants; the model itself is untouched."""
+        self.wait()
+        with self._lock:
+            self._variants = ()
+            self._sites = Sites(self)
+
+    def close(self) -> None:
+        """Drop native code and compiled variants; further calls run the original model."""
+        self.reset()
+        self._signature = None
+
+    # -- being the model ----------------------------------------------------------------------------------------------
+
+    @property
+    def __specjit_model__(self) -> Any:
+        return self.__dict__["_model"]
+
+    @property
+    def __class__(self) -> type:  # isinstance(program, nn.Module) holds for a module, so that Programs nest in modules
+        model = self.__dict__.get("_model")
+        return type(model) if isinstance(model, Module) else Program
+
+    def __getattr__(self, name: str) -> Any:
+        if name in _OWN:
+            raise AttributeError(name)
+        return getattr(self._model, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _OWN:
+            object.__setattr__(self, name, value)
+        else:
+            setattr(self._model, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        delattr(self._model, name)
+
+    def __dir__(self) -> list[str]:
+        return sorted({*object.__dir__(self), *dir(self._model)})
+
+    def __repr__(self) -> str:
+        return f"specjit.optimize({self._model!r})"
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Program[P, R]:
+        return Program(copy.deepcopy(self._model, memo), **self._options.to_dict())
+
+    def __copy__(self) -> Program[P, R]:
+        return Program(copy.copy(self._model), **self._options.to_dict())
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        return _rebuild, (self._model, self._options.to_dict())
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        """As a decorated method: calls get the instance as first argument, as a function would."""
+        if instance is None or isinstance(self._model, Module):
+            return self
+        import types
+
+        return types.MethodType(self, instance)
+
+
+class Options:
+    """The checked options of `optimize`."""
+
+    def __init__(
+        self,
+        *,
+        warmup: int = 3,
+        dynamic: str = "auto",
+        max_specializations: int = 8,
+        background: bool = True,
+        strict: bool = False,
+        numerics: str = "exact",
+        name: str | None = None,
+    ) -> None:
+        if type(warmup) is not int or warmup < 0:
+            raise ValueError(f"warmup is a number of calls >= 0, got {warmup!r}")
+        if dynamic not in ("auto", True, False):
+            raise ValueError(
+                f"dynamic is 'auto', True (all sizes symbolic) or False (all sizes constant), got {dynamic!r}"
+            )
+        if type(max_specializations) is not int or max_specializations < 1:
+            raise ValueError(f"max_specializations is a number >= 1, got {max_specializations!r}")
+        if numerics not in ("exact", "fast"):
+            raise ValueError(f"numerics is 'exact' or 'fast', got {numerics!r}")
+        self.warmup = warmup
+        self.dynamic = dynamic
+        self.max_specializations = max_specializations
+        self.background = bool(background)
+        self.strict = bool(strict)
+        self.numerics = numerics
+        self.name = name
+
+    def to_dict(self) -> dict[str, Any]:
+        return dict(self.__dict__)
+
+
+def _rebuild(model: Any, options: dict[str, Any]) -> Program[Any, Any]:
+    return Program(model, **options)
+
+
+def _name_of(model: Any) -> str:
+    name = type(model).__name__ if isinstance(model, Module) else getattr(model, "__name__", type(model).__name__)
+    return name.lower().strip("<>_") or "program"
+
+
+def _signature_of(function: Any, drop_first: bool) -> inspect.Signature | None:
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return None
+    params = list(signature.parameters.values())
+    return signature.replace(parameters=params[1:] if drop_first else params)
+
+
+@overload
+def optimize(model: Callable[P, R], **options: Any) -> Program[P, R]: ...
+@overload
+def optimize(model: None = None, **options: Any) -> Callable[[Callable[P, R]], Program[P, R]]: ...
+def optimize(model: Any = None, **options: Any) -> Any:
+    """Make `model` (an `nn.Module` or a function) fast without changing its results. Also a decorator.
+
+    warmup: calls that are only observed before the first specialization. dynamic: "auto" decides per size whether it is a
+    constant or a symbol; True makes every size symbolic where that works; False keeps all constant. max_specializations: live
+    variants at most; past that the Program says MEGAMORPHIC once and stays generic, retrying with backoff. background: compile
+    in a background thread while calls go on (False: the call that triggers a compile waits). strict: raise where the default
+    would fall back with an event. numerics: "exact", or "fast" to allow contraction and reassociation. name: for logs.
+
+    Returns a `Program`. Raises TypeError for something that cannot be called and ValueError for an option out of range.
+    """
+    if model is None:
+        Options(**options)
+        return lambda fn: Program(fn, **options)
+    return Program(model, **options)
+
+
+__all__ = ["Options", "Program", "optimize"]

@@ -1,0 +1,120 @@
+"""SPECJIT_VERIFY: run a call on both roads and compare.
+
+Enters: a variant and the arguments of a call. Leaves: the variant's result, or, when the two roads disagree by more than a float64
+evaluation of the typed graph excuses, the generic result and a quarantined variant.
+Invariant: only graphs without outside effects are run twice.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from specjit.ir.interpret import interpret
+from specjit.ir.structure import effects
+from specjit.runtime.dispatch import MISS
+from specjit.runtime.events import EventKind
+from specjit.tensor import Tensor
+
+if TYPE_CHECKING:
+    from specjit.runtime.program import Program
+    from specjit.runtime.variant import Variant
+
+FACTOR = 4.0  # a fast result may be this many times as far from float64 as the generic one ...
+FLOOR = 64.0  # ... or this many units of the result's precision, relative to the largest magnitude
+
+
+def run_both(program: Program[Any, Any], variant: Variant, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The result of a verified call; MISS if the variant does not take it."""
+    graph = variant.specialized.graph
+    pure = not any(t.io or t.random or t.writes for t in (effects(n) for n in graph.block.nodes))
+    out = variant.entry(*args, **kwargs)
+    if out is MISS or not pure:
+        return out
+    arguments = program._bind(args, kwargs)
+    assert arguments is not None
+    site = program._sites.find(arguments)
+    if site is None:
+        return out
+    expected = site.generic(arguments)
+    fast, slow = _tensors(out), _tensors(expected)
+    exact = _float64(variant, arguments)
+    worst = _disagreement(fast, slow, exact)
+    if worst is None:
+        return out
+    program.emit(EventKind.VERIFY_MISMATCH, worst, specialization=variant.number)
+    with program._lock:
+        program._variants = tuple(v for v in program._variants if v is not variant)
+        program._sites.retired.append(variant)
+    program.emit(EventKind.QUARANTINED, "its results differ from the generic path", specialization=variant.number)
+    return expected
+
+
+def _tensors(result: Any) -> list[np.ndarray]:
+    if isinstance(result, Tensor):
+        return [result._data]
+    if isinstance(result, (tuple, list)):
+        return [a for item in result for a in _tensors(item)]
+    if isinstance(result, dict):
+        return [a for item in result.values() for a in _tensors(item)]
+    return []
+
+
+def _float64(variant: Variant, arguments: dict[str, Any]) -> list[np.ndarray] | None:
+    """The typed graph in float64, or None where it cannot be evaluated so."""
+    flat = iter(_leaves(list(arguments.values())))
+    values = []
+    for leaf in variant.specialized.leaves:
+        given = leaf.fixed if leaf.fixed is not None else None
+        values.append(_wide(given) if given is not None else None)
+    arguments_in_order = list(flat)
+    for i, leaf in enumerate(variant.specialized.leaves):
+        if leaf.argument is not None:
+            values[i] = _wide(arguments_in_order[leaf.argument])
+    try:
+        found = interpret(variant.specialized.graph, *values)
+    except (TypeError, ValueError, RuntimeError, IndexError):
+        return None
+    return [np.asarray(f) for f in found if isinstance(f, np.ndarray)]
+
+
+def _leaves(a: Any) -> list[Any]:
+    if isinstance(a, (Tensor, int, float)) and not isinstance(a, bool):
+        return [a]
+    if isinstance(a, (list, tuple)):
+        return [x for item in a for x in _leaves(item)]
+    if isinstance(a, dict):
+        return [x for item in a.values() for x in _leaves(item)]
+    return []
+
+
+def _wide(x: Any) -> Any:
+    if not isinstance(x, Tensor):
+        return x
+    data = x._data  # not .numpy(): a look must not count as an export
+    return data.astype(np.float64) if data.dtype.kind == "f" else data.copy()
+
+
+def _disagreement(fast: list[np.ndarray], slow: list[np.ndarray], exact: list[np.ndarray] | None) -> str | None:
+    if len(fast) != len(slow):
+        return f"{len(fast)} tensors against {len(slow)}"
+    for i, (a, b) in enumerate(zip(fast, slow, strict=True)):
+        if a.shape != b.shape or a.dtype != b.dtype:
+            return f"output {i}: {a.dtype}{a.shape} against {b.dtype}{b.shape}"
+        if a.dtype.kind != "f":
+            if not np.array_equal(a, b):
+                return f"output {i}: {int((a != b).sum())} integers differ"
+            continue
+        c = exact[i] if exact is not None and i < len(exact) and exact[i].shape == a.shape else b.astype(np.float64)
+        finite = np.isfinite(c)
+        if not np.array_equal(np.isfinite(a), np.isfinite(b)):
+            return f"output {i}: NaN or infinity in different places"
+        if not finite.any():
+            continue
+        scale = float(np.abs(c[finite]).max()) or 1.0
+        mine = float(np.abs(a[finite] - c[finite]).max())
+        other = float(np.abs(b[finite] - c[finite]).max())
+        if mine > max(FACTOR * other, FLOOR * float(np.finfo(a.dtype).eps) * scale):
+            return f"output {i}: off by {mine:.3g} from float64, the generic path by {other:.3g}"
+    return None

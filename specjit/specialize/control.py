@@ -1,0 +1,267 @@
+"""Branches and loops, abstractly.
+
+Enters: generic `if` and `loop` nodes. Leaves: typed ones, or nothing where a constant decides (pruned branch, unrolled loop).
+Invariant: a loop's body is interpreted with carried types that cover every turn (a fixpoint); what a body appends to an outer list,
+once and unconditionally per turn, is a stacked output; storage that a body writes is carried, so that no pass can move a read of it
+out of the loop.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from specjit.ir.graph import Block, Node, Value
+from specjit.ir.structure import make_if, make_loop, trip_dim
+from specjit.ir.types import BOOL, Type, join, type_of
+from specjit.specialize.abstract import (
+    Known,
+    Mapping,
+    NeedsUnrolling,
+    Refused,
+    Rows,
+    Seq,
+    each_value,
+    flatten,
+    substitute,
+    unflatten,
+)
+from specjit.specialize.specializer import Specializer
+
+MAX_WIDENINGS = 8
+MAX_UNROLLED = 64
+
+
+def branch(spec: Specializer, node: Node) -> None:
+    cond = spec.get(node.args[0])
+    if isinstance(cond, Known):
+        chosen = node.blocks[0] if cond.value else node.blocks[1]
+        spec.walk(chosen)
+        spec.env.update(zip(node.results, [spec.get(o) for o in chosen.outputs], strict=True))
+        return
+    if not isinstance(cond, Value):
+        raise Refused("a branch on something that is neither a number nor a tensor", spec.loc)
+    loc = spec.loc
+    hidden = _written_outside(spec, node)
+    sides = []
+    for inner in node.blocks:
+        with Scope(spec, "if", hidden) as scope:
+            spec.walk(inner)
+            outs = [spec.get(o) for o in inner.outputs]
+            leaves: list[Any] = []
+            structure = tuple(flatten(o, leaves) for o in outs)
+            leaves += scope.current_hidden()
+        sides.append((scope.block, structure, leaves))
+    (then, s1, l1), (other, s2, l2) = sides
+    if s1 != s2:
+        raise Refused("the branches give values of different structure", loc)
+    merged: list[Any] = []
+    for a, b in zip(l1, l2, strict=True):
+        if a is b or (isinstance(a, Known) and isinstance(b, Known) and _same_constant(a.value, b.value)):
+            merged.append(a)
+            continue
+        x, y = _as_value(a), _as_value(b)
+        _usable(join(x.type, y.type), spec)
+        then.outputs.append(x)
+        other.outputs.append(y)
+        merged.append(None)
+    made = make_if(spec.block, cond, then, other, loc)
+    results = iter(made.results)
+    merged = [next(results) if m is None else m for m in merged]
+    _rebind(spec, hidden, [merged.pop() for _ in hidden][::-1])
+    spec.env.update(zip(node.results, [unflatten(s, merged) for s in s1], strict=True))
+
+
+def loop(spec: Specializer, node: Node) -> None:
+    trip, cond, *init = (spec.get(a) for a in node.args)
+    if isinstance(cond, Known) and (
+        not cond.value or (isinstance(trip, Known) and trip.value is not None and trip.value <= 0)
+    ):
+        spec.env.update(zip(node.results, init, strict=True))
+        return
+    try:
+        results = _rolled(spec, node, trip, cond, init)
+    except NeedsUnrolling as reason:
+        results = _unrolled(spec, node, trip, cond, init, reason)
+    spec.env.update(zip(node.results, results, strict=True))
+
+
+def _unrolled(spec: Specializer, node: Node, trip: Any, cond: Any, state: list[Any], reason: Refused) -> list[Any]:
+    if not (isinstance(trip, Known) and isinstance(cond, Known) and trip.value is not None):
+        raise reason
+    if trip.value > MAX_UNROLLED:
+        raise Refused(f"{reason.reason}; {trip.value} turns are too many to unroll", reason.loc)
+    (body,) = node.blocks
+    for i in range(trip.value):
+        spec.env.update(zip(body.params, [Known(i), *state], strict=True))
+        spec.walk(body)
+        go_on, *state = (spec.get(o) for o in body.outputs)
+        if not isinstance(go_on, Known):
+            raise Refused("the exit of an unrolled loop depends on run-time values", reason.loc)
+        if not go_on.value:
+            break
+    return state
+
+
+def _rolled(spec: Specializer, node: Node, trip: Any, cond: Any, init: list[Any]) -> list[Any]:
+    (body,) = node.blocks
+    loc = spec.loc
+    hints = [p.hint for p in body.params[1:]]
+    hidden = _written_outside(spec, node)
+    leaves: list[Any] = []
+    structure = tuple(flatten(a, leaves) for a in init)
+    leaves += hidden
+    names = (hints + [""] * len(leaves))[: len(leaves)] if all(s == "leaf" for s in structure) else [""] * len(leaves)
+    assumed: list[Any] = [a if isinstance(a, Known) else a.type for a in leaves]
+    for _ in range(MAX_WIDENINGS):
+        with Scope(spec, "loop", hidden) as scope:
+            i = scope.block.param(Type.int(), body.params[0].hint or "i")
+            params = [
+                a if isinstance(a, Known) else scope.block.param(a, name)
+                for a, name in zip(assumed, names, strict=True)
+            ]
+            scope.enter_hidden(params[len(leaves) - len(hidden) :])
+            spec.env.update(
+                zip(body.params, [i, *_unflatten_all(structure, params[: len(leaves) - len(hidden)])], strict=True)
+            )
+            spec.walk(body)
+            go_on, *outs = (spec.get(o) for o in body.outputs)
+            after: list[Any] = []
+            if tuple(flatten(o, after) for o in outs) != structure:
+                raise Refused("a value carried by a loop changes its structure from turn to turn", loc)
+            after += scope.current_hidden()
+            appended = list(scope.appended.values())
+        widened = [_widen(a, o, spec) for a, o in zip(assumed, after, strict=True)]
+        if all(a is w or a == w for a, w in zip(assumed, widened, strict=True)):
+            break
+        assumed = widened
+    else:
+        raise Refused("the types carried by a loop do not settle", loc)
+    run_time = [k for k, a in enumerate(assumed) if not isinstance(a, Known)]
+    block = scope.block
+    block.outputs = [_as_value(go_on), *(_as_value(after[k]) for k in run_time), *(row for _, row in appended)]
+    if appended and not (isinstance(cond, Known) and isinstance(go_on, Known) and go_on.value):
+        raise Refused("a list grows in a loop whose number of turns is not known beforehand", loc)
+    made = make_loop(
+        spec.block,
+        _as_value(trip),
+        _as_value(cond),
+        [_as_value(leaves[k]) for k in run_time],
+        block,
+        loc=loc,
+        hints=[names[k] for k in run_time],
+    )
+    results: list[Any] = list(assumed)
+    for k, r in zip(run_time, made.results, strict=False):
+        results[k] = r
+    _rebind(spec, hidden, [results.pop() for _ in hidden][::-1])
+    for (seq, _), rows in zip(appended, made.results[len(run_time) :], strict=True):
+        seq.items.append(Rows(rows, trip_dim(made)))
+    return _unflatten_all(structure, results)
+
+
+class Scope:
+    """Interpret into a fresh block, and leave no trace in the environment: what an inner block changed comes out only through
+    its outputs. `hidden` are outer values whose storage the block writes."""
+
+    def __init__(self, spec: Specializer, kind: str, hidden: list[Value]) -> None:
+        self.spec, self.kind, self.hidden = spec, kind, hidden
+        self.block = Block()
+        self.appended: dict[int, tuple[Seq, Value]] = {}
+        self._probes = [Value(h.type, None, h.hint) for h in hidden]
+
+    def __enter__(self) -> Scope:
+        spec = self.spec
+        self._outer = spec.block
+        self._env = dict(spec.env)
+        self._lists = [(a, list(a.items)) for a in spec.env.values() if isinstance(a, Seq) and a.kind == "list"]
+        self._dicts = [(a, dict(a.items)) for a in spec.env.values() if isinstance(a, Mapping)]
+        spec.block = self.block
+        spec.scopes.append((self.kind, self.appended))
+        for probe, h in zip(self._probes, self.hidden, strict=True):
+            spec.env[probe] = h
+        return self
+
+    def enter_hidden(self, params: list[Value]) -> None:
+        mapping = dict(zip(self.hidden, params, strict=True))
+        for old, new in mapping.items():
+            self.spec.roots[new] = self.spec.root(old)
+        done: set[int] = set()
+        for key, a in self.spec.env.items():
+            self.spec.env[key] = substitute(a, mapping, done)
+
+    def current_hidden(self) -> list[Value]:
+        return [self.spec.env[p] for p in self._probes]
+
+    def __exit__(self, *exc: object) -> None:
+        spec = self.spec
+        spec.block = self._outer
+        spec.env = self._env
+        spec.scopes.pop()
+        for seq, items in self._lists:
+            seq.items[:] = items
+        for mapping, pairs in self._dicts:
+            mapping.items.clear()
+            mapping.items.update(pairs)
+
+
+def _written_outside(spec: Specializer, node: Node) -> list[Value]:
+    """Run-time values known outside `node` whose storage something inside it writes in place."""
+    roots: set[Value] = set()
+    for block in node.blocks:
+        for inner in block.walk():
+            for position in inner.op.traits.writes:
+                target = spec.env.get(inner.args[position])
+                if target is not None:
+                    each_value(target, lambda v: roots.add(spec.root(v)))
+    found: dict[Value, None] = {}
+    if roots:
+        for a in spec.env.values():
+            each_value(a, lambda v: found.setdefault(v) if spec.root(v) in roots and not v.is_const else None)
+    return list(found)
+
+
+def _rebind(spec: Specializer, old: list[Value], new: list[Any]) -> None:
+    mapping = dict(zip(old, new, strict=True))
+    for before, after in mapping.items():
+        spec.roots[after] = spec.root(before)
+    done: set[int] = set()
+    for key, a in spec.env.items():
+        spec.env[key] = substitute(a, mapping, done)
+
+
+def _widen(assumed: Any, out: Any, spec: Specializer) -> Any:
+    if isinstance(assumed, Known):
+        if isinstance(out, Known) and _same_constant(assumed.value, out.value):
+            return assumed
+        assumed = _loop_type(type_of(assumed.value))
+    out_type = _loop_type(type_of(out.value)) if isinstance(out, Known) else _loop_type(out.type)
+    joined = join(_loop_type(assumed), out_type)
+    _usable(joined, spec)
+    return joined
+
+
+def _loop_type(t: Type) -> Type:
+    """An int that a loop carries has no fixed value."""
+    return Type.int() if t.kind == "int" else t
+
+
+def _usable(t: Type, spec: Specializer) -> None:
+    if t.kind in ("any", "optional") or (t.is_tensor and t.dtype is None and t.dims is None and t.device is None):
+        raise Refused(f"a value that control flow joins has no single type (it became {t})", spec.loc)
+
+
+def _as_value(a: Any) -> Value:
+    if isinstance(a, Value):
+        return a
+    if isinstance(a, Known):
+        return Value.constant(a.value, BOOL if isinstance(a.value, bool) else None)
+    raise Refused("a container is needed as one run-time value")
+
+
+def _unflatten_all(structure: tuple[Any, ...], leaves: list[Any]) -> list[Any]:
+    rest = list(leaves)
+    return [unflatten(s, rest) for s in structure]
+
+
+def _same_constant(a: Any, b: Any) -> bool:
+    return type(a) is type(b) and (a is b or (a == b and repr(a) == repr(b)))

@@ -1,0 +1,240 @@
+"""The abstract interpreter that turns a generic graph into a typed one.
+
+Enters: a generic graph, and an abstract value per graph input (`specialize.leaves` makes them from a profile).
+Leaves: a typed block in `self.block`, plus the guards on everything that was read as a constant.
+Invariant: every tensor op that is emitted carries the result types of its own `infer`; whatever is not understood is emitted
+unchanged (it then runs as Python between native regions), or the whole graph is `Refused` with a reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from specjit.ir.graph import Block, Graph, Location, Node, Value
+from specjit.ir.guard import Guard
+from specjit.ir.structure import IF, LOOP
+from specjit.ir.types import ANY, Type
+from specjit.ops import registry
+from specjit.specialize.abstract import Abstract, Known, Mapping, Obj, Refused, Rows, Seq, each_value, substitute
+
+
+class Specializer:
+    """Walks one generic graph. `attribute(obj, path, name)` resolves attribute reads (leaves for tensors, guards for the rest);
+    `read_global(kind, name)` resolves `py.global` and `py.closure`."""
+
+    def __init__(
+        self,
+        attribute: Callable[[Any, str, str], Abstract],
+        read_global: Callable[[str, str], Abstract],
+    ) -> None:
+        self.attribute = attribute
+        self.read_global = read_global
+        self.block = Block()
+        self.env: dict[Value, Any] = {}
+        self.guards: list[Guard] = []
+        self.scopes: list[
+            tuple[str, dict[int, tuple[Seq, Value]]]
+        ] = []  # open blocks: kind, rows appended to outer lists
+        self.roots: dict[Value, Value] = {}  # the storage a view shares, by value
+        self.loc: Location | None = None
+        self.hints: list[str] = []
+        self.set_attributes: set[tuple[int, str]] = set()
+        self.grad = True  # whether gradients are recorded at this point of the program
+
+    # -- walking ------------------------------------------------------------------------------------------------------
+
+    def run(self, graph: Graph, inputs: list[Abstract]) -> list[Abstract]:
+        """Interpret the graph on these inputs; the outputs' abstract values."""
+        self.env.update(zip(graph.inputs, inputs, strict=True))
+        self.walk(graph.block)
+        return [self.get(o) for o in graph.outputs]
+
+    def walk(self, block: Block) -> None:
+        for node in block.nodes:
+            self.loc = node.loc
+            self.hints = [r.hint for r in node.results]
+            self.visit(node)
+
+    def visit(self, node: Node) -> None:
+        from specjit.specialize import control, python_ops
+
+        if node.op is IF:
+            control.branch(self, node)
+        elif node.op is LOOP:
+            control.loop(self, node)
+        else:
+            args = [self.get(a) for a in node.args]
+            handler = python_ops.HANDLERS.get(node.op.name)
+            result = handler(self, args, node) if handler else self.tensor_op(node.op, args, node)
+            if len(node.results) == 1:
+                self.env[node.results[0]] = result
+            elif node.results:
+                items = result.items if isinstance(result, Seq) else result
+                self.env.update(zip(node.results, items, strict=True))
+
+    def get(self, v: Value) -> Abstract:
+        if not v.is_const:
+            return self.env[v]
+        return _constant(v.const)
+
+    @property
+    def depth(self) -> int:
+        return len(self.scopes)
+
+    # -- emitting -----------------------------------------------------------------------------------------------------
+
+    def call(self, name: str, *args: Any) -> Abstract:
+        """Emit the op called `name` with abstract (or plain Python) arguments, defaults filled in."""
+        op = registry.get(name)
+        given = [a if isinstance(a, (Known, Value, Seq, Obj, Mapping)) else _constant(a) for a in args]
+        rest = [_constant(p.default) for p in op.params[len(given) :]]
+        return self.tensor_op(op, given + rest, None)
+
+    def tensor_op(self, op: Any, args: list[Any], node: Node | None) -> Abstract:
+        """Infer, emit, and wrap the results of an operator record."""
+        from specjit.specialize import indexing
+
+        special = indexing.SPECIAL.get(op.name)
+        if special:
+            out = special(self, op, args)
+            if out is not None:
+                return out
+        if not any(_has_run_time(a) for a in args):
+            if op.traits.pure and all(isinstance(a, Known) for a in args) and op.name.startswith("py."):
+                return _constant(op.eager(*(a.value for a in args)))
+        try:
+            types = op.infer(*(self.infer_view(a) for a in args))
+        except Refused:
+            raise
+        except (RuntimeError, IndexError, TypeError, ValueError) as error:
+            raise Refused(f"{op.name}: {error}", self.loc) from error
+        return self.emit(op, args, types)
+
+    def emit(self, op: Any, args: list[Any], types: Any) -> Abstract:
+        values = [self.materialize(a) for a in args]
+        many = isinstance(types, (list, tuple))
+        listed = list(types) if many else [types]
+        if not many and op.traits.effect_free and not op.traits.reads:
+            known = _known_of(types)
+            if known is not None:
+                return known
+        out = self.block.append(op, values, listed, loc=self.loc, hints=self.hints)
+        if op.traits.view_of is not None:
+            root = self.root(values[op.traits.view_of])
+            self.roots.update(dict.fromkeys(out.results, root))
+        for written in op.traits.writes:
+            self.written(values[written], out.results[0] if out.results else None)
+        if many:
+            return Seq("tuple", list(out.results), self.depth)
+        return out.results[0] if listed else Known(None)
+
+    def extern(self, op: Any, args: list[Any], types: list[Type]) -> list[Value]:
+        """Emit an op as it stands, with materialized arguments; it will run as Python."""
+        self.escape(args)
+        return self.block.append(op, [self.materialize(a) for a in args], types, loc=self.loc, hints=self.hints).results
+
+    def infer_view(self, a: Any) -> Any:
+        """How `infer` sees an argument: types for run-time values, Python objects for constants, lists for sequences."""
+        if isinstance(a, Known):
+            return a.value
+        if isinstance(a, Value):
+            return a.const if a.is_const else a.type
+        if isinstance(a, Seq):
+            if not a.plain:
+                return Type.list(_row_type(a))
+            items = [self.infer_view(i) for i in a.items]
+            return tuple(items) if a.kind == "tuple" else items
+        return ANY
+
+    def materialize(self, a: Any) -> Value:
+        """A run-time value for an abstract one; containers become `py.tuple`, `py.list`, `py.dict` nodes."""
+        if isinstance(a, Value):
+            return a
+        if isinstance(a, Known):
+            return Value.constant(a.value)
+        if isinstance(a, Obj):
+            return Value.constant(a.value, ANY)
+        if isinstance(a, Mapping):
+            pairs = [x for k, v in a.items.items() for x in (Value.constant(k), self.materialize(v))]
+            return self.block.append(registry.get("py.dict"), pairs, [Type("dict", (ANY, ANY))], loc=self.loc).result
+        if isinstance(a, Rows):
+            raise Refused("rows of a loop used one by one", self.loc)
+        if a.kind == "list" and not a.plain:
+            from specjit.specialize import lists
+
+            return lists.materialize(self, a)
+        items = [self.materialize(i) for i in a.items]
+        if all(i.is_const for i in items) and not a.foreign:
+            constant = [i.const for i in items]
+            return Value.constant(tuple(constant) if a.kind == "tuple" else constant)
+        types = [i.type for i in items]
+        whole = Type.tuple(*types) if a.kind == "tuple" else Type.list(types[0] if len(set(types)) == 1 else ANY)
+        return self.block.append(registry.get(f"py.{a.kind}"), items, [whole], loc=self.loc).result
+
+    # -- effects ------------------------------------------------------------------------------------------------------
+
+    def root(self, v: Value) -> Value:
+        return self.roots.get(v, v)
+
+    def written(self, target: Value, after: Value | None) -> None:
+        """`target` was written in place and is now called `after`: every name that shares its storage gets a new name too, so
+        that reads before and after the write stay different values."""
+        root = self.root(target)
+        renewed: dict[Value, Value] = {}
+
+        def visit(v: Value) -> None:
+            if self.root(v) is root and v not in renewed and not v.is_const:
+                if v is target and after is not None:
+                    renewed[v] = after
+                else:
+                    token = after if after is not None else target
+                    renewed[v] = self.block.append(
+                        registry.get("py.renew"), [v, token], [v.type], hints=[v.hint]
+                    ).result
+
+        for a in list(self.env.values()):
+            each_value(a, visit)
+        visit(target)
+        self.roots.update(dict.fromkeys(renewed.values(), root))
+        done: set[int] = set()
+        for key, a in self.env.items():
+            self.env[key] = substitute(a, renewed, done)
+
+    def escape(self, args: list[Any]) -> None:
+        """A container handed to unknown code may change there: what we know of it would be a guess."""
+        for a in args:
+            if isinstance(a, (Seq, Mapping)) and not (isinstance(a, Seq) and a.kind == "tuple"):
+                raise Refused("a list or dict is passed to code that cannot be seen into", self.loc)
+
+
+def _constant(value: Any) -> Abstract:
+    """A constant as the specializer sees it. Lists and tuples are taken apart so that their items stay known."""
+    if isinstance(value, tuple) and type(value) is tuple:
+        return Seq("tuple", [_constant(v) for v in value])
+    return Known(value)
+
+
+def _known_of(t: Type) -> Abstract | None:
+    """The constant a result type stands for, if it stands for one."""
+    if not isinstance(t, Type):
+        return Known(t)
+    if t.kind == "int" and isinstance(t.dim, int):
+        return Known(t.dim)
+    if t.kind == "none":
+        return Known(None)
+    return None
+
+
+def _has_run_time(a: Any) -> bool:
+    if isinstance(a, Value):
+        return not a.is_const
+    if isinstance(a, Seq):
+        return not a.plain or any(_has_run_time(i) for i in a.items)
+    return not isinstance(a, Known)
+
+
+def _row_type(a: Seq) -> Type:
+    rows = [i for i in a.items if isinstance(i, Rows)]
+    t = rows[0].stacked.type
+    return t.with_(dims=None if t.dims is None else t.dims[1:])
