@@ -1,7 +1,7 @@
 """How signatures merge: unseen -> constant -> symbol, per size and per number.
 
-Enters: signatures with one key (same structure, dtypes, ranks, devices, grad flags). Leaves: `Profile.assume()`, the facts that a
-specialization may take for granted: which sizes are constants, and which share which symbol.
+Enters: signatures with one key (same structure, dtypes, ranks, devices, grad flags). Leaves: `Profile.assume()`, the
+facts that a specialization may take for granted: which sizes are constants, and which share which symbol.
 Invariant: facts only weaken as more calls are seen; sizes share a symbol only if they were equal in every call.
 """
 
@@ -22,8 +22,8 @@ _NAMES = "TBSNMPQRUVW"
 
 @dataclass(frozen=True)
 class Assumptions:
-    """What to specialize on: a size per (leaf, dim), the value of a number leaf or None where it varies, and which tensors have
-    C-contiguous layout in every call (others: their constant strides, or None where even those vary)."""
+    """What to specialize on: a size per (leaf, dim), the value of a number leaf or None where it varies, and which
+    tensors have C-contiguous layout in every call (others: their constant strides, or None where even those vary)."""
 
     signature: Signature
     sizes: dict[Position, Size]

@@ -1,9 +1,9 @@
 """One call's signature: the Python structure of the arguments and the facts of every leaf.
 
-Enters: bound arguments (name -> object). Leaves: `Signature(structure, leaves)`; equal structures take the same road through the
-specializer and the same unpacking code in a variant's entry.
-Invariant: containers are matched by exact type (`type(x) is tuple`); what is not a tensor, number or plain container is part of
-the structure itself, by value for constants and by identity for objects.
+Enters: bound arguments (name -> object). Leaves: `Signature(structure, leaves)`; equal structures take the same road
+through the specializer and the same unpacking code in a variant's entry.
+Invariant: containers are matched by exact type (`type(x) is tuple`); what is not a tensor, number or plain container
+is part of the structure itself, by value for constants and by identity for objects.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """From a profile to a published variant: specialize, optimize, partition, differentiate, schedule, compile, link.
 
 Enters: a `Site` and a `Profile`. Leaves: a `Variant` with its entry, and events for what was fused, refused, cached.
-Invariant: runs off the calling thread by default; touches no tensor data; raises Refused where the generic path must stay.
+Invariant: runs off the calling thread by default; touches no tensor data; raises Refused where the generic path must
+stay.
 """
 
 from __future__ import annotations
@@ -81,7 +82,7 @@ def build_variant(site: Site, profile: Profile, disabled: frozenset[str]) -> Var
 def copy_graph_with_attrs(graph: Graph) -> Graph:
     """A copy whose `params` attribute names the copied inputs."""
     out = copy_graph(graph)
-    place = {old: new for old, new in zip(graph.inputs, out.inputs, strict=True)}
+    place = dict(zip(graph.inputs, out.inputs, strict=True))
     out.attrs["params"] = {place[v] for v in graph.attrs.get("params", ()) if v in place}
     return out
 
@@ -90,7 +91,8 @@ def copy_graph_with_attrs(graph: Graph) -> Graph:
 
 
 def choose(site: Site, profile: Profile, dynamic: Any) -> Assumptions:
-    """The assumptions to specialize on: varying sizes are symbols; so are, from the start, sizes that only drive a loop."""
+    """The assumptions to specialize on: varying sizes are symbols; so are, from the start, sizes that only drive a
+    loop."""
     if dynamic is False:
         latest = Profile(profile.kept[-1])
         latest.add(profile.kept[-1])
@@ -110,8 +112,8 @@ def choose(site: Site, profile: Profile, dynamic: Any) -> Assumptions:
 
 
 def drives_only_loops(site: Site, profile: Profile, group: list[Position]) -> bool:
-    """Whether, with these sizes as one symbol, the symbol is a loop's trip count and no loop body ever sees it: a new value then
-    needs no other code."""
+    """Whether, with these sizes as one symbol, the symbol is a loop's trip count and no loop body ever sees it: a new
+    value then needs no other code."""
     assume = profile.assume([group])
     name = next(iter(assume.sizes[at].symbols() for at in group if not isinstance(assume.sizes[at], int)), None)  # type: ignore[union-attr]
     if name is None:

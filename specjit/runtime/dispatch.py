@@ -1,9 +1,9 @@
 """Which capture, which profile and which variant a call belongs to, and when to build the next one.
 
-Enters: bound arguments of calls that no variant took. Leaves: the `Site` whose generic code runs the call, and now and then a
-`Plan`, the order to build a variant.
-Invariant: per structure of arguments at most `MAX_CAPTURES` captures; per profile at most one build is pending; live variants never
-exceed `max_specializations`.
+Enters: bound arguments of calls that no variant took. Leaves: the `Site` whose generic code runs the call, and now
+and then a `Plan`, the order to build a variant.
+Invariant: per structure of arguments at most `MAX_CAPTURES` captures; per profile at most one build is pending; live
+variants never exceed `max_specializations`.
 """
 
 from __future__ import annotations
@@ -59,7 +59,8 @@ class Sites:
         self._lock = threading.Lock()
 
     def find(self, arguments: dict[str, Any]) -> Site | None:
-        """The site for these arguments, capturing it on first sight; None: this structure runs eagerly (events say why)."""
+        """The site for these arguments, capturing it on first sight; None: this structure runs eagerly (events say
+        why)."""
         signature = observe(arguments, state.is_grad_enabled())
         key = signature.structures
         site = self.by_structure.get(key, MISS)

@@ -1,8 +1,8 @@
 """The Python entry of a variant: unpack the arguments, check what Python must check, call the body, pack the results.
 
 Enters: a `Specialized` and a body (a callable on the flat leaves that returns the graph's outputs, or MISS).
-Leaves: source and function with the model's own parameter list. Invariant: nothing has an effect before the last guard held, so a
-MISS costs nothing but time.
+Leaves: source and function with the model's own parameter list. Invariant: nothing has an effect before the last
+guard held, so a MISS costs nothing but time.
 """
 
 from __future__ import annotations

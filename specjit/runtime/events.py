@@ -1,8 +1,8 @@
 """Events: the one stream that logs, `explain()`, HTML and traces are views of.
 
 Enters: `EventLog.emit(kind, ...)` from every room that decides something.
-Leaves: `Event` records in order, kept per Program in a bounded list, handed to `on_event` callbacks and, where the log settings
-ask for it, printed to stderr as one line each.
+Leaves: `Event` records in order, kept per Program in a bounded list, handed to `on_event` callbacks and, where the
+log settings ask for it, printed to stderr as one line each.
 Invariant: emitting never raises into the caller's program and never changes what it computes.
 """
 
@@ -64,8 +64,8 @@ MAX_EVENTS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One fact. `call` counts the Program's calls from 1 (0: before any); `time` is seconds since the epoch; `location` is
-    `file:line` in the user's program where there is one; `facts` are the numbers behind `message`."""
+    """One fact. `call` counts the Program's calls from 1 (0: before any); `time` is seconds since the epoch;
+    `location` is `file:line` in the user's program where there is one; `facts` are the numbers behind `message`."""
 
     kind: EventKind
     program: str

@@ -1,10 +1,11 @@
 """`Program`: what `specjit.optimize` returns.
 
-Enters: a model (an `nn.Module` or a function) and its calls. Leaves: the model's results, by the fastest road whose guards hold.
-Invariant: `_variants` is an immutable tuple that is replaced, never changed, so a call sees a variant whole or not at all.
+Enters: a model (an `nn.Module` or a function) and its calls. Leaves: the model's results, by the fastest road whose
+guards hold. Invariant: `_variants` is an immutable tuple that is replaced, never changed, so a call sees a variant
+whole or not at all.
 
-The road of a call: variants in order; else `_slow`: capture (once per structure), observe, run the generic code; in the background a
-profile with enough calls becomes a variant.
+The road of a call: variants in order; else `_slow`: capture (once per structure), observe, run the generic code; in
+the background a profile with enough calls becomes a variant.
 """
 
 from __future__ import annotations
@@ -28,14 +29,29 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _OWN = frozenset(
-    "_model _options _log _sites _variants _lock _idle _pending _counts _seconds _function _signature _failure".split()
+    {
+        "_model",
+        "_options",
+        "_log",
+        "_sites",
+        "_variants",
+        "_lock",
+        "_idle",
+        "_pending",
+        "_counts",
+        "_seconds",
+        "_function",
+        "_signature",
+        "_failure",
+    }
 )
 
 
 class Program(Generic[P, R]):
     """A model that optimizes itself while it is called. See `specjit.optimize` for the options.
 
-    Anything that is not a name of Program itself (parameters(), state_dict(), train(), attributes, ...) is the model's."""
+    Anything that is not a name of Program itself (parameters(), state_dict(), train(), attributes, ...) is the
+    model's."""
 
     def __init__(self, model: Callable[P, R], **options: Any) -> None:
         if not callable(model):
@@ -153,7 +169,8 @@ class Program(Generic[P, R]):
     # -- what a user asks ---------------------------------------------------------------------------------------------
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until no compile of this Program is pending; `timeout` in seconds, None for ever. True if none is pending.
+        """Wait until no compile of this Program is pending; `timeout` in seconds, None for ever. True if none is
+        pending.
 
         Under `strict=True` a failure of the background work is raised here."""
         with self._idle:
@@ -166,7 +183,8 @@ class Program(Generic[P, R]):
     def warmup(self, examples: Iterable[Any]) -> None:
         """Profile and compile ahead of time for these calls, without running the model.
 
-        examples: an iterable of argument tuples (a bare non-tuple is one argument). Returns when the variants are published."""
+        examples: an iterable of argument tuples (a bare non-tuple is one argument). Returns when the variants are
+        published."""
         for example in examples:
             args = example if isinstance(example, tuple) else (example,)
             arguments = self._bind(args, {})
@@ -193,7 +211,8 @@ class Program(Generic[P, R]):
         return self._log.of(kind)
 
     def stats(self) -> dict[str, Any]:
-        """Counts: calls, fast, generic, eager, misses, compiles; `seconds` spent specializing and compiling; events by kind."""
+        """Counts: calls, fast, generic, eager, misses, compiles; `seconds` spent specializing and compiling; events
+        by kind."""
         fast = sum(v.calls for v in self._sites.all_variants())
         compiled = self._log.counts.get(EventKind.SPECIALIZE_READY, 0)
         return {
@@ -356,11 +375,12 @@ def optimize(model: None = None, **options: Any) -> Callable[[Callable[P, R]], P
 def optimize(model: Any = None, **options: Any) -> Any:
     """Make `model` (an `nn.Module` or a function) fast without changing its results. Also a decorator.
 
-    warmup: calls that are only observed before the first specialization. dynamic: "auto" decides per size whether it is a
-    constant or a symbol; True makes every size symbolic where that works; False keeps all constant. max_specializations: live
-    variants at most; past that the Program says MEGAMORPHIC once and stays generic, retrying with backoff. background: compile
-    in a background thread while calls go on (False: the call that triggers a compile waits). strict: raise where the default
-    would fall back with an event. numerics: "exact", or "fast" to allow contraction and reassociation. name: for logs.
+    warmup: calls that are only observed before the first specialization. dynamic: "auto" decides per size whether it
+    is a constant or a symbol; True makes every size symbolic where that works; False keeps all constant.
+    max_specializations: live variants at most; past that the Program says MEGAMORPHIC once and stays generic,
+    retrying with backoff. background: compile in a background thread while calls go on (False: the call that triggers
+    a compile waits). strict: raise where the default would fall back with an event. numerics: "exact", or "fast" to
+    allow contraction and reassociation. name: for logs.
 
     Returns a `Program`. Raises TypeError for something that cannot be called and ValueError for an option out of range.
     """

@@ -1,8 +1,8 @@
 """The background thread that specializes and compiles.
 
 Enters: jobs (callables) from Programs. Leaves: nothing; a job publishes its own result.
-Invariant: one daemon thread per process, started by the first job; it dies with the interpreter, a forked child starts its own, and
-a job that raises never takes the thread down (Programs catch and report their own failures).
+Invariant: one daemon thread per process, started by the first job; it dies with the interpreter, a forked child
+starts its own, and a job that raises never takes the thread down (Programs catch and report their own failures).
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ class Service:
             job()
 
     def close(self, timeout: float = 2.0) -> None:
-        """Stop after the job at hand; called at interpreter exit, where a compile in flight is not worth waiting for."""
+        """Stop after the job at hand; called at interpreter exit, where a compile in flight is not worth waiting
+        for."""
         thread = self._thread
         if thread is not None and thread.is_alive():
             self._queue.put(None)

@@ -1,7 +1,7 @@
 """How Programs behave in a `with` block: the stance.
 
-Enters: `stance("generic")` and the like. Leaves: `current()`, read by every Program on its slow road, and `engaged`, a counter
-that lets the fast road see with one attribute read that no stance is in force.
+Enters: `stance("generic")` and the like. Leaves: `current()`, read by every Program on its slow road, and `engaged`,
+a counter that lets the fast road see with one attribute read that no stance is in force.
 Invariant: a stance is per context (thread or task), and leaving the block restores the one before.
 """
 
@@ -18,8 +18,9 @@ Kind = Literal["default", "generic", "fail_on_miss", "fail_on_compile"]
 
 @dataclass(frozen=True)
 class Stance:
-    """kind: default; generic (never run or build variants); fail_on_miss (a call that no variant takes, once one exists, raises);
-    fail_on_compile (a call that would start a compile raises). disable: names of passes to leave out."""
+    """kind: default; generic (never run or build variants); fail_on_miss (a call that no variant takes, once one
+    exists, raises); fail_on_compile (a call that would start a compile raises). disable: names of passes to leave
+    out."""
 
     kind: Kind = "default"
     disable: frozenset[str] = frozenset()
@@ -35,7 +36,8 @@ class _Engaged:
 
 
 engaged = _Engaged()
-_current: ContextVar[Stance] = ContextVar("specjit_stance", default=Stance())
+_DEFAULT = Stance()
+_current: ContextVar[Stance] = ContextVar("specjit_stance", default=_DEFAULT)
 
 
 def current() -> Stance:
@@ -46,8 +48,9 @@ def current() -> Stance:
 def stance(kind: Kind = "default", disable: Iterable[str] = ()) -> Iterator[Stance]:
     """Set how Programs behave inside the block.
 
-    kind: "default", "generic", "fail_on_miss" or "fail_on_compile" (see `Stance`). disable: names of optimization passes that
-    specializations made inside the block leave out (`specjit.passes.names()` lists them). ValueError for an unknown kind or pass.
+    kind: "default", "generic", "fail_on_miss" or "fail_on_compile" (see `Stance`). disable: names of optimization
+    passes that specializations made inside the block leave out (`specjit.passes.names()` lists them). ValueError for
+    an unknown kind or pass.
     """
     from specjit import passes
 

@@ -1,7 +1,7 @@
 """One specialization of a Program: guards, typed graph, native regions, and the entry that a call goes through.
 
-Enters: what `runtime.build` made. Leaves: `entry(*args)`, which answers or says MISS, and everything a user may inspect.
-Invariant: immutable after publication but for counters and the remembered epochs (each a single assignment).
+Enters: what `runtime.build` made. Leaves: `entry(*args)`, which answers or says MISS, and everything a user may
+inspect. Invariant: immutable after publication but for counters and the remembered epochs (each a single assignment).
 """
 
 from __future__ import annotations
@@ -70,7 +70,8 @@ class Variant:
         return list(dict.fromkeys(k.source for r in self.regions for k in r.kernels))
 
     def attributes_hold(self) -> bool:
-        """Whether every attribute read while specializing is still what it was; remembers the epoch at which it held."""
+        """Whether every attribute read while specializing is still what it was; remembers the epoch at which it
+        held."""
         epoch = state.module_epoch
         if not all(read.holds() for read in self.specialized.attributes):
             return False

@@ -1,7 +1,7 @@
 """SPECJIT_VERIFY: run a call on both roads and compare.
 
-Enters: a variant and the arguments of a call. Leaves: the variant's result, or, when the two roads disagree by more than a float64
-evaluation of the typed graph excuses, the generic result and a quarantined variant.
+Enters: a variant and the arguments of a call. Leaves: the variant's result, or, when the two roads disagree by more
+than a float64 evaluation of the typed graph excuses, the generic result and a quarantined variant.
 Invariant: only graphs without outside effects are run twice.
 """
 

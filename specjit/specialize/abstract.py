@@ -1,8 +1,8 @@
 """What the specializer knows of a value while it walks a generic graph.
 
-Leaves: small classes, one per kind of knowledge. `Known` is a Python constant; an `ir.Value` is a typed run-time value; `Seq` is a
-tuple, or a list that this program made itself; `Obj` is a Python object reached from the model by a path.
-Invariant: a `Seq` list is one object with identity: every name that means the list means the same `Seq`.
+Leaves: small classes, one per kind of knowledge. `Known` is a Python constant; an `ir.Value` is a typed run-time
+value; `Seq` is a tuple, or a list that this program made itself; `Obj` is a Python object reached from the model by a
+path. Invariant: a `Seq` list is one object with identity: every name that means the list means the same `Seq`.
 """
 
 from __future__ import annotations

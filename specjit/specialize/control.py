@@ -1,9 +1,9 @@
 """Branches and loops, abstractly.
 
-Enters: generic `if` and `loop` nodes. Leaves: typed ones, or nothing where a constant decides (pruned branch, unrolled loop).
-Invariant: a loop's body is interpreted with carried types that cover every turn (a fixpoint); what a body appends to an outer list,
-once and unconditionally per turn, is a stacked output; storage that a body writes is carried, so that no pass can move a read of it
-out of the loop.
+Enters: generic `if` and `loop` nodes. Leaves: typed ones, or nothing where a constant decides (pruned branch,
+unrolled loop). Invariant: a loop's body is interpreted with carried types that cover every turn (a fixpoint); what a
+body appends to an outer list, once and unconditionally per turn, is a stacked output; storage that a body writes is
+carried, so that no pass can move a read of it out of the loop.
 """
 
 from __future__ import annotations
@@ -160,8 +160,8 @@ def _rolled(spec: Specializer, node: Node, trip: Any, cond: Any, init: list[Any]
 
 
 class Scope:
-    """Interpret into a fresh block, and leave no trace in the environment: what an inner block changed comes out only through
-    its outputs. `hidden` are outer values whose storage the block writes."""
+    """Interpret into a fresh block, and leave no trace in the environment: what an inner block changed comes out only
+    through its outputs. `hidden` are outer values whose storage the block writes."""
 
     def __init__(self, spec: Specializer, kind: str, hidden: list[Value]) -> None:
         self.spec, self.kind, self.hidden = spec, kind, hidden

@@ -1,7 +1,7 @@
 """Tensor ops that need knowledge of Python containers: indexing, stack and cat.
 
-Enters: abstract arguments of `getitem`, `stack`, `cat`. Leaves: `select`, `slice`, `unsqueeze` chains for basic indexing (views), or
-None where the op should be emitted as it stands.
+Enters: abstract arguments of `getitem`, `stack`, `cat`. Leaves: `select`, `slice`, `unsqueeze` chains for basic
+indexing (views), or None where the op should be emitted as it stands.
 """
 
 from __future__ import annotations

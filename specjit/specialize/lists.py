@@ -1,7 +1,8 @@
 """Lists that the program grows, seen as scans.
 
-Enters: `Seq` lists, some of whose items are `Rows` (everything that a loop appended). Leaves: typed nodes on the stacked tensor.
-Invariant: a row taken out of a stack is a fresh copy wherever eager's row would have had storage of its own.
+Enters: `Seq` lists, some of whose items are `Rows` (everything that a loop appended). Leaves: typed nodes on the
+stacked tensor. Invariant: a row taken out of a stack is a fresh copy wherever eager's row would have had storage of
+its own.
 """
 
 from __future__ import annotations

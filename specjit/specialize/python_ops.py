@@ -1,7 +1,7 @@
 """Python-level ops on abstract values: what disappears at specialization, and what becomes a tensor op.
 
-Enters: `py.*` nodes. Leaves: constants and structures where everything is known, tensor records where an operand turned out to be
-a tensor, and the node itself otherwise.
+Enters: `py.*` nodes. Leaves: constants and structures where everything is known, tensor records where an operand
+turned out to be a tensor, and the node itself otherwise.
 Invariant: an op that could raise or have an outside effect on these operands is never dropped.
 """
 
@@ -20,7 +20,8 @@ from specjit.specialize.specializer import Specializer, _constant
 Handler = Callable[[Specializer, list[Any], Node], Any]
 HANDLERS: dict[str, Handler] = {}
 
-# The tensor record behind a Python operator, and the record for a number on the left (`2 - x`); None: swap the operands.
+# The tensor record behind a Python operator, and the record for a number on the left (`2 - x`); None: swap the
+# operands.
 BINARY: dict[str, tuple[str, str | None]] = {
     "py.add": ("add", None),
     "py.sub": ("sub", "rsub"),

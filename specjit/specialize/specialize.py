@@ -1,9 +1,9 @@
 """Specialization of one captured graph to one set of assumptions.
 
-Enters: the generic graph and `profile.Assumptions` (made from real calls), plus the root object the graph reads attributes of.
-Leaves: `Specialized`: a typed graph over flat leaves, where each leaf comes from, the structure of the result, and the guards.
-Invariant: parameters are leaves guarded by identity, never by value; numbers, strings and other attributes that were read are
-guarded by value; sizes are constants or symbols as assumed.
+Enters: the generic graph and `profile.Assumptions` (made from real calls), plus the root object the graph reads
+attributes of. Leaves: `Specialized`: a typed graph over flat leaves, where each leaf comes from, the structure of the
+result, and the guards. Invariant: parameters are leaves guarded by identity, never by value; numbers, strings and
+other attributes that were read are guarded by value; sizes are constants or symbols as assumed.
 """
 
 from __future__ import annotations
@@ -27,8 +27,9 @@ PLAIN = (bool, int, float, complex, str, bytes, type(None))
 
 @dataclass(eq=False)
 class Leaf:
-    """One input of the typed graph. `source` is a Python expression over the call's arguments; `fact` what is assumed of it;
-    `fixed` the very object for a parameter, buffer or global tensor (guarded by identity), None for an argument."""
+    """One input of the typed graph. `source` is a Python expression over the call's arguments; `fact` what is assumed
+    of it; `fixed` the very object for a parameter, buffer or global tensor (guarded by identity), None for an
+    argument."""
 
     source: str
     value: Value
@@ -57,8 +58,8 @@ class AttributeRead:
 
 @dataclass(eq=False)
 class GlobalRead:
-    """A data global or closure cell that was read as a constant; checked at every call. `namespace` is the dict it lives in
-    (globals), or None for a closure cell."""
+    """A data global or closure cell that was read as a constant; checked at every call. `namespace` is the dict it
+    lives in (globals), or None for a closure cell."""
 
     source: str
     cell: Any
@@ -79,7 +80,8 @@ class GlobalRead:
 
 @dataclass(eq=False)
 class Specialized:
-    """The result: see the module docstring. `result` is the output structure with indices into `graph.outputs` as leaves."""
+    """The result: see the module docstring. `result` is the output structure with indices into `graph.outputs` as
+    leaves."""
 
     graph: Graph
     leaves: list[Leaf]
@@ -244,7 +246,8 @@ MISSING = _Missing()
 
 
 def read_attribute(owner: Any, name: str) -> Any:
-    """An attribute as stored: module registries, instance dict, class attributes and functions; MISSING for computed ones."""
+    """An attribute as stored: module registries, instance dict, class attributes and functions; MISSING for computed
+    ones."""
     for registry in ("_parameters", "_buffers", "_modules"):
         held = owner.__dict__.get(registry) if hasattr(owner, "__dict__") else None
         if held is not None and name in held:

@@ -2,8 +2,8 @@
 
 Enters: a generic graph, and an abstract value per graph input (`specialize.leaves` makes them from a profile).
 Leaves: a typed block in `self.block`, plus the guards on everything that was read as a constant.
-Invariant: every tensor op that is emitted carries the result types of its own `infer`; whatever is not understood is emitted
-unchanged (it then runs as Python between native regions), or the whole graph is `Refused` with a reason.
+Invariant: every tensor op that is emitted carries the result types of its own `infer`; whatever is not understood is
+emitted unchanged (it then runs as Python between native regions), or the whole graph is `Refused` with a reason.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from specjit.specialize.abstract import Abstract, Known, Mapping, Obj, Refused, 
 
 
 class Specializer:
-    """Walks one generic graph. `attribute(obj, path, name)` resolves attribute reads (leaves for tensors, guards for the rest);
-    `read_global(kind, name)` resolves `py.global` and `py.closure`."""
+    """Walks one generic graph. `attribute(obj, path, name)` resolves attribute reads (leaves for tensors, guards for
+    the rest); `read_global(kind, name)` resolves `py.global` and `py.closure`."""
 
     def __init__(
         self,
@@ -135,7 +135,8 @@ class Specializer:
         return self.block.append(op, [self.materialize(a) for a in args], types, loc=self.loc, hints=self.hints).results
 
     def infer_view(self, a: Any) -> Any:
-        """How `infer` sees an argument: types for run-time values, Python objects for constants, lists for sequences."""
+        """How `infer` sees an argument: types for run-time values, Python objects for constants, lists for
+        sequences."""
         if isinstance(a, Known):
             return a.value
         if isinstance(a, Value):
@@ -178,8 +179,8 @@ class Specializer:
         return self.roots.get(v, v)
 
     def written(self, target: Value, after: Value | None) -> None:
-        """`target` was written in place and is now called `after`: every name that shares its storage gets a new name too, so
-        that reads before and after the write stay different values."""
+        """`target` was written in place and is now called `after`: every name that shares its storage gets a new name
+        too, so that reads before and after the write stay different values."""
         root = self.root(target)
         renewed: dict[Value, Value] = {}
 

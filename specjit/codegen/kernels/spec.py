@@ -3,8 +3,9 @@
 Enters: nothing; these are frozen dataclasses that `codegen.schedule` builds.
 Leaves: `loops.render(spec)`, `gemm.render(spec)` and `pack.render(spec)` turn one into readable Python source of
 `def kernel(frame, ops) -> int`, whose text (and nothing else) decides the kernel's identity.
-Invariant: a spec names memory only by operand position. Operand `k` of a kernel is the frame slot `ops[k]`; that slot holds a byte
-address, an integer, or the bits of a float64. So equal specs give equal kernels, whichever layer, model or process asks.
+Invariant: a spec names memory only by operand position. Operand `k` of a kernel is the frame slot `ops[k]`; that slot
+holds a byte address, an integer, or the bits of a float64. So equal specs give equal kernels, whichever layer, model
+or process asks.
 """
 
 from __future__ import annotations
@@ -49,7 +50,8 @@ class Inst:
     scalar   the number in the frame slot of operand `operand`: an integer, or float64 bits when `dtype` is a float
     index    the current index along domain dimension `dim` (as `dtype`)
     acc      GEMM epilogue only: accumulator of chunk `operand` at the current (row, unit)
-    apply    `text` with {0}, {1}, ... replaced by `args`; names in it come from the kernel vocabulary (simd, vecmath); all
+    apply    `text` with {0}, {1}, ... replaced by `args`; names in it come from the kernel vocabulary (simd,
+    vecmath); all
              arguments have the same dtype (casts are explicit), `dtype` is the result's
     cast     convert `args[0]` to `dtype`
     reduce   `text` is a ReduceKind: combine `args[0]` over the reduced dimensions, giving a value per outer point
@@ -67,7 +69,8 @@ class Inst:
 
 @dataclass(frozen=True)
 class Store:
-    """Write body value `value` through `access` (same dtype). A reduced value has stride 0 along the reduced dimensions."""
+    """Write body value `value` through `access` (same dtype). A reduced value has stride 0 along the reduced
+    dimensions."""
 
     access: Access
     value: int
@@ -78,10 +81,10 @@ class LoopSpec:
     """A fused loop nest: pointwise chains, and rowwise reductions with pointwise work before, between and after them.
 
     `domain` lists the extents, outermost first; the last `reduced` of them are reduced by every `reduce` in the body.
-    Element values that are needed after a reduction are recomputed, so nothing but `stores` touches memory. A load never reads
-    what a store of the same kernel writes, except at the same element (an in-place update).
-    Sums run over a fixed tree, independent of anything but the extents. An empty sum is 0 and prod 1; the scheduler never
-    asks for an empty max or argmax.
+    Element values that are needed after a reduction are recomputed, so nothing but `stores` touches memory. A load
+    never reads what a store of the same kernel writes, except at the same element (an in-place update).
+    Sums run over a fixed tree, independent of anything but the extents. An empty sum is 0 and prod 1; the scheduler
+    never asks for an empty max or argmax.
     """
 
     domain: tuple[Extent, ...]
@@ -94,11 +97,11 @@ class LoopSpec:
 class GemmSpec:
     """acc[g](row, unit) = sum_k A(row, k) * B(k, g, unit), then an epilogue at every (outer..., row, unit).
 
-    `outer` extents are plain loops around the product (a batched matmul, a sequence). `a` has strides for (outer..., row, k).
-    B is packed in panels by the kernel of an equal-shaped `PackSpec`; `b` is the operand position of its address and `b_strides` the elements
-    to advance per outer dimension (0: shared). Weight shapes `units`, `chunks` and `k` are usually ints; `rows` may be an Arg.
-    The epilogue domain is (*outer, rows, units): accesses in `body` and `stores` have that many strides. All arithmetic of the
-    product is `dtype` (f32 or f64).
+    `outer` extents are plain loops around the product (a batched matmul, a sequence). `a` has strides for (outer...,
+    row, k). B is packed in panels by the kernel of an equal-shaped `PackSpec`; `b` is the operand position of its
+    address and `b_strides` the elements to advance per outer dimension (0: shared). Weight shapes `units`, `chunks`
+    and `k` are usually ints; `rows` may be an Arg. The epilogue domain is (*outer, rows, units): accesses in `body`
+    and `stores` have that many strides. All arithmetic of the product is `dtype` (f32 or f64).
     """
 
     dtype: DTypeName
@@ -116,10 +119,11 @@ class GemmSpec:
 
 @dataclass(frozen=True)
 class PackSpec:
-    """Copy B(k, chunk, unit) into panels: for each group of `lanes` units, for each k, `chunks` vectors of `lanes` side by side.
+    """Copy B(k, chunk, unit) into panels: for each group of `lanes` units, for each k, `chunks` vectors of `lanes`
+    side by side.
 
-    Panel layout: [ceil(units/lanes)][k][chunks][lanes], the tail lanes zero. `src` has strides for (*outer, k, chunk, unit);
-    `dst` is the operand position of the panels' address; panels of successive outer points follow each other.
+    Panel layout: [ceil(units/lanes)][k][chunks][lanes], the tail lanes zero. `src` has strides for (*outer, k, chunk,
+    unit); `dst` is the operand position of the panels' address; panels of successive outer points follow each other.
     `panel_elements(spec)` of the pack module gives the size.
     """
 
