@@ -111,7 +111,7 @@ class Keeper:
         # Keeping what is carried in means stacking what is carried out; that may then be the better choice elsewhere.
         while True:
             chosen = self._plan(fb, bb, exists, fb.params[0])
-            implied = {fb.outputs[1 + carried[v]] for v in chosen.keep if v in carried}
+            implied = {fb.outputs[1 + carried[v]] for v in chosen.keep if v in carried and v not in fb.outputs[1 + n :]}
             if implied <= stacks:
                 break
             stacks.update(implied)
@@ -119,7 +119,7 @@ class Keeper:
         extra = Block()
         builder = Builder(extra, self.lookup, forward.loc)
         for value in chosen.keep:
-            if value in carried:
+            if value in carried and value not in fb.outputs[1 + n :]:
                 stack = self._previous(forward, carried[value], backward, parent)
             else:
                 stack = self._stack(forward, value)
@@ -165,8 +165,13 @@ class Keeper:
         ]
         slots: list[list[Value | None]] = []
         slot_of: list[dict[Value, int]] = [{}, {}]
+        mappings: list[dict[Value, Value]] = [{}, {}]
         for side, (fb, chosen) in enumerate(zip(forward.blocks, plans)):
             for value in chosen.keep:
+                yielded = fb.outputs.index(value) if value in fb.outputs else None
+                if yielded is not None and forward.results[yielded].type == value.type:
+                    mappings[side][value] = forward.results[yielded]
+                    continue
                 row = self._box(value, fb)
                 free = (i for i, s in enumerate(slots) if s[side] is None and _alike(s[1 - side], row))
                 if (at := next(free, None)) is None:
@@ -174,35 +179,30 @@ class Keeper:
                     slots.append([None, None])
                 slots[at][side] = row
                 slot_of[side][value] = at
-        results: list[Value] = []
-        for then, other in slots:
-            outs = [row or self._zeros(then or other, fb) for row, fb in zip((then, other), forward.blocks)]
-            results.append(self._result(forward, outs))
+        results = [self._result(forward, slot) for slot in slots]
         for side, (fb, bb) in enumerate(zip(forward.blocks, backward.blocks)):
             extra = Block()
             builder = Builder(extra, self.lookup, forward.loc)
-            mapping = {v: self._unbox(results[at], v, builder) for v, at in slot_of[side].items()}
+            mapping = mappings[side]
+            mapping.update((v, self._unbox(results[at], v, builder)) for v, at in slot_of[side].items())
             self._again(fb, plans[side], mapping, extra)
             self._finish(bb, mapping, extra)
 
-    def _zeros(self, like: Value | None, block: Block) -> Value:
-        """What the branch yields that has nothing to keep."""
+    def _result(self, forward: Node, slot: list[Value | None]) -> Value:
+        """A new result of an `if`: what each branch keeps, zeros where one keeps nothing."""
+        like = slot[0] or slot[1]
         assert like is not None
+        for block, row in zip(forward.blocks, slot):
+            block.outputs.append(row or self._zeros(like, block))
+        types = [block.outputs[-1].type for block in forward.blocks]
+        forward.results.append(Value(join(*types), forward, like.hint))
+        return forward.results[-1]
+
+    def _zeros(self, like: Value, block: Block) -> Value:
+        """What a branch yields that has nothing to keep."""
         if like.type.dims is None or None in like.type.dims:
             raise RefusedError("a branch keeps a tensor of unknown size", like.node.loc if like.node else None)
         return GradientBuilder(block, self.lookup, self.forward_sizes).zeros(like)
-
-    def _result(self, forward: Node, outs: list[Value]) -> Value:
-        """The result of an `if` whose branches yield `outs`, made if there is none yet."""
-        blocks = forward.blocks
-        for k, result in enumerate(forward.results):
-            if all(b.outputs[k] is o for b, o in zip(blocks, outs)):
-                return result
-        for b, o in zip(blocks, outs):
-            b.outputs.append(o)
-        hint = next((o.hint for o in outs if o.hint), "")
-        forward.results.append(Value(join(outs[0].type, outs[1].type), forward, hint))
-        return forward.results[-1]
 
     def _box(self, value: Value, block: Block) -> Value:
         """A number or bool as a tensor, made at the end of `block`; tensors are themselves."""
