@@ -21,16 +21,9 @@ from specjit.ir.graph import Block, Graph, OpLike, Value, copy_block, uses
 from specjit.ir.structure import effects
 from specjit.ops import registry
 from specjit.passes.autodiff_cost import CannotKeepError
+from specjit.passes.autodiff_gradients import GradientBuilder, Gradients, RefusedError, Sizes
 from specjit.passes.autodiff_keep import Keeper, Source
-from specjit.passes.autodiff_reverse import (
-    GradientBuilder,
-    Gradients,
-    RefusedError,
-    Reverse,
-    Sizes,
-    find_active,
-    is_differentiable,
-)
+from specjit.passes.autodiff_reverse import Reverse, find_active, is_differentiable
 
 
 @dataclass

@@ -27,7 +27,7 @@ from specjit.ir.graph import Block, Node, OpLike, Value, free_values, replace_us
 from specjit.ir.structure import IF, LOOP, stacked, trip_dim
 from specjit.ir.types import Type, join
 from specjit.passes.autodiff_cost import Plan, local_order, plan
-from specjit.passes.autodiff_reverse import GradientBuilder, RefusedError, Sizes
+from specjit.passes.autodiff_gradients import GradientBuilder, RefusedError, Sizes
 
 BOXES = {"int": int64, "float": float64, "bool": bool_}
 UNBOX = {"int": "py.int", "float": "py.float", "bool": "py.bool"}
@@ -238,7 +238,7 @@ class Keeper:
         if value.is_const or not _known(value):
             return None
         dim = value.type.dim
-        return self.sizes.of(dim) or Value.constant(dim)
+        return self.sizes.of(dim) if isinstance(dim, Poly) else Value.constant(dim)
 
     def _finish(self, backward: Block, mapping: dict[Value, Value], extra: Block) -> None:
         """Put `mapping` into effect in a backward block and place each node of `extra` before its first use."""

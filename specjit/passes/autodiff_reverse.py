@@ -15,96 +15,18 @@ way carries the gradients of the carried values. What the body reads from outsid
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
 from typing import Any
 
-from specjit.ir.builder import Builder
-from specjit.ir.dims import Dim, Poly
-from specjit.ir.graph import Block, Location, Node, OpLike, Value
-from specjit.ir.structure import IF, LOOP, make_if, make_loop
+from specjit.ir.dims import Dim
+from specjit.ir.graph import Block, Node, Value
+from specjit.ir.structure import IF, LOOP, make_if, make_loop, trip_dim
 from specjit.ir.types import Type
 from specjit.ops.registry import Op
-from specjit.tensor.tracer import Scalar, TraceError, Tracer, recording, wrap
+from specjit.passes.autodiff_gradients import Gradients, Key, RefusedError, Row, place_rows, row_of
+from specjit.tensor.tracer import TraceError, Tracer, recording, wrap
 
 LISTS = ("py.list", "py.tuple")
-
-
-class RefusedError(Exception):
-    """There is no gradient here: the reason, and where."""
-
-    def __init__(self, reason: str, loc: Location | None) -> None:
-        super().__init__(f"{reason} ({loc})" if loc else reason)
-
-
-@dataclass(frozen=True)
-class Row:
-    """The gradient of `select(base, axis, index)`, for the induction variable `index` of a loop that `base` is outside
-    of."""
-
-    base: Value
-    axis: int
-    index: Value
-
-
-Key = Value | Row
-
-
-class Sizes:
-    """Stands for sizes by their expression: one int value per dim, defined later (`autodiff_keep`)."""
-
-    def __init__(self) -> None:
-        self.values: dict[Poly, Value] = {}
-
-    def of(self, dim: Dim) -> Value | None:
-        if isinstance(dim, Poly):
-            return self.values.setdefault(dim, Value(Type.int(dim), None, repr(dim)))
-        return None
-
-
-class GradientBuilder(Builder):
-    """A builder whose sizes do not hold on to the tensors they were asked of."""
-
-    def __init__(
-        self, block: Block, lookup: Callable[[str], OpLike], sizes: Sizes, loc: Location | None = None
-    ) -> None:
-        super().__init__(block, lookup, loc)
-        self.sizes = sizes
-
-    def inner(self, block: Block) -> GradientBuilder:
-        return GradientBuilder(block, self.lookup, self.sizes, self.loc)
-
-    def size(self, tensor: Value, axis: int) -> Value:
-        dim = None if tensor.type.dims is None else tensor.type.dims[axis]
-        return self.sizes.of(dim) or super().size(tensor, axis)
-
-    def zeros(self, key: Key) -> Value:
-        """Zeros with the type of a gradient."""
-        base = key if isinstance(key, Value) else key.base
-        assert base.type.dims is not None
-        shape = [self.size(base, k) for k in range(len(base.type.dims)) if isinstance(key, Value) or k != key.axis]
-        return self.call("zeros", shape, dtype=base.type.dtype)
-
-
-class Gradients:
-    """The contributions to each gradient so far, in the order in which they came."""
-
-    def __init__(self, builder: GradientBuilder) -> None:
-        self.builder = builder
-        self.parts: dict[Key, list[Value]] = {}
-
-    def add(self, key: Key, gradient: Value) -> None:
-        self.parts.setdefault(key, []).append(gradient)
-
-    def take(self, key: Key) -> Value | None:
-        """The sum of the contributions, which are then forgotten; None if there are none."""
-        parts = self.parts.pop(key, None)
-        if parts is None:
-            return None
-        total = parts[0]
-        for part in parts[1:]:
-            total = self.builder.call("add", total, part)
-        return total
 
 
 def is_differentiable(type: Type) -> bool:
@@ -171,7 +93,8 @@ class Reverse:
     def __init__(self, active: set[Value]) -> None:
         self.active = active
         self.mirror: dict[Node, Node] = {}
-        self._inside: dict[Value, set[Value]] = {}  # induction variable of each open loop -> what the loop defines
+        # The induction variable of each open loop -> what the loop defines, and its trip count.
+        self._loops: dict[Value, tuple[set[Value], Dim]] = {}
 
     def block(self, block: Block, grads: Gradients) -> None:
         """Propagate `grads` from the results of the block's nodes to what the block reads."""
@@ -190,9 +113,8 @@ class Reverse:
 
     def _op(self, node: Node, found: list[Value | None], grads: Gradients) -> None:
         builder, op = grads.builder, node.op
-        if self._is_row(node):
-            assert found[0] is not None
-            grads.add(Row(node.args[0], _axis(node), node.args[2]), found[0])
+        if (row := row_of(node, self._loops)) is not None and found[0] is not None:
+            grads.add(row, found[0])
             return
         assert isinstance(op, Op)
         if op.traits.writes:
@@ -224,13 +146,6 @@ class Reverse:
         if known and any(x is not None and y is not None and x != y for x, y in zip(a.dims or (), b.dims or ())):
             raise RefusedError(f"the gradient of {node.op.name} is {a}, expected {b}", node.loc)
         return gradient.value
-
-    def _is_row(self, node: Node) -> bool:
-        """Whether this reads a row of an outer tensor by an induction variable."""
-        if node.op.name != "select" or not node.args[1].is_const:
-            return False
-        inside = self._inside.get(node.args[2])
-        return inside is not None and node.args[0] not in inside
 
     def _if(self, node: Node, found: list[Value | None], grads: Gradients) -> None:
         outer = grads.builder
@@ -273,9 +188,9 @@ class Reverse:
         for output, gradient in zip(body.outputs[1 + n :], found[n:]):
             if gradient is not None and output in self.active:
                 inner.add(output, inner.builder.call("select", gradient, 0, index))
-        self._inside[body.params[0]] = values_inside(node)
+        self._loops[body.params[0]] = values_inside(node), trip_dim(node)
         self.block(body, inner)
-        del self._inside[body.params[0]]
+        del self._loops[body.params[0]]
 
         starts = [found[k] or outer.zeros(node.results[k]) for k in carried]
         nexts = [inner.take(body.params[1 + k]) or inner.builder.zeros(body.params[1 + k]) for k in carried]
@@ -303,7 +218,7 @@ class Reverse:
         self.mirror[mirrored] = node
         for key, result in zip(keys, mirrored.results):
             if isinstance(key, Row) and key in rows:
-                grads.add(key.base, self._place_rows(outer, result, key))
+                grads.add(key.base, place_rows(outer, result, key))
             elif isinstance(key, Row) or key in self.active:
                 grads.add(key, result)
 
@@ -332,39 +247,12 @@ class Reverse:
                 reached.update(a for a in reads if a in self.active)
         return reached
 
-    def _place_rows(self, builder: GradientBuilder, rows: Value, key: Row) -> Value:
-        """The gradient of a tensor of which a loop read row after row: its rows, zeros after the last one read."""
-        base = key.base.type
-        assert base.dims is not None
-        assert rows.type.dims is not None
-        size = base.dims[key.axis]
-        if size is None or size != rows.type.dims[0]:
-            total, read = wrap(builder.size(key.base, key.axis), builder), wrap(builder.size(rows, 0), builder)
-            rest = _value(total - read, builder)
-            shape = [rest, *(builder.size(key.base, k) for k in range(len(base.dims)) if k != key.axis)]
-            unread = builder.call("zeros", shape, dtype=base.dtype)
-            rows = builder.call("cat", [rows, unread], 0)
-        if key.axis:
-            order = [*range(1, key.axis + 1), 0, *range(key.axis + 1, len(base.dims))]
-            rows = builder.call("permute", rows, order)
-        return rows
-
-
-def _value(x: Any, builder: Builder) -> Value:
-    return x.value if isinstance(x, (Scalar, Tracer)) else builder.constant(x)
-
 
 def _tensors(arg: Value) -> list[Value]:
     """The tensors in an argument: itself, or those of a list that is built here."""
     if arg.node is not None and arg.node.op.name in LISTS:
         return list(arg.node.args)
     return [arg]
-
-
-def _axis(select: Node) -> int:
-    axis, dims = select.args[1].const, select.args[0].type.dims
-    assert dims is not None
-    return axis + len(dims) if axis < 0 else axis
 
 
 def _plain(type: Type) -> Type:

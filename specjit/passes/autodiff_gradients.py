@@ -1,0 +1,183 @@
+"""What gradient code is written with: sizes without tensors, sums of contributions, and rows of outer tensors.
+
+Enters: requests of `autodiff_reverse`. Leaves: nodes in a backward block.
+Invariant: asking for a size never makes gradient code read the tensor that has it, if an expression says the size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from specjit.ir.builder import Builder
+from specjit.ir.dims import Dim, Poly, Size
+from specjit.ir.graph import Block, Location, Node, OpLike, Value
+from specjit.ir.types import Type
+from specjit.tensor.tracer import Scalar, Tracer, wrap
+
+Loops = Mapping[Value, tuple[set[Value], Dim]]
+"""Induction variables of loops -> what the loop defines, and its trip count."""
+
+
+class RefusedError(Exception):
+    """There is no gradient here: the reason, and where."""
+
+    def __init__(self, reason: str, loc: Location | None) -> None:
+        super().__init__(f"{reason} ({loc})" if loc else reason)
+
+
+@dataclass(frozen=True)
+class Row:
+    """The gradient of `select(base, axis, sign * index + offset)`, for the induction variable `index` of a loop that
+    `base` is outside of. In the turns of the loop this reads the rows from `first` on, each once."""
+
+    base: Value
+    axis: int
+    index: Value
+    sign: int
+    first: Size
+
+
+Key = Value | Row
+
+
+class Sizes:
+    """Stands for sizes by their expression: one int value per dim, defined later (`autodiff_keep`)."""
+
+    def __init__(self) -> None:
+        self.values: dict[Poly, Value] = {}
+
+    def of(self, dim: Poly) -> Value:
+        return self.values.setdefault(dim, Value(Type.int(dim), None, repr(dim)))
+
+
+class GradientBuilder(Builder):
+    """A builder whose sizes do not hold on to the tensors they were asked of."""
+
+    def __init__(
+        self, block: Block, lookup: Callable[[str], OpLike], sizes: Sizes, loc: Location | None = None
+    ) -> None:
+        super().__init__(block, lookup, loc)
+        self.sizes = sizes
+
+    def inner(self, block: Block) -> GradientBuilder:
+        return GradientBuilder(block, self.lookup, self.sizes, self.loc)
+
+    def size(self, tensor: Value, axis: int) -> Value:
+        dim = None if tensor.type.dims is None else tensor.type.dims[axis]
+        return self.sizes.of(dim) if isinstance(dim, Poly) else super().size(tensor, axis)
+
+    def zeros(self, key: Key) -> Value:
+        """Zeros with the type of a gradient."""
+        base = key if isinstance(key, Value) else key.base
+        assert base.type.dims is not None
+        shape = [self.size(base, k) for k in range(len(base.type.dims)) if isinstance(key, Value) or k != key.axis]
+        return self.call("zeros", shape, dtype=base.type.dtype)
+
+
+class Gradients:
+    """The contributions to each gradient so far, in the order in which they came."""
+
+    def __init__(self, builder: GradientBuilder) -> None:
+        self.builder = builder
+        self.parts: dict[Key, list[Value]] = {}
+
+    def add(self, key: Key, gradient: Value) -> None:
+        self.parts.setdefault(key, []).append(gradient)
+
+    def take(self, key: Key) -> Value | None:
+        """The sum of the contributions, which are then forgotten; None if there are none."""
+        parts = self.parts.pop(key, None)
+        if parts is None:
+            return None
+        total = parts[0]
+        for part in parts[1:]:
+            total = self.builder.call("add", total, part)
+        return total
+
+
+def row_of(node: Node, loops: Loops) -> Row | None:
+    """What `node` reads, if it reads a row of a tensor from outside a loop by the loop's induction variable."""
+    if node.op.name != "select" or not node.args[1].is_const or (found := affine(node.args[2], loops)) is None:
+        return None
+    index, sign, first = found
+    inside, trip = loops[index]
+    if sign < 0:
+        if trip is None:
+            return None
+        first = first - trip + 1
+    # A negative index counts from the end, so the rows would not lie side by side.
+    if node.args[0] in inside or not _never_negative(first):
+        return None
+    axis, rank = node.args[1].const, node.args[0].type.rank
+    assert rank is not None
+    return Row(node.args[0], axis + rank if axis < 0 else axis, index, sign, first)
+
+
+def affine(value: Value, loops: Loops) -> tuple[Value, int, Size] | None:
+    """An int as (induction variable, its factor 1 or -1, what is added), if it has that form."""
+    if value in loops:
+        return value, 1, 0
+    node = value.node
+    if node is None or node.op.name not in ("py.add", "py.sub", "py.mul", "py.neg"):
+        return None
+    if node.op.name == "py.neg":
+        found = affine(node.args[0], loops)
+        return found and (found[0], -found[1], -found[2])
+    left, right = node.args
+    for a, b in ((left, right), (right, left)):
+        found, size = affine(a, loops), _size(b)
+        if found is None or size is None:
+            continue
+        index, sign, offset = found
+        if node.op.name == "py.add":
+            return index, sign, offset + size
+        if node.op.name == "py.sub":
+            return (index, sign, offset - size) if a is left else (index, -sign, size - offset)
+        if isinstance(size, int) and abs(size) == 1:
+            return index, sign * size, offset * size
+    return None
+
+
+def place_rows(builder: GradientBuilder, rows: Value, key: Row) -> Value:
+    """The gradient of a tensor of which a loop read rows: those rows, among zeros for what it did not read."""
+    base, read = key.base.type.dims, rows.type.dims
+    assert base is not None
+    assert read is not None
+    if key.sign < 0:
+        rows = builder.call("flip", rows, [0])
+    size = base[key.axis]
+    if key.first != 0 or size is None or size != read[0]:
+        total, count = wrap(builder.size(key.base, key.axis), builder), wrap(builder.size(rows, 0), builder)
+        first: Any = key.first
+        if isinstance(first, Poly):
+            first = wrap(builder.sizes.of(first), builder)
+        before, after = _unread(builder, key, first), _unread(builder, key, total - count - first)
+        rows = builder.call("cat", [before, rows, after] if key.first != 0 else [rows, after], 0)
+    if key.axis:
+        order = [*range(1, key.axis + 1), 0, *range(key.axis + 1, len(base))]
+        rows = builder.call("permute", rows, order)
+    return rows
+
+
+def _unread(builder: GradientBuilder, key: Row, count: Any) -> Value:
+    """Zeros for `count` rows."""
+    rank = len(key.base.type.dims or ())
+    shape = [_value(count, builder), *(builder.size(key.base, k) for k in range(rank) if k != key.axis)]
+    return builder.call("zeros", shape, dtype=key.base.type.dtype)
+
+
+def _size(value: Value) -> Dim:
+    if value.is_const:
+        return value.const if isinstance(value.const, int) and not isinstance(value.const, bool) else None
+    return value.type.dim if value.type.kind == "int" else None
+
+
+def _never_negative(size: Size) -> bool:
+    """Whether no values of the symbols make a size negative."""
+    return all(factor >= 0 for factor in size.terms.values()) if isinstance(size, Poly) else size >= 0
+
+
+def _value(x: Any, builder: Builder) -> Value:
+    return x.value if isinstance(x, (Scalar, Tracer)) else builder.constant(x)
