@@ -1,0 +1,135 @@
+"""Floor division and remainder over registers, with Python's and NumPy's signs.
+
+Enters and leaves: `registers.Reg`. Invariants: an integer division by zero gives 0 and the smallest integer by -1 wraps, as in NumPy;
+float results are bit-identical to `numpy.floor_divide` and `numpy.remainder`, which rest on an exact fmod.
+
+The fmod is the schoolbook one, many quotient bits a turn: with s = |b| * 2^j just small enough that r/s has less than 2^p, the
+truncated quotient q leaves r - q*s, which is exact in one fused multiply-add because it is a multiple of s's last bit and smaller
+than s. Ordinary arguments need one turn.
+"""
+
+from __future__ import annotations
+
+from specjit.codegen import registers as r
+from specjit.codegen.registers import Reg, select
+
+
+def floordiv(a: Reg, b: Reg) -> Reg:
+    return _float_floordiv(a, b) if a.is_float else _int_divmod(a, b)[0]
+
+
+def remainder(a: Reg, b: Reg) -> Reg:
+    return _float_divmod(a, b)[1] if a.is_float else _int_divmod(a, b)[1]
+
+
+def _int_divmod(a: Reg, b: Reg) -> tuple[Reg, Reg]:
+    build = a.builder
+    zero = b == 0
+    if a.dtype == "u8":
+        safe = select(zero, b.const(1), b)
+        return (
+            select(zero, b.const(0), a.like(build.udiv(a.value, safe.value))),
+            select(zero, b.const(0), a.like(build.urem(a.value, safe.value))),
+        )
+    negate = b == -1  # kept from the instruction, which traps on the smallest integer
+    safe = select(zero | negate, b.const(1), b)
+    quotient = a.like(build.sdiv(a.value, safe.value))
+    rest = a - quotient * safe
+    adjust = (rest != 0) & ((rest ^ safe) < 0)
+    quotient = select(adjust, quotient - 1, quotient)
+    rest = select(adjust, rest + safe, rest)
+    quotient = select(negate, -a, quotient)
+    return select(zero, b.const(0), quotient), select(zero, b.const(0), rest)
+
+
+def _float_floordiv(a: Reg, b: Reg) -> Reg:
+    quotient, _ = _float_divmod(a, b)
+    return select(b == 0.0, a / b, quotient)
+
+
+def _float_divmod(a: Reg, b: Reg) -> tuple[Reg, Reg]:
+    rest = fmod(a, b)
+    quotient = (a - rest) / b
+    nonzero = rest != 0.0
+    adjust = nonzero & ((b < 0.0) ^ (rest < 0.0))
+    signed_rest = select(nonzero, select(adjust, rest + b, rest), r.copysign(rest.const(0.0), b))
+    quotient = select(adjust, quotient - 1.0, quotient)
+    down = r.floor(quotient)
+    down = select(quotient - down > 0.5, down + 1.0, down)
+    whole = select(quotient != 0.0, down, r.copysign(quotient.const(0.0), a / b))
+    return whole, signed_rest
+
+
+def fmod(a: Reg, b: Reg) -> Reg:
+    """C's fmod: the exact remainder with the sign of `a`."""
+    build = a.builder
+    function = build.function
+    divisor = r.absolute(b)
+    start = r.absolute(a)
+    infinite = start.const(float("inf"))
+    bad = ~((start < infinite) & (divisor > 0.0))  # also catches NaN
+    start = select(bad | ~(divisor <= infinite), start.const(0.0), start)
+    divisor = select(divisor < infinite, divisor, infinite)
+
+    entry = build.block
+    loop, done = function.append_basic_block("fmod"), function.append_basic_block("fmod.done")
+    build.branch(loop)
+    build.position_at_end(loop)
+    phi = build.phi(a.type)
+    phi.add_incoming(start.value, entry)
+    rest = a.like(phi)
+    left = rest >= divisor
+    rest = select(left, _reduce(rest, divisor), rest)
+    phi.add_incoming(rest.value, build.block)
+    build.cbranch(r.any_lane(rest >= divisor), loop, done)
+    build.position_at_end(done)
+    nan = a.const(float("nan"))
+    return select(bad | b.is_nan(), nan, r.copysign(rest, a))
+
+
+def _reduce(rest: Reg, divisor: Reg) -> Reg:
+    """Subtract a multiple of the divisor from rest >= divisor, leaving less than rest by many bits. Exact."""
+    bits = 20 if rest.dtype == "f32" else 48
+    step = 2.0**bits
+    # Far apart: bring the divisor up by powers of two, which is exact for normal numbers. The scale comes from the exponents.
+    far = rest / step >= divisor
+    scale = _power_gap(rest, divisor, bits)
+    scaled = select(far, divisor * scale, divisor)
+    quotient = r.trunc(rest / scaled)
+    left = _exact_fms(rest, quotient, scaled)
+    return select(left < 0.0, left + scaled, left)
+
+
+def _power_gap(rest: Reg, divisor: Reg, bits: int) -> Reg:
+    """2^(e(rest) - e(divisor) - bits), at least 1, by exponent fields (a subnormal divisor counts as the smallest normal)."""
+    mantissa = 23 if rest.dtype == "f32" else 52
+    bias = 127 if rest.dtype == "f32" else 1023
+    one = rest.bits().const(1)
+    high = rest.bits().shr(mantissa)
+    low = divisor.bits().shr(mantissa)
+    low = select(low < 1, one, low)
+    gap = high - low - bits
+    gap = select(gap < 0, one.const(0), gap)
+    # gap <= 2 * bias, whose power of two may overflow: halve and let further turns do the rest
+    gap = select(gap > bias, one.const(bias), gap)
+    return (gap + bias).shl(mantissa).bitcast(rest.dtype)
+
+
+def _exact_fms(rest: Reg, quotient: Reg, divisor: Reg) -> Reg:
+    """rest - quotient * divisor, whose exact value is representable."""
+    if r.has_fma():
+        return r.fma(-quotient, divisor, rest)
+    if rest.dtype == "f32":
+        wide = r.cast(rest, "f64") - r.cast(quotient, "f64") * r.cast(divisor, "f64")
+        return r.cast(wide, "f32")
+    # split both factors in halves of 26 bits: four exact products
+    mask = rest.bits().const(-(1 << 27))
+    q_high = (quotient.bits() & mask).bitcast("f64")
+    d_high = (divisor.bits() & mask).bitcast("f64")
+    q_low, d_low = quotient - q_high, divisor - d_high
+    rest = rest - q_high * d_high
+    rest = rest - q_high * d_low
+    rest = rest - q_low * d_high
+    return rest - q_low * d_low
+
+

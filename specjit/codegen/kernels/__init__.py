@@ -1,0 +1,1 @@
+"""Kernel specs and the writers that turn them into source."""

@@ -1,0 +1,86 @@
+"""PackSpec -> kernel source: a matrix copied into the panels that GEMM tiles read.
+
+Enters: a `PackSpec`. Leaves: the text of `kernel(frame, ops)`, and the size of the panels.
+Layout: [outer...][ceil(units / lanes)][k][chunks][lanes], lanes past the last unit zero, with `lanes` from `lanes.panel_lanes`.
+"""
+
+from __future__ import annotations
+
+from specjit.codegen.kernels import writer as w
+from specjit.codegen.kernels.spec import Arg, GemmSpec, PackSpec
+from specjit.codegen.kernels.writer import Size, Writer
+from specjit.codegen.lanes import ITEMSIZE, as_units, panel_lanes
+
+
+def lanes_for(spec: PackSpec | GemmSpec) -> int:
+    """Units per panel."""
+    return panel_lanes(spec.dtype, as_units(spec.units))
+
+
+def panel_elements(spec: PackSpec | GemmSpec, sizes: dict[int, int] | None = None) -> int:
+    """Elements of the panels of one outer point; `sizes` gives the value of each operand that an `Arg` names."""
+    units, k = (sizes[e.index] if isinstance(e, Arg) else e for e in (spec.units, spec.k)) if sizes else (spec.units, spec.k)
+    if not isinstance(units, int) or not isinstance(k, int):
+        raise ValueError("the panels' size depends on an operand: give `sizes`")
+    lanes = lanes_for(spec)
+    return -(-units // lanes) * lanes * k * spec.chunks
+
+
+def render(spec: PackSpec) -> str:
+    """The source of the kernel that computes `spec`."""
+    lanes, item = lanes_for(spec), ITEMSIZE[spec.dtype]
+    outer = len(spec.outer)
+    domain = ", ".join(w.describe_extent(e) for e in (*spec.outer, spec.k, spec.chunks, spec.units))
+    header = [
+        f"# Panels of {lanes} units from the matrix over (outer..., k, chunk, unit) = ({domain}): {w.describe_access(spec.src)},",
+        f"# at x{spec.dst}: [outer...][panel][k][chunk][{lanes}], zero past the last unit.",
+    ]
+    out = Writer()
+    units, k = Size.of(spec.units), Size.of(spec.k)
+    cls = w.class_name(spec.dtype)
+    extents = [*spec.outer, spec.units, spec.k, *spec.src.strides, spec.src.offset]
+    for line in w.prologue(extents, [spec.src.base, spec.dst]):
+        out.line(line)
+    fixed = units.fixed
+    count = str(-(-fixed // lanes)) if fixed is not None else f"(({units} + {lanes - 1}) // {lanes})"
+    panel_bytes = k * (spec.chunks * lanes * item)
+    names = [f"i{d}" for d in range(outer)]
+    k_stride, chunk_stride, unit_stride = spec.src.strides[outer:]
+
+    def copy(row: str, chunk: str) -> None:
+        """One vector: `lanes` units of a chunk at one k."""
+        place = [*zip(names, spec.src.strides), (row, k_stride), (chunk, chunk_stride), ("u", unit_stride)]
+        at = w.address(spec.src, place)
+        to = w.add("to", w.product(row, str(spec.chunks * lanes * item)), w.product(chunk, str(lanes * item)))
+        if unit_stride == 0:
+            value = f"simd.select(m, simd.load_scalar({cls}, {at}), simd.splat({cls}, 0.0))"
+        elif unit_stride == 1:
+            value = f"simd.load({cls}, {at})" if fixed is not None and fixed % lanes == 0 else f"simd.load_masked({cls}, {at}, m)"
+        else:
+            value = f"simd.gather({cls}, {at}, {Size.of(unit_stride) * item}, m)"
+        out.line(f"simd.store({value}, {to})")
+
+    def panel() -> None:
+        out.line(f"m = simd.first({cls}, {units} - u)")
+        if unit_stride != 1 and k_stride == 1:
+            # The k of one unit lie side by side: run over k innermost, so that each cache line is used up.
+            with out.block(f"for j in range({spec.chunks}):"), out.block(f"for k in range({k}):"):
+                copy("k", "j")
+        else:
+            with out.block(f"for k in range({k}):"), out.block(f"for j in range({spec.chunks}):"):
+                copy("k", "j")
+
+    def nest(d: int) -> None:
+        if d < outer:
+            with out.block(f"for i{d} in range({Size.of(spec.outer[d])}):"):
+                nest(d + 1)
+            return
+        with out.block(f"for p in range({count}):"):
+            out.line(f"u = p * {lanes}")
+            panel()
+            out.line(f"to += {panel_bytes}")
+
+    if 0 not in (*spec.outer, spec.units, spec.k, spec.chunks):
+        out.line(f"to = x{spec.dst}")
+        nest(0)
+    return w.module_text(header, {spec.dtype: lanes}, [], out.lines)

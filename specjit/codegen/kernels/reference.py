@@ -1,0 +1,245 @@
+"""What a spec means, in plain NumPy: the independent evaluator that tests and fuzzers compare kernels with.
+
+Enters: a spec and its operands (a 1-d array for an address, a number for a size or scalar). Leaves: the stores done in those arrays.
+Invariant: shares no code with the renderers. Every IEEE operation is done in its own dtype; a transcendental, a sum and a product of
+matrices are computed in the widest float there is and rounded once.
+"""
+
+from __future__ import annotations
+
+import math
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from specjit.codegen.kernels.spec import Access, Arg, Extent, GemmSpec, Inst, LoopSpec, PackSpec
+
+DTYPES: dict[str, Any] = {
+    "f32": np.float32,
+    "f64": np.float64,
+    "i64": np.int64,
+    "i32": np.int32,
+    "i16": np.int16,
+    "i8": np.int8,
+    "u8": np.uint8,
+    "bool": np.bool_,
+}
+Operands = list[Any]
+WIDE = np.longdouble
+
+
+def _wide(function: Any) -> Any:
+    """Evaluate in the widest float and round once."""
+
+    def evaluate(*args: Any) -> Any:
+        dtype = args[0].dtype
+        return np.asarray(function(*(a.astype(WIDE) for a in args))).astype(dtype)
+
+    return evaluate
+
+
+def _each(function: Any) -> Any:
+    """A function of the math module, in float64, element by element."""
+
+    def evaluate(x: Any) -> Any:
+        return np.array([function(float(v)) for v in x.ravel()], np.float64).reshape(x.shape).astype(x.dtype)
+
+    return evaluate
+
+
+def _rounded(function: Any) -> Any:
+    return lambda x: x if x.dtype.kind in "iub" else function(x)
+
+
+def _sign(x: Any) -> Any:
+    return np.sign(x)
+
+
+def _reciprocal_sqrt(x: Any) -> Any:
+    return 1 / np.sqrt(x)
+
+
+SIMD = SimpleNamespace(
+    select=np.where,
+    where=np.where,
+    minimum=np.minimum,
+    maximum=np.maximum,
+    fmod=np.fmod,
+    isnan=np.isnan,
+    isinf=np.isinf,
+    isfinite=np.isfinite,
+    copysign=np.copysign,
+    logical_not=np.logical_not,
+)
+VECMATH = SimpleNamespace(
+    exp=_wide(np.exp),
+    exp2=_wide(np.exp2),
+    expm1=_wide(np.expm1),
+    log=_wide(np.log),
+    log2=_wide(np.log2),
+    log10=_wide(np.log10),
+    log1p=_wide(np.log1p),
+    tanh=_wide(np.tanh),
+    sigmoid=_wide(lambda x: 1 / (1 + np.exp(-x))),
+    sin=_wide(np.sin),
+    cos=_wide(np.cos),
+    tan=_wide(np.tan),
+    erf=_each(math.erf),
+    sqrt=np.sqrt,
+    rsqrt=_wide(_reciprocal_sqrt),
+    reciprocal=lambda x: 1 / x,
+    pow=_wide(np.power),
+    abs=np.abs,
+    sign=_sign,
+    floor=_rounded(np.floor),
+    ceil=_rounded(np.ceil),
+    trunc=_rounded(np.trunc),
+    round=_rounded(np.rint),
+)
+
+
+def evaluate(spec: LoopSpec | GemmSpec | PackSpec, operands: Operands) -> None:
+    """Do what the kernel of `spec` does, on the arrays in `operands`."""
+    with np.errstate(all="ignore"):
+        if isinstance(spec, LoopSpec):
+            _loop(spec, operands)
+        elif isinstance(spec, GemmSpec):
+            _gemm(spec, operands)
+        else:
+            _pack(spec, operands)
+
+
+def _number(extent: Extent, operands: Operands) -> int:
+    return int(operands[extent.index]) if isinstance(extent, Arg) else extent
+
+
+def _positions(access: Access, domain: tuple[int, ...], operands: Operands) -> Any:
+    """The element index of every domain point in the array of the access."""
+    at = np.full(domain, _number(access.offset, operands), np.int64)
+    for d, stride in enumerate(access.strides):
+        shape = [1] * len(domain)
+        shape[d] = domain[d]
+        at = at + np.arange(domain[d], dtype=np.int64).reshape(shape) * _number(stride, operands)
+    return at
+
+
+def _instruction(inst: Inst, args: list[Any], domain: tuple[int, ...], operands: Operands, reduced: int) -> Any:
+    dtype = DTYPES[inst.dtype]
+    if inst.kind == "load":
+        assert inst.access is not None
+        return operands[inst.access.base][_positions(inst.access, domain, operands)]
+    if inst.kind == "const":
+        return np.full(domain, inst.value).astype(dtype)
+    if inst.kind == "scalar":
+        return np.full(domain, operands[inst.operand]).astype(dtype)
+    if inst.kind == "index":
+        return np.indices(domain)[inst.dim].astype(dtype)
+    if inst.kind == "cast":
+        return args[0].astype(dtype)
+    if inst.kind == "reduce":
+        return _reduce(inst.text, args[0], reduced, dtype)
+    names = [f"a{i}" for i in range(len(args))]
+    scope = dict(zip(names, args), simd=SIMD, vecmath=VECMATH)
+    return np.asarray(eval(inst.text.format(*names), scope)).astype(dtype)
+
+
+def _reduce(kind: str, x: Any, reduced: int, dtype: Any) -> Any:
+    """Reduce the last `reduced` dimensions, and spread the result over them again."""
+    outer = x.shape[: x.ndim - reduced]
+    flat = np.broadcast_to(x, x.shape).reshape(*outer, -1)
+    wide = flat.astype(WIDE) if flat.dtype.kind == "f" else flat
+    if kind in ("argmax", "argmin"):
+        result = getattr(np, kind)(flat, axis=-1)
+    elif kind in ("sum", "prod"):
+        result = getattr(np, kind)(wide, axis=-1, dtype=wide.dtype)
+    else:
+        result = getattr(np, kind)(flat, axis=-1)
+    result = np.asarray(result).astype(dtype)
+    return np.broadcast_to(result.reshape(*outer, *[1] * reduced), x.shape)
+
+
+def _loop(spec: LoopSpec, operands: Operands) -> None:
+    domain = tuple(_number(e, operands) for e in spec.domain)
+    outer = domain[: len(domain) - spec.reduced]
+    if 0 in outer:
+        return
+    if 0 in domain:
+        _empty_reduction(spec, domain, outer, operands)
+        return
+    values: list[Any] = []
+    for inst in spec.body:
+        values.append(_instruction(inst, [values[a] for a in inst.args], domain, operands, spec.reduced))
+    for store in spec.stores:
+        _store(store.access, values[store.value], domain, operands)
+
+
+def _store(access: Access, value: Any, domain: tuple[int, ...], operands: Operands) -> None:
+    at = _positions(access, domain, operands)
+    operands[access.base][at.ravel()] = np.broadcast_to(value, domain).ravel()
+
+
+def _empty_reduction(spec: LoopSpec, domain: tuple[int, ...], outer: tuple[int, ...], operands: Operands) -> None:
+    """Nothing to reduce: sums are 0, products 1; instructions along the empty dimensions do not happen."""
+    ones = (*outer, *[1] * spec.reduced)
+    neutral = {"sum": 0, "prod": 1, "any": False, "all": True}
+    values: dict[int, Any] = {}
+    for i, inst in enumerate(spec.body):
+        if inst.kind == "reduce":
+            values[i] = np.full(ones, neutral[inst.text]).astype(DTYPES[inst.dtype])
+        elif inst.kind == "load" and inst.access is not None:
+            if all(s == 0 for s in inst.access.strides[len(outer) :]):
+                values[i] = _instruction(inst, [], ones, operands, spec.reduced)
+        elif all(a in values for a in inst.args) and inst.kind != "index":
+            values[i] = _instruction(inst, [values[a] for a in inst.args], ones, operands, spec.reduced)
+    for store in spec.stores:
+        if store.value in values and all(s == 0 for s in store.access.strides[len(outer) :]):
+            _store(store.access, values[store.value], ones, operands)
+
+
+def _gemm(spec: GemmSpec, operands: Operands) -> None:
+    outer = tuple(_number(e, operands) for e in spec.outer)
+    rows, units, k = (_number(e, operands) for e in (spec.rows, spec.units, spec.k))
+    domain = (*outer, rows, units)
+    if 0 in domain:
+        return
+    a = operands[spec.a.base][_positions(spec.a, (*outer, rows, k), operands)].astype(WIDE)
+    lanes = _panel_lanes(spec)
+    panels = -(-units // lanes)
+    size = panels * k * spec.chunks * lanes
+    at = np.zeros(outer, np.int64)
+    for d, stride in enumerate(spec.b_strides):
+        shape = [1] * len(outer)
+        shape[d] = outer[d]
+        at = at + np.arange(outer[d]).reshape(shape) * _number(stride, operands)
+    b = operands[spec.b][at[..., None] + np.arange(size)].reshape(*outer, panels, k, spec.chunks, lanes).astype(WIDE)
+    # (*outer, panels, k, chunks, lanes) -> (*outer, chunks, k, units)
+    b = np.moveaxis(b, -2, len(outer))
+    b = np.moveaxis(b, -2, len(outer) + 1).reshape(*outer, spec.chunks, k, panels * lanes)[..., :units]
+    values: list[Any] = []
+    for inst in spec.body:
+        if inst.kind == "acc":
+            values.append(np.matmul(a, np.take(b, inst.operand, axis=len(outer))).astype(DTYPES[spec.dtype]))
+        else:
+            values.append(_instruction(inst, [values[i] for i in inst.args], domain, operands, 0))
+    for store in spec.stores:
+        _store(store.access, values[store.value], domain, operands)
+
+
+def _panel_lanes(spec: GemmSpec | PackSpec) -> int:
+    from specjit.codegen.lanes import panel_lanes
+
+    return panel_lanes(spec.dtype, spec.units if isinstance(spec.units, int) else None)
+
+
+def _pack(spec: PackSpec, operands: Operands) -> None:
+    outer = tuple(_number(e, operands) for e in spec.outer)
+    units, k = _number(spec.units, operands), _number(spec.k, operands)
+    lanes = _panel_lanes(spec)
+    panels = -(-units // lanes)
+    source = operands[spec.src.base][_positions(spec.src, (*outer, k, spec.chunks, units), operands)]
+    padded = np.zeros((*outer, k, spec.chunks, panels * lanes), source.dtype)
+    padded[..., :units] = source
+    split = padded.reshape(*outer, k, spec.chunks, panels, lanes)
+    packed = np.moveaxis(split, -2, len(outer)).ravel()
+    operands[spec.dst][: packed.size] = packed

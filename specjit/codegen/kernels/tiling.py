@@ -1,0 +1,124 @@
+"""How a matrix product is cut: register tiles, blocks of k, blocks of rows, order of panels. From sizes alone.
+
+Enters: a `GemmSpec`. Leaves: a `Tiling`. Invariant: which elements are summed in which order depends only on k and the tile's height
+class (one row, few rows, many), so a result never depends on which rows surround it in the same class.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from specjit.codegen.kernels.spec import GemmSpec
+from specjit.codegen.lanes import ITEMSIZE, panel_lanes, register_bytes
+
+ROW_BLOCK_BYTES = 24 * 1024  # scratch for one block of rows: it shares the first-level cache with a block of B
+K_BLOCK_BYTES = 32 * 1024  # a block of B that stays in the first-level cache while the row tiles pass over it
+K_SERIAL = 256  # multiply-adds in one chain, for accuracy
+L1_BYTES = 32 * 1024
+L2_BYTES = 512 * 1024
+
+
+@dataclass(frozen=True)
+class Shape:
+    """One register tile: rows, how many k per loop turn, and how many chains of accumulators."""
+
+    rows: int
+    unroll: int
+    sets: int
+
+
+@dataclass(frozen=True)
+class Tiling:
+    lanes: int
+    panels: int  # panels side by side in a tile
+    group: int  # chunks computed together (all of them unless there are very many)
+    shapes: tuple[Shape, ...]  # of falling height
+    counts: tuple[int, ...] | None  # tiles of each shape, when the rows are known and one block holds them; None: as they come
+    row_block: int
+    k_block: int
+    prefetch: int  # bytes of the next block of B to fetch per k and row tile
+    snake: bool
+
+    @property
+    def scratch_rows(self) -> int:
+        return self.row_block
+
+
+def accumulators() -> int:
+    """Vectors a tile may keep: beyond this they spill. AVX-512 and 64-bit ARM have 32 registers, AVX 16."""
+    return 12 if register_bytes() == 32 else 24
+
+
+def _shape(rows: int, vectors: int) -> Shape:
+    """A multiply-add takes 4 turns, so a tile of few rows runs several chains at once."""
+    limit = accumulators()
+    if rows == 1:
+        sets = 4 if vectors * 4 <= limit else 2 if vectors * 2 <= limit else 1
+        return Shape(1, 4, sets)
+    if rows * vectors <= 6 and rows * vectors * 2 <= limit:
+        return Shape(rows, 2, 2)
+    return Shape(rows, 2 if rows * vectors <= 12 else 1, 1)
+
+
+def _panels(spec: GemmSpec, group: int, panel_count: int | None, one_row: bool) -> int:
+    """Panels per tile: about four vectors wide, and few panels wasted in the last tile."""
+    if group > 2:
+        return 1
+    want = (8 if one_row else 4) // group
+    if panel_count is None:
+        return want
+    if panel_count <= want:
+        return panel_count
+    options = range(max(want - 1, 1), want + 2)
+    return min(options, key=lambda p: (-(-panel_count // p) * p, abs(p - want)))
+
+
+def choose(spec: GemmSpec) -> Tiling:
+    item = ITEMSIZE[spec.dtype]
+    units = spec.units if isinstance(spec.units, int) else None
+    rows = spec.rows if isinstance(spec.rows, int) else None
+    k = spec.k if isinstance(spec.k, int) else None
+    lanes = panel_lanes(spec.dtype, units)
+    group = min(spec.chunks, accumulators() // 3)
+    panel_count = None if units is None else -(-units // lanes)
+    panels = _panels(spec, group, panel_count, rows == 1)
+    vectors = group * panels
+    tallest = max(1, accumulators() // vectors)
+    row_bytes = spec.chunks * panels * lanes * item
+    block = max(tallest, ROW_BLOCK_BYTES // row_bytes // tallest * tallest)
+    counts: tuple[int, ...] | None = None
+    if rows is not None and rows <= block:
+        tiles = -(-rows // tallest) if rows else 0
+        low, extra = divmod(rows, tiles) if tiles else (1, 0)
+        heights = [low + 1, low] if extra else [low]
+        counts = (extra, tiles - extra) if extra else (tiles,)
+        block = rows
+    else:
+        heights = sorted({tallest, max(tallest // 2, 1), 1}, reverse=True)
+    tile_count = sum(counts) if counts else block // tallest
+    k_block = _k_block(k, vectors * lanes * item, tile_count, heights[0])
+    weights = None if k is None or units is None else k * panel_count * spec.chunks * lanes * item  # type: ignore[operator]
+    far = tile_count > 2 and (weights is None or weights > L2_BYTES)
+    prefetch = max(32, -(-group * lanes * item // tile_count // 32) * 32) if far and panels == 1 else 0
+    return Tiling(
+        lanes=lanes,
+        panels=panels,
+        group=group,
+        shapes=tuple(_shape(h, vectors) for h in heights),
+        counts=counts,
+        row_block=block,
+        k_block=k_block,
+        prefetch=prefetch,
+        snake=weights is None or weights > L1_BYTES,
+    )
+
+
+def _k_block(k: int | None, bytes_per_k: int, tile_count: int, rows: int) -> int:
+    """Even blocks of k: short enough for accuracy, and for the first-level cache when several row tiles share them."""
+    serial = K_SERIAL * (4 if rows == 1 else 1)
+    limit = serial if tile_count == 1 else max(16, min(serial, K_BLOCK_BYTES // bytes_per_k))
+    if k is None or k == 0:
+        return limit
+    blocks = -(-k // limit)
+    even = -(-k // blocks)
+    return even if blocks == 1 else -(-even // 4) * 4

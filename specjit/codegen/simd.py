@@ -1,0 +1,395 @@
+"""Explicit SIMD for kernel sources: vector registers as a Numba type.
+
+Enters: kernel source calling these names, inside Numba's compilation (only the compile worker imports this module).
+Leaves: straight LLVM vector instructions (`registers` emits them); nothing is a call.
+Invariant: every operation has NumPy's meaning lane by lane; memory outside the named lanes is neither read nor written.
+
+    f32 = simd.vector("f32", 16)                    # a register class, made at the top of a kernel's text
+    x = simd.load(f32, address)                     # 16 elements; load_scalar, load_masked, gather; store...
+    y = simd.select(x > x * x, x, vecmath.exp(x))   # operators + - * / // % & | ^ ~ << >> and comparisons, on registers
+    simd.store_masked(y, address, simd.first(f32, n))
+
+Addresses are int64 bytes. A comparison gives a mask, the register of dtype "bool". A number beside a register is spread over the lanes.
+"""
+
+from __future__ import annotations
+
+import operator
+from typing import Any, Callable
+
+import llvmlite.ir as ir
+from numba.core import types
+from numba.core.datamodel import register_default
+from numba.core.datamodel.models import OpaqueModel, PrimitiveModel
+from numba.core.imputils import lower_builtin, lower_cast
+from numba.core.typing.templates import AbstractTemplate, infer_global, signature
+from numba.extending import intrinsic, typeof_impl
+
+from specjit.codegen import division
+from specjit.codegen import registers as r
+from specjit.codegen.registers import Reg
+
+
+class VectorType(types.Type):
+    """The Numba type of a register."""
+
+    def __init__(self, dtype: str, lanes: int):
+        self.dtype, self.lanes = dtype, lanes
+        super().__init__(name=f"{dtype}x{lanes}")
+
+
+class VectorClass(types.Dummy):
+    """The Numba type of `vector(dtype, lanes)`, which functions take to know what to make."""
+
+    def __init__(self, dtype: str, lanes: int):
+        self.vector = VectorType(dtype, lanes)
+        super().__init__(name=f"class({dtype}x{lanes})")
+
+
+class vector:
+    """A register class: an element type and a lane count."""
+
+    def __init__(self, dtype: str, lanes: int):
+        if dtype not in r.ELEMENT:
+            raise TypeError(f"no register of {dtype}")
+        self.dtype, self.lanes = dtype, lanes
+
+
+@typeof_impl.register(vector)
+def _typeof_vector(value: vector, _context: Any) -> VectorClass:
+    return VectorClass(value.dtype, value.lanes)
+
+
+register_default(VectorClass)(OpaqueModel)
+
+
+@register_default(VectorType)
+class _VectorModel(PrimitiveModel):
+    def __init__(self, manager: Any, kind: VectorType):
+        super().__init__(manager, kind, r.vector_type(kind.dtype, kind.lanes))
+
+
+@lower_cast(VectorType, VectorType)
+def _same(_context: Any, _builder: Any, _from: Any, _to: Any, value: Any) -> Any:
+    return value
+
+
+# -- operators
+
+
+def _reg(context: Any, builder: Any, kind: types.Type, value: Any, like: VectorType) -> Reg:
+    """The register of an argument; a number is converted to the element type and spread."""
+    if isinstance(kind, VectorType):
+        return Reg(builder, value, kind.dtype, kind.lanes)
+    return _spread(context, builder, kind, value, like)
+
+
+_NUMBA = {
+    "f32": types.float32,
+    "f64": types.float64,
+    "i64": types.int64,
+    "i32": types.int32,
+    "i16": types.int16,
+    "i8": types.int8,
+    "u8": types.uint8,
+    "bool": types.boolean,
+}
+
+
+def _spread(context: Any, builder: Any, kind: types.Type, value: Any, to: VectorType) -> Reg:
+    scalar = context.cast(builder, value, kind, _NUMBA[to.dtype])
+    return r.splat(builder, to.dtype, to.lanes, scalar)
+
+
+def _operator(symbols: list[Callable[..., Any]], emit: Callable[..., Reg], gives_mask: bool = False) -> None:
+    class Template(AbstractTemplate):
+        def generic(self, args: Any, kws: Any) -> Any:
+            kind = next((a for a in args if isinstance(a, VectorType)), None)
+            if kind is None or not all(a == kind or isinstance(a, types.Number) for a in args):
+                return None
+            return signature(VectorType("bool", kind.lanes) if gives_mask else kind, *args)
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        kind = next(a for a in sig.args if isinstance(a, VectorType))
+        return emit(*(_reg(context, builder, t, v, kind) for t, v in zip(sig.args, args))).value
+
+    for symbol in symbols:
+        infer_global(symbol)(type("Vector_" + symbol.__name__, (Template,), {}))
+        if symbol in (operator.neg, operator.invert, operator.pos):
+            lower_builtin(symbol, VectorType)(lower)
+            continue
+        for pair in ((VectorType, VectorType), (VectorType, types.Number), (types.Number, VectorType)):
+            lower_builtin(symbol, *pair)(lower)
+
+
+def _shift(left: bool) -> Callable[[Reg, Reg], Reg]:
+    def emit(x: Reg, count: Reg) -> Reg:
+        """NumPy's shifts: a count outside the type's bits shifts everything out."""
+        bits = r.BITS[x.dtype]
+        inside = (count >= 0) & (count < bits)
+        safe = r.select(inside, count, 0)
+        if left:
+            return r.select(inside, x.shl(safe), 0)
+        signed = x.dtype != "u8"
+        full = x.sar(bits - 1) if signed else x.const(0)
+        return r.select(inside, x.sar(safe) if signed else x.shr(safe), full)
+
+    return emit
+
+
+_operator([operator.add, operator.iadd], lambda a, b: a + b)
+_operator([operator.sub, operator.isub], lambda a, b: a - b)
+_operator([operator.mul, operator.imul], lambda a, b: a * b)
+_operator([operator.truediv, operator.itruediv], lambda a, b: a / b)
+_operator([operator.floordiv, operator.ifloordiv], division.floordiv)
+_operator([operator.mod, operator.imod], division.remainder)
+_operator([operator.and_, operator.iand], lambda a, b: a & b)
+_operator([operator.or_, operator.ior], lambda a, b: a | b)
+_operator([operator.xor, operator.ixor], lambda a, b: a ^ b)
+_operator([operator.lshift, operator.ilshift], _shift(True))
+_operator([operator.rshift, operator.irshift], _shift(False))
+_operator([operator.neg], lambda a: -a)
+_operator([operator.invert], lambda a: ~a)
+_operator([operator.lt], lambda a, b: a < b, True)
+_operator([operator.le], lambda a, b: a <= b, True)
+_operator([operator.gt], lambda a, b: a > b, True)
+_operator([operator.ge], lambda a, b: a >= b, True)
+_operator([operator.eq], lambda a, b: a == b, True)
+_operator([operator.ne], lambda a, b: a != b, True)
+
+
+# -- functions
+
+
+def elementwise(emit: Callable[..., Reg], result: str = "same") -> Any:
+    """A vocabulary function of 1 to 3 registers (of one type; `select`'s first is a mask) from its formula over `Reg`.
+
+    `result` is "same" (as the last argument), or a dtype. Numbers beside a register are spread.
+    """
+
+    def typed(args: tuple[types.Type, ...]) -> Any:
+        kind = next((a for a in reversed(args) if isinstance(a, VectorType)), None)
+        if kind is None:
+            return None
+        out = kind if result == "same" else VectorType(result, kind.lanes)
+
+        def lower(context: Any, builder: Any, sig: Any, values: Any) -> Any:
+            return emit(*(_reg(context, builder, t, v, kind) for t, v in zip(sig.args, values))).value
+
+        return signature(out, *args), lower
+
+    arity = emit.__code__.co_argcount
+    if arity == 1:
+        return _named(emit, lambda typing, a: typed((a,)))
+    if arity == 2:
+        return _named(emit, lambda typing, a, b: typed((a, b)))
+    return _named(emit, lambda typing, a, b, c: typed((a, b, c)))
+
+
+def _named(emit: Callable[..., Any], definition: Any) -> Any:
+    definition.__name__ = definition.__qualname__ = emit.__name__
+    definition.__doc__ = emit.__doc__
+    return intrinsic(definition)
+
+
+def _where(mask: Reg, a: Reg, b: Reg) -> Reg:
+    """a where the mask is set, else b."""
+    return r.select(mask, a, b)
+
+
+select = elementwise(_where)
+fma = elementwise(r.fma)
+maximum = elementwise(lambda a, b: r.maximum(a, b))
+minimum = elementwise(lambda a, b: r.minimum(a, b))
+fmod = elementwise(division.fmod)
+logical_not = elementwise(lambda a: a == 0, "bool")
+isnan = elementwise(lambda a: a.is_nan() if a.is_float else a != a, "bool")
+isinf = elementwise(lambda a: r.absolute(a) == float("inf") if a.is_float else a != a, "bool")
+isfinite = elementwise(lambda a: r.absolute(a) < float("inf") if a.is_float else a == a, "bool")
+copysign = elementwise(lambda a, b: r.copysign(a, b))
+
+
+
+def _sum_error(a: Reg, b: Reg) -> Reg:
+    """What a + b loses to rounding, exactly (Knuth's TwoSum)."""
+    total = a + b
+    seen = total - a
+    return (a - (total - seen)) + (b - seen)
+
+
+def _corrected(total: Reg, lost: Reg) -> Reg:
+    """total + lost, or total alone where an infinity or NaN made `lost` meaningless."""
+    return r.select(r.absolute(lost) < float("inf"), total + lost, total)
+
+
+sum_error = elementwise(_sum_error)
+corrected = elementwise(_corrected)
+fold_sum = elementwise(lambda a: r.fold(a, lambda x, y: x + y))
+fold_prod = elementwise(lambda a: r.fold(a, lambda x, y: x * y))
+fold_max = elementwise(lambda a: r.fold(a, r.maximum))
+fold_min = elementwise(lambda a: r.fold(a, r.minimum))
+fold_any = elementwise(lambda a: r.fold(a, lambda x, y: x | y))
+fold_all = elementwise(lambda a: r.fold(a, lambda x, y: x & y))
+
+
+def _beats(value: Reg, index: Reg, other: Reg, at: Reg, largest: bool) -> Reg:
+    """Whether (other, at) comes before (value, index): NaN first, then the better value, then the smaller index."""
+    better = other > value if largest else other < value
+    same = other == value
+    if value.is_float:
+        better = (better & ~value.is_nan()) | (other.is_nan() & ~value.is_nan())
+        same = same | (other.is_nan() & value.is_nan())
+    return better | (same & (at < index))
+
+
+def _fold_best(value: Reg, index: Reg, largest: bool) -> Reg:
+    width = value.lanes
+    while width > 1:
+        width //= 2
+        order = ir.Constant(ir.VectorType(r.I32, value.lanes), [ir.Constant(r.I32, i ^ width) for i in range(value.lanes)])
+        other, at = (
+            x.like(x.builder.shuffle_vector(x.value, ir.Constant(x.type, ir.Undefined), order)) for x in (value, index)
+        )
+        wins = _beats(value, index, other, at, largest)
+        value, index = r.select(wins, other, value), r.select(wins, at, index)
+    return index
+
+
+def _ranked(result_of: Callable[..., Reg], last: int) -> Any:
+    """Functions of (value, index, ...) registers of different types; the result has the type of argument `last`."""
+
+    def typed(args: tuple[types.Type, ...]) -> Any:
+        def lower(context: Any, builder: Any, sig: Any, values: Any) -> Any:
+            return result_of(*(Reg(builder, v, t.dtype, t.lanes) for t, v in zip(sig.args, values))).value
+
+        return signature(VectorType("bool", args[0].lanes) if last < 0 else args[last], *args), lower
+
+    if result_of.__code__.co_argcount == 2:
+        return intrinsic(lambda typing, a, b: typed((a, b)))
+    return intrinsic(lambda typing, a, b, c, d: typed((a, b, c, d)))
+
+
+fold_argmax = _ranked(lambda value, index: _fold_best(value, index, True), 1)
+fold_argmin = _ranked(lambda value, index: _fold_best(value, index, False), 1)
+beats_max = _ranked(lambda value, index, other, at: _beats(value, index, other, at, True), -1)
+beats_min = _ranked(lambda value, index, other, at: _beats(value, index, other, at, False), -1)
+
+
+# -- making registers; memory
+
+
+def _int(context: Any, builder: Any, kind: types.Type, value: Any) -> Any:
+    return context.cast(builder, value, kind, types.int64)
+
+
+@intrinsic
+def splat(typing: Any, cls: Any, number: Any) -> Any:
+    """A number in every lane, converted to the element type."""
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return _spread(context, builder, number, args[1], cls.vector).value
+
+    return cls.vector(cls, number), lower
+
+
+@intrinsic
+def splat_bits(typing: Any, cls: Any, slot: Any) -> Any:
+    """The float64 whose bits a frame slot holds, in every lane."""
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        number = builder.bitcast(args[1], r.F64)
+        return _spread(context, builder, types.float64, number, cls.vector).value
+
+    return cls.vector(cls, types.int64), lower
+
+
+@intrinsic
+def iota(typing: Any, cls: Any, start: Any, step: Any) -> Any:
+    """start, start + step, start + 2 step, ... over the lanes (computed as int64)."""
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        lanes = cls.vector.lanes
+        begin = r.splat(builder, "i64", lanes, args[1])
+        steps = r.iota(builder, "i64", lanes) * r.splat(builder, "i64", lanes, args[2])
+        return r.cast(begin + steps, cls.vector.dtype).value
+
+    return cls.vector(cls, types.int64, types.int64), lower
+
+
+@intrinsic
+def cast(typing: Any, cls: Any, x: Any) -> Any:
+    """NumPy's astype, lane by lane."""
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return r.cast(Reg(builder, args[1], x.dtype, x.lanes), cls.vector.dtype).value
+
+    return VectorType(cls.vector.dtype, x.lanes)(cls, x), lower
+
+
+@intrinsic
+def first(typing: Any, cls: Any, count: Any) -> Any:
+    """The mask of the first `count` lanes."""
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return r.first(builder, cls.vector.lanes, args[1]).value
+
+    return VectorType("bool", cls.vector.lanes)(cls, types.int64), lower
+
+
+def _loader(emit: Callable[..., Reg], extra: tuple[types.Type | None, ...]) -> Any:
+    """An intrinsic (class, address, ...) -> register; None in `extra` stands for a mask."""
+
+    def typed(cls: Any, rest: tuple[Any, ...]) -> Any:
+        kinds = tuple(want or given for want, given in zip((types.int64, *extra), rest))
+
+        def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            wrapped = [Reg(builder, v, "bool", t.lanes) if isinstance(t, VectorType) else v for t, v in zip(kinds, args[1:])]
+            return emit(builder, cls.vector.dtype, cls.vector.lanes, *wrapped).value
+
+        return cls.vector(cls, *kinds), lower
+
+    if len(extra) == 0:
+        return intrinsic(lambda typing, cls, address: typed(cls, (address,)))
+    if len(extra) == 1:
+        return intrinsic(lambda typing, cls, address, mask: typed(cls, (address, mask)))
+    return intrinsic(lambda typing, cls, address, stride, mask: typed(cls, (address, stride, mask)))
+
+
+load = _loader(r.load, ())
+load_scalar = _loader(r.load_scalar, ())
+load_masked = _loader(lambda b, dtype, lanes, address, mask: r.load_masked(b, dtype, mask, address), (None,))
+gather = _loader(
+    lambda b, dtype, lanes, address, stride, mask: r.gather(b, dtype, mask, address, stride), (types.int64, None)
+)
+
+
+def _storer(emit: Callable[..., None], extra: tuple[types.Type | None, ...]) -> Any:
+    """An intrinsic (register, address, ...) -> nothing."""
+
+    def typed(x: Any, rest: tuple[Any, ...]) -> Any:
+        kinds = tuple(want or given for want, given in zip((types.int64, *extra), rest))
+
+        def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            wrapped = [Reg(builder, v, "bool", t.lanes) if isinstance(t, VectorType) else v for t, v in zip(kinds, args[1:])]
+            emit(Reg(builder, args[0], x.dtype, x.lanes), *wrapped)
+            return context.get_dummy_value()
+
+        return types.void(x, *kinds), lower
+
+    if len(extra) == 0:
+        return intrinsic(lambda typing, x, address: typed(x, (address,)))
+    if len(extra) == 1:
+        return intrinsic(lambda typing, x, address, mask: typed(x, (address, mask)))
+    return intrinsic(lambda typing, x, address, stride, mask: typed(x, (address, stride, mask)))
+
+
+def _store_lane(x: Reg, address: ir.Value) -> None:
+    memory = r.to_memory(x)
+    lane = x.builder.extract_element(memory, ir.Constant(r.I32, 0))
+    x.builder.store(lane, x.builder.inttoptr(address, r.PTR)).align = max(r.BITS[x.dtype] // 8, 1)
+
+
+store = _storer(r.store, ())
+store_scalar = _storer(_store_lane, ())
+store_masked = _storer(lambda x, address, mask: r.store_masked(x, mask, address), (None,))
+scatter = _storer(lambda x, address, stride, mask: r.scatter(x, mask, address, stride), (types.int64, None))
