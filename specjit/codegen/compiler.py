@@ -136,7 +136,7 @@ class CompilerPool:
                 if answer is not None:
                     if answer[0] == b"ok":
                         return answer[1], answer[2].decode()
-                    raise CompileError(answer[1].decode())
+                    raise CompileError(f"{symbol} did not compile ({path})\n{answer[1].decode()}")
         raise WorkerCrash(f"the compile worker died on {symbol}: {words}")
 
     def warm_up(self) -> None:
@@ -222,10 +222,9 @@ _POOLS: weakref.WeakSet[CompilerPool] = weakref.WeakSet()
 
 
 def _environment() -> dict[str, str]:
-    """The worker's environment: our own NumPy and Numba, none of the user's paths, and no NUMBA_* switch that a cache
-    key does not hold.
-    """
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("NUMBA_", "PYTHON"))}
+    """The worker's environment: our own NumPy and Numba, and no switch that a cache key does not hold."""
+    switches = ("NUMBA_", "PYTHON")
+    environment = {k: v for k, v in os.environ.items() if k == "PYTHONHOME" or not k.startswith(switches)}
     folders = []
     for name in ("numba", "llvmlite", "numpy"):
         spec = find_spec(name)

@@ -101,7 +101,7 @@ class KernelLibrary:
         self.disk.on_event = self._emit
         self._lock = threading.Lock()
         self._loaded: weakref.WeakValueDictionary[str, Kernel] = weakref.WeakValueDictionary()
-        self._making: dict[str, threading.Lock] = {}
+        self._turns: weakref.WeakValueDictionary[str, threading.Lock] = weakref.WeakValueDictionary()
 
     def get(self, source: str, hint: str = "kernel") -> Kernel:
         """The kernel of this source; compiles it if nobody has. CompileError when it does not compile."""
@@ -129,18 +129,14 @@ class KernelLibrary:
             kernel = self._loaded.get(key)
             if kernel is not None:
                 return kernel
-            turn = self._making.setdefault(key, threading.Lock())
+            turn = self._turns.setdefault(key, threading.Lock())
         with turn:  # the second thread to ask waits here, and finds it loaded
-            try:
-                kernel = self._loaded.get(key)
-                if kernel is None:
-                    kernel = self._load_or_make(key, source, hint, make)
-                    with self._lock:
-                        self._loaded[key] = kernel
-                return kernel
-            finally:
+            kernel = self._loaded.get(key)
+            if kernel is None:
+                kernel = self._load_or_make(key, source, hint, make)
                 with self._lock:
-                    self._making.pop(key, None)
+                    self._loaded[key] = kernel
+            return kernel
 
     def _load_or_make(self, key: str, source: str, hint: str, make: Callable[[str, str, str], Entry]) -> Kernel:
         entry = self.disk.load(key)

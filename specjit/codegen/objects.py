@@ -198,7 +198,7 @@ def _verify_self_contained(module: llvm.ModuleRef, symbol: str) -> None:
     if offenders:
         raise KernelError(
             f"{symbol} is not self-contained; it needs {', '.join(sorted(offenders))}. "
-            "A kernel may not raise, allocate, print, or hold a Python object or an address of this process"
+            "A kernel may not allocate, print, or hold a Python object or an address of this process"
         )
     exported = [f.name for f in module.functions if not f.is_declaration and f.linkage == llvm.Linkage.external]
     if exported != [symbol]:
