@@ -14,16 +14,18 @@ from typing import TYPE_CHECKING, Any
 from specjit import passes
 from specjit.codegen import regions
 from specjit.codegen.python import generate
-from specjit.ir.graph import Graph, Node, Value, copy_graph
+from specjit.ir.graph import Block, Graph, Node, Value, copy_graph, replace_uses
 from specjit.ir.structure import LOOP, REGION
 from specjit.profile.lattice import Assumptions, Position, Profile
+from specjit.profile.signature import TensorFact
+from specjit.runtime.code import argument_guard
 from specjit.runtime.dispatch import MISS
 from specjit.runtime.entry import make_entry
 from specjit.runtime.events import EventKind
-from specjit.runtime.native import NativeRegion, make_region
+from specjit.runtime.native import Input, NativeRegion, make_region
 from specjit.runtime.variant import Variant
 from specjit.specialize.abstract import Refused
-from specjit.specialize.specialize import Specialized, specialize
+from specjit.specialize.specialize import Leaf, Specialized, specialize
 
 if TYPE_CHECKING:
     from specjit.runtime.dispatch import Site
@@ -48,9 +50,8 @@ def build_variant(site: Site, profile: Profile, disabled: frozenset[str]) -> Var
     before = {id(n): n for n in graph.walk()}
     refusals = regions.partition(graph)
     built = _Regions(program, variant, context)
-    for node in list(graph.walk()):
-        if node.op is REGION:
-            built.add(node)
+    for node, parent in _region_nodes(graph.block):
+        built.add(node, parent)
     variant.regions = built.made
     variant.native_nodes = built.native_nodes
     variant.python_nodes = sum(1 for n in before.values() if not n.blocks) - built.native_nodes
@@ -67,7 +68,7 @@ def build_variant(site: Site, profile: Profile, disabled: frozenset[str]) -> Var
     how = "background" if options.background else "in the call"
     program.emit(
         EventKind.SPECIALIZE_READY,
-        f"{variant.seconds:.1f}s {how}  cache={cache}  {len(variant.regions)} region{'s' * (len(variant.regions) != 1)}, "
+        f"{variant.seconds:.1f}s {how}  cache={cache}  {_count(len(variant.regions), 'region')}, "
         f"{variant.native_nodes}/{variant.native_nodes + variant.python_nodes} ops native",
         specialization=number,
         seconds=variant.seconds,
@@ -77,6 +78,10 @@ def build_variant(site: Site, profile: Profile, disabled: frozenset[str]) -> Var
         python=variant.python_nodes,
     )
     return variant
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n} {what}{'' if n == 1 else 's'}"
 
 
 def copy_graph_with_attrs(graph: Graph) -> Graph:
@@ -148,38 +153,28 @@ class _Regions:
         self.program, self.variant, self.context = program, variant, context
         self.made: list[NativeRegion] = []
         self.native_nodes = 0
-        self.fixed = {
-            v: leaf.fixed
+        self.known = {
+            v: leaf_input(leaf, variant.assume)
             for v, leaf in zip(variant.graph.inputs, variant.specialized.leaves, strict=True)
-            if leaf.fixed is not None
         }
 
-    def add(self, node: Node) -> None:
-        index = len(self.made)
-        layouts = self.layouts()
+    def add(self, node: Node, parent: Block) -> None:
+        """Make the region of `node`; where that is not possible after all, put its nodes back into the block."""
         region = make_region(
             node.blocks[0],
-            name=f"{self.program.name}_{self.variant.number}_{index}",
-            fixed=[self.fixed.get(a) for a in node.args],
-            layouts=[layouts.get(a, "contiguous") for a in node.args],
+            name=f"{self.program.name}_{self.variant.number}_{len(self.made)}",
+            inputs=[self.known.get(a) or Input(a.type) for a in node.args],
             grad_mode=self.variant.assume.signature.grad_mode,
             context=self.context,
             emit=self.emit,
             fell_back=self.fell_back,
         )
-        node.attrs["index"] = index
+        if region is None:
+            dissolve(node, parent)
+            return
+        node.attrs["index"] = len(self.made)
         self.made.append(region)
         self.native_nodes += sum(1 for n in node.blocks[0].walk() if not n.blocks)
-
-    def layouts(self) -> dict[Value, Any]:
-        assume = self.variant.assume
-        out: dict[Value, Any] = {}
-        for value, leaf in zip(self.variant.graph.inputs, self.variant.specialized.leaves, strict=True):
-            if leaf.argument is not None and leaf.is_tensor:
-                out[value] = assume.strides.get(leaf.argument, "contiguous")
-            elif leaf.is_tensor and not leaf.fact.contiguous:  # type: ignore[union-attr]
-                out[value] = leaf.fact.strides  # type: ignore[union-attr]
-        return out
 
     def emit(self, kind: EventKind, message: str, **facts: Any) -> None:
         self.program.emit(kind, message, specialization=self.variant.number, **facts)
@@ -187,6 +182,40 @@ class _Regions:
     def fell_back(self, message: str, location: str) -> None:
         self.variant.fallbacks += 1
         self.program.emit(EventKind.FALLBACK, message, specialization=self.variant.number, location=location)
+
+
+def leaf_input(leaf: Leaf, assume: Assumptions) -> Input:
+    """What the guards of a leaf say, as a region wants it."""
+    if not leaf.is_tensor:
+        return Input(leaf.value.type)
+    fact = leaf.fact
+    assert isinstance(fact, TensorFact)
+    if leaf.argument is not None:
+        layout: Any = assume.strides.get(leaf.argument, "contiguous")
+    else:
+        layout = "contiguous" if fact.contiguous else fact.strides
+    return Input(leaf.value.type, fact.cls, leaf.fixed, layout)
+
+
+def dissolve(node: Node, parent: Block) -> None:
+    """Replace a region node by the nodes inside it."""
+    (block,) = node.blocks
+    mapping = dict(zip(block.params, node.args, strict=True))
+    replace_uses(block, mapping)
+    at = parent.nodes.index(node)
+    parent.nodes[at : at + 1] = block.nodes
+    replace_uses(parent, {r: mapping.get(o, o) for r, o in zip(node.results, block.outputs, strict=True)})
+
+
+def _region_nodes(block: Block) -> list[tuple[Node, Block]]:
+    found = []
+    for node in block.nodes:
+        if node.op is REGION:
+            found.append((node, block))
+        else:
+            for inner in node.blocks:
+                found += _region_nodes(inner)
+    return found
 
 
 def _body(graph: Graph, specialized: Specialized, variant: Variant) -> tuple[str, Callable[..., Any]]:
@@ -197,10 +226,7 @@ def _body(graph: Graph, specialized: Specialized, variant: Variant) -> tuple[str
         return _single(graph, nodes[0], fixed, variant)
     code = generate(graph, name=graph.name, regions=variant.regions)
     # Guards of the argument leaves have to hold before anything runs: one table for all of them, in front.
-    from specjit.runtime.native import make_guard
-
-    arguments = [leaf for leaf in specialized.leaves if leaf.argument is not None]
-    guard = make_guard([leaf.value for leaf in arguments], [leaf.fact for leaf in arguments], variant.assume, arguments)
+    guard = _argument_guard(variant)
     names = [f"a{i}" if f is None else f"_fixed{i}" for i, f in enumerate(fixed)]
     given = ", ".join(n for n, f in zip(names, fixed, strict=True) if f is None)
     lines = [f"def body({given}):"]
@@ -231,13 +257,17 @@ def _single(graph: Graph, node: Node, fixed: list[Any], variant: Variant) -> tup
     unused = [v for v, f in zip(graph.inputs, fixed, strict=True) if f is None and v not in node.args]
     guard_names: dict[str, Any] = {}
     if unused:
-        from specjit.runtime.native import make_guard
-
-        leaves = [leaf for leaf in variant.specialized.leaves if leaf.argument is not None]
-        guard_names["_guard"] = make_guard([x.value for x in leaves], [x.fact for x in leaves], variant.assume, leaves)
+        guard_names["_guard"] = _argument_guard(variant)
         lines.insert(1, f"    if _guard({given}): return MISS")
     table = {names[v]: f for v, f in zip(graph.inputs, fixed, strict=True) if f is not None}
     return _compile(lines, {"_region": region.guarded, **table, **constants, **guard_names}, "")
+
+
+def _argument_guard(variant: Variant) -> Callable[..., bool]:
+    leaves = [leaf for leaf in variant.specialized.leaves if leaf.argument is not None]
+    inputs = [leaf_input(leaf, variant.assume) for leaf in leaves]
+    flags = [leaf.fact.requires_grad if isinstance(leaf.fact, TensorFact) else None for leaf in leaves]
+    return argument_guard(inputs, flags)
 
 
 def _fixed(names: list[str], fixed: list[Any]) -> dict[str, Any]:

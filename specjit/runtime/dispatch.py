@@ -193,7 +193,7 @@ class Site:
                 self._megamorphic = True
                 program.emit(
                     EventKind.MEGAMORPHIC,
-                    f"{len(program._variants)} specializations are live (max_specializations); further shapes run generic",
+                    f"{len(program._variants)} specializations are live (the limit); further shapes run generic",
                 )
                 history.retry_at = max(64, 2 * history.misses)
                 return None

@@ -91,7 +91,8 @@ class Variant:
         return failures(self, arguments)
 
     def __repr__(self) -> str:
-        return f"<specialization #{self.number}: {len(self.guards)} guards, {len(self.regions)} regions, {self.calls} calls>"
+        counts = f"{len(self.guards)} guards, {len(self.regions)} regions, {self.calls} calls"
+        return f"<specialization #{self.number}: {counts}>"
 
 
 def _unpublished(*args: Any, **kwargs: Any) -> Any:

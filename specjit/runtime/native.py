@@ -1,0 +1,213 @@
+"""A native region as the code around it sees it: tensors in, tensors out, gradients included.
+
+Enters: the block of a `region` node and what is known of its inputs. Leaves: `NativeRegion`: `guarded(*inputs)` gives
+results, or None if a guard on an input fails; calling it never says no, it runs the block generically instead.
+Invariant: a region has no outside effect before it succeeds. On a failure status its own block runs generically from
+the same inputs, so the true exception rises at the user's own line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from specjit import passes
+from specjit.codegen.abi import Status
+from specjit.codegen.python import generate_block
+from specjit.codegen.schedule import NotSchedulable, schedule
+from specjit.ir.graph import Block, Graph, Value
+from specjit.ir.types import Type
+from specjit.passes.autodiff import Derivative, differentiate
+from specjit.runtime.code import Code, Failed
+from specjit.runtime.events import EventKind
+from specjit.runtime.gradient import RegionNode
+from specjit.tensor import Tensor
+from specjit.tensor.tensor import wrap, wrap_node
+
+
+@dataclass
+class Input:
+    """What is known of one region input: `fixed` is the parameter itself; `cls` the exact tensor class; `layout` its
+    strides in elements, "contiguous", or None for any."""
+
+    type: Type
+    cls: type = Tensor
+    fixed: Any = None
+    layout: Any = "contiguous"
+
+    @property
+    def kind(self) -> str:
+        return "tensor" if self.type.is_tensor else self.type.kind
+
+
+class NativeRegion:
+    """See the module docstring.
+
+    forced   a failure status that every call is to meet, instead of running (tests force every region in turn)
+    """
+
+    def __init__(
+        self,
+        name: str,
+        block: Block,
+        inputs: list[Input],
+        forward: Code,
+        generic: Callable[..., tuple[Any, ...]],
+        fell_back: Callable[[str, str], None],
+        derivative: Derivative | None = None,
+        backward: Code | None = None,
+        returned: Sequence[int | None] = (),
+    ) -> None:
+        self.name, self.block, self.inputs = name, block, inputs
+        self.forward, self.backward, self.derivative = forward, backward, derivative
+        self.generic, self.fell_back = generic, fell_back
+        self.returned = list(returned)  # per wanted gradient: which output of the backward code it is, None for zero
+        self.forced: Status | None = None
+        self.wanted = [i for i, given in enumerate(inputs) if derivative is not None and wants_gradient(given.type)]
+        self.outputs = len(block.outputs)
+        self._tensor_outputs = [o.type.is_tensor for o in block.outputs]
+        self.differentiable = [
+            j
+            for j, o in enumerate(block.outputs)
+            if o.type.is_tensor and o.type.dtype and o.type.dtype.is_floating_point
+        ]
+
+    @property
+    def kernels(self) -> list[Any]:
+        return [*self.forward.all_kernels, *(self.backward.all_kernels if self.backward else ())]
+
+    def summary(self) -> str:
+        """A few lines for `explain()`."""
+        parts = [f"{self.name}: {len(self.forward.kernels)} kernels"]
+        if self.backward is not None:
+            parts.append(f"backward {len(self.backward.kernels)} kernels")
+        if self.forward.prologue is not None:
+            parts.append(f"{len(self.forward.plan.prologue.outputs)} packed parameter arrays")
+        return ", ".join(parts)
+
+    def guarded(self, *inputs: Any) -> tuple[Any, ...] | None:
+        """Results, or None if a guard on an input fails."""
+        out = self.forward.call(*inputs) if self.forced is None else Failed(self.forced)
+        if out is None:
+            return None
+        if type(out) is Failed:
+            return self._failed(out, inputs)
+        if self.derivative is None:
+            return tuple(wrap(o) if type(o) is np.ndarray else o for o in out)
+        return self._recorded(inputs, out)
+
+    def __call__(self, *inputs: Any) -> tuple[Any, ...]:
+        out = self.guarded(*inputs)
+        if out is None:
+            self.fell_back(f"{self.name}: an input does not have the type that was specialized on; ran generic", "")
+            return self.generic(*inputs)
+        return out
+
+    def _failed(self, failed: Failed, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+        self.fell_back(f"{self.name}: native code stopped with {failed.status.name}; its block runs generic", "")
+        return self.generic(*inputs)
+
+    def _recorded(self, inputs: tuple[Any, ...], out: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Wrap the results with one autograd node for the whole region."""
+        node = RegionNode(self, inputs, out)
+        results: list[Any] = []
+        at = {j: k for k, j in enumerate(self.differentiable)}
+        for j, o in enumerate(out[: self.outputs]):
+            if type(o) is not np.ndarray:
+                results.append(o)
+            elif j in at:
+                made = wrap_node(o, node if node.count == 1 else node.output(at[j]))
+                node.made(j, made)
+                results.append(made)
+            else:
+                results.append(wrap(o))
+        return tuple(results)
+
+
+def wants_gradient(t: Type) -> bool:
+    return t.is_tensor and t.requires_grad is not False and t.dtype is not None and t.dtype.is_floating_point
+
+
+def make_region(
+    block: Block,
+    *,
+    name: str,
+    inputs: list[Input],
+    grad_mode: bool,
+    context: Any,
+    emit: Callable[..., None],
+    fell_back: Callable[[str, str], None],
+) -> NativeRegion | None:
+    """Schedule, compile and link a region's block; None (with an event) where it cannot be native after all."""
+    generic = generate_block(block, name=name)
+    wanted = [grad_mode and wants_gradient(given.type) for given in inputs]
+    try:
+        if not any(wanted):
+            flags = [False if grad_mode and given.type.is_tensor else None for given in inputs]
+            forward = _code(block, inputs, flags, name, emit, context)
+            return NativeRegion(name, block, inputs, forward, generic, fell_back)
+        derivative = differentiate(block, wanted, name=name)
+        if derivative.refused:
+            emit(EventKind.NOT_FUSED, f"{name} runs on the eager tape: {derivative.refused}")
+            return None
+        forward_graph = Graph(f"{name}_forward", derivative.forward)
+        passes.optimize(forward_graph, context)
+        flags = [w if given.type.is_tensor else None for w, given in zip(wanted, inputs, strict=True)]
+        forward = _code(forward_graph.block, inputs, flags, f"{name}_forward", emit, context)
+        backward_graph = Graph(f"{name}_backward", derivative.backward)
+        passes.optimize(backward_graph, context)
+        returned = _drop_constants(backward_graph.block)
+        givens = [
+            _backward_input(entry, v, inputs) for entry, v in zip(derivative.saved, backward_graph.inputs, strict=True)
+        ]
+        none = [None] * len(givens)
+        backward = _code(backward_graph.block, givens, none, f"{name}_backward", emit, context, arrays=True)
+        return NativeRegion(name, block, inputs, forward, generic, fell_back, derivative, backward, returned)
+    except NotSchedulable as error:
+        emit(EventKind.NOT_FUSED, f"{name}: {error.reason}", location=str(error.loc or ""))
+        return None
+
+
+def _drop_constants(block: Block) -> list[int | None]:
+    """Take constant outputs (gradients that are zero) out of a backward block; which output each gradient is."""
+    returned: list[int | None] = []
+    kept: list[Value] = []
+    for o in block.outputs:
+        if o.is_const:
+            returned.append(None)
+        else:
+            returned.append(len(kept))
+            kept.append(o)
+    block.outputs = kept
+    return returned
+
+
+def _backward_input(entry: tuple[str, Any], value: Value, inputs: list[Input]) -> Input:
+    kind, index = entry
+    if kind == "input":
+        return Input(value.type, np.ndarray, inputs[index].fixed, inputs[index].layout)
+    return Input(value.type, np.ndarray)
+
+
+def _code(
+    block: Block,
+    inputs: list[Input],
+    flags: Sequence[bool | None],
+    name: str,
+    emit: Callable[..., None],
+    context: Any,
+    arrays: bool = False,
+) -> Code:
+    params = {v for v, given in zip(block.params, inputs, strict=True) if given.fixed is not None}
+    layouts = {
+        v: tuple(given.layout)
+        for v, given in zip(block.params, inputs, strict=True)
+        if given.type.is_tensor and isinstance(given.layout, tuple)
+    }
+    plan = schedule(block, name=name, layouts=layouts, params=params, numerics=context.numerics)
+    for note in plan.notes:
+        emit(EventKind.FUSED if note.fused else EventKind.NOT_FUSED, note.message, location=str(note.loc or ""))
+    return Code(plan, inputs, flags, emit, name, arrays)
