@@ -6,7 +6,7 @@ Invariant: everything demanded is computable from the kept values and from what 
 once.
 
 The rule, in units of 1/16 of the bytes of a value:
-    keep a tensor                               16 per byte; 0 for what exists anyway (inputs, outputs, sizes)
+    keep a tensor                               16 per byte, a view 17; 0 for inputs, outputs and sizes
     run again: views, sizes, Python numbers      0 (a floor of 1 per node prefers fewer)
     run again: pointwise arithmetic, fills       1 per byte of the result
     run again: a pointwise function (exp, tanh)  4 per byte of the result
@@ -21,7 +21,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from specjit.ir.dims import Poly
+from specjit.ir.dims import Dim, Poly
 from specjit.ir.graph import Block, Location, Node, Value
 from specjit.ir.types import Type
 from specjit.ops.lowering import Creation, Pointwise, Viewing
@@ -53,10 +53,15 @@ def size_of(type: Type) -> int:
         return 8
     total = type.dtype.itemsize if type.dtype else 4
     for dim in type.dims or ():
-        if isinstance(dim, Poly):
-            dim = max(dim.evaluate(dict.fromkeys(dim.symbols(), TYPICAL_SIZE)), 1)
-        total *= TYPICAL_SIZE if dim is None else max(dim, 1)
+        total *= typical(dim)
     return total
+
+
+def typical(dim: Dim) -> int:
+    """A number for a size."""
+    if isinstance(dim, Poly):
+        dim = dim.evaluate(dict.fromkeys(dim.symbols(), TYPICAL_SIZE))
+    return TYPICAL_SIZE if dim is None else max(dim, 1)
 
 
 def price_again(node: Node) -> int | None:
@@ -75,14 +80,23 @@ def price_again(node: Node) -> int | None:
 
 
 def price_keep(value: Value) -> int:
-    return KEEP * size_of(value.type) if value.type.is_tensor or value.type.kind in SCALARS else INFINITE
+    if not value.type.is_tensor and value.type.kind not in SCALARS:
+        return INFINITE
+    is_view = value.node is not None and value.node.op.traits.view_of is not None
+    return (KEEP + is_view) * size_of(value.type)
 
 
 def plan(
-    block: Block, demanded: Iterable[Value], *, free: Callable[[Value], bool], exists: Callable[[Value], bool]
+    block: Block,
+    demanded: Iterable[Value],
+    *,
+    free: Callable[[Value], bool],
+    exists: Callable[[Value], bool],
+    outside: Callable[[Value], int] = lambda value: 0,
 ) -> Plan:
     """Choose what of `block` to keep. `free` values are there in the backward code already; those that `exists` is true
-    of are kept at no cost (they are inputs, outputs, or stacked anyway)."""
+    of are kept at no cost (they are inputs, outputs, or stacked anyway); `outside` is the price of a value from an
+    enclosing block, for which that block will have to keep it."""
     wanted = list(dict.fromkeys(v for v in demanded if not free(v)))
     local = set(block.params).union(*(n.results for n in block.nodes))
     net = Network("source", "sink")
@@ -93,7 +107,11 @@ def plan(
         net.edge(("in", value), ("out", value), 1 if exists(value) else price_keep(value))
         if price is not None and value.node is not None:
             for arg in value.node.args:
-                if arg in local and not free(arg):
+                if arg.is_const or free(arg):
+                    continue
+                if arg not in local and outside(arg) > 0:
+                    net.edge("source", ("out", arg), outside(arg))
+                if arg in local or outside(arg) > 0:
                     net.edge(("out", arg), ("in", value), INFINITE)
     for value in wanted:
         net.edge(("out", value), "sink", INFINITE)

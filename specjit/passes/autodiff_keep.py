@@ -26,7 +26,7 @@ from specjit.ir.dims import Poly
 from specjit.ir.graph import Block, Node, OpLike, Value, free_values, replace_uses
 from specjit.ir.structure import IF, LOOP, stacked, trip_dim
 from specjit.ir.types import Type, join
-from specjit.passes.autodiff_cost import Plan, local_order, plan
+from specjit.passes.autodiff_cost import Plan, local_order, plan, price_again, price_keep, typical
 from specjit.passes.autodiff_gradients import GradientBuilder, RefusedError, Sizes
 
 BOXES = {"int": int64, "float": float64, "bool": bool_}
@@ -44,11 +44,13 @@ class Keeper:
         self.lookup = lookup
         self.forward_sizes = Sizes()
         self._boxes: dict[tuple[Value, Block], Value] = {}
+        self._there: set[Value] = set()  # values of the top block that cross anyway
 
     def close(self, forward: Block, backward: Block) -> list[Source]:
         """Give `forward` its saved outputs and `backward` its parameters; where each parameter comes from, gradients
         last."""
         results = len(forward.outputs)
+        self._there = {*forward.params, *forward.outputs, *free_values(backward)}
         self._nested(backward)
         inputs = {v: i for i, v in reversed(list(enumerate(forward.params)))}
         outputs = {v: i for i, v in reversed(list(enumerate(forward.outputs))) if not v.is_const}
@@ -92,11 +94,30 @@ class Keeper:
                 self._if(forward, node)
 
     def _plan(
-        self, forward: Block, backward: Block, exists: Callable[[Value], bool], index: Value | None = None
+        self,
+        forward: Block,
+        backward: Block,
+        exists: Callable[[Value], bool],
+        index: Value | None = None,
+        turns: int = 1,
     ) -> Plan:
         local = set(local_order(forward))
         demanded = [v for v in free_values(backward) if v in local]
-        return plan(forward, demanded, free=lambda v: v is index or _known(v), exists=exists)
+        return plan(
+            forward,
+            demanded,
+            free=lambda v: v is index or _known(v),
+            exists=exists,
+            outside=lambda v: self._outside(v) // turns,
+        )
+
+    def _outside(self, value: Value, depth: int = 4) -> int:
+        """What reading a value of an enclosing block costs that block; an estimate, from its next few definitions."""
+        if value in self._there or not value.type.is_tensor:
+            return 0
+        if depth and value.node is not None and (price := price_again(value.node)) is not None:
+            return min(price_keep(value), price + sum(self._outside(a, depth - 1) for a in value.node.args))
+        return price_keep(value)
 
     def _loop(self, forward: Node, backward: Node, parent: Block) -> None:
         (fb,), (bb,) = forward.blocks, backward.blocks
@@ -104,13 +125,14 @@ class Keeper:
         carried = {p: k for k, p in enumerate(fb.params[1:])}
         index = bb.params[0]
         stacks = set(fb.outputs[1 + n :])
+        turns = typical(trip_dim(forward))
 
         def exists(value: Value) -> bool:
             return value in stacks or (value in carried and fb.outputs[1 + carried[value]] in stacks)
 
         # Keeping what is carried in means stacking what is carried out; that may then be the better choice elsewhere.
         while True:
-            chosen = self._plan(fb, bb, exists, fb.params[0])
+            chosen = self._plan(fb, bb, exists, fb.params[0], turns)
             implied = {fb.outputs[1 + carried[v]] for v in chosen.keep if v in carried and v not in fb.outputs[1 + n :]}
             if implied <= stacks:
                 break
