@@ -278,9 +278,11 @@ def instructions(code: Sequence[int] | Words) -> Iterator[Instruction]:
     words, position = [int(word) for word in code], 0
     while position < len(words):
         op = Op(words[position])
-        size = len(OPERANDS[op]) + (words[position + 2] if op is Op.CALL and position + 2 < len(words) else 0)
+        size = len(OPERANDS[op])
+        if op is Op.CALL and position + 2 < len(words):
+            size += max(words[position + 2], 0)
         operands = tuple(words[position + 1 : position + 1 + size])
-        if len(operands) != size:
+        if len(operands) != size or (op is Op.CALL and len(operands) != 2 + operands[1]):
             raise ValueError(f"{op.name} at {position} is cut short")
         yield Instruction(position, op, operands)
         position += 1 + size

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from specjit import config
 from specjit.codegen import abi, cache
 from specjit.codegen.cache import DiskCache, Entry, decode, encode, key_of, pack_text

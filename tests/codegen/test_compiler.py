@@ -12,9 +12,9 @@ import time
 from pathlib import Path
 
 import pytest
+
 from specjit.codegen import compiler, worker
 from specjit.codegen.compiler import CompileError, CompilerPool, CompileTimeout, WorkerCrash
-
 from tests.codegen.sources import axpy
 
 ZERO = "def kernel(frame, ops):\n    return 0\n"
@@ -214,7 +214,9 @@ def test_the_worker_ends_at_exit():
 
 
 def test_ctrl_c_interrupts_the_parent_and_not_the_worker():
-    """SIGINT to the whole foreground group, as a terminal sends it: an idle worker survives, a wait in the parent does not."""
+    """SIGINT to the whole foreground group, as a terminal sends it: an idle worker survives, a wait in the parent does
+    not.
+    """
     parent = script(
         f"""
         import os
@@ -266,7 +268,9 @@ def test_a_forked_child_leaves_the_parents_worker_alone():
 
 
 def test_user_settings_do_not_reach_the_worker(monkeypatch, tmp_path):
-    """NUMBA_* would change code that the cache key does not know; a user's module may not shadow what the worker imports."""
+    """NUMBA_* would change code that the cache key does not know; a user's module may not shadow what the worker
+    imports.
+    """
     (tmp_path / "numba.py").write_text("raise SystemExit('imported user code')")
     monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))

@@ -12,11 +12,11 @@ from collections import Counter
 
 import numpy as np
 import pytest
+
 from specjit.codegen import loader
 from specjit.codegen.cache import DiskCache
 from specjit.codegen.compiler import CompileError
 from specjit.codegen.loader import KernelLibrary
-
 from tests.codegen.sources import axpy, call, run_axpy
 
 

@@ -1,4 +1,6 @@
-"""Kernel source -> object image: what an object holds, and what is refused. All through the worker, where this code lives."""
+"""Kernel source -> object image: what an object holds, and what is refused. All through the worker, where this code
+lives.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from specjit.codegen import cache, worker
 from specjit.codegen.abi import Status
 from specjit.codegen.compiler import CompileError, CompilerPool
 from specjit.codegen.loader import link
-
 from tests.codegen.sources import POINTERS, axpy, call, run_axpy
 
 
@@ -32,7 +34,9 @@ def run_in_worker(code: str) -> str:
 
 
 def test_numba_still_has_the_parts_we_use():
-    """Fails loudly when a Numba release moves what `objects.py` builds on: every part is named, then used on one kernel."""
+    """Fails loudly when a Numba release moves what `objects.py` builds on: every part is named, then used on one
+    kernel.
+    """
     out = run_in_worker(
         f"""
         from numba.core.codegen import JITCodeLibrary, JITCPUCodegen, CPUCodeLibrary
@@ -42,7 +46,8 @@ def test_numba_still_has_the_parts_we_use():
 
         hooks = ["_optimize_functions", "_optimize_final_module", "_finalize_specific", "get_pointer_to_function"]
         missing = [f"library.{{h}}" for h in hooks if not callable(getattr(JITCodeLibrary, h, None))]
-        missing += [f"codegen.{{h}}" for h in ("_add_module", "set_env") if not callable(getattr(JITCPUCodegen, h, None))]
+        hooks = ["_add_module", "set_env"]
+        missing += [f"codegen.{{h}}" for h in hooks if not callable(getattr(JITCPUCodegen, h, None))]
         flags = Flags()
         missing += [f for f in ("no_cpython_wrapper", "no_cfunc_wrapper", "no_compile", "nrt", "error_model")
                     if not hasattr(flags, f)]
