@@ -115,7 +115,7 @@ def test_each_instruction(native, op, data):
 
 @st.composite
 def programs(draw):
-    """A verified program: straight lines, forward branches, nested counted loops, calls, NEED and ENDL with a budget."""
+    """A verified program: straight lines, forward branches, nested loops with a budget, calls, NEED, FAIL."""
     a = Assembler()
     depth = 0
 
