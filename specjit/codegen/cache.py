@@ -14,6 +14,7 @@ import functools
 import hashlib
 import json
 import os
+import re
 import struct
 import tempfile
 import time
@@ -31,19 +32,9 @@ MAGIC = b"SPECJIT\x01"
 _DIGEST = 32
 _SIZES = struct.Struct("<3Q")
 ABANDONED_SECONDS = 3600  # a temporary file this old belongs to no writer
-# Every module that the worker loads (a test compares): their text decides what a kernel's text becomes.
-SOURCES_IN_KEY = (
-    "abi.py",
-    "division.py",
-    "elementary.py",
-    "lanes.py",
-    "objects.py",
-    "registers.py",
-    "simd.py",
-    "target.py",
-    "tiles.py",
-    "vecmath.py",
-)
+# Where the worker starts; what these modules import of ours is read from their text.
+WORKER_ROOTS = ("objects", "simd", "tiles", "vecmath")
+_IMPORT = re.compile(r"^[ ]*from specjit\.codegen(?:\.(\w+))? import (\([^)]*\)|.*)", re.MULTILINE)
 
 Event = Callable[..., None]
 
@@ -66,12 +57,25 @@ def pack_text(text: str) -> bytes:
     return zlib.compress(text.encode(), 1)
 
 
+def worker_sources() -> dict[str, str]:
+    """Name and text of every module of ours that compiling a kernel can load."""
+    folder, found, todo = Path(__file__).parent, dict[str, str](), list(WORKER_ROOTS)
+    while todo:
+        name = todo.pop()
+        path = folder / f"{name}.py"
+        if name not in found and path.exists():
+            found[name] = path.read_text()
+            for module, names in _IMPORT.findall(found[name]):
+                todo += [module] if module else re.findall(r"\w+", names)
+    return found
+
+
 @functools.cache
 def environment_key() -> bytes:
     """The part of every key that does not depend on the kernel."""
-    folder = Path(__file__).parent
     parts = [str(abi.ABI_VERSION), version("numba"), version("llvmlite"), *target.host()]
-    parts += [path.read_text() if (path := folder / name).exists() else "" for name in SOURCES_IN_KEY]
+    for name, text in sorted(worker_sources().items()):
+        parts += [name, text]
     return hashlib.sha256("\0".join(parts).encode()).digest()
 
 

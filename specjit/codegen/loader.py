@@ -7,7 +7,7 @@ code is unloaded.
 
 from __future__ import annotations
 
-import itertools
+import os
 import threading
 import time
 import weakref
@@ -15,11 +15,10 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import llvmlite.binding as llvm
-
 from specjit.codegen import cache, target
 from specjit.codegen.cache import DiskCache, Entry, key_of, pack_text
 from specjit.codegen.compiler import CompilerPool
+from specjit.codegen.linker import link
 
 
 class Kernel:
@@ -99,8 +98,12 @@ class KernelLibrary:
         self.disk = disk or DiskCache()
         self.pool = pool or CompilerPool()
         self.disk.on_event = self._emit
-        self._lock = threading.Lock()
+        self._fresh_locks()
         self._loaded: weakref.WeakValueDictionary[str, Kernel] = weakref.WeakValueDictionary()
+        _LIBRARIES.add(self)
+
+    def _fresh_locks(self) -> None:
+        self._lock = threading.Lock()
         self._turns: weakref.WeakValueDictionary[str, threading.Lock] = weakref.WeakValueDictionary()
 
     def get(self, source: str, hint: str = "kernel") -> Kernel:
@@ -162,31 +165,29 @@ def _facts(symbols: Sequence[str], hint: str, start: float) -> dict[str, object]
     return {"symbols": list(symbols), "hint": hint, "seconds": time.perf_counter() - start}
 
 
-_jit_lock = threading.Lock()
-_jit: llvm.LLJIT | None = None
-_numbers = itertools.count()
-
-
-def link(image: bytes, symbols: Sequence[str]) -> llvm.ResourceTracker:
-    """Load an object image; `[symbol]` of the result is an address. The code stays until the result dies."""
-    global _jit
-    with _jit_lock:
-        if _jit is None:
-            target.host()
-            _jit = llvm.create_lljit_compiler(target.target_machine())
-        builder = llvm.JITLibraryBuilder().add_object_img(image).add_current_process()
-        for symbol in symbols:
-            builder.export_symbol(symbol)
-        return builder.link(_jit, f"{symbols[0]}.{next(_numbers)}")
-
-
 _library: KernelLibrary | None = None
+_library_lock = threading.Lock()
 
 
 def library() -> KernelLibrary:
     """The process's library."""
     global _library
-    with _jit_lock:
+    with _library_lock:
         if _library is None:
             _library = KernelLibrary()
         return _library
+
+
+_LIBRARIES: weakref.WeakSet[KernelLibrary] = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    """Threads that held a lock do not exist in the child."""
+    global _library_lock
+    _library_lock = threading.Lock()
+    for each in list(_LIBRARIES):
+        each._fresh_locks()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

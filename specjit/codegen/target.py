@@ -37,7 +37,7 @@ def host() -> Host:
 
 @functools.cache
 def target_machine() -> llvm.TargetMachine:
-    """A machine for position-independent code on this CPU; one per process, used under the caller's lock."""
+    """A machine for position-independent code on this CPU; one per process, used by one thread at a time."""
     triple, cpu, features = host()
     return llvm.Target.from_triple(triple).create_target_machine(
         cpu=cpu, features=features, opt=3, reloc="pic", codemodel="default"

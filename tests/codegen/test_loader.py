@@ -8,12 +8,11 @@ import sys
 import textwrap
 import threading
 import weakref
-from collections import Counter
 
 import numpy as np
 import pytest
 
-from specjit.codegen import loader
+from specjit.codegen import linker
 from specjit.codegen.cache import DiskCache
 from specjit.codegen.compiler import CompileError
 from specjit.codegen.loader import KernelLibrary
@@ -96,16 +95,65 @@ def test_code_is_unloaded_when_nobody_holds_it(fresh, heard):
 
 
 def test_load_and_unload_many_times(library):
-    """Code comes and goes without upsetting what stays."""
+    """Code comes and goes over several linkers without upsetting what stays, and a linker goes with its last image."""
     stays = library.get(axpy(6.0))
     image, symbol = stays.image, stays.symbol
-    addresses = Counter()
-    for _ in range(200):
-        code = loader.link(image, [symbol])
-        addresses[code[symbol]] += 1
+    linkers = []
+    for _ in range(3 * linker.IMAGES_PER_LINKER):
+        code = linker.link(image, [symbol])
         np.testing.assert_array_equal(run_axpy(code[symbol], np.ones(3)), np.full(3, 7.0))
+        if linker._current not in linkers:
+            linkers.append(linker._current)
     np.testing.assert_array_equal(run_axpy(stays.address, np.ones(3)), np.full(3, 7.0))
-    assert len(addresses) < 200  # memory was reused
+    assert len(linkers) >= 3
+    assert linkers[1].loaded == 0
+    assert linkers[1].jit.closed
+
+
+def test_code_in_a_garbage_cycle_is_unloaded(library):
+    kernel = library.get(axpy(6.5))
+    cycle = [linker.link(kernel.image, [kernel.symbol])]
+    cycle.append(cycle)
+    code = weakref.ref(cycle[0])
+    del cycle
+    gc.collect()
+    assert code() is None
+    assert run_axpy(kernel.address, np.ones(1))[0] == 7.5
+
+
+def test_a_missing_symbol_is_an_error(library):
+    kernel = library.get(axpy(6.5))
+    before = linker._current.loaded
+    with pytest.raises(RuntimeError, match="no_such_symbol"):
+        linker.link(kernel.image, ["no_such_symbol"])
+    assert linker._current.loaded == before
+
+
+def test_a_forked_child_loads_and_compiles(tmp_path):
+    code = textwrap.dedent(
+        f"""
+        import os
+        from pathlib import Path
+        import numpy as np
+        from specjit.codegen.cache import DiskCache
+        from specjit.codegen.loader import KernelLibrary
+        from tests.codegen.sources import axpy, run_axpy
+        library = KernelLibrary(DiskCache(Path({str(tmp_path)!r})))
+        old = library.get(axpy(1.0))
+        library._lock.acquire()  # as if another thread held it
+        child = os.fork()
+        if child == 0:
+            new = library.get(axpy(2.0))
+            fine = run_axpy(old.address, np.ones(1))[0] == 2 and run_axpy(new.address, np.ones(1))[0] == 3
+            library.pool.close()
+            os._exit(0 if fine else 1)
+        assert os.waitpid(child, 0)[1] == 0
+        library._lock.release()
+        assert library.get(axpy(2.0)).cached
+        """
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_get_many_keeps_the_order(fresh):
