@@ -39,7 +39,7 @@ def build_variant(site: Site, profile: Profile, disabled: frozenset[str]) -> Var
     program = site.program
     options = program._options
     assume = choose(site, profile, options.dynamic)
-    specialized = specialize(site.captured.graph, assume, site.root, site.captured.namespaces)
+    specialized = specialize(site.captured.graph, assume, site.root)
     number = program._log.counts.get(EventKind.SPECIALIZE_READY, 0) + 1
     graph = copy_graph_with_attrs(specialized.graph)
     variant = Variant(number, assume, specialized, graph)
@@ -124,7 +124,7 @@ def drives_only_loops(site: Site, profile: Profile, group: list[Position]) -> bo
     if name is None:
         return False
     try:
-        typed = specialize(site.captured.graph, assume, site.root, site.captured.namespaces).graph
+        typed = specialize(site.captured.graph, assume, site.root).graph
     except Refused:
         return False
     loops = [n for n in typed.walk() if n.op is LOOP]

@@ -260,7 +260,8 @@ def guard_table(
         elif t.kind == "bool":
             table.boolean(i, slot=slot)
         elif t.is_tensor:
-            assert t.dtype is not None and t.dims is not None
+            assert t.dtype is not None
+            assert t.dims is not None
             dims = [_dim(d, symbols, seen) for d in t.dims]
             strides = _strides(given.layout, symbols)
             data = slots[i] if slots[i] >= 0 else None

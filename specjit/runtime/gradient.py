@@ -47,7 +47,8 @@ class RegionNode(tape.Node):
 
     def made(self, j: int, result: Tensor) -> None:
         """Output `j` became this tensor: if backward reads it, its version is watched from now on."""
-        assert self._region is not None and self._region.derivative is not None
+        assert self._region is not None
+        assert self._region.derivative is not None
         if ("output", j) in self._region.derivative.saved:
             self._versions["output", j] = (result._version, result._version[0])
 

@@ -76,10 +76,15 @@ class Program(Generic[P, R]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         if not stances.engaged.count and not config.slow_road.count:
-            for variant in self._variants:
-                out = variant.entry(*args, **kwargs)
-                if out is not MISS:
-                    return out
+            try:
+                for variant in self._variants:
+                    out = variant.entry(*args, **kwargs)
+                    if out is not MISS:
+                        return out
+            except TypeError:
+                if self._bind(args, kwargs) is not None:
+                    raise
+                # The call does not fit the parameters: the model itself says so in its own words.
         return self._slow(args, kwargs)
 
     def _slow(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> R:

@@ -91,22 +91,20 @@ class Specialized:
     globals: list[GlobalRead] = field(default_factory=list)
 
 
-def specialize(graph: Graph, assume: Assumptions, root: Any = None, namespaces: Any = None) -> Specialized:
+def specialize(graph: Graph, assume: Assumptions, root: Any = None) -> Specialized:
     """Type `graph` under `assume`. `root` is the module whose method was captured (the graph's first input), or None.
-    `namespaces(node)` finds the globals dict or the closure cell behind a `py.global`/`py.closure` node.
-
     Raises Refused with a reason and a place when the graph cannot be typed."""
-    return _Run(graph, assume, root, namespaces).result()
+    return _Run(graph, assume, root).result()
 
 
 class _Run:
-    def __init__(self, graph: Graph, assume: Assumptions, root: Any, namespaces: Any) -> None:
-        self.graph, self.assume, self.root, self.namespaces = graph, assume, root, namespaces
+    def __init__(self, graph: Graph, assume: Assumptions, root: Any) -> None:
+        self.graph, self.assume, self.root = graph, assume, root
         self.spec = Specializer(self.attribute, self.read_global)
         self.leaves: list[Leaf] = []
         self.fixed: dict[int, Leaf] = {}
         self.attributes: dict[tuple[int, str], tuple[AttributeRead, Abstract]] = {}
-        self.globals: dict[str, tuple[GlobalRead, Abstract]] = {}
+        self.globals: dict[tuple[int, str], tuple[GlobalRead, Abstract]] = {}
 
     def result(self) -> Specialized:
         signature = self.assume.signature
@@ -172,16 +170,21 @@ class _Run:
         return self.attributes[key][1]
 
     def read_global(self, node: Node, args: list[Any]) -> Abstract:
-        name = args[0].value
-        if name not in self.globals:
-            if self.namespaces is None:
-                raise Refused(f"the global {name} cannot be found", self.spec.loc)
-            namespace, cell = self.namespaces(node)
+        """`py.global(name, function)` or `py.closure(name, function)`: the present value, guarded."""
+        name, function = args[0].value, args[1].value
+        cell = None
+        if node.op.name == "py.closure":
+            cell = function.__closure__[function.__code__.co_freevars.index(name)]
+        key = (id(function.__globals__) if cell is None else id(cell), name)
+        if key not in self.globals:
             kind = "globals()" if cell is None else "closure"
-            read = GlobalRead(f"{kind}[{name!r}]", cell, namespace, name, None)
-            read.expected = read.current()
-            self.globals[name] = (read, self.known_object(read.expected, read.source))
-        return self.globals[name][1]
+            read = GlobalRead(f"{kind}[{name!r}]", cell, function.__globals__ if cell is None else None, name, None)
+            try:
+                read.expected = read.current()
+            except (KeyError, ValueError) as error:
+                raise Refused(f"{read.source} is not bound", self.spec.loc) from error
+            self.globals[key] = (read, self.known_object(read.expected, read.source))
+        return self.globals[key][1]
 
     def known_object(self, found: Any, source: str) -> Abstract:
         if isinstance(found, Tensor):
