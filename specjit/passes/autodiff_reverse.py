@@ -23,7 +23,7 @@ from specjit.ir.graph import Block, Node, Value
 from specjit.ir.structure import IF, LOOP, make_if, make_loop, trip_dim
 from specjit.ir.types import Type
 from specjit.ops.registry import Op
-from specjit.passes.autodiff_gradients import Gradients, Key, RefusedError, Row, place_rows, row_of
+from specjit.passes.autodiff_gradients import GradientBuilder, Gradients, Key, RefusedError, Row, place_rows, row_of
 from specjit.tensor.tracer import TraceError, Tracer, recording, wrap
 
 LISTS = ("py.list", "py.tuple")
@@ -120,12 +120,12 @@ class Reverse:
         if op.traits.writes:
             raise RefusedError(f"{op.name} writes its argument in place", node.loc)
         needs = [any(map(self.active.__contains__, _tensors(node.args[i]))) for i in op.tensor_positions]
-        gradients = [builder.zeros(r) if g is None else g for g, r in zip(found, node.results)]
         several = len(op.returns) != 1 or op.returns[0].endswith("[]")
         try:
             with recording(builder):
                 args = [wrap(a, builder) for a in node.args]
-                g, y = ([Tracer(v, builder) for v in values] for values in (gradients, node.results))
+                g = tuple(self._arriving(builder, d, r) for d, r in zip(found, node.results))
+                y = tuple(Tracer(r, builder) for r in node.results)
                 made = op.vjp_needed(needs, g, y, *args) if several else op.vjp_needed(needs, g[0], y[0], *args)
         except TraceError as e:
             raise RefusedError(f"the gradient of {op.name} cannot be traced: {e}", node.loc) from e
@@ -135,6 +135,12 @@ class Reverse:
             for target, part in zip(targets, listed, strict=True):
                 if part is not None and target in self.active:
                     grads.add(target, self._checked(part, target, node))
+
+    def _arriving(self, builder: GradientBuilder, gradient: Value | None, result: Value) -> Tracer | None:
+        """The gradient of one of several results as a rule sees it: zeros if none came, None if none can."""
+        if gradient is None and not is_differentiable(result.type):
+            return None
+        return Tracer(gradient or builder.zeros(result), builder)
 
     def _checked(self, gradient: Any, target: Value, node: Node) -> Value:
         if not isinstance(gradient, Tracer):

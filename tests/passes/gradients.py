@@ -1,18 +1,31 @@
-"""Checking derivatives of graphs written as text: against finite differences in float64, through the reference interpreter."""
+"""Checking derivatives of graphs written as text, through the reference interpreter: against finite differences and the
+tape."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
+import specjit
 import specjit.ops
-from specjit.dtypes import dtype_of
-from specjit.ir.graph import Graph
+from specjit.ir.graph import Block, Graph, Node, Value
 from specjit.ir.interpret import interpret
+from specjit.ir.structure import IF, LOOP
 from specjit.ir.text import parse
+from specjit.ir.types import Type
 from specjit.ir.verify import verify
 from specjit.passes.autodiff import Derivative, differentiate
+from specjit.tensor.tensor import Tensor
+
+
+def is_float(type: Type) -> bool:
+    return type.is_tensor and type.dtype is not None and type.dtype.is_floating_point
+
+
+def floats(graph: Graph) -> list[bool]:
+    return [is_float(v.type) for v in graph.inputs]
 
 
 def derive(text: str, wanted: list[bool] | None = None) -> tuple[Graph, Derivative]:
@@ -20,14 +33,20 @@ def derive(text: str, wanted: list[bool] | None = None) -> tuple[Graph, Derivati
     graph = parse(text)
     verify(graph)
     before = str(graph)
-    if wanted is None:
-        wanted = [v.type.is_tensor and v.type.dtype.is_floating_point for v in graph.inputs]
-    derivative = differentiate(graph.block, wanted, name=graph.name)
+    derivative = differentiate(graph.block, floats(graph) if wanted is None else wanted, name=graph.name)
     assert str(graph) == before
     if derivative.refused is None:
         for made in derivative.graphs:
             verify(made)
+            assert str(parse(str(made))) == str(made)
     return graph, derivative
+
+
+def refusal(text: str) -> str:
+    _, d = derive(text)
+    assert d.refused is not None
+    assert not d.saved
+    return d.refused
 
 
 def backward_inputs(d: Derivative, inputs: list[Any], results: list[Any], grads: dict[int, np.ndarray]) -> list[Any]:
@@ -53,44 +72,44 @@ def run(d: Derivative, inputs: list[Any], seed: int = 0) -> tuple[list[Any], dic
     forward, backward = d.graphs
     results = interpret(forward, *inputs, check=True)
     rng = np.random.default_rng(seed)
+    count = len(results) - len(d.kept())
     grads = {
-        j: rng.standard_normal(r.shape).astype(r.dtype)
-        for j, r in enumerate(results)
-        if isinstance(r, np.ndarray) and r.dtype.kind == "f"
+        j: rng.standard_normal(np.shape(r)).astype(r.dtype)
+        for j, r in enumerate(results[:count])
+        if is_float(d.forward.outputs[j].type)
     }
-    return results, grads, interpret(backward, *backward_inputs(d, inputs, results, grads), check=True)
+    return results[:count], grads, interpret(backward, *backward_inputs(d, inputs, results, grads), check=True)
 
 
-def check(
-    text: str, *inputs: Any, wanted: list[bool] | None = None, step: float = 1e-6, tol: float = 1e-6
-) -> Derivative:
-    """Compare every gradient with central differences of the graph itself; float64 inputs."""
+def check(text: str, *inputs: Any, wanted: list[bool] | None = None, tol: float = 1e-6) -> Derivative:
+    """Compare every gradient with the tape, and with central differences of the graph itself; float64 inputs."""
     graph, d = derive(text, wanted)
     assert d.refused is None, d.refused
     given = list(inputs)
     results, grads, found = run(d, given)
-    plain = interpret(graph, *given)
-    for a, b in zip(plain, results):
-        np.testing.assert_array_equal(a, b)
-    if wanted is None:
-        wanted = [v.type.is_tensor and v.type.dtype.is_floating_point for v in graph.inputs]
-    positions = [i for i, w in enumerate(wanted) if w]
+    for plain, result in zip(interpret(graph, *given), results, strict=True):
+        np.testing.assert_array_equal(plain, result)
+    marks = floats(graph) if wanted is None else wanted
+    positions = [i for i, w in enumerate(marks) if w]
     assert len(found) == len(positions)
-    for i, gradient in zip(positions, found):
-        expected = _differences(graph, given, i, grads, step)
-        if gradient is None:
-            assert not expected.any(), f"input {i}: no gradient, expected {expected}"
-            continue
-        assert gradient.shape == given[i].shape
-        assert gradient.dtype == given[i].dtype
-        np.testing.assert_allclose(gradient, expected, rtol=tol * 100, atol=tol, err_msg=f"gradient of input {i}")
+    for i, gradient, taped in zip(positions, found, tape_gradients(graph, given, marks, grads), strict=True):
+        expected = _differences(graph, given, i, grads)
+        for actual in (gradient, taped):
+            if actual is None:
+                assert not expected.any(), f"input {i}: no gradient, expected {expected}"
+                continue
+            assert actual.shape == given[i].shape
+            assert actual.dtype == given[i].dtype
+            np.testing.assert_allclose(actual, expected, rtol=tol * 100, atol=tol, err_msg=f"gradient of input {i}")
+        if gradient is not None and taped is not None:
+            np.testing.assert_allclose(gradient, taped, rtol=1e-12, atol=1e-12, err_msg=f"input {i} against the tape")
     return d
 
 
-def _differences(graph: Graph, inputs: list[Any], i: int, grads: dict[int, np.ndarray], step: float) -> np.ndarray:
+def _differences(graph: Graph, inputs: list[Any], i: int, grads: dict[int, np.ndarray], step: float = 1e-6) -> Any:
     def loss(x: np.ndarray) -> float:
         results = interpret(graph, *inputs[:i], x, *inputs[i + 1 :])
-        return float(sum((grads[j] * results[j]).sum() for j in grads if j < len(results)))
+        return math.fsum((grads[j] * results[j]).sum() for j in grads)
 
     out = np.zeros(inputs[i].shape)
     for at in np.ndindex(*inputs[i].shape):
@@ -101,15 +120,74 @@ def _differences(graph: Graph, inputs: list[Any], i: int, grads: dict[int, np.nd
     return out
 
 
+def tape_gradients(graph: Graph, inputs: list[Any], wanted: list[bool], grads: dict[int, np.ndarray]) -> list[Any]:
+    """The gradients that eager mode finds, running the graph op by op; None where it finds none."""
+    tensors = [
+        specjit.from_numpy(np.array(data)).requires_grad_(w) if v.type.is_tensor else data
+        for v, data, w in zip(graph.inputs, inputs, wanted)
+    ]
+    results = _Eager(dict(zip(graph.inputs, tensors))).block(graph.block)
+    asked = [(results[j], specjit.from_numpy(g)) for j, g in grads.items() if results[j].requires_grad]
+    if asked:
+        specjit.autograd.backward([r for r, _ in asked], [g for _, g in asked])
+    return [None if t.grad is None else t.grad.numpy() for t, w in zip(tensors, wanted) if w]
+
+
+class _Eager:
+    def __init__(self, env: dict[Value, Any]) -> None:
+        self.env = env
+
+    def get(self, value: Value) -> Any:
+        return value.const if value.is_const else self.env[value]
+
+    def block(self, block: Block) -> list[Any]:
+        for node in block.nodes:
+            self.env.update(zip(node.results, self.node(node), strict=True))
+        return [self.get(o) for o in block.outputs]
+
+    def node(self, node: Node) -> list[Any]:
+        args = [self.get(a) for a in node.args]
+        if node.op is IF:
+            return self.block(node.blocks[0 if args[0] else 1])
+        if node.op is LOOP:
+            return self.loop(node, *args)
+        named = {p.name: a for p, a in zip(node.op.params, args) if p.kwonly}
+        out = node.op.fn(*args[: len(args) - len(named)], **named)  # type: ignore[attr-defined]
+        return list(out) if isinstance(out, (tuple, list)) and node.results[0].type.kind == "tensor" else [out]
+
+    def loop(self, node: Node, trip: int, cond: bool, *carried: Any) -> list[Any]:
+        (body,) = node.blocks
+        rows: list[list[Tensor]] = []
+        turns = range(trip - 1, -1, -1) if node.attrs.get("reverse") else range(trip)
+        values = list(carried)
+        for i in turns:
+            self.env.update(zip(body.params, [i, *values], strict=True))
+            _, *outs = self.block(body)
+            values = outs[: len(carried)]
+            rows.append(outs[len(carried) :])
+        if node.attrs.get("reverse"):
+            rows.reverse()
+        stacks = [
+            specjit.stack([row[k] for row in rows]) if rows else self.empty(result)
+            for k, result in enumerate(node.results[len(carried) :])
+        ]
+        return values + stacks
+
+    def empty(self, result: Value) -> Tensor:
+        assert result.type.dims is not None
+        assert result.type.dtype is not None
+        return specjit.zeros(
+            [0] + [d if isinstance(d, int) else 1 for d in result.type.dims[1:]], dtype=result.type.dtype
+        )
+
+
 def bytes_per_turn(d: Derivative, symbol: str = "T") -> int:
-    """Bytes that a loop keeps in each turn, for the backward pass alone."""
+    """Bytes that a loop keeps in each turn, for the backward pass alone; every kept tensor must be a stack over
+    `symbol`."""
     total = 0
     for value in d.kept():
         assert value.type.dtype is not None
         assert value.type.dims is not None
         assert str(value.type.dims[0]) == symbol
-        total += value.type.dtype.itemsize * int(np.prod([int(n) for n in value.type.dims[1:]]))  # type: ignore[arg-type]
+        total += value.type.dtype.itemsize * math.prod(int(n) for n in value.type.dims[1:])  # type: ignore[arg-type]
     return total
-
-
-__all__ = ["backward_inputs", "bytes_per_turn", "check", "derive", "dtype_of", "run", "specjit"]
