@@ -1,6 +1,6 @@
 """Figures of the native plumbing: compile, cache, load, call, memory.
 
-Run: python bench/native_spike.py [--loads N] [--calls N]. Prints one table; nothing is kept. Times are medians unless they say first.
+Run: python bench/native_spike.py [--loads N] [--calls N]. Prints one table and keeps nothing. Times are medians.
 """
 
 from __future__ import annotations
