@@ -17,8 +17,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from specjit.ir.graph import Block, Graph, OpLike, Value, copy_block, uses
-from specjit.ir.structure import effects
+from specjit.ir.graph import Block, Graph, Node, OpLike, Value, copy_block, replace_uses, uses
+from specjit.ir.structure import WITH, effects
 from specjit.ops import registry
 from specjit.passes.autodiff_cost import CannotKeepError
 from specjit.passes.autodiff_gradients import GradientBuilder, Gradients, RefusedError, Sizes
@@ -65,17 +65,20 @@ def differentiate(
     if len(wanted) != len(block.params):
         raise ValueError(f"{name}: {len(block.params)} parameters but {len(wanted)} entries in wanted")
     forward = copy_block(block, {})
+    stopped = _dissolve_grad_modes(forward)
     _forget_grad_flags(forward)
     try:
-        return _differentiate(forward, wanted, name, lookup)
+        return _differentiate(forward, wanted, stopped, name, lookup)
     except (RefusedError, CannotKeepError) as e:
         loc = getattr(e, "loc", None)
         return Derivative(refused=f"{e} ({loc})" if loc else str(e), name=name)
 
 
-def _differentiate(forward: Block, wanted: Sequence[bool], name: str, lookup: Callable[[str], OpLike]) -> Derivative:
+def _differentiate(
+    forward: Block, wanted: Sequence[bool], stopped: set[Value], name: str, lookup: Callable[[str], OpLike]
+) -> Derivative:
     active = {p for p, w in zip(forward.params, wanted) if w and is_differentiable(p.type)}
-    find_active(forward, active)
+    find_active(forward, active, stopped)
     sizes = Sizes()
     backward = Block()
     grads = Gradients(GradientBuilder(backward, lookup, sizes))
@@ -95,6 +98,27 @@ def _differentiate(forward: Block, wanted: Sequence[bool], name: str, lookup: Ca
     sources: list[Any] = Keeper(reverse.mirror, sizes, lookup).close(forward, backward)
     prune(backward)
     return Derivative(forward, backward, sources + positions, None, name)
+
+
+def _dissolve_grad_modes(block: Block, off: bool = False) -> set[Value]:
+    """Put the nodes of `with` blocks in their place: a derivative has no grad mode. What was made with it off."""
+    stopped: set[Value] = set()
+    nodes: list[Node] = []
+    mapping: dict[Value, Value] = {}
+    for node in block.nodes:
+        quiet = not node.attrs["grad"] if node.op is WITH else off
+        for inner in node.blocks:
+            stopped |= _dissolve_grad_modes(inner, quiet)
+        if node.op is WITH:
+            nodes += node.blocks[0].nodes
+            mapping.update(zip(node.results, node.blocks[0].outputs))
+        else:
+            nodes.append(node)
+            if off:
+                stopped.update(node.results)
+    block.nodes = nodes
+    replace_uses(block, mapping)
+    return stopped
 
 
 def _forget_grad_flags(block: Block) -> None:

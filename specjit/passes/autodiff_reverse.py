@@ -37,43 +37,38 @@ def is_true(value: Value) -> bool:
     return value.is_const and value.const is True
 
 
-def find_active(block: Block, active: set[Value]) -> None:
-    """Add to `active` what depends on active values through ops that have gradients."""
+def find_active(block: Block, active: set[Value], stopped: set[Value]) -> None:
+    """Add to `active` what depends on active values through ops that have gradients. `stopped` values never do."""
     for node in block.nodes:
         if node.op is LOOP:
-            _find_active_loop(node, active)
+            found = _active_loop(node, active, stopped)
         elif node.op is IF:
             for inner in node.blocks:
-                find_active(inner, active)
-            for k, result in enumerate(node.results):
-                if is_differentiable(result.type) and any(b.outputs[k] in active for b in node.blocks):
-                    active.add(result)
-        elif any(a in active for a in node.args):
-            if node.op.name in LISTS:
-                active.update(node.results)
-            elif getattr(node.op, "differentiable", False):
-                active.update(r for r in node.results if is_differentiable(r.type))
-            elif node.blocks:
-                raise RefusedError(f"{node.op.name} has no gradient rule", node.loc)
+                find_active(inner, active, stopped)
+            found = [any(b.outputs[k] in active for b in node.blocks) for k in range(len(node.results))]
+        elif node.blocks and any(a in active for a in node.args):
+            raise RefusedError(f"{node.op.name} has no gradient rule", node.loc)
+        else:
+            passes = node.op.name in LISTS or getattr(node.op, "differentiable", False)
+            found = [passes and any(a in active for a in node.args)] * len(node.results)
+        for result, on in zip(node.results, found):
+            if on and result not in stopped and (is_differentiable(result.type) or node.op.name in LISTS):
+                active.add(result)
 
 
-def _find_active_loop(node: Node, active: set[Value]) -> None:
+def _active_loop(node: Node, active: set[Value], stopped: set[Value]) -> list[bool]:
+    """Mark the values inside a loop; which of its results depend on active values."""
     (body,) = node.blocks
     inits, params = node.args[2:], body.params[1:]
-    active.update(p for init, p in zip(inits, params) if init in active and is_differentiable(p.type))
-    while True:
-        find_active(body, active)
-        fresh = [
-            p
-            for p, out in zip(params, body.outputs[1:])
-            if out in active and p not in active and is_differentiable(p.type)
-        ]
-        if not fresh:
-            break
+    fresh = [p for init, p in zip(inits, params) if init in active and is_differentiable(p.type)]
+    while fresh:
         active.update(fresh)
+        find_active(body, active, stopped)
+        outs = zip(params, body.outputs[1:])
+        fresh = [p for p, out in outs if out in active and p not in active and is_differentiable(p.type)]
+    find_active(body, active, stopped)
     carried = [p in active or init in active for init, p in zip(inits, params)]
-    stacked = [out in active for out in body.outputs[1 + len(params) :]]
-    active.update(r for r, on in zip(node.results, carried + stacked) if on and is_differentiable(r.type))
+    return carried + [out in active for out in body.outputs[1 + len(params) :]]
 
 
 def values_inside(node: Node) -> set[Value]:
