@@ -1,0 +1,50 @@
+"""Passes: IR -> better IR. One file per idea; this is the pipeline, in order.
+
+Enters: a typed graph as the specializer makes it: every tensor has a dtype and dims, structured control flow, lists
+appended in loops as stacked loop outputs; `graph.attrs["params"]` is the set of inputs that are module parameters.
+Leaves: the same graph, rewritten in place, and a `Report`.
+Invariant: each pass alone keeps the program's meaning (DESIGN section 7), so any of them may be left out.
+
+To add a pass, write its file and give it a place here. To find a wrong one: SPECJIT_LIMIT=name:n, SPECJIT_DUMP=folder,
+SPECJIT_CHECK=1.
+"""
+
+from __future__ import annotations
+
+from specjit.ir.graph import Graph
+from specjit.passes import concat, cse, dce, decompose, fold, hoist, licm, prune, simplify, sink
+from specjit.passes.manager import Context, Fact, Pass, Pipeline, Record, Repeat, Report, run_pipeline
+
+__all__ = ["PIPELINE", "Context", "Fact", "Pass", "Record", "Repeat", "Report", "names", "optimize", "run_pipeline"]
+
+CLEAN = Repeat(
+    (
+        Pass("fold", fold.run),
+        Pass("simplify", simplify.run),
+        Pass("prune", prune.run),
+        Pass("cse", cse.run),
+        Pass("dce", dce.run),
+    )
+)
+PIPELINE: Pipeline = (
+    CLEAN,
+    Pass("decompose", decompose.run),
+    CLEAN,
+    Pass("licm", licm.run),
+    Pass("hoist", hoist.run),
+    Pass("sink", sink.run),
+    Pass("concat", concat.run),
+    Pass("licm", licm.run),
+    CLEAN,
+)
+
+
+def optimize(graph: Graph, ctx: Context | None = None, label: str = "optimize") -> Report:
+    """Run the whole pipeline on a typed graph, in place."""
+    return run_pipeline(graph, PIPELINE, ctx, label)
+
+
+def names() -> list[str]:
+    """The names of all passes, in order of first use, as `stance(disable=...)` and SPECJIT_LIMIT take them."""
+    passes = [p for item in PIPELINE for p in (item.passes if isinstance(item, Repeat) else (item,))]
+    return list(dict.fromkeys(p.name for p in passes))

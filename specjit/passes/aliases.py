@@ -1,0 +1,112 @@
+"""Which values may share storage, which of those are written, and which reach the caller.
+
+Enters: a graph. Leaves: `Aliases`: every value's class of values that may share its storage, with the facts that
+legality needs.
+Invariant: conservative: two values in different classes never share storage, in any run. Constants share with nothing.
+
+A rewrite may treat a view like any other value where its class is not `written`; it must not let fresh storage become
+shared, or shared storage fresh, where the class `escapes`: the caller could see the difference by writing into a
+result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from specjit.ir.graph import Block, Graph, Node, Value
+from specjit.ir.structure import IF, LOOP
+from specjit.ir.types import ANY
+
+CONTAINERS = ("list", "tuple", "dict", "set", "optional", "class", "any", "function")
+
+
+class Aliases:
+    """Classes of values that may share storage (union-find)."""
+
+    def __init__(self, graph: Graph) -> None:
+        self._parent: dict[Value, Value] = {}
+        self._outside = Value(ANY)
+        self._written_values: list[Value] = []
+        self._block(graph.block)
+        self._written = {self.find(v) for v in self._written_values}
+        self._escaping = {self.find(v) for v in graph.outputs} | {self.find(self._outside)}
+        self._inputs = {self.find(v) for v in graph.inputs}
+        self.has_writes = bool(self._written_values)
+
+    def find(self, value: Value) -> Value:
+        root = value
+        while (up := self._parent.get(root)) is not None:
+            root = up
+        while (up := self._parent.get(value)) is not None and up is not root:
+            self._parent[value] = root
+            value = up
+        return root
+
+    def union(self, values: Iterable[Value]) -> None:
+        first: Value | None = None
+        for v in values:
+            if v.is_const or not may_share(v):
+                continue
+            if first is None:
+                first = self.find(v)
+            elif (root := self.find(v)) is not first:
+                self._parent[root] = first
+
+    def same(self, a: Value, b: Value) -> bool:
+        return self.find(a) is self.find(b)
+
+    def written(self, value: Value) -> bool:
+        """Whether something may write to the storage of `value` while the graph runs."""
+        return not value.is_const and self.find(value) in self._written
+
+    def escapes(self, value: Value) -> bool:
+        """Whether the caller, or unknown Python code, may get hold of the storage of `value` (beyond lending it as an
+        input)."""
+        return not value.is_const and self.find(value) in self._escaping
+
+    def is_input(self, value: Value) -> bool:
+        """Whether `value` may share storage with an input."""
+        return not value.is_const and self.find(value) in self._inputs
+
+    def _block(self, block: Block) -> None:
+        for node in block.nodes:
+            for inner in node.blocks:
+                self._block(inner)
+            self._node(node)
+
+    def _node(self, node: Node) -> None:
+        if node.op is IF:
+            for k, result in enumerate(node.results):
+                self.union([result, *(b.outputs[k] for b in node.blocks)])
+        elif node.op is LOOP:
+            (body,) = node.blocks
+            carried = zip(node.results, node.args[2:], body.params[1:], body.outputs[1:])
+            for group in carried:
+                self.union(group)
+        elif node.blocks:
+            (body,) = node.blocks
+            for pair in [*zip(body.params, node.args), *zip(node.results, body.outputs)]:
+                self.union(pair)
+        else:
+            self._operation(node)
+
+    def _operation(self, node: Node) -> None:
+        traits = node.op.traits
+        if traits.io:
+            # Unknown code may keep, write and return whatever it is given.
+            self.union([self._outside, *node.args, *node.results])
+            self._written_values += [v for v in node.args if may_share(v) and not v.is_const]
+        if traits.view_of is not None:
+            self.union([node.args[traits.view_of], *node.results])
+        for k in traits.writes:
+            self._written_values.append(node.args[k])
+            # A result of a writing op is its argument; what a container is given, it may hold.
+            holds = node.args if node.args[k].type.kind in CONTAINERS else [node.args[k]]
+            self.union([*holds, *node.results])
+        if any(r.type.kind in CONTAINERS for r in node.results):
+            self.union([*node.args, *node.results])
+
+
+def may_share(value: Value) -> bool:
+    """Numbers, strings and None have no storage to share."""
+    return value.type.is_tensor or value.type.kind in CONTAINERS

@@ -1,0 +1,113 @@
+"""Concatenation: products that share their left operand become one product with the weights side by side.
+
+    r = h @ ur; z = h @ uz        ->        r, z = (h @ cat([ur, uz], 1)).chunk(2, -1)
+
+Enters: any typed graph. Leaves: one product and views of its result, where that pays; the joined weights are made
+before the loop (and, when they come from parameters alone, once per parameter version).
+Legality: every column of a
+product is computed from the same numbers as before. A result that the caller may get hold of stays fresh storage.
+Pays: one pass over the left rows and wider tiles, and equal chunks of one product are what a fused epilogue can read
+from registers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from specjit.ir.dims import Dim
+from specjit.ir.graph import Block, Graph, Node, Value
+from specjit.ir.structure import LOOP, trip_dim
+from specjit.ops.lowering import Contraction
+from specjit.passes.aliases import Aliases
+from specjit.passes.manager import Context
+from specjit.passes.raising import may_raise
+from specjit.passes.rewrite import rewrite_block
+
+MIN_TURNS = 8  # a weight copied per call must be read at least this often to pay for the copy
+MAX_WIDTH = 4096  # wider products keep every register tile busy on their own
+
+
+def run(graph: Graph, ctx: Context) -> None:
+    aliases = Aliases(graph)
+    fixed = parameter_values(graph)
+    # What depends on parameters alone comes first, so that joined weights stand before every product that reads them.
+    graph.block.nodes.sort(key=lambda node: not (node.results and all(r in fixed for r in node.results)))
+    _block(graph.block, None, set(graph.inputs), aliases, fixed, ctx)
+
+
+def pays(widths: list[Dim], turns: Dim, from_parameters: bool) -> bool:
+    """Whether joining products of these widths is worth copying their weights side by side.
+
+    turns: how often the loop around them runs (1 outside loops, a symbol where it varies). from_parameters: the copy
+    is made once per parameter version, not once per call.
+    """
+    if len(widths) < 2 or len(set(widths)) != 1 or not isinstance(widths[0], int) or widths[0] > MAX_WIDTH:
+        return False
+    return from_parameters or not isinstance(turns, int) or turns >= MIN_TURNS
+
+
+def parameter_values(graph: Graph) -> set[Value]:
+    """Values of the outermost block that depend on parameters alone."""
+    known: set[Value] = set(graph.attrs.get("params", ()))
+    for node in graph.block.nodes:
+        traits = node.op.traits
+        movable = not (node.blocks or traits.random or traits.io or traits.writes or may_raise(node, {}))
+        if movable and any(a in known for a in node.args) and all(a.is_const or a in known for a in node.args):
+            known.update(node.results)
+    return known
+
+
+def _block(
+    block: Block, owner: Node | None, outside: set[Value], aliases: Aliases, fixed: set[Value], ctx: Context
+) -> None:
+    """`outside`: the values defined before the nodes that the block belongs to."""
+    defined = set(outside)
+    for node in block.nodes:
+        for inner in node.blocks:
+            known = defined if node.op is LOOP else defined | set(inner.params)
+            _block(inner, node, known, aliases, fixed, ctx)
+        defined.update(node.results)
+    turns: Dim = trip_dim(owner) if owner is not None and owner.op is LOOP else 1
+    for group in _groups(block, outside, fixed, aliases):
+        from_parameters = all(n.args[1] in fixed for n in group)
+        widths = [n.args[1].type.dims[-1] for n in group]  # type: ignore[index]
+        if pays(widths, turns, from_parameters) and ctx.fire(
+            f"{len(group)} products of one operand as one", group[0].loc
+        ):
+            _join(block, group, ctx)
+
+
+def _groups(block: Block, outside: set[Value], fixed: set[Value], aliases: Aliases) -> Iterable[list[Node]]:
+    """Products in `block` with the same left operand whose weights are there before the first of them."""
+    groups: dict[tuple[Value, Dim], list[Node]] = {}
+    for node in block.nodes:
+        if not isinstance(getattr(node.op, "lower", None), Contraction):
+            continue
+        left, right = node.args[:2]
+        if left.is_const or len(right.type.dims or ()) != 2 or not left.type.dims or right.type.dtype is None:
+            continue
+        ready = right in outside or right in fixed
+        if ready and not any(aliases.written(v) for v in (left, right)) and not aliases.escapes(node.result):
+            groups.setdefault((left, right.type.dims[1]), []).append(node)  # type: ignore[index]
+    return [g for g in groups.values() if len(g) >= 2 and len({n.args[1] for n in g}) == len(g)]
+
+
+def _join(block: Block, group: list[Node], ctx: Context) -> None:
+    """Put one product where the first of the group stands; its chunks take the place of the results."""
+    first = group[0]
+    members = set(group)
+    chunks: list[Value] = []
+
+    def visit(node: Node, into: Block) -> list[Value] | None:
+        if node not in members:
+            return None
+        if node is first:
+            builder = ctx.builder(into, node.loc)
+            weights = builder.call("cat", builder.constant([n.args[1] for n in group]), 1)
+            product = builder.emit(node.op, [node.args[0], weights, *node.args[2:]]).result
+            split = builder.lookup("chunk")
+            args = [product, Value.constant(len(group)), Value.constant(-1)]
+            chunks.extend(builder.emit(split, args).results)
+        return [chunks[group.index(node)]]
+
+    rewrite_block(block, visit, {})

@@ -1,0 +1,43 @@
+"""Decomposition: an op that is defined by other ops is replaced by them.
+
+Enters: typed graphs. Leaves: no op whose record says `lower=composite(fn)`, where `fn` can be run on tracers.
+Legality: the record says that `fn`, written in specjit ops, is the same computation.
+"""
+
+from __future__ import annotations
+
+from specjit.ir.graph import Block, Graph, Node, Value
+from specjit.ops.lowering import Composite
+from specjit.passes.manager import Context
+from specjit.passes.rewrite import rewrite
+from specjit.tensor.tracer import TraceError, argument, recording, wrap
+
+
+def run(graph: Graph, ctx: Context) -> None:
+    def visit(node: Node, block: Block) -> list[Value] | None:
+        lower = getattr(node.op, "lower", None)
+        if not isinstance(lower, Composite):
+            return None
+        made = expand(node, lower, ctx)
+        if made is None or not ctx.fire():
+            return None
+        nodes, results = made
+        block.nodes += nodes
+        return results
+
+    rewrite(graph, visit)
+
+
+def expand(node: Node, lower: Composite, ctx: Context) -> tuple[list[Node], list[Value]] | None:
+    """The nodes that compute the same, and their results; None where tracing needs what types do not say."""
+    scratch = Block()
+    builder = ctx.builder(scratch, node.loc)
+    try:
+        with recording(builder):
+            out = lower.fn(*(wrap(a, builder) for a in node.args))
+    except TraceError:
+        return None
+    results = [argument(builder, o) for o in (out if isinstance(out, list | tuple) else [out])]
+    if [(r.type.dtype, r.type.dims) for r in results] != [(r.type.dtype, r.type.dims) for r in node.results]:
+        return None
+    return scratch.nodes, results

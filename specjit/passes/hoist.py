@@ -1,0 +1,136 @@
+"""Hoisting: matrix products of single rows of a sequence become one product of the whole sequence, before the loop.
+
+    for t in range(T): ... x[t] @ w + b ...    ->    p = x @ w + b
+                                                     for t in range(T): ... p[t] ...
+
+Enters: loops, innermost first. Leaves: in each, no product of which one operand is a row of an invariant sequence (or
+row-independent work on such rows) and the other is invariant; elementwise work that only completes such a product
+moves with it.
+Legality: rows are independent (`passes.rows`), nothing moved can raise or is written, and the loop runs
+once per row. A matrix product may sum in another order; everything else keeps its bits.
+Pays: a product of many rows
+reads its weights once instead of once per turn. Elementwise work alone would only move data, so it stays.
+"""
+
+from __future__ import annotations
+
+from specjit.ir.graph import Block, Graph, Node, Value
+from specjit.ir.structure import LOOP
+from specjit.ops.lowering import Contraction
+from specjit.passes.aliases import Aliases
+from specjit.passes.manager import Context
+from specjit.passes.raising import may_raise
+from specjit.passes.rows import Loop, batch, batchable, front, uses_in
+
+
+def run(graph: Graph, ctx: Context) -> None:
+    _block(graph.block, Aliases(graph), ctx)
+
+
+def _block(block: Block, aliases: Aliases, ctx: Context) -> None:
+    out: list[Node] = []
+    for node in block.nodes:
+        for inner in node.blocks:
+            _block(inner, aliases, ctx)
+        if node.op is LOOP:
+            out += _hoist(node, aliases, ctx)
+        out.append(node)
+    block.nodes = out
+
+
+def _hoist(node: Node, aliases: Aliases, ctx: Context) -> list[Node]:
+    """Rewrite the loop's body; the nodes to run before the loop."""
+    loop = Loop(node)
+    if not loop.full:
+        return []
+    rows = _row_nodes(loop, aliases)
+    before = Block()
+    for root in _worth_moving(loop, rows):
+        name = root.op.name if root.result not in rows else rows[root.result].op.name
+        if not ctx.fire(f"one {name} for all turns of the loop, before it", root.loc):
+            break
+        _Sequences(loop, rows, before, ctx).move(root)
+    return before.nodes
+
+
+def _row_nodes(loop: Loop, aliases: Aliases) -> dict[Value, Node]:
+    """The values of the body that depend on the turn only through rows of invariant sequences, with their nodes."""
+    rows: dict[Value, Node] = {}
+    for node in loop.body.nodes:
+        if any(aliases.written(v) for v in (*node.args, *node.results)):
+            continue
+        if loop.row_source(node) or (batchable(node, rows.__contains__, loop.invariant) and not may_raise(node, {})):
+            rows[node.result] = node
+    return rows
+
+
+def _worth_moving(loop: Loop, rows: dict[Value, Node]) -> list[Node]:
+    """The nodes to replace by rows of a precomputed sequence: products, each with the elementwise nodes that only
+    complete it."""
+    position = {node: i for i, node in enumerate(loop.body.nodes)}
+    roots: dict[Node, None] = {}
+    for node in list(rows.values()):
+        if not isinstance(node.op.lower, Contraction):  # type: ignore[attr-defined]
+            continue
+        while (after := _only_user(node, loop, rows)) is not None:
+            node = after
+        roots[node] = None
+    # A product that goes into another one that moves is computed on the way.
+    inner = {v for root in roots for v in _row_operands(root, rows)}
+    return sorted((r for r in roots if r.result not in inner), key=position.__getitem__)
+
+
+def _only_user(node: Node, loop: Loop, rows: dict[Value, Node]) -> Node | None:
+    """The row node that is the only use of this one's result, if it makes the result no larger."""
+    if uses_in(loop.body, node.result) != 1:
+        return None
+    user = next((n for n in loop.body.nodes if any(a is node.result for a in n.args)), None)
+    if user is None or user.result not in rows or user.results[0].type.dims != node.result.type.dims:
+        return None
+    return user
+
+
+def _row_operands(root: Node, rows: dict[Value, Node]) -> set[Value]:
+    found: set[Value] = set()
+    todo = [a for a in root.args if a in rows]
+    while todo:
+        v = todo.pop()
+        if v not in found:
+            found.add(v)
+            todo += [a for a in rows[v].args if a in rows]
+    return found
+
+
+class _Sequences:
+    """Whole sequences for row values, made on demand in the block before the loop."""
+
+    def __init__(self, loop: Loop, rows: dict[Value, Node], before: Block, ctx: Context) -> None:
+        self.loop, self.rows, self.before, self.ctx = loop, rows, before, ctx
+        self.made: dict[Value, Value] = {}
+
+    def of(self, row: Value) -> Value | None:
+        """The sequence whose row t is `row` in turn t; None for what is invariant."""
+        if row not in self.rows:
+            return None
+        if row not in self.made:
+            node = self.rows[row]
+            builder = self.ctx.builder(self.before, node.loc)
+            source = self.loop.row_source(node)
+            self.made[row] = front(*source, builder) if source else batch(node, self.of, builder)
+        return self.made[row]
+
+    def move(self, root: Node) -> None:
+        """Replace the node in the body by `select(sequence, 0, i)`."""
+        sequence = self.of(root.result)
+        assert sequence is not None
+        if root.result.hint and not sequence.hint:
+            sequence.hint = root.result.hint
+        scratch = Block()
+        select = self.ctx.builder(scratch, root.loc).emit(
+            self.ctx.lookup("select"), [sequence, Value.constant(0), self.loop.body.params[0]]
+        )
+        body = self.loop.body
+        body.nodes[body.nodes.index(root)] = select
+        # The value keeps its identity: only its definition changes.
+        select.results = root.results
+        root.result.node = select

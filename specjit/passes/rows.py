@@ -1,0 +1,165 @@
+"""Doing for all turns of a loop at once what its body does row by row.
+
+Enters: a loop and nodes of its body that are row-independent: elementwise work, reductions inside a row, and matrix
+products, whose operands are rows (one per turn) or invariant. Leaves: the same computation on whole sequences, where
+row t of a result, along a new leading dimension, is what turn t computes.
+Invariant: which nodes qualify follows from their lowering kind, shapes and dtypes; elementwise results keep their bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from specjit.ir.builder import Builder
+from specjit.ir.graph import Block, Node, Value
+from specjit.ir.structure import stacked, trip_dim
+from specjit.ops.lowering import Contraction, Pointwise, Reduction
+from specjit.passes.raising import selected_row
+
+
+class Loop:
+    """A counted loop that always runs its full trip, with what is invariant in it."""
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        (self.body,) = node.blocks
+        self.trip = trip_dim(node)
+        self.inside: set[Value] = set(self.body.params)
+        for inner in self.body.walk():
+            self.inside.update(inner.results)
+            for block in inner.blocks:
+                self.inside.update(block.params)
+
+    @property
+    def full(self) -> bool:
+        """Whether every turn happens: nothing but the trip count ends the loop."""
+        ends = (self.node.args[1], self.body.outputs[0])
+        return self.node.args[0].type.kind == "int" and all(c.is_const and c.const is True for c in ends)
+
+    def invariant(self, value: Value) -> bool:
+        return value.is_const or value not in self.inside
+
+    def row_source(self, node: Node) -> tuple[Value, int] | None:
+        """(x, dimension) where the node is `select(x, dimension, i)` for an invariant x that has exactly one row per
+        turn."""
+        found = selected_row(node)
+        if found is None or found[2] is not self.body.params[0] or not self.invariant(found[0]):
+            return None
+        x, dim, _ = found
+        size = x.type.dims[dim] if x.type.dims is not None else None
+        return (x, dim) if size is not None and size == self.trip else None
+
+    def stack(self, value: Value) -> Value:
+        """The result of the loop that stacks `value`, a value of the body; made if there is none."""
+        carried = len(self.node.args) - 2
+        for result, out in zip(self.node.results[carried:], self.body.outputs[1 + carried :], strict=True):
+            if out is value:
+                return result
+        made = Value(stacked(value.type, self.trip), self.node, value.hint and f"{value.hint}s")
+        self.node.results.append(made)
+        self.body.outputs.append(value)
+        return made
+
+
+def batchable(node: Node, is_row: Callable[[Value], bool], invariant: Callable[[Value], bool]) -> bool:
+    """Whether `batch` can do this node, given which of its operands are rows; every other operand must be invariant."""
+    if len(node.results) != 1 or node.blocks or not node.op.traits.pure or not _typed(node):
+        return False
+    rows = [a for a in node.args if not a.is_const and is_row(a)]
+    if not rows or not all(is_row(a) or invariant(a) for a in node.args):
+        return False
+    lower = node.op.lower  # type: ignore[attr-defined]
+    if isinstance(lower, Pointwise):
+        tensors = [a for a in node.args if a.type.is_tensor]
+        # A 0-d row becomes a dimension of a batch and would then count in type promotion.
+        return all(a.type.dims for a in rows) or len({a.type.dtype for a in tensors}) == 1
+    if isinstance(lower, Contraction):
+        return _batchable_product(node, is_row)
+    if isinstance(lower, Reduction):
+        return bool(node.args[0].type.dims) and reduced_dims(node) is not None
+    return False
+
+
+def batch(node: Node, batched: Callable[[Value], Value | None], builder: Builder) -> Value:
+    """Append the node's computation for all turns; `batched(row)` is a row's sequence, None for what is invariant."""
+    lower = node.op.lower  # type: ignore[attr-defined]
+    if isinstance(lower, Contraction):
+        return _batch_product(node, batched, builder)
+    rank = len(node.result.type.dims or ())
+    if isinstance(lower, Reduction):
+        args = [batched(node.args[0]) or node.args[0], *node.args[1:]]
+        args[_dim_position(node)] = Value.constant([d + 1 for d in reduced_dims(node) or ()])
+    else:
+        args = [_aligned(a, batched(a), rank, builder) for a in node.args]
+    return builder.emit(node.op, args).result
+
+
+def front(x: Value, dim: int, builder: Builder) -> Value:
+    """A view of `x` with dimension `dim` first."""
+    rank = len(x.type.dims or ())
+    return x if dim == 0 else builder.call("permute", x, [dim, *(d for d in range(rank) if d != dim)])
+
+
+def _typed(node: Node) -> bool:
+    return all(
+        v.type.dtype is not None and v.type.dims is not None for v in (*node.args, *node.results) if v.type.is_tensor
+    )
+
+
+def _aligned(value: Value, sequence: Value | None, rank: int, builder: Builder) -> Value:
+    """A row of fewer dimensions broadcasts from the right; its sequence needs the missing ones between."""
+    if sequence is None:
+        return value
+    for _ in range(rank - len(value.type.dims or ())):
+        sequence = builder.call("unsqueeze", sequence, 1)
+    return sequence
+
+
+def _rank(value: Value) -> int:
+    return len(value.type.dims or ())
+
+
+def _batchable_product(node: Node, is_row: Callable[[Value], bool]) -> bool:
+    a, b = node.args[:2]
+    if is_row(a) and is_row(b):
+        return _rank(a) == _rank(b) and _rank(a) >= 2
+    row, other = (a, b) if is_row(a) else (b, a)
+    return 1 <= _rank(other) <= 2 and _rank(row) >= 1
+
+
+def _batch_product(node: Node, batched: Callable[[Value], Value | None], builder: Builder) -> Value:
+    a, b = node.args[:2]
+    left, right = batched(a), batched(b)
+    if left is not None:
+        return builder.emit(node.op, [left, right or b, *node.args[2:]]).result
+    assert right is not None
+    if _rank(b) == 1:
+        # w @ x for vectors x: one row of the sequence per turn, so x @ w.T
+        turned = builder.call("permute", a, [1, 0]) if _rank(a) == 2 else a
+        return builder.emit(node.op, [right, turned, *node.args[2:]]).result
+    return builder.emit(node.op, [a, right, *node.args[2:]]).result
+
+
+def _dim_position(node: Node) -> int:
+    return next((i for i, p in enumerate(node.op.params) if p.name == "dim"), -1)
+
+
+def reduced_dims(node: Node) -> list[int] | None:
+    """The dimensions of the row that a reduction combines, as a list; None where they are not plainly known or the op
+    takes one only."""
+    rank, at = _rank(node.args[0]), _dim_position(node)
+    if at < 0 or not node.args[at].is_const or not node.op.params[at].type.many:
+        return None
+    dims: Any = node.args[at].const
+    if dims is None or dims == []:
+        return list(range(rank))
+    return [d % rank for d in ([dims] if isinstance(dims, int) else dims)]
+
+
+def uses_in(body: Block, value: Value) -> int:
+    """How often `value` is used in `body` and inside it, outputs included."""
+    count = sum(o is value for o in body.outputs)
+    for node in body.nodes:
+        count += sum(a is value for a in node.args) + sum(uses_in(b, value) for b in node.blocks)
+    return count

@@ -1,0 +1,190 @@
+"""Algebra and peepholes, as a table of rows.
+
+Enters: any graph. Leaves: fewer or cheaper nodes. Every row says why both sides are equal bit for bit, NaN, infinities
+and the sign of zero included; what holds for integers only says so.
+Legality beyond the rows: the result keeps its type; nothing that may be written is looked through; and a result that
+the caller may get hold of stays the storage it was: fresh ones stay fresh.
+"""
+
+from __future__ import annotations
+
+import math
+
+from specjit.ir.builder import abstract
+from specjit.ir.dims import symbol
+from specjit.ir.graph import Block, Graph, Node, Value
+from specjit.ir.types import Type
+from specjit.ir.viewref import ViewRef
+from specjit.ops.lowering import Pointwise, Viewing
+from specjit.passes.aliases import Aliases
+from specjit.passes.manager import Context
+from specjit.passes.patterns import Call, Match, Rule
+from specjit.passes.rewrite import rewrite
+
+
+def integer(m: Match) -> bool:
+    dtype = m.node.result.type.dtype
+    return dtype is not None and not dtype.is_floating_point
+
+
+def floating(m: Match) -> bool:
+    dtype = m.node.result.type.dtype
+    return dtype is not None and dtype.is_floating_point
+
+
+def power_of_two(m: Match) -> bool:
+    """Whether c and 1/c are both exact in every float type."""
+    c = m.const("c")
+    if type(c) not in (int, float) or not floating(m) or c == 0 or not math.isfinite(c):
+        return False
+    mantissa, exponent = math.frexp(c)
+    return abs(mantissa) == 0.5 and -10 < exponent < 10
+
+
+def reciprocal(m: Match) -> Value:
+    return m.builder.call("mul", m["x"], 1.0 / m.const("c"))
+
+
+def permuted(x: Value, order: list[int], m: Match) -> Value:
+    return m.builder.call("permute", x, order)
+
+
+def swap_to_permute(m: Match) -> Value | None:
+    dims = m["x"].type.dims
+    a, b = m.const("a"), m.const("b")
+    if not dims or not isinstance(a, int) or not isinstance(b, int):
+        return None
+    order = list(range(len(dims)))
+    order[a], order[b] = order[b], order[a]
+    return permuted(m["x"], order, m)
+
+
+def t_to_permute(m: Match) -> Value | None:
+    dims = m["x"].type.dims
+    return permuted(m["x"], [1, 0], m) if dims is not None and len(dims) == 2 else None
+
+
+def compose_permutes(m: Match) -> Value | None:
+    first, second = m.const("p"), m.const("q")
+    if first is None or second is None:
+        return None
+    return permuted(m["x"], [first[k] % len(first) for k in second], m)
+
+
+def same_dims(m: Match) -> Value | None:
+    x = m["x"]
+    known = x.type.dims is not None and None not in x.type.dims
+    return x if known and x.type.dims == m.node.result.type.dims else None
+
+
+def reshape_again(m: Match) -> Value:
+    """A reshape depends on the order of elements only, not on the shape it comes from."""
+    return m.builder.call("reshape", m["x"], m["s"])
+
+
+def row_of_stack(m: Match) -> Value | None:
+    """Row k of tensors stacked along the selected dimension is the k-th of them."""
+    made, index = m["l"].node, m.const("k")
+    if made is None or made.op.name != "py.list" or m.const("d") != m.const("e") or not isinstance(index, int):
+        return None
+    return made.args[index] if -len(made.args) <= index < len(made.args) else None
+
+
+RULES = (
+    Rule("mul(x, 1)", "x", "multiplying by one is exact, also for NaN and -0.0", commutes=True),
+    Rule("div(x, 1)", "x", "dividing by one is exact"),
+    Rule("pow(x, 1)", "x", "the first power is exact"),
+    Rule("sub(x, 0)", "x", "x - (+0) is x, also for -0.0"),
+    Rule("add(x, -0.0)", "x", "x + (-0.0) is x, also for -0.0 and +0.0", floating, commutes=True),
+    Rule("add(x, 0)", "x", "integers have no sign of zero (-0.0 + 0 would be 0.0)", integer, commutes=True),
+    Rule("mul(x, 0)", "zeros_like(x)", "integers have no NaN, infinity or sign of zero", integer, commutes=True),
+    Rule("neg(neg(x))", "x", "the sign flips twice; integers wrap twice"),
+    Rule("add(x, neg(y))", "sub(x, y)", "IEEE defines x - y as x + (-y)", commutes=True),
+    Rule("sub(x, neg(y))", "add(x, y)", "IEEE defines x - y as x + (-y)"),
+    Rule("mul(neg(x), neg(y))", "mul(x, y)", "the signs cancel before rounding"),
+    Rule("abs(abs(x))", "abs(x)", "the sign is gone"),
+    Rule("where(c, x, x)", "x", "both choices are the same value"),
+    Rule(
+        "div(x, c)",
+        reciprocal,
+        "the reciprocal of a power of two is exact, so both round one number",
+        power_of_two,
+    ),
+    Rule("transpose(x, a, b)", swap_to_permute, "one spelling for all permutations of dimensions"),
+    Rule("t(x)", t_to_permute, "one spelling for all permutations of dimensions"),
+    Rule("permute(permute(x, p), q)", compose_permutes, "permutations compose"),
+    Rule("reshape(x, s)", same_dims, "the shape is the same"),
+    Rule("reshape(reshape(x, a), s)", reshape_again, "both keep the order of elements"),
+    Rule("reshape(unsqueeze(x, d), s)", reshape_again, "both keep the order of elements"),
+    Rule("select(stack(l, d), e, k)", row_of_stack, "the row of a stack is what was stacked there"),
+    Rule("py.add(x, 0)", "x", "integers have no sign of zero", lambda m: m["x"].type.kind == "int", commutes=True),
+    Rule("py.sub(x, 0)", "x", "integers have no sign of zero", lambda m: m["x"].type.kind == "int"),
+    Rule("py.mul(x, 1)", "x", "exact for integers", lambda m: m["x"].type.kind == "int", commutes=True),
+)
+
+
+def run(graph: Graph, ctx: Context) -> None:
+    aliases = Aliases(graph)
+    outputs = set(graph.outputs)
+    by_op: dict[str, list[Rule]] = {}
+    for rule in RULES:
+        assert isinstance(rule.tree, Call)
+        by_op.setdefault(rule.tree.op, []).append(rule)
+
+    def visit(node: Node, block: Block) -> list[Value] | None:
+        if node.blocks or len(node.results) != 1 or any(aliases.written(v) for v in (*node.args, *node.results)):
+            return None
+        scratch = Block()
+        builder = ctx.builder(scratch, node.loc)
+        found = identity(node)
+        if found is not None and not legal(node, found, False, aliases, outputs):
+            found = None
+        for rule in by_op.get(node.op.name, ()) if found is None else ():
+            scratch.nodes.clear()
+            found = rule.apply(node, builder)
+            if found is not None and legal(node, found, bool(scratch.nodes), aliases, outputs):
+                break
+            found = None
+        if found is None or not ctx.fire():
+            return None
+        block.nodes += scratch.nodes
+        return [found]
+
+    rewrite(graph, visit)
+
+
+def legal(node: Node, new: Value, made: bool, aliases: Aliases, outputs: set[Value]) -> bool:
+    """Whether `new` may take the place of the node's result: the same type, and storage the caller cannot tell apart.
+
+    made: `new` was computed by new nodes, so it is as fresh (or as much a view of the same storage) as the result was.
+    """
+    old = node.result
+    if not alike(old.type, new.type) or (not made and old in outputs):
+        return False
+    return made or new.is_const or not old.type.is_tensor or aliases.same(old, new) or not aliases.escapes(old)
+
+
+def alike(old: Type, new: Type) -> bool:
+    if old.kind == "tensor":
+        return new.kind == "tensor" and (old.dtype, old.dims) == (new.dtype, new.dims) and old.device == new.device
+    return old.kind == new.kind
+
+
+def identity(node: Node) -> Value | None:
+    """The argument that an op merely passes on: a view of everything as it was, or a copy or cast that changes no
+    element."""
+    lower = getattr(node.op, "lower", None)
+    if isinstance(lower, Pointwise):
+        return node.args[0] if lower.text == "{0}" else None
+    if not isinstance(lower, Viewing) or node.op.traits.view_of != 0:
+        return None
+    sizes = node.args[0].type.dims
+    if sizes is None or None in sizes:
+        return None
+    ref = ViewRef(tuple(sizes), tuple(symbol(f"stride{k}") for k in range(len(sizes))))
+
+    found = lower.fn(ref, *(abstract(a) for a in node.args[1:]))
+    if not isinstance(found, ViewRef) or found.offset != 0 or found.sizes != ref.sizes:
+        return None
+    unmoved = all(n == 1 or a == b for n, a, b in zip(ref.sizes, ref.strides, found.strides))
+    return node.args[0] if unmoved else None
