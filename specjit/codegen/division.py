@@ -1,11 +1,12 @@
 """Floor division and remainder over registers, with Python's and NumPy's signs.
 
-Enters and leaves: `registers.Reg`. Invariants: an integer division by zero gives 0 and the smallest integer by -1 wraps, as in NumPy;
-float results are bit-identical to `numpy.floor_divide` and `numpy.remainder`, which rest on an exact fmod.
+Enters and leaves: `registers.Reg`. Invariants: an integer division by zero gives 0 and the smallest integer by -1
+wraps, as in NumPy; float results are bit-identical to `numpy.floor_divide` and `numpy.remainder`, which rest on an
+exact fmod.
 
-The fmod is the schoolbook one, many quotient bits a turn: with s = |b| * 2^j just small enough that r/s has less than 2^p, the
-truncated quotient q leaves r - q*s, which is exact in one fused multiply-add because it is a multiple of s's last bit and smaller
-than s. Ordinary arguments need one turn.
+The fmod is the schoolbook one, many quotient bits a turn: with s = |b| * 2^j just small enough that r/s has less than
+2^p, the truncated quotient q leaves r - q*s, which is exact in one fused multiply-add because it is a multiple of s's
+last bit and smaller than s. Ordinary arguments need one turn.
 """
 
 from __future__ import annotations
@@ -91,7 +92,8 @@ def _reduce(rest: Reg, divisor: Reg) -> Reg:
     """Subtract a multiple of the divisor from rest >= divisor, leaving less than rest by many bits. Exact."""
     bits = 20 if rest.dtype == "f32" else 48
     step = 2.0**bits
-    # Far apart: bring the divisor up by powers of two, which is exact for normal numbers. The scale comes from the exponents.
+    # Far apart: bring the divisor up by powers of two, which is exact for normal numbers. The scale comes from the
+    # exponents.
     far = rest / step >= divisor
     scale = _power_gap(rest, divisor, bits)
     scaled = select(far, divisor * scale, divisor)
@@ -101,7 +103,9 @@ def _reduce(rest: Reg, divisor: Reg) -> Reg:
 
 
 def _power_gap(rest: Reg, divisor: Reg, bits: int) -> Reg:
-    """2^(e(rest) - e(divisor) - bits), at least 1, by exponent fields (a subnormal divisor counts as the smallest normal)."""
+    """2^(e(rest) - e(divisor) - bits), at least 1, by exponent fields (a subnormal divisor counts as the smallest
+    normal).
+    """
     mantissa = 23 if rest.dtype == "f32" else 52
     bias = 127 if rest.dtype == "f32" else 1023
     one = rest.bits().const(1)
@@ -131,5 +135,3 @@ def _exact_fms(rest: Reg, quotient: Reg, divisor: Reg) -> Reg:
     rest = rest - q_high * d_low
     rest = rest - q_low * d_high
     return rest - q_low * d_low
-
-

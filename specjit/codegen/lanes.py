@@ -1,8 +1,8 @@
 """Element types and vector widths: the little about SIMD that the renderers and the scheduler must know.
 
-Enters: a dtype name of `kernels.spec` and the CPU's features (the comma-separated text of `target.host().features`; the host's by
-default). Leaves: lane counts. Invariant: never imports numba or llvmlite by itself, and every lane count is a power of two, so that
-a panel packed by one kernel is read by another with the same count.
+Enters: a dtype name of `kernels.spec` and the CPU's features (the comma-separated text of `target.host().features`;
+the host's by default). Leaves: lane counts. Invariant: never imports numba or llvmlite by itself, and every lane
+count is a power of two, so that a panel packed by one kernel is read by another with the same count.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ def lanes(dtype: str, features: str | None = None) -> int:
 
 
 def panel_lanes(dtype: str, units: int | None, features: str | None = None) -> int:
-    """Lanes of a packed GEMM panel: a register's, or fewer for a product with few units. `units` is None when not known."""
+    """Lanes of a packed GEMM panel: a register's, or fewer for a product with few units. `units` is None when not
+    known.
+    """
     full = lanes(dtype, features)
     if units is None:
         return full

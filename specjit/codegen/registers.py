@@ -1,17 +1,18 @@
 """Vector registers while LLVM IR is being built: arithmetic on `Reg` emits instructions.
 
-Enters: an IR builder and scalars or addresses from Numba's lowering. Leaves: IR in that builder's block. `simd` gives these operations
-to kernel sources, `vecmath` and `tiles` are written on top of them as plain formulas.
-Invariants: IEEE exact (no contraction, no reassociation: a fused multiply-add is only what says `fma`); integer operations wrap; no
-instruction here has undefined results for any input; nothing lowers to a library call.
-A `bool` register is a mask of one bit per lane; in memory it is one byte, 0 or 1.
+Enters: an IR builder and scalars or addresses from Numba's lowering. Leaves: IR in that builder's block. `simd` gives
+these operations to kernel sources, `vecmath` and `tiles` are written on top of them as plain formulas. Invariants:
+IEEE exact (no contraction, no reassociation: a fused multiply-add is only what says `fma`); integer operations wrap;
+no instruction here has undefined results for any input; nothing lowers to a library call. A `bool` register is a mask
+of one bit per lane; in memory it is one byte, 0 or 1.
 """
 
 from __future__ import annotations
 
 import math
 import struct
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 import llvmlite.ir as ir
 
@@ -229,7 +230,9 @@ def has_avx512() -> bool:
 
 
 def fma(a: Reg, b: Any, c: Any) -> Reg:
-    """a*b + c, rounded once where the CPU can; for use inside approximations, where the difference is below their error."""
+    """a*b + c, rounded once where the CPU can; for use inside approximations, where the difference is below their
+    error.
+    """
     if has_fma():
         return a.intrinsic("llvm.fma", b, c)
     return a * b + c
@@ -275,7 +278,9 @@ def clamp(x: Reg, low: float, high: float) -> Reg:
 
 
 def cast(x: Reg, dtype: str) -> Reg:
-    """NumPy's astype on x86: a float out of an integer's range gives the smallest i32 or i64 (narrower integers: its low bits)."""
+    """NumPy's astype on x86: a float out of an integer's range gives the smallest i32 or i64 (narrower integers: its
+    low bits).
+    """
     if dtype == x.dtype:
         return x
     if dtype == "bool":

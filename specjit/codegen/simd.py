@@ -2,20 +2,23 @@
 
 Enters: kernel source calling these names, inside Numba's compilation (only the compile worker imports this module).
 Leaves: straight LLVM vector instructions (`registers` emits them); nothing is a call.
-Invariant: every operation has NumPy's meaning lane by lane; memory outside the named lanes is neither read nor written.
+Invariant: every operation has NumPy's meaning lane by lane; memory outside the named lanes is neither read nor
+written.
 
     f32 = simd.vector("f32", 16)                    # a register class, made at the top of a kernel's text
     x = simd.load(f32, address)                     # 16 elements; load_scalar, load_masked, gather; store...
-    y = simd.select(x > x * x, x, vecmath.exp(x))   # operators + - * / // % & | ^ ~ << >> and comparisons, on registers
-    simd.store_masked(y, address, simd.first(f32, n))
+    y = simd.select(x > x * x, x, vecmath.exp(x))   # operators + - * / // % & | ^ ~ << >> and comparisons, on
+    registers simd.store_masked(y, address, simd.first(f32, n))
 
-Addresses are int64 bytes. A comparison gives a mask, the register of dtype "bool". A number beside a register is spread over the lanes.
+Addresses are int64 bytes. A comparison gives a mask, the register of dtype "bool". A number beside a register is
+spread over the lanes.
 """
 
 from __future__ import annotations
 
 import operator
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 import llvmlite.ir as ir
 from numba.core import types
@@ -209,7 +212,6 @@ isfinite = elementwise(lambda a: r.absolute(a) < float("inf") if a.is_float else
 copysign = elementwise(lambda a, b: r.copysign(a, b))
 
 
-
 def _sum_error(a: Reg, b: Reg) -> Reg:
     """What a + b loses to rounding, exactly (Knuth's TwoSum)."""
     total = a + b
@@ -246,7 +248,9 @@ def _fold_best(value: Reg, index: Reg, largest: bool) -> Reg:
     width = value.lanes
     while width > 1:
         width //= 2
-        order = ir.Constant(ir.VectorType(r.I32, value.lanes), [ir.Constant(r.I32, i ^ width) for i in range(value.lanes)])
+        order = ir.Constant(
+            ir.VectorType(r.I32, value.lanes), [ir.Constant(r.I32, i ^ width) for i in range(value.lanes)]
+        )
         other, at = (
             x.like(x.builder.shuffle_vector(x.value, ir.Constant(x.type, ir.Undefined), order)) for x in (value, index)
         )
@@ -343,7 +347,9 @@ def _loader(emit: Callable[..., Reg], extra: tuple[types.Type | None, ...]) -> A
         kinds = tuple(want or given for want, given in zip((types.int64, *extra), rest))
 
         def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-            wrapped = [Reg(builder, v, "bool", t.lanes) if isinstance(t, VectorType) else v for t, v in zip(kinds, args[1:])]
+            wrapped = [
+                Reg(builder, v, "bool", t.lanes) if isinstance(t, VectorType) else v for t, v in zip(kinds, args[1:])
+            ]
             return emit(builder, cls.vector.dtype, cls.vector.lanes, *wrapped).value
 
         return cls.vector(cls, *kinds), lower
@@ -370,7 +376,9 @@ def _storer(emit: Callable[..., None], extra: tuple[types.Type | None, ...]) -> 
         kinds = tuple(want or given for want, given in zip((types.int64, *extra), rest))
 
         def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-            wrapped = [Reg(builder, v, "bool", t.lanes) if isinstance(t, VectorType) else v for t, v in zip(kinds, args[1:])]
+            wrapped = [
+                Reg(builder, v, "bool", t.lanes) if isinstance(t, VectorType) else v for t, v in zip(kinds, args[1:])
+            ]
             emit(Reg(builder, args[0], x.dtype, x.lanes), *wrapped)
             return context.get_dummy_value()
 

@@ -1,10 +1,10 @@
 """The register tile of a matrix product, as a factory of Numba intrinsics.
 
-Enters: `product(...)` at the top of a kernel's text, with the tile's shape baked. Leaves: an intrinsic that the kernel calls once per
-tile and k-block; it keeps rows x panels x chunks vectors in registers, and puts them into a small block of scratch memory (or adds
-them to it), from where the epilogue reads vectors.
-Invariants: each (row, unit) is the sum over k of one or `sets` chains of multiply-adds in order of k, whatever the tile's shape, so a
-result depends on sizes only; only A(row, k) of valid rows and whole panels of B are read.
+Enters: `product(...)` at the top of a kernel's text, with the tile's shape baked. Leaves: an intrinsic that the
+kernel calls once per tile and k-block; it keeps rows x panels x chunks vectors in registers, and puts them into a
+small block of scratch memory (or adds them to it), from where the epilogue reads vectors. Invariants: each (row,
+unit) is the sum over k of one or `sets` chains of multiply-adds in order of k, whatever the tile's shape, so a result
+depends on sizes only; only A(row, k) of valid rows and whole panels of B are read.
 """
 
 from __future__ import annotations
@@ -47,15 +47,16 @@ def product(
     sets: int = 1,
     prefetch: int = 0,
 ) -> Any:
-    """tile(a, a_row, a_k, valid, b, b_panel, wide, k, c, add, ahead), for `group` of the panels' `chunks` (all by default).
+    """tile(a, a_row, a_k, valid, b, b_panel, wide, k, c, add, ahead), for `group` of the panels' `chunks` (all by
+    default).
 
     a, a_row, a_k   address of A(first row, first k) and the bytes between rows and between k
     valid           rows that exist; the others repeat the last valid one (their results are garbage)
-    b, b_panel      address of the first panel at the first k (at the group's first chunk), and the bytes between panels
-    wide            panels that exist; the others repeat the last one
-    k               how many k
-    c, add          scratch of rows x panels x chunks vectors (at the group's first chunk); add = 0 overwrites it, else the product is added to it
-    ahead           with `prefetch` > 0: an address from which `prefetch` bytes per k are fetched into the L2 cache meanwhile
+    b, b_panel      address of the first panel at the first k (at the group's first chunk), and the bytes between
+    panels wide            panels that exist; the others repeat the last one k               how many k c, add
+    scratch of rows x panels x chunks vectors (at the group's first chunk); add = 0 overwrites it, else the product is
+    added to it ahead           with `prefetch` > 0: an address from which `prefetch` bytes per k are fetched into the
+    L2 cache meanwhile
     """
 
     def emit(builder: ir.IRBuilder, args: list[ir.Value]) -> None:

@@ -1,7 +1,7 @@
 """The instructions of a body inside loops, one dimension of which runs in vector lanes.
 
-Enters: a body, the loop order and the vector dimension. Leaves: statements in a `Writer`, each at the depth of the innermost loop that
-it depends on. Invariant: with a mask set, no lane outside it is read or written.
+Enters: a body, the loop order and the vector dimension. Leaves: statements in a `Writer`, each at the depth of the
+innermost loop that it depends on. Invariant: with a mask set, no lane outside it is read or written.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from specjit.codegen.lanes import ITEMSIZE
 
 
 class BodyWriter:
-    """Writes instructions; `order` lists the dimensions from the outermost loop in, the index of dimension d is called i<d>."""
+    """Writes instructions; `order` lists the dimensions from the outermost loop in, the index of dimension d is
+    called i<d>.
+    """
 
     def __init__(self, body: Sequence[Inst], order: list[int], vector: int | None, lanes: int, row_level: int):
         self.out = Writer()
@@ -56,7 +58,9 @@ class BodyWriter:
         return seen
 
     def emit_level(self, level: int, needed: set[int], stage: int = 0) -> None:
-        """The instructions that belong at this depth and whose reductions are done (exactly `stage` of them on row level)."""
+        """The instructions that belong at this depth and whose reductions are done (exactly `stage` of them on row
+        level).
+        """
         for i, inst in enumerate(self.body):
             if i not in needed or inst.kind == "reduce" or self.level[i] != level:
                 continue

@@ -1,9 +1,10 @@
 """GemmSpec -> kernel source: a matrix product over packed panels whose epilogue runs on registers.
 
 Enters: a `GemmSpec`. Leaves: the text of `kernel(frame, ops)`.
-Order of work: outer dimensions, blocks of rows, panels (in alternating direction, so that the last ones are found in cache), blocks of k,
-row tiles. The tiles of a block leave their sums in scratch on the stack; then every (row, vector of units) runs the epilogue.
-Invariants: sums over k go in blocks, each started from zero; no row, unit or k outside the sizes is read or written.
+Order of work: outer dimensions, blocks of rows, panels (in alternating direction, so that the last ones are found in
+cache), blocks of k, row tiles. The tiles of a block leave their sums in scratch on the stack; then every (row, vector
+of units) runs the epilogue. Invariants: sums over k go in blocks, each started from zero; no row, unit or k outside
+the sizes is read or written.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ def render(spec: GemmSpec) -> str:
     tiling = choose(spec)
     domain = ", ".join(w.describe_extent(e) for e in (*spec.outer, spec.rows, spec.units))
     header = [
-        f"# Matrix product over (outer..., rows, units) = ({domain}): acc[g] = sum over {w.describe_extent(spec.k)} k of A(row, k) * B(k, g, unit),",
-        f"# {spec.chunks} chunk(s); A: {w.describe_access(spec.a)}; B: panels at x{spec.b}.",
+        f"# Matrix product over (outer..., rows, units) = ({domain}):",
+        f"# acc[g] = sum over {w.describe_extent(spec.k)} k of A(row, k) * B(k, g, unit), {spec.chunks} chunk(s).",
+        f"# A: {w.describe_access(spec.a)}; B: panels at x{spec.b}.",
         *w.describe_body(spec.body),
         *(f"#   {w.describe_access(s.access)} = v{s.value}" for s in spec.stores),
     ]
@@ -61,7 +63,9 @@ class _Gemm(BodyWriter):
         for group in sorted({count for _, count in self._groups()}):
             for shape in t.shapes:
                 options = f"group={group}, unroll={shape.unroll}, sets={shape.sets}, prefetch={t.prefetch}"
-                sizes = f'"{self.spec.dtype}", {t.lanes}, rows={shape.rows}, panels={t.panels}, chunks={self.spec.chunks}'
+                sizes = (
+                    f'"{self.spec.dtype}", {t.lanes}, rows={shape.rows}, panels={t.panels}, chunks={self.spec.chunks}'
+                )
                 lines.append(f"{self._tile_name(shape.rows, group)} = tiles.product({sizes}, {options})")
         return lines
 
@@ -106,7 +110,9 @@ class _Gemm(BodyWriter):
         self.panel_bytes = str(self.k * spec_bytes)
 
     def _turn(self) -> None:
-        """Which end to start from. The operand of a loop moves through memory from turn to turn, so its address tells even turns from odd."""
+        """Which end to start from. The operand of a loop moves through memory from turn to turn, so its address tells
+        even turns from odd.
+        """
         if not self.tiling.snake:
             return
         span = (self.rows * self.k * self.item).fixed
@@ -162,37 +168,38 @@ class _Gemm(BodyWriter):
             self._row_tiles("k", str(step) if exact else f"min({step}, {self.k} - k)")
 
     def _row_tiles(self, k: str, depth: str) -> None:
-        out, t, spec = self.out, self.tiling, self.spec
-        a_row, a_k = (str(Size.of(s) * self.item) for s in spec.a.strides[-2:])
-        a = w.add("a", w.product(self.first_row, a_row), w.product(k, a_k))
+        """All row tiles of the block over one block of k."""
+        out, t = self.out, self.tiling
         for first, group in self._groups():
-            b = w.add("w", w.product(k, str(self.k_bytes)), str(first * self.vector_bytes))
-            c = w.add("c", str(first * self.vector_bytes))
-            wide = "wide" if t.panels > 1 else "1"
-
-            def call(rows: int, valid: str) -> None:
-                ahead = "0"
-                if t.prefetch:
-                    ahead = w.add("w", w.product(f"({w.add(k, depth)})", str(self.k_bytes)), f"i // {rows} * {w.parenthesized(depth)} * {t.prefetch}")
-                out.line(
-                    f"{self._tile_name(rows, group)}({a} + i * {w.parenthesized(a_row)}, {a_row}, {a_k}, {valid}, "
-                    f"{b}, {self.panel_bytes}, {wide}, {depth}, {c} + i * {self.row_bytes}, {k}, {ahead})"
-                )
-
             if t.counts is not None:
                 start = 0
                 for shape, count in zip(t.shapes, t.counts):
                     stop = start + shape.rows * count
                     with out.block(f"for i in range({start}, {stop}, {shape.rows}):"):
-                        call(shape.rows, str(shape.rows))
+                        self._call(shape.rows, str(shape.rows), first, group, k, depth)
                     start = stop
                 continue
             out.line("i = 0")
             for shape, smaller in zip(t.shapes, [*t.shapes[1:], None]):
-                left = smaller.rows if smaller else 0
-                with out.block(f"while i + {left} < {self.height}:" if left else f"while i < {self.height}:"):
-                    call(shape.rows, f"{self.height} - i")
+                left = f"i + {smaller.rows}" if smaller else "i"
+                with out.block(f"while {left} < {self.height}:"):
+                    self._call(shape.rows, f"{self.height} - i", first, group, k, depth)
                     out.line(f"i += {shape.rows}")
+
+    def _call(self, rows: int, valid: str, first: int, group: int, k: str, depth: str) -> None:
+        """One register tile, at row `i` of the block."""
+        t, spec = self.tiling, self.spec
+        a_row, a_k = (str(Size.of(s) * self.item) for s in spec.a.strides[-2:])
+        a = w.add("a", w.product(w.add(self.first_row, "i"), a_row), w.product(k, a_k))
+        b = w.add("w", w.product(k, str(self.k_bytes)), str(first * self.vector_bytes))
+        c = w.add("c", str(first * self.vector_bytes), f"i * {self.row_bytes}")
+        wide = "wide" if t.panels > 1 else "1"
+        ahead = "0"
+        if t.prefetch:
+            next_block = w.product(w.add(k, depth), str(self.k_bytes))
+            ahead = w.add("w", next_block, f"i // {rows} * {w.parenthesized(depth)} * {t.prefetch}")
+        arguments = [a, a_row, a_k, valid, b, self.panel_bytes, wide, depth, c, k, ahead]
+        self.out.line(f"{self._tile_name(rows, group)}({', '.join(arguments)})")
 
     # -- the epilogue
 

@@ -1,12 +1,13 @@
 """LoopSpec -> kernel source: fused pointwise nests and rowwise reductions on explicit vectors.
 
 Enters: a `LoopSpec`. Leaves: the text of `kernel(frame, ops)`.
-Invariants: values needed after a reduction are computed again, so nothing but the stores touches memory; within a point all loads come
-before the stores; lanes past an extent are neither read nor written; sums run over a fixed tree that the extents and strides decide.
+Invariants: values needed after a reduction are computed again, so nothing but the stores touches memory; within a
+point all loads come before the stores; lanes past an extent are neither read nor written; sums run over a fixed tree
+that the extents and strides decide.
 
-A reduced dimension in the lanes gives partial results per lane, folded at the end of the row ("across"); when an outer dimension is in the
-lanes, each lane reduces its own row ("along"). Sums go in blocks; the roundings lost between blocks are kept beside the sum (TwoSum), so
-that the error stays that of one block however long the row.
+A reduced dimension in the lanes gives partial results per lane, folded at the end of the row ("across"); when an
+outer dimension is in the lanes, each lane reduces its own row ("along"). Sums go in blocks; the roundings lost
+between blocks are kept beside the sum (TwoSum), so that the error stays that of one block however long the row.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ def render(spec: LoopSpec) -> str:
     """The source of the kernel that computes `spec`."""
     nest = plan(spec)
     header = [
-        "# Fused loops over (" + ", ".join(w.describe_extent(e) for e in spec.domain) + ")"
+        "# Fused loops over ("
+        + ", ".join(w.describe_extent(e) for e in spec.domain)
+        + ")"
         + (f", the last {spec.reduced} reduced." if spec.reduced else "."),
         *w.describe_body(spec.body),
         *(f"#   {w.describe_access(s.access)} = v{s.value}" for s in spec.stores),
@@ -67,7 +70,9 @@ class _Loops(BodyWriter):
         if unknown:
             with out.block("if " + " or ".join(f"{n} < 1" for n in unknown) + ":"):
                 out.line("return 0")
-        everything = self.cone([s.value for s in nest.stores] + [i for i, x in enumerate(self.body) if x.kind == "reduce"])
+        everything = self.cone(
+            [s.value for s in nest.stores] + [i for i, x in enumerate(self.body) if x.kind == "reduce"]
+        )
         self.live = everything | self.cone([a for i in everything for a in self.body[i].args])
         self.emit_level(0, self.live, stage=0)
         self._open(0, self.row_level, self.live, self._row)
@@ -128,7 +133,9 @@ class _Loops(BodyWriter):
     def _row(self) -> None:
         last = max((self.stage[i] for i in self.live), default=0)
         for stage in range(1, last + 1):
-            self._sweep([i for i in sorted(self.live) if self.body[i].kind == "reduce" and self.stage[i] == stage], stage - 1)
+            self._sweep(
+                [i for i in sorted(self.live) if self.body[i].kind == "reduce" and self.stage[i] == stage], stage - 1
+            )
             self.emit_level(self.row_level, self.live, stage)
         elements = [s for s in self.nest.stores if self._is_element(s)]
         if elements:

@@ -1,7 +1,8 @@
 """Loop nests before they are written: dimensions dropped, merged and put in order, and the one chosen for vectors.
 
 Enters: a `LoopSpec`. Leaves: a `Nest`, which computes the same with fewer dimensions and says how to run them.
-Invariant: for every access, the element that a point names stays the same; reduced dimensions keep their row-major numbering.
+Invariant: for every access, the element that a point names stays the same; reduced dimensions keep their row-major
+numbering.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ class Dim:
 
 @dataclass
 class Nest:
-    """The normal form: `order` lists dimensions from the outermost loop in, `vector` is the one in lanes (None: one lane)."""
+    """The normal form: `order` lists dimensions from the outermost loop in, `vector` is the one in lanes (None: one
+    lane).
+    """
 
     dims: list[Dim]
     body: list[Inst]
@@ -53,7 +56,9 @@ class Nest:
 
     @property
     def heavy(self) -> bool:
-        """Whether the body is so large that it is written once, under a mask, rather than once for whole vectors and once for the rest."""
+        """Whether the body is so large that it is written once, under a mask, rather than once for whole vectors and
+        once for the rest.
+        """
         return len(self.body) > 40 or sum(map(is_heavy, self.body)) > 1
 
 
@@ -139,8 +144,8 @@ def _choose(nest: Nest) -> None:
     outside = [d for d in others if not nest.dims[d].reduced]
     inside = [d for d in others if nest.dims[d].reduced]
     if not inside:
-        # Where some access is strided along the vectors but contiguous along another dimension, that one runs innermost:
-        # the cache lines which a gather touches are used up before they are left.
+        # Where some access is strided along the vectors but contiguous along another dimension, that one runs
+        # innermost: the cache lines which a gather touches are used up before they are left.
         near = [d for d in outside if any(x.strides[d] == 1 and x.strides[best] not in (0, 1) for x in nest.accesses)]
         inside = near[-1:]
         outside = [d for d in outside if d not in inside]

@@ -1,7 +1,8 @@
 """PackSpec -> kernel source: a matrix copied into the panels that GEMM tiles read.
 
 Enters: a `PackSpec`. Leaves: the text of `kernel(frame, ops)`, and the size of the panels.
-Layout: [outer...][ceil(units / lanes)][k][chunks][lanes], lanes past the last unit zero, with `lanes` from `lanes.panel_lanes`.
+Layout: [outer...][ceil(units / lanes)][k][chunks][lanes], lanes past the last unit zero, with `lanes` from
+`lanes.panel_lanes`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ def lanes_for(spec: PackSpec | GemmSpec) -> int:
 
 def panel_elements(spec: PackSpec | GemmSpec, sizes: dict[int, int] | None = None) -> int:
     """Elements of the panels of one outer point; `sizes` gives the value of each operand that an `Arg` names."""
-    units, k = (sizes[e.index] if isinstance(e, Arg) else e for e in (spec.units, spec.k)) if sizes else (spec.units, spec.k)
+    units, k = (
+        (sizes[e.index] if isinstance(e, Arg) else e for e in (spec.units, spec.k)) if sizes else (spec.units, spec.k)
+    )
     if not isinstance(units, int) or not isinstance(k, int):
         raise ValueError("the panels' size depends on an operand: give `sizes`")
     lanes = lanes_for(spec)
@@ -55,7 +58,11 @@ def render(spec: PackSpec) -> str:
         if unit_stride == 0:
             value = f"simd.select(m, simd.load_scalar({cls}, {at}), simd.splat({cls}, 0.0))"
         elif unit_stride == 1:
-            value = f"simd.load({cls}, {at})" if fixed is not None and fixed % lanes == 0 else f"simd.load_masked({cls}, {at}, m)"
+            value = (
+                f"simd.load({cls}, {at})"
+                if fixed is not None and fixed % lanes == 0
+                else f"simd.load_masked({cls}, {at}, m)"
+            )
         else:
             value = f"simd.gather({cls}, {at}, {Size.of(unit_stride) * item}, m)"
         out.line(f"simd.store({value}, {to})")

@@ -1,8 +1,8 @@
 """What a spec means, in plain NumPy: the independent evaluator that tests and fuzzers compare kernels with.
 
-Enters: a spec and its operands (a 1-d array for an address, a number for a size or scalar). Leaves: the stores done in those arrays.
-Invariant: shares no code with the renderers. Every IEEE operation is done in its own dtype; a transcendental, a sum and a product of
-matrices are computed in the widest float there is and rounded once.
+Enters: a spec and its operands (a 1-d array for an address, a number for a size or scalar). Leaves: the stores done
+in those arrays. Invariant: shares no code with the renderers. Every IEEE operation is done in its own dtype; a
+transcendental, a sum and a product of matrices are computed in the widest float there is and rounded once.
 """
 
 from __future__ import annotations

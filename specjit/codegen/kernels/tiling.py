@@ -1,7 +1,8 @@
 """How a matrix product is cut: register tiles, blocks of k, blocks of rows, order of panels. From sizes alone.
 
-Enters: a `GemmSpec`. Leaves: a `Tiling`. Invariant: which elements are summed in which order depends only on k and the tile's height
-class (one row, few rows, many), so a result never depends on which rows surround it in the same class.
+Enters: a `GemmSpec`. Leaves: a `Tiling`. Invariant: which elements are summed in which order depends only on k and
+the tile's height class (one row, few rows, many), so a result never depends on which rows surround it in the same
+class.
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ class Tiling:
     panels: int  # panels side by side in a tile
     group: int  # chunks computed together (all of them unless there are very many)
     shapes: tuple[Shape, ...]  # of falling height
-    counts: tuple[int, ...] | None  # tiles of each shape, when the rows are known and one block holds them; None: as they come
+    counts: (
+        tuple[int, ...] | None
+    )  # tiles of each shape, when the rows are known and one block holds them; None: as they come
     row_block: int
     k_block: int
     prefetch: int  # bytes of the next block of B to fetch per k and row tile

@@ -1,7 +1,8 @@
 """Writing kernel source: indented lines, sizes, addresses, and the instructions of a body as statements.
 
 Enters: the pieces of a spec. Leaves: Python text in the vocabulary of `simd`, `vecmath` and `tiles`.
-Invariant: the text depends on nothing but the spec and the lane counts, and names nothing but the frame, the operands and the vocabulary.
+Invariant: the text depends on nothing but the spec and the lane counts, and names nothing but the frame, the operands
+and the vocabulary.
 """
 
 from __future__ import annotations
@@ -78,14 +79,14 @@ def times(name: str, size: Size) -> str:
 
 
 def parenthesized(text: str) -> str:
-    return text if text.replace("_", "").isalnum() else f"({text})"
+    return text if text.replace("_", "").isalnum() or text[0] == "(" else f"({text})"
 
 
 def product(name: str, factor: str) -> str:
     """name * factor as text, "0" when either is."""
     if name == "0" or factor == "0":
         return "0"
-    return f"{name} * {parenthesized(factor)}"
+    return f"{parenthesized(name)} * {parenthesized(factor)}"
 
 
 def address(access: Access, position: Iterable[tuple[str, Extent]]) -> str:
