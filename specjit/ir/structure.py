@@ -1,4 +1,4 @@
-"""The control-flow nodes `if`, `loop` and `region`, as records in the shape every op has.
+"""The control-flow nodes `if`, `loop`, `region` and `with`, as records in the shape every op has.
 
 Invariant: the result types of a structural node come from its blocks' outputs, never from its arguments alone.
 """
@@ -29,6 +29,8 @@ class StructuralOp:
 IF = StructuralOp("if")
 LOOP = StructuralOp("loop")
 REGION = StructuralOp("region")
+# attrs["grad"]: whether ops inside record gradients. Its block runs once, in that mode; results are the block's outputs.
+WITH = StructuralOp("with")
 
 
 def stacked(row: Type, trip: Dim) -> Type:
@@ -47,7 +49,7 @@ def result_types(node: Node) -> list[Type]:
         then, other = node.blocks
         return [join(a.type, b.type) for a, b in zip(then.outputs, other.outputs, strict=True)]
     (block,) = node.blocks
-    if node.op is REGION:
+    if node.op is REGION or node.op is WITH:
         return [o.type for o in block.outputs]
     carried = len(node.args) - 2
     outs = block.outputs[1:]

@@ -154,14 +154,15 @@ _py("call(function: any, kwnames: any, *args: any) -> any", _call, rule.unknown,
 
 
 def _needs_context(kind: str) -> Callable[[str], Any]:
-    def eager(name: str) -> Any:
+    def eager(name: str, function: Any = None) -> Any:
         raise RuntimeError(f"the {kind} {name!r} is read by generated code, which knows the captured function")
 
     return eager
 
 
-_py("global(name: str) -> any", _needs_context("global"), rule.unknown, READS)
-_py("closure(name: str) -> any", _needs_context("closure variable"), rule.unknown, READS)
+# `function` is the captured function in whose scope the name is looked up; an inlined function may come from another module.
+_py("global(name: str, function: any = None) -> any", _needs_context("global"), rule.unknown, READS)
+_py("closure(name: str, function: any = None) -> any", _needs_context("closure variable"), rule.unknown, READS)
 
 CONVERSIONS: dict[str, Callable[[Any], str]] = {"s": str, "r": repr, "a": ascii}
 
@@ -197,5 +198,14 @@ def _assert(condition: Any, message: Any = None) -> None:
 _py("raise(exception: any, cause: any = None) -> None", _raise, rule.nothing, IO)
 _py("assert(condition: any, message: any = None) -> None", _assert, rule.nothing, IO)
 _py("iter_list(obj: any) -> any", list, rule.iterated, READS, doc="The list of what iterating over `obj` yields.")
+
+
+def _renew(value: Any, token: Any) -> Any:
+    return value
+
+
+# Made by specialization: the same storage under a new name after a write, and a stacked tensor as the list of its rows.
+_py("renew(value: any, token: any) -> any", _renew, lambda value, token: value, Traits(view_of=0))
+_py("rows(stacked: any) -> any", list, rule.iterated, Traits(view_of=0))
 
 __all__ = ["ANY", "BINARY", "COMPARISONS", "INT", "NONE", "Type"]

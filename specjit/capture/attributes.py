@@ -1,0 +1,303 @@
+"""What a name or an attribute is: a known Python object under a guard, or a value read at run time.
+
+Enters: owners (abstract values) and names. Leaves: abstract values and facts.
+Invariant: structure (modules, functions, classes, methods) is known and guarded by identity or type; data (numbers, tensors, lists) is
+always read at run time, only its Python type is guarded. No property or `__getattr__` of the user runs while capturing.
+"""
+
+from __future__ import annotations
+
+import builtins
+import types
+from typing import Any
+
+from specjit.capture.frame import SIMPLE, Frame
+from specjit.capture.guards import Group, is_stable_module
+from specjit.capture.values import Abstract, Known, Method, Shape, TupleOf, Value, const, type_for
+from specjit.dtypes import DType
+from specjit.ir.types import ANY, BOOL, INT, Type
+from specjit.nn.module import Module
+from specjit.tensor.methods import TensorMethods
+from specjit.tensor.tensor import Tensor
+
+FUNCTIONS = (types.FunctionType, types.BuiltinFunctionType, types.MethodType, types.MethodDescriptorType, type)
+ALWAYS_KNOWN = (*FUNCTIONS, types.ModuleType, DType)
+TENSOR_ATTRIBUTES = {"ndim": INT, "requires_grad": BOOL, "is_leaf": BOOL, "grad": ANY, "dtype": ANY, "device": ANY}
+MISSING = object()
+
+
+def is_function(obj: Any) -> bool:
+    return isinstance(obj, FUNCTIONS) or hasattr(obj, "record")
+
+
+def describe(f: Frame, obj: Any, group: Group, source: str, fetch: str, read: Any) -> Abstract:
+    """The abstract value of `obj`, found at `source`; `read()` emits the node that reads it at run time."""
+    origin = str(f.location())
+    facts = f.session.facts
+    if isinstance(obj, ALWAYS_KNOWN) or hasattr(obj, "record"):
+        facts.add(group, source, "identity", obj, origin, fetch)
+        return Known(obj)
+    facts.add(group, source, "type", type(obj), origin, fetch)
+    if isinstance(obj, Tensor) or type(obj) in SIMPLE:
+        if obj is None:
+            return const(None)
+        value = read()
+        value.type = type_for(obj)
+        f.session.examples[value] = (obj, group, source, fetch)
+        return value
+    if type(obj) in (list, dict, set):
+        value = read()
+        value.type = Type(type(obj).__name__, (ANY,) if type(obj) is not dict else (ANY, ANY))
+        return value
+    if type(obj) is tuple:
+        facts.add(group, source, "length", len(obj), origin, fetch)
+        value = read()
+        items = []
+        for i, item in enumerate(obj[:32]):
+            facts.add(group, f"{source}[{i}]", "type", type(item), origin, f"{fetch}[{i}]")
+            items.append(type_for(item) if type(item) in SIMPLE or isinstance(item, Tensor) else ANY)
+        value.type = Type.tuple(*items, *[ANY] * (len(obj) - len(items)))
+        return value
+    value = read()
+    value.type = Type.instance(type(obj).__qualname__)
+    return Known(obj, value, f"{group}|{source}|{fetch}")
+
+
+def place_of(known: Known) -> tuple[Group, str, str]:
+    group, source, fetch = known.source.split("|", 2)
+    return group, source, fetch  # type: ignore[return-value]
+
+
+# names
+
+
+def global_value(f: Frame, name: str) -> Abstract:
+    """A name that is no local variable of the captured functions: a closure variable, a global or a builtin."""
+    fn = f.function
+    if name in fn.__code__.co_freevars:
+        return _closure_value(f, fn, name)
+    scope = fn.__globals__
+    stable = _stable_function(fn)
+    if name in scope:
+        obj = scope[name]
+        if stable and (isinstance(obj, ALWAYS_KNOWN) or hasattr(obj, "record")):
+            return Known(obj)
+        fetch = f"{f.session.facts.bind(scope)}[{name!r}]"
+        source = f"globals[{name!r}]" if fn is f.session.root else f"{fn.__module__}.{name}"
+        return describe(f, obj, "globals", source, fetch, lambda: f.emit("py.global", name, Known(fn), hint=name))
+    if hasattr(builtins, name):
+        if not stable:
+            f.session.facts.add("globals", f"globals[{name!r}]", "absent", name, str(f.location()), f.session.facts.bind(scope))
+        obj = getattr(builtins, name)
+        return const(obj) if obj is None or isinstance(obj, SIMPLE) else Known(obj)
+    return f.emit("py.global", name, Known(fn))
+
+
+def _closure_value(f: Frame, fn: types.FunctionType, name: str) -> Abstract:
+    cell = (fn.__closure__ or ())[fn.__code__.co_freevars.index(name)]
+    read = lambda: f.emit("py.closure", name, Known(fn), hint=name)  # noqa: E731
+    try:
+        obj = cell.cell_contents
+    except ValueError:
+        return read()
+    if name == "__class__":
+        return Known(obj)
+    fetch = f"{f.session.facts.bind(cell)}.cell_contents"
+    return describe(f, obj, "globals", f"closure[{name!r}]", fetch, read)
+
+
+def _stable_function(fn: types.FunctionType) -> bool:
+    return (fn.__module__ or "").split(".")[0] == "specjit"
+
+
+# attributes
+
+
+def attribute(f: Frame, owner: Abstract, name: str) -> Abstract:
+    """`owner.name`."""
+    if isinstance(owner, Known):
+        return _known_attribute(f, owner, name)
+    if isinstance(owner, Value) and owner.type.is_tensor:
+        return _tensor_attribute(f, owner, name)
+    if isinstance(owner, Shape) and name in ("numel", "index", "count"):
+        return Method(owner, name)
+    if isinstance(owner, TupleOf):
+        return Method(owner, name)
+    v = f.value(owner)
+    if v.type.kind in ("list", "dict", "set", "str", "tuple", "int", "float", "bool"):
+        return Method(v, name)
+    return f.emit("py.getattr", v, name)
+
+
+def _tensor_attribute(f: Frame, x: Value, name: str) -> Abstract:
+    if name == "shape":
+        return Shape(x)
+    found = getattr(TensorMethods, name, None) or getattr(Tensor, name, None)
+    getter = getattr(found, "fget", None)
+    if getattr(getter, "record", None) is not None:
+        from specjit.capture.calls import call_op
+
+        return call_op(f, getter.record, [x], {})
+    if found is not None and callable(found):
+        return Method(x, name, found)
+    return f.emit("py.getattr", x, name, type=TENSOR_ATTRIBUTES.get(name))
+
+
+def _known_attribute(f: Frame, owner: Known, name: str) -> Abstract:
+    obj = owner.obj
+    if isinstance(obj, types.ModuleType):
+        return _module_attribute(f, owner, name)
+    if isinstance(obj, type) and owner.value is None:
+        return _class_attribute(f, obj, name)
+    if owner.value is None:
+        if not hasattr(obj, name):
+            return f.emit("py.getattr", owner, name)
+        found = getattr(obj, name)
+        return const(found) if type(found) in SIMPLE else Known(found)
+    return _instance_attribute(f, owner, name)
+
+
+def _module_attribute(f: Frame, owner: Known, name: str) -> Abstract:
+    module = owner.obj
+    found = module.__dict__.get(name, MISSING)
+    if found is MISSING:
+        # A lazily loaded attribute (PEP 562) of a package this one knows; anything else is decided at run time.
+        if not is_stable_module(module) or not hasattr(module, name):
+            return f.emit("py.getattr", owner, name)
+        found = getattr(module, name)
+    if is_stable_module(module):
+        if type(found) in SIMPLE:
+            return const(found)
+        if isinstance(found, ALWAYS_KNOWN) or hasattr(found, "record"):
+            return Known(found)
+    fetch = f"{f.session.facts.bind(module)}.{name}"
+    return describe(f, found, "globals", f"{module.__name__}.{name}", fetch, lambda: f.emit("py.getattr", owner, name, hint=name))
+
+
+def _class_attribute(f: Frame, cls: type, name: str) -> Abstract:
+    for base in cls.__mro__:
+        if name in base.__dict__:
+            raw = base.__dict__[name]
+            if isinstance(raw, staticmethod | classmethod | types.FunctionType):
+                found = getattr(cls, name)
+                _guard_method(f, cls, name, raw)
+                return Known(found)
+            break
+    return f.emit("py.getattr", Known(cls), name)
+
+
+def _guard_method(f: Frame, cls: type, name: str, raw: Any) -> None:
+    """`cls.name` stays the function it is."""
+    if (cls.__module__ or "").split(".")[0] == "specjit" or isinstance(raw, classmethod):
+        return
+    function = raw.__func__ if isinstance(raw, staticmethod) else raw
+    fetch = f"{f.session.facts.bind(cls)}.{name}"
+    f.session.facts.add("globals", f"{cls.__qualname__}.{name}", "identity", function, str(f.location()), fetch)
+
+
+def _instance_attribute(f: Frame, owner: Known, name: str) -> Abstract:
+    obj, cls = owner.obj, type(owner.obj)
+    group, source, fetch = place_of(owner)
+    raw = _class_lookup(cls, name)
+    read = lambda: f.emit("py.getattr", owner, name, hint=name)  # noqa: E731
+    if name == "__class__":
+        return Known(cls)
+    if isinstance(raw, property):
+        if isinstance(raw.fget, types.FunctionType) and not isinstance(obj, Tensor):
+            from specjit.capture.calls import call_function
+
+            if (cls.__module__ or "").split(".")[0] != "specjit":
+                bound = f.session.facts.bind(cls)
+                f.session.facts.add("globals", f"{cls.__qualname__}.{name}", "identity", raw, str(f.location()), f"{bound}.{name}")
+            return call_function(f, raw.fget, [owner], {})
+        return read()
+    if isinstance(raw, types.MemberDescriptorType):
+        found = getattr(obj, name, MISSING)
+    else:
+        found = instance_data(obj, name)
+        if found is MISSING and raw is not MISSING:
+            return _class_member(f, owner, name, raw, read)
+        if raw is not MISSING and hasattr(type(raw), "__set__"):
+            return read()
+    if found is MISSING or (f.session.touched and not _registered(obj, name)):
+        return read()
+    inner = group if group != "structure" or isinstance(obj, Module) else "arguments"
+    if isinstance(obj, Module) and inner == "arguments":
+        inner = "structure"
+    where = f"{fetch}.{name}" if name.isidentifier() else f"getattr({fetch}, {name!r})"
+    written = f.session.written.get((id(obj), name))
+    if written is not None:
+        value = read()
+        value.type = written
+        return value
+    return describe(f, found, inner, f"{source}.{name}", where, read)
+
+
+def _class_member(f: Frame, owner: Known, name: str, raw: Any, read: Any) -> Abstract:
+    """An attribute that lives in the class: a method, or data that instances share."""
+    cls = type(owner.obj)
+    if isinstance(raw, types.FunctionType):
+        _guard_method(f, cls, name, raw)
+        _guard_not_shadowed(f, owner, name)
+        return Method(owner, name, raw)
+    if isinstance(raw, staticmethod):
+        _guard_method(f, cls, name, raw)
+        _guard_not_shadowed(f, owner, name)
+        return Known(raw.__func__)
+    if isinstance(raw, classmethod) or hasattr(type(raw), "__get__"):
+        return Method(owner, name)
+    group, source, fetch = place_of(owner)
+    return describe(f, raw, "globals" if group == "structure" else group, f"{source}.{name}", f"{fetch}.{name}", read)
+
+
+def _guard_not_shadowed(f: Frame, owner: Known, name: str) -> None:
+    group, source, fetch = place_of(owner)
+    if hasattr(owner.obj, "__dict__"):
+        inner: Group = "structure" if isinstance(owner.obj, Module) else group
+        f.session.facts.add(inner, f"vars({source})[{name!r}]", "absent", name, str(f.location()), f"{fetch}.__dict__")
+
+
+def _class_lookup(cls: type, name: str) -> Any:
+    for base in cls.__mro__:
+        if name in base.__dict__:
+            return base.__dict__[name]
+    return MISSING
+
+
+def instance_data(obj: Any, name: str) -> Any:
+    """What the instance itself holds under `name`, without running any of its code."""
+    own = getattr(obj, "__dict__", {})
+    if name in own:
+        return own[name]
+    if isinstance(obj, Module):
+        for table in ("_parameters", "_buffers", "_modules"):
+            if name in own.get(table, {}):
+                return own[table][name]
+    return MISSING
+
+
+def _registered(obj: Any, name: str) -> bool:
+    """Parameters, buffers and submodules: what a Program owns. They are not expected to move within one call."""
+    return isinstance(obj, Module) and isinstance(instance_data(obj, name), Module | Tensor)
+
+
+def module_items(f: Frame, owner: Known) -> list[Abstract] | None:
+    """The members of a ModuleList or Sequential, in order; None if `owner` is something else."""
+    if not isinstance(owner.obj, Module) or not hasattr(type(owner.obj), "__iter__"):
+        return None
+    children = owner.obj._modules
+    group, source, fetch = place_of(owner)
+    f.session.facts.add("structure", f"len({source})", "length", len(children), str(f.location()), f"{fetch}._modules")
+    return [attribute(f, owner, name) for name in children]
+
+
+def module_item(f: Frame, owner: Known, index: int | str) -> Abstract | None:
+    """`modules[index]` as an attribute read."""
+    if not isinstance(owner.obj, Module) or not hasattr(type(owner.obj), "__getitem__"):
+        return None
+    names = list(owner.obj._modules)
+    group, source, fetch = place_of(owner)
+    f.session.facts.add("structure", f"len({source})", "length", len(names), str(f.location()), f"{fetch}._modules")
+    if isinstance(index, int):
+        return attribute(f, owner, names[index]) if -len(names) <= index < len(names) else None
+    return attribute(f, owner, index) if index in names else None

@@ -1,0 +1,408 @@
+"""Expressions: each kind of syntax as nodes, in Python's order of evaluation.
+
+Enters: `ast.expr` nodes. Leaves: abstract values.
+Invariant: operands are lowered left to right, and what Python may skip (`and`, `or`, ternaries, chained comparisons) stands in an `if`.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable
+from typing import Any
+
+from specjit.capture import merge
+from specjit.capture.attributes import attribute, global_value
+from specjit.capture.frame import Frame, lowers
+from specjit.capture.values import (
+    NONE_VALUE,
+    Abstract,
+    Iteration,
+    Known,
+    Local,
+    Maybe,
+    Method,
+    Shape,
+    TupleOf,
+    Unbound,
+    Value,
+    const,
+    constant_of,
+    is_none,
+)
+from specjit.ir.types import BOOL, INT, Type
+from specjit.ops.registry import get
+
+BINARY = {
+    ast.Add: "add",
+    ast.Sub: "sub",
+    ast.Mult: "mul",
+    ast.Div: "truediv",
+    ast.FloorDiv: "floordiv",
+    ast.Mod: "mod",
+    ast.Pow: "pow",
+    ast.LShift: "lshift",
+    ast.RShift: "rshift",
+    ast.BitAnd: "and",
+    ast.BitOr: "or",
+    ast.BitXor: "xor",
+    ast.MatMult: "matmul",
+}
+UNARY = {ast.USub: "neg", ast.UAdd: "pos", ast.Invert: "invert"}
+COMPARE = {
+    ast.Eq: "eq",
+    ast.NotEq: "ne",
+    ast.Lt: "lt",
+    ast.LtE: "le",
+    ast.Gt: "gt",
+    ast.GtE: "ge",
+    ast.Is: "is",
+    ast.IsNot: "is_not",
+}
+# Python operators whose tensor meaning is an op of the same operands.
+TENSOR_BINARY = {
+    "add": "add",
+    "sub": "sub",
+    "mul": "mul",
+    "truediv": "div",
+    "pow": "pow",
+    "matmul": "matmul",
+    "eq": "eq",
+    "ne": "ne",
+    "lt": "lt",
+    "le": "le",
+    "gt": "gt",
+    "ge": "ge",
+    "floordiv": "floor_divide",
+    "mod": "remainder",
+}
+NUMBERS = ("int", "float", "bool")
+
+
+@lowers(ast.Constant)
+def _constant(f: Frame, node: ast.Constant) -> Abstract:
+    return const(node.value)
+
+
+@lowers(ast.Name)
+def _name(f: Frame, node: ast.Name) -> Abstract:
+    found = f.lookup(node.id)
+    if found is None:
+        return global_value(f, node.id)
+    if isinstance(found, Unbound):
+        return f.emit("py.bound", found, node.id)
+    if isinstance(found, Maybe):
+        value = f.emit("py.bound", found.value, node.id, hint=node.id)
+        f.env[node.id] = value
+        return value
+    return found
+
+
+@lowers(ast.NamedExpr)
+def _walrus(f: Frame, node: ast.NamedExpr) -> Abstract:
+    value = f.expr(node.value)
+    bind_name(f, node.target.id, value)
+    return value
+
+
+def bind_name(f: Frame, name: str, value: Abstract) -> None:
+    """Bind a local variable; the value takes its name, if it has none."""
+    if name not in f.locals:
+        raise f.unsupported(f"assignment to {name!r}, which is not a local variable", hint="return the value instead")
+    if isinstance(value, Value) and not value.is_const and not value.hint:
+        value.hint = name
+    f.env[name] = value
+
+
+@lowers(ast.Tuple)
+def _tuple(f: Frame, node: ast.Tuple) -> Abstract:
+    return TupleOf(tuple(spread(f, node.elts)))
+
+
+def spread(f: Frame, nodes: list[ast.expr]) -> list[Abstract]:
+    """The values of expressions of which some may be starred (of known length)."""
+    out: list[Abstract] = []
+    for n in nodes:
+        if isinstance(n, ast.Starred):
+            out += known_items(f, f.expr(n.value), n)
+        else:
+            out.append(f.expr(n))
+    return out
+
+
+def known_items(f: Frame, value: Abstract, node: ast.AST) -> list[Abstract]:
+    """The items of something whose length is known at capture."""
+    if isinstance(value, TupleOf):
+        return list(value.items)
+    ok, constant = constant_of(value)
+    if ok and isinstance(constant, tuple | str):
+        return [const(x) for x in constant]
+    if isinstance(value, Value) and value.type.kind == "tuple":
+        return list(unpack(f, value, len(value.type.args)))
+    raise f.unsupported("* of something whose length is not known", node, "use a tuple")
+
+
+@lowers(ast.List)
+def _list(f: Frame, node: ast.List) -> Abstract:
+    return f.emit("py.list", *spread(f, node.elts))
+
+
+@lowers(ast.Set)
+def _set(f: Frame, node: ast.Set) -> Abstract:
+    return f.emit("py.set", *spread(f, node.elts))
+
+
+@lowers(ast.Dict)
+def _dict(f: Frame, node: ast.Dict) -> Abstract:
+    items: list[Abstract] = []
+    for key, value in zip(node.keys, node.values):
+        if key is None:
+            raise f.unsupported("** in a dict", value, "use dict.update")
+        items += [f.expr(key), f.expr(value)]
+    return f.emit("py.dict", *items)
+
+
+@lowers(ast.BinOp)
+def _binop(f: Frame, node: ast.BinOp) -> Abstract:
+    left, right = f.expr(node.left), f.expr(node.right)
+    name = BINARY[type(node.op)]
+    if name == "add" and isinstance(left, TupleOf) and isinstance(right, TupleOf):
+        return TupleOf(left.items + right.items)
+    return binary(f, name, left, right)
+
+
+def binary(f: Frame, name: str, left: Abstract, right: Abstract) -> Value:
+    """`left <op> right`: the tensor op where an operand is a tensor and the other one a tensor or a number."""
+    a, b = f.value(left), f.value(right)
+    tensors = a.type.is_tensor + b.type.is_tensor
+    if tensors and name in TENSOR_BINARY and (tensors == 2 or (b if a.type.is_tensor else a).type.kind in NUMBERS):
+        op = get(TENSOR_BINARY[name])
+        if _accepts_scalar_first(op) or a.type.is_tensor:
+            return f.emit_node(op, [a, b, *(const(p.default) for p in op.params[2:])])[0].results[0]
+    return f.emit(f"py.{name}", a, b)
+
+
+def _accepts_scalar_first(op: Any) -> bool:
+    return op.params[0].type.scalar
+
+
+@lowers(ast.UnaryOp)
+def _unary(f: Frame, node: ast.UnaryOp) -> Abstract:
+    operand = f.expr(node.operand)
+    if isinstance(node.op, ast.Not):
+        return negate(f, operand)
+    v = f.value(operand)
+    if v.type.is_tensor and isinstance(node.op, ast.USub):
+        return f.emit("neg", v)
+    return f.emit(f"py.{UNARY[type(node.op)]}", v)
+
+
+def negate(f: Frame, a: Abstract) -> Value:
+    cond = truth(f, a)
+    if cond.is_const:
+        return const(not cond.const)
+    return f.emit("py.not", cond)
+
+
+def truth(f: Frame, a: Abstract) -> Value:
+    """`bool(a)`: a bool constant, or a value of type bool."""
+    ok, constant = constant_of(a)
+    if ok:
+        return const(bool(constant))
+    if isinstance(a, TupleOf):
+        return const(bool(a.items))
+    if isinstance(a, Local | Method):
+        return const(True)
+    if isinstance(a, Known):
+        kind = type(a.obj)
+        if not hasattr(kind, "__bool__") and not hasattr(kind, "__len__"):
+            return const(True)
+    v = f.value(a)
+    return v if v.type == BOOL else f.emit("py.bool", v)
+
+
+@lowers(ast.Compare)
+def _compare(f: Frame, node: ast.Compare) -> Abstract:
+    left = f.expr(node.left)
+    return _chain(f, left, list(zip(node.ops, node.comparators)), node)
+
+
+def _chain(f: Frame, left: Abstract, rest: list[tuple[ast.cmpop, ast.expr]], node: ast.Compare) -> Abstract:
+    op, expr = rest[0]
+    right = f.expr(expr)
+    first = compare(f, op, left, right)
+    if len(rest) == 1:
+        return first
+    return merge.either(f, truth(f, first), lambda: _chain(f, right, rest[1:], node), lambda: first)
+
+
+def compare(f: Frame, op: ast.cmpop, left: Abstract, right: Abstract) -> Abstract:
+    if isinstance(op, ast.Is | ast.IsNot):
+        decided = _identity(left, right)
+        if decided is not None:
+            return const(decided == isinstance(op, ast.Is))
+        return f.emit(f"py.{COMPARE[type(op)]}", left, right)
+    if isinstance(op, ast.In | ast.NotIn):
+        found = contains(f, right, left)
+        return found if isinstance(op, ast.In) else negate(f, found)
+    return binary(f, COMPARE[type(op)], left, right)
+
+
+def _identity(a: Abstract, b: Abstract) -> bool | None:
+    """Whether two values are the same object, where that is known."""
+    for x, y in ((a, b), (b, a)):
+        if is_none(x):
+            if is_none(y):
+                return True
+            if isinstance(y, TupleOf | Local | Method | Iteration | Shape):
+                return False
+            if isinstance(y, Known):
+                return y.obj is None
+            if isinstance(y, Value) and not y.is_const and y.type.kind not in ("any", "optional", "none"):
+                return False
+            if isinstance(y, Value) and y.is_const:
+                return y.const is None
+    if isinstance(a, Known) and isinstance(b, Known) and a.value is None and b.value is None:
+        return a.obj is b.obj
+    return None
+
+
+def contains(f: Frame, container: Abstract, item: Abstract) -> Value:
+    ok, items = constant_of(container)
+    known, constant = constant_of(item)
+    if ok and known and isinstance(items, tuple | str):
+        return const(constant in items)
+    return f.emit("py.contains", container, item)
+
+
+@lowers(ast.BoolOp)
+def _boolop(f: Frame, node: ast.BoolOp) -> Abstract:
+    return _operands(f, isinstance(node.op, ast.And), node.values)
+
+
+def _operands(f: Frame, conjunction: bool, nodes: list[ast.expr]) -> Abstract:
+    """`and`/`or` return an operand: the first that decides, or the last."""
+    first = f.expr(nodes[0])
+    if len(nodes) == 1:
+        return first
+    cond = truth(f, first)
+    go_on = lambda: merge.refined(f, nodes[0], conjunction, lambda: _operands(f, conjunction, nodes[1:]))  # noqa: E731
+    stay: Callable[[], Abstract] = lambda: first  # noqa: E731
+    return merge.either(f, cond, go_on, stay) if conjunction else merge.either(f, cond, stay, go_on)
+
+
+@lowers(ast.IfExp)
+def _ternary(f: Frame, node: ast.IfExp) -> Abstract:
+    cond = truth(f, f.expr(node.test))
+    return merge.either(
+        f,
+        cond,
+        lambda: merge.refined(f, node.test, True, lambda: f.expr(node.body)),
+        lambda: merge.refined(f, node.test, False, lambda: f.expr(node.orelse)),
+    )
+
+
+@lowers(ast.Attribute)
+def _attribute(f: Frame, node: ast.Attribute) -> Abstract:
+    return attribute(f, f.expr(node.value), node.attr)
+
+
+@lowers(ast.Slice)
+def _slice(f: Frame, node: ast.Slice) -> Abstract:
+    parts = [NONE_VALUE if p is None else f.expr(p) for p in (node.lower, node.upper, node.step)]
+    known = [constant_of(p) for p in parts]
+    if all(ok for ok, _ in known):
+        return const(slice(*(v for _, v in known)))
+    return f.emit("py.slice", *parts)
+
+
+@lowers(ast.Subscript)
+def _subscript(f: Frame, node: ast.Subscript) -> Abstract:
+    owner = f.expr(node.value)
+    return getitem(f, owner, f.expr(node.slice))
+
+
+def getitem(f: Frame, owner: Abstract, index: Abstract) -> Abstract:
+    ok, i = constant_of(index)
+    if isinstance(owner, TupleOf) and ok and isinstance(i, int | slice):
+        if isinstance(i, slice):
+            return TupleOf(owner.items[i])
+        if -len(owner.items) <= i < len(owner.items):
+            return owner.items[i]
+    if isinstance(owner, Shape):
+        if ok and type(i) is int:
+            return f.emit("size", owner.tensor, i)
+        return f.emit("py.getitem", owner, index)
+    if isinstance(owner, Known):
+        found = attribute_item(f, owner, index)
+        if found is not None:
+            return found
+    whole, items = constant_of(owner)
+    if whole and ok and isinstance(items, tuple | str):
+        try:
+            return const(items[i])
+        except (IndexError, TypeError):
+            return f.emit("py.getitem", owner, index)
+    v = f.value(owner)
+    if v.type.is_tensor:
+        return f.emit("getitem", v, index)
+    return f.emit("py.getitem", v, index)
+
+
+def attribute_item(f: Frame, owner: Known, index: Abstract) -> Abstract | None:
+    """`modules[i]` for a container of modules and a known index."""
+    from specjit.capture.attributes import module_item
+
+    ok, i = constant_of(index)
+    return module_item(f, owner, i) if ok and isinstance(i, int | str) else None
+
+
+def unpack(f: Frame, value: Abstract, n: int) -> tuple[Abstract, ...]:
+    """`a, b, ... = value`, n names."""
+    if isinstance(value, TupleOf) and len(value.items) == n:
+        return value.items
+    ok, constant = constant_of(value)
+    if ok and isinstance(constant, tuple) and len(constant) == n:
+        return tuple(const(x) for x in constant)
+    if isinstance(value, Shape):
+        value = f.emit("py.getattr", value.tensor, "shape")
+        node, _ = f.emit_node(get("py.unpack"), [value, const(n)])
+        for r in node.results:
+            r.type = INT
+        return tuple(node.results)
+    node, _ = f.emit_node(get("py.unpack"), [f.value(value), const(n)])
+    return tuple(node.results)
+
+
+@lowers(ast.JoinedStr)
+def _fstring(f: Frame, node: ast.JoinedStr) -> Abstract:
+    parts = [f.expr(p) for p in node.values]
+    return f.emit("py.concat", *parts) if parts else const("")
+
+
+@lowers(ast.FormattedValue)
+def _formatted(f: Frame, node: ast.FormattedValue) -> Abstract:
+    value = f.expr(node.value)
+    spec = const("") if node.format_spec is None else f.expr(node.format_spec)
+    return f.emit("py.format", value, "" if node.conversion < 0 else chr(node.conversion), spec)
+
+
+@lowers(ast.Lambda)
+def _lambda(f: Frame, node: ast.Lambda) -> Abstract:
+    return nested(f, node, "<lambda>")
+
+
+def nested(f: Frame, node: ast.FunctionDef | ast.Lambda, name: str) -> Local:
+    a = node.args
+    kw = tuple(None if d is None else f.expr(d) for d in a.kw_defaults)
+    return Local(node, f, tuple(f.expr(d) for d in a.defaults), kw, name)
+
+
+@lowers(ast.ListComp)
+def _listcomp(f: Frame, node: ast.ListComp) -> Abstract:
+    from specjit.capture.loops import comprehension
+
+    return comprehension(f, node)
+
+
+def type_name(t: Type) -> str:
+    return str(t)

@@ -1,0 +1,280 @@
+"""One capture (`Session`) and one function activation in it (`Frame`): where nodes are appended and what names mean.
+
+Enters: function sources and abstract arguments. Leaves: nodes in `session.block`, facts, events.
+Invariant: `session.mark`/`rollback` undo everything that lowering a statement did, so an attempt can be abandoned; the handlers
+registered with `lowers` are the only code that interprets syntax.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import types
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from specjit.capture.errors import Place, Unsupported
+from specjit.capture.guards import Facts
+from specjit.capture.scope import Liveness, local_names
+from specjit.capture.source import FunctionSource
+from specjit.capture.values import (
+    UNBOUND,
+    Abstract,
+    Iteration,
+    Known,
+    Local,
+    Maybe,
+    Method,
+    Shape,
+    TupleOf,
+    Unbound,
+    Value,
+    const,
+    constant_of,
+)
+from specjit.ir.graph import Block, Location, Node, OpLike
+from specjit.ir.types import ANY, Type, type_of
+from specjit.ops.registry import get
+
+MAX_DEPTH = 40  # of inlined calls
+MAX_NODES = 200_000  # unrolling and inlining stop here
+
+HANDLERS: dict[type, Callable[[Frame, Any], Any]] = {}
+SIMPLE = (bool, int, float, complex, str, bytes, type(None))
+
+
+def lowers(*kinds: type) -> Callable[[Any], Any]:
+    """Register the handler `(frame, node) -> result` of syntax nodes."""
+
+    def register(handler: Any) -> Any:
+        HANDLERS.update(dict.fromkeys(kinds, handler))
+        return handler
+
+    return register
+
+
+@dataclass
+class Session:
+    """What one capture has produced so far."""
+
+    strict: bool
+    root: types.FunctionType
+    written: dict[tuple[int, str], Type]  # types of attributes that the program sets: of all turns and paths
+    block: Block = field(default_factory=Block)
+    facts: Facts = field(default_factory=Facts)
+    opaque: list[tuple[Location, str]] = field(default_factory=list)
+    active: list[Any] = field(default_factory=list)
+    emitted: int = 0
+    touched: bool = False  # an opaque node ran: plain attributes may have changed
+    unsettled: bool = False  # `written` has grown: capture again
+    unrollable: int = 0  # open loops over ranges that could be unrolled
+    sunk: int = 0
+    used: set[Value] = field(default_factory=set)  # lists that are an argument of some node already
+    examples: dict[Value, Any] = field(default_factory=dict)  # attribute reads: (example, group, source, fetch)
+
+    def __post_init__(self) -> None:
+        self.top = self.block
+
+    def mark(self) -> tuple[Block, int, int, int, bool]:
+        return self.block, len(self.block.nodes), self.facts.mark(), len(self.opaque), self.touched
+
+    def rollback(self, mark: tuple[Block, int, int, int, bool]) -> None:
+        self.block, nodes, facts, opaque, self.touched = mark
+        del self.block.nodes[nodes:]
+        del self.opaque[opaque:]
+        self.facts.rollback(facts)
+
+
+class Frame:
+    """A function being read: `env` maps its variables (and, under names no program can use, pending exits) to abstract values."""
+
+    def __init__(
+        self,
+        session: Session,
+        source: FunctionSource,
+        function: types.FunctionType,
+        env: dict[str, Abstract],
+        *,
+        parent: Frame | None = None,
+        caller: Frame | None = None,
+    ) -> None:
+        self.session = session
+        self.source = source
+        self.function = function
+        self.env = env
+        self.parent = parent
+        self.at: ast.AST = source.node
+        self.body = [*source.body, _implicit_return(source)]
+        self.locals = local_names(source.node)
+        self.live = Liveness(source.node, self.body)
+        self.via: tuple[Location, ...] = () if caller is None else (*caller.via, caller.location())
+
+    # places
+
+    def location(self, node: ast.AST | None = None) -> Location:
+        node = node or self.at
+        line = getattr(node, "lineno", self.source.node.lineno)
+        return Location(self.source.file, line, getattr(node, "col_offset", 0), self.source.name)
+
+    def unsupported(self, what: str, node: ast.AST | None = None, hint: str = "") -> Unsupported:
+        error = Unsupported(what, node or self.at, hint)
+        self.place(error)
+        return error
+
+    def place(self, error: Unsupported) -> None:
+        """Say where `error` happened, unless that is known."""
+        if error.place is None:
+            node = error.node or self.at
+            single = getattr(node, "end_lineno", None) == getattr(node, "lineno", 0)
+            width = node.end_col_offset - node.col_offset if single else 1  # type: ignore[attr-defined]
+            error.place = Place(self.location(node), width)
+
+    @contextlib.contextmanager
+    def block(self) -> Iterator[Block]:
+        """Append to a fresh block, with a copy of the variables."""
+        saved_block, saved_env = self.session.block, self.env
+        self.session.block, self.env = Block(), dict(saved_env)
+        try:
+            yield self.session.block
+        finally:
+            self.session.block, self.env = saved_block, saved_env
+
+    # syntax
+
+    def expr(self, node: ast.expr) -> Abstract:
+        handler = HANDLERS.get(type(node))
+        saved, self.at = self.at, node
+        try:
+            if handler is None:
+                raise self.unsupported(f"{type(node).__name__} expressions")
+            return handler(self, node)
+        except Unsupported as error:
+            self.place(error)
+            raise
+        finally:
+            self.at = saved
+
+    def value_of(self, node: ast.expr) -> Value:
+        return self.value(self.expr(node))
+
+    # nodes
+
+    def emit_node(self, op: OpLike, args: Sequence[Value], hints: Sequence[str] = ()) -> tuple[Node, bool]:
+        """Append `op(*args)`; also whether its results are the items of a list or tuple."""
+        self.session.emitted += 1
+        if self.session.emitted > MAX_NODES:
+            raise self.unsupported("a program this large (unrolled loops and inlined calls)")
+        found, several = self.infer(op, args)
+        self.session.used.update(a for a in args if a.type.kind == "list")
+        node = Node(op, args, found, loc=self.location(), hints=hints)
+        if self.via:
+            node.attrs["_via"] = self.via
+        self.session.block.nodes.append(node)
+        return node, several
+
+    def infer(self, op: OpLike, args: Sequence[Value]) -> tuple[list[Type], bool]:
+        try:
+            inferred = op.infer(*map(self.view, args))
+        except (TypeError, ValueError, RuntimeError, IndexError, KeyError, AttributeError, ArithmeticError):
+            # The op will raise the same at run time, at the user's line; until then nothing is known.
+            return [ANY] * max(len(getattr(op, "returns", (1,))), 1), False
+        several = isinstance(inferred, list | tuple) and _holds_types(inferred)
+        items = list(inferred) if several else [inferred]
+        return [t if isinstance(t, Type) else type_of(t) for t in items], several
+
+    def emit(self, name: str, *args: Abstract | Any, hint: str = "", type: Type | None = None) -> Value:
+        """Append the op called `name`; its one result. Constants are folded where Python's own answer is already known.
+
+        `type` is what capture knows of the result where the op's own rule knows nothing.
+        """
+        values = [self.value(a) if isinstance(a, Abstract) else const(a) for a in args]
+        op = get(name)
+        if not (op.traits.writes or op.traits.io or op.traits.random) and all(map(_foldable, values)):
+            answer = self.answer(op, values)
+            if isinstance(answer, Value):
+                return answer
+        node, _ = self.emit_node(op, values, (hint,))
+        if not node.results:
+            return const(None)
+        result = node.results[0]
+        if type is not None and result.type == ANY:
+            result.type = type
+        return result
+
+    def view(self, v: Value) -> Any:
+        """What an op's type rule sees of an argument: constants, and lists and tuples made here, are themselves.
+
+        A list that anything has used before may have changed since it was made."""
+        if v.is_const:
+            return v.const
+        node = v.node
+        if node is not None and node.op.name == "py.tuple":
+            return tuple(map(self.view, node.args))
+        if node is not None and node.op.name == "py.list" and v not in self.session.used and node in self.session.block.nodes[-8:]:
+            return list(map(self.view, node.args))
+        return v.type
+
+    def answer(self, op: OpLike, values: Sequence[Value]) -> Value | None:
+        """The constant that `op` yields, if its rule knows it."""
+        try:
+            answer = op.infer(*map(self.view, values))
+        except (TypeError, ValueError, RuntimeError, IndexError, KeyError, AttributeError, ArithmeticError):
+            return None
+        if isinstance(answer, SIMPLE) and not (isinstance(answer, str | bytes) and len(answer) > 1000):
+            return const(answer)
+        return None
+
+    # abstract values
+
+    def value(self, a: Abstract) -> Value:
+        """`a` as an IR value: what was only known so far is built here."""
+        if isinstance(a, Value):
+            return a
+        known, constant = constant_of(a)
+        if known:
+            return const(constant)
+        if isinstance(a, Known):
+            return a.value if a.value is not None else const(a.obj)
+        if isinstance(a, TupleOf):
+            return self.emit("py.tuple", *a.items)
+        if isinstance(a, Shape):
+            return self.emit("py.getattr", a.tensor, "shape")
+        if isinstance(a, Maybe):
+            return a.value
+        if isinstance(a, Unbound):
+            return const(UNBOUND)
+        if isinstance(a, Method):
+            return self.emit("py.getattr", a.owner, a.name)
+        if isinstance(a, Iteration):
+            if a.kind == "range":
+                return self.emit("py.range", *a.parts)
+            function = {"enumerate": enumerate, "zip": zip, "reversed": reversed}[a.kind]
+            return self.emit("py.call", Known(function), None, *a.parts)
+        assert isinstance(a, Local)
+        raise self.unsupported(f"the function {a.name!r} as a value", hint="call it where it is defined, or pass data instead")
+
+    def lookup(self, name: str) -> Abstract | None:
+        """A variable of this function or of the captured functions around it; None if the name is not theirs."""
+        frame: Frame | None = self
+        while frame is not None:
+            if name in frame.locals:
+                return frame.env.get(name, UNBOUND)
+            frame = frame.parent
+        return None
+
+
+def _holds_types(items: Any) -> bool:
+    return isinstance(items, list) or any(isinstance(t, Type) for t in items)
+
+
+def _foldable(v: Value) -> bool:
+    """Constants whose operations run no user code, and values of which only the type is asked."""
+    return not v.is_const or isinstance(v.const, SIMPLE) or (isinstance(v.const, tuple) and all(isinstance(x, SIMPLE) for x in v.const))
+
+
+def _implicit_return(source: FunctionSource) -> ast.stmt:
+    last = source.body[-1]
+    out = ast.copy_location(ast.Return(ast.copy_location(ast.Constant(None), last)), last)
+    out.lineno = out.value.lineno = last.end_lineno or last.lineno  # type: ignore[union-attr]
+    return out

@@ -1,0 +1,120 @@
+"""Capture guards: what the generic graph relies on, as data and as one compiled check.
+
+Enters: facts noted while a program is read, each with a Python expression that fetches the thing it is about.
+Leaves: `ir.guard.Guard` records, and `Checks`: compiled predicates over the call's arguments.
+Invariant: a guard's `source` prints for people; its fetching expression uses the parameters and bound objects only, and a fetch that
+fails (a deleted attribute) is a failed guard, never an error.
+
+Three groups, by what can change them: "arguments" (every call), "globals" (every call: dict contents, code objects, classes), and
+"structure" (attributes of modules: only after `tensor.state.module_epoch` has moved, unless an object that is no Module is involved).
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from specjit.ir.guard import Guard
+
+Group = Literal["arguments", "globals", "structure"]
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """A guard with the code that checks it: `fetch` is an expression over parameters and `bindings`."""
+
+    guard: Guard
+    group: Group
+    fetch: str
+    test: str
+    bindings: tuple[tuple[str, Any], ...]
+
+
+class Facts:
+    """The facts of one capture, in order, without repetition. `mark`/`rollback` drop those of an abandoned attempt."""
+
+    def __init__(self) -> None:
+        self._facts: dict[tuple[str, str], Fact] = {}
+        self._names: dict[int, str] = {}
+        self._objects: list[Any] = []
+
+    def mark(self) -> int:
+        return len(self._facts)
+
+    def rollback(self, mark: int) -> None:
+        for key in list(self._facts)[mark:]:
+            del self._facts[key]
+
+    def bind(self, obj: Any) -> str:
+        """A name under which the checking code refers to `obj`."""
+        if id(obj) not in self._names:
+            self._names[id(obj)] = f"_{len(self._objects)}"
+            self._objects.append(obj)
+        return self._names[id(obj)]
+
+    def add(self, group: Group, source: str, kind: str, expected: Any, origin: str, fetch: str) -> None:
+        """Note that what `fetch` fetches has the `expected` type, identity, length or value."""
+        if (source, kind) in self._facts:
+            return
+        bound = self.bind(expected)
+        test = {
+            "type": f"type({fetch}) is {bound}",
+            "identity": f"{fetch} is {bound}",
+            "value": f"{fetch} == {bound}",
+            "length": f"len({fetch}) == {bound}",
+            "absent": f"{bound} not in {fetch}",
+            "empty": f"not {fetch}",
+            "items": f"all([type(x) is {bound} for x in {fetch}])",
+        }[kind]
+        self._facts[source, kind] = Fact(Guard(source, kind, expected, origin), group, fetch, test, ())
+
+    @property
+    def guards(self) -> list[Guard]:
+        return [f.guard for f in self._facts.values()]
+
+    def compile(self, params: list[str]) -> Checks:
+        return Checks(list(self._facts.values()), params, {f"_{i}": o for i, o in enumerate(self._objects)})
+
+
+class Checks:
+    """Compiled guards. Each predicate takes the call's arguments in parameter order and says whether its group holds."""
+
+    def __init__(self, facts: list[Fact], params: list[str], bindings: dict[str, Any]) -> None:
+        self._facts = facts
+        self._params = params
+        self._bindings = bindings
+        self.arguments = self._predicate([f for f in facts if f.group == "arguments"])
+        self.globals = self._predicate([f for f in facts if f.group == "globals"])
+        self.structure = self._predicate([f for f in facts if f.group == "structure"])
+        self.every_call = self._predicate([f for f in facts if f.group != "structure"])
+        self.all = self._predicate(facts)
+
+    def _function(self, body: str, name: str) -> Any:
+        source = f"def {name}({', '.join(self._params)}):\n{body}"
+        scope: dict[str, Any] = dict(self._bindings)
+        exec(compile(source, f"<specjit {name}>", "exec"), scope)
+        return scope[name]
+
+    def _predicate(self, facts: list[Fact]) -> Callable[..., bool]:
+        if not facts:
+            return self._function("    return True\n", "guards")
+        tests = "\n        and ".join(f.test for f in facts)
+        body = f"    try:\n        return ({tests})\n    except (AttributeError, KeyError, IndexError, TypeError, ValueError):\n"
+        return self._function(body + "        return False\n", "guards")
+
+    def failing(self, *args: Any) -> Guard | None:
+        """The first guard that does not hold, in order; None if all hold."""
+        if self.all(*args):
+            return None
+        for fact in self._facts:
+            if not self._predicate([fact])(*args):
+                return fact.guard
+        return None
+
+
+def is_stable_module(module: types.ModuleType) -> bool:
+    """Whether a module's functions are taken as fixed: this package's own, NumPy's and the standard library's `math` and alike."""
+    root = module.__name__.split(".")[0]
+    return root in ("specjit", "numpy", "math", "cmath", "builtins", "operator", "functools", "itertools", "typing")

@@ -1,0 +1,239 @@
+"""Where control flow joins: two sets of variables become one, and a condition sharpens what is known.
+
+Enters: the variables (and pending exits) at the end of two branches. Leaves: an `if` node whose results are what differs.
+Invariant: a variable that differs and is needed afterwards is a result of the `if`; one that is not needed afterwards is forgotten.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from specjit.capture.frame import Frame
+from specjit.capture.values import (
+    UNBOUND,
+    Abstract,
+    Known,
+    Maybe,
+    TupleOf,
+    Unbound,
+    Value,
+    const,
+    is_const,
+    same_abstract,
+    type_of_abstract,
+)
+from specjit.ir.graph import Block, Value as IRValue
+from specjit.ir.structure import make_if
+from specjit.ir.types import Type
+
+# Pending exits live in `env` under names that no program can use. Flags are bool values; absent means False.
+RETURNED, RETURN_VALUE, BROKE, CONTINUED, DEAD = "return?", "return", "break?", "continue?", "dead?"
+FLAGS = (RETURNED, BROKE, CONTINUED)
+FALSE, TRUE = const(False), const(True)
+
+
+@dataclass
+class Branch:
+    """One side of a join: its block and the variables at its end."""
+
+    block: Block
+    env: dict[str, Abstract]
+
+    @property
+    def dead(self) -> bool:
+        """It always raises: nothing after it is reached from here."""
+        return DEAD in self.env
+
+
+def either(f: Frame, cond: IRValue, then: Callable[[], Abstract], other: Callable[[], Abstract]) -> Abstract:
+    """The value of `then() if cond else other()`; only one side is lowered where `cond` is known."""
+    if cond.is_const:
+        return then() if cond.const else other()
+    result = "result"
+    sides = []
+    for side in (then, other):
+        with f.block() as block:
+            value = side()
+            f.env[result] = value
+            sides.append(Branch(block, f.env))
+    names = {n for s in sides for n in s.env}
+    join(f, cond, sides[0], sides[1], names)
+    return f.env.pop(result)
+
+
+def join(f: Frame, cond: IRValue, then: Branch, other: Branch, live: set[str]) -> None:
+    """Append the `if`, and make `f.env` the variables after it. `live`: names that may be read afterwards."""
+    if then.dead and other.dead:
+        make_if(f.session.block, cond, then.block, other.block, f.location())
+        f.env = dict(other.env)
+        return
+    joiner = Joiner(f, then, other)
+    env: dict[str, Abstract] = {}
+    for name in sorted({*then.env, *other.env}):
+        if name == DEAD:
+            continue
+        missing = FALSE if name in FLAGS else UNBOUND
+        a, b = then.env.get(name, missing), other.env.get(name, missing)
+        if then.dead or other.dead:
+            # What the dead side holds is never seen; a filler keeps the shape of the other side's value.
+            env[name] = joiner.only(name, b if then.dead else a, f.env.get(name), then.dead)
+        elif same_abstract(a, b):
+            env[name] = a
+        elif name in FLAGS:
+            env[name] = joiner.flag(cond, a, b)
+        elif name in live or name in (RETURN_VALUE,):
+            env[name] = joiner.merge(name, a, b)
+    joiner.finish(cond)
+    f.env = {name: joiner.resolve(a) for name, a in env.items()}
+
+
+class Joiner:
+    """Collects the outputs of both branches while values are merged; `finish` makes the node and its results."""
+
+    def __init__(self, f: Frame, then: Branch, other: Branch) -> None:
+        self.f, self.then, self.other = f, then, other
+        self.outputs: list[tuple[IRValue, IRValue]] = []
+        self.hints: list[str] = []
+        self.placeholders: dict[IRValue, int] = {}
+        self.results: list[IRValue] = []
+        self.negated: IRValue | None = None
+        self.defined_then, self.defined_other = _defined(then.block), _defined(other.block)
+
+    def output(self, a: IRValue, b: IRValue, hint: str) -> IRValue:
+        for i, (x, y) in enumerate(self.outputs):
+            if x is a and y is b:
+                return next(p for p, k in self.placeholders.items() if k == i)
+        place = IRValue(a.type if b.type is None else a.type)
+        self.placeholders[place] = len(self.outputs)
+        self.outputs.append((a, b))
+        self.hints.append(hint)
+        return place
+
+    def side(self, branch: Branch, a: Abstract) -> IRValue:
+        """`a` as a value, built at the end of the branch it comes from."""
+        saved, self.f.session.block = self.f.session.block, branch.block
+        try:
+            return self.f.value(a)
+        finally:
+            self.f.session.block = saved
+
+    def merge(self, name: str, a: Abstract, b: Abstract) -> Abstract:
+        if same_abstract(a, b):
+            return a
+        if isinstance(a, TupleOf) and isinstance(b, TupleOf) and len(a.items) == len(b.items):
+            return TupleOf(tuple(self.merge(name, x, y) for x, y in zip(a.items, b.items)))
+        if name == RETURN_VALUE and (isinstance(a, Unbound) or isinstance(b, Unbound)):
+            return self._fill(name, a, b)
+        if isinstance(a, Unbound | Maybe) or isinstance(b, Unbound | Maybe):
+            merged = self._fill(name, *(x.value if isinstance(x, Maybe) else x for x in (a, b)))
+            return Maybe(merged) if isinstance(merged, Value) else merged
+        merged = self.output(self.side(self.then, a), self.side(self.other, b), _hint(name))
+        if isinstance(a, Known) and isinstance(b, Known) and a.obj is b.obj:
+            return Known(a.obj, merged, a.source)
+        return merged
+
+    def _fill(self, name: str, a: Abstract, b: Abstract) -> Abstract:
+        """One side has no value: there it is the constant UNBOUND, typed like the other side."""
+        x = self._filler(b) if isinstance(a, Unbound) else self.side(self.then, a)
+        y = self._filler(a) if isinstance(b, Unbound) else self.side(self.other, b)
+        return self.output(x, y, _hint(name))
+
+    def _filler(self, like: Abstract) -> IRValue:
+        return IRValue.constant(UNBOUND, type_of_abstract(like))
+
+    def only(self, name: str, a: Abstract, before: Abstract | None, then_dead: bool) -> Abstract:
+        """The value of the live side, handed out of its block if it was made there."""
+        if isinstance(a, TupleOf):
+            return TupleOf(tuple(self.only(name, x, None, then_dead) for x in a.items))
+        inner = a.value if isinstance(a, Known | Maybe) else a
+        inside = self.defined_other if then_dead else self.defined_then
+        if not isinstance(inner, Value) or inner not in inside:
+            return a
+        filler = self._filler(inner)
+        out = self.output(filler, inner, _hint(name)) if then_dead else self.output(inner, filler, _hint(name))
+        return Known(a.obj, out, a.source) if isinstance(a, Known) else Maybe(out) if isinstance(a, Maybe) else out
+
+    def flag(self, cond: IRValue, a: Abstract, b: Abstract) -> Abstract:
+        """A pending exit: where both sides are constants it is the condition itself, or its negation."""
+        if is_const(a) and is_const(b):
+            if a.const:  # type: ignore[union-attr]
+                return cond
+            if self.negated is None:
+                self.negated = IRValue(cond.type)
+            return self.negated
+        return self.output(self.side(self.then, a), self.side(self.other, b), "")
+
+    def finish(self, cond: IRValue) -> None:
+        self.then.block.outputs = [a for a, _ in self.outputs]
+        self.other.block.outputs = [b for _, b in self.outputs]
+        if not (self.outputs or self.then.block.nodes or self.other.block.nodes):
+            if self.negated is not None:
+                self.not_cond = self.f.emit("py.not", cond)
+            return
+        node = make_if(self.f.session.block, cond, self.then.block, self.other.block, self.f.location(), self.hints)
+        if self.f.via:
+            node.attrs["_via"] = self.f.via
+        self.results = node.results
+        if self.negated is not None:
+            self.not_cond = self.f.emit("py.not", cond)
+
+    def resolve(self, a: Abstract) -> Abstract:
+        """Placeholders become the node's results."""
+        if isinstance(a, Value):
+            if a is self.negated:
+                return self.not_cond
+            return self.results[self.placeholders[a]] if a in self.placeholders else a
+        if isinstance(a, TupleOf):
+            return TupleOf(tuple(map(self.resolve, a.items)))
+        if isinstance(a, Maybe):
+            return Maybe(self.resolve(a.value))  # type: ignore[arg-type]
+        if isinstance(a, Known) and a.value is not None:
+            return Known(a.obj, self.resolve(a.value), a.source)  # type: ignore[arg-type]
+        return a
+
+
+def _hint(name: str) -> str:
+    return name if name.isidentifier() and name != RETURN_VALUE else ""
+
+
+def _defined(block: Block) -> set[IRValue]:
+    return {r for node in block.nodes for r in node.results}
+
+
+def refined(f: Frame, test: ast.expr, holds: bool, body: Callable[[], Abstract]) -> Abstract:
+    refine(f, test, holds)
+    return body()
+
+
+def refine(f: Frame, test: ast.expr, holds: bool) -> None:
+    """Sharpen what is known of variables inside a branch that is taken when `test` is `holds`."""
+    if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
+        refine(f, test.operand, not holds)
+    elif isinstance(test, ast.BoolOp) and isinstance(test.op, ast.And) == holds:
+        for part in test.values:
+            refine(f, part, holds)
+    elif isinstance(test, ast.Compare) and len(test.ops) == 1 and isinstance(test.left, ast.Name):
+        right = test.comparators[0]
+        if isinstance(right, ast.Constant) and right.value is None and isinstance(test.ops[0], ast.Is | ast.IsNot):
+            _refine_none(f, test.left.id, isinstance(test.ops[0], ast.Is) == holds)
+    elif isinstance(test, ast.Name) and holds:
+        _refine_none(f, test.id, False)
+
+
+def _refine_none(f: Frame, name: str, none: bool) -> None:
+    value = f.env.get(name)
+    if not isinstance(value, Value) or value.type.kind != "optional":
+        return
+    if none:
+        f.env[name] = const(None)
+    else:
+        f.env[name] = refine_type(f, value, value.type.args[0], name)
+
+
+def refine_type(f: Frame, value: IRValue, t: Type, name: str = "") -> IRValue:
+    """The same value, of which more is known from here on."""
+    out = f.emit("py.refine", value, str(t), hint=name)
+    out.type = t
+    return out

@@ -1,0 +1,140 @@
+"""What cannot be compiled runs in Python: a statement, outlined over the names it reads and writes, as one opaque node.
+
+Enters: a statement or expression and the reason. Leaves: a `py.call` of a function compiled from the user's own source lines, and a
+note for the OPAQUE event.
+Invariant: the outlined function sees the user's globals and closure cells themselves, its traceback shows the user's file and line, and
+names it may leave without a value are `UNBOUND` afterwards.
+"""
+
+from __future__ import annotations
+
+import ast
+import types
+from typing import Any
+
+from specjit.capture.errors import Unsupported
+from specjit.capture.frame import Frame
+from specjit.capture.scope import Exits, assigned, read
+from specjit.capture.values import UNBOUND, Abstract, Known, Maybe, Unbound, Value
+from specjit.ir.types import ANY
+from specjit.ops.registry import get
+
+
+def note(f: Frame, reason: str) -> None:
+    """Remember that something at this place runs in Python."""
+    f.session.opaque.append((f.location(), reason))
+
+
+def outline(f: Frame, s: ast.stmt, error: Unsupported) -> None:
+    """Append statement `s` as an opaque node; raises `error` again where the statement cannot stand alone."""
+    exits = Exits([s])
+    unbound = isinstance(s, ast.Global | ast.Nonlocal) or any(isinstance(n, ast.Global | ast.Nonlocal) for n in ast.walk(s))
+    if exits.any or unbound:
+        raise error
+    reads, writes = _names(f, s, error)
+    definite = {n for n in writes if not isinstance(f.env.get(n, UNBOUND), Maybe | Unbound)}
+    result = [ast.Name(n, ast.Load()) if n in definite else _maybe(n) for n in writes]
+    body = [s, ast.Return(ast.Tuple(result, ast.Load()))] if writes else [s]
+    function = _compile(f, s, body, reads)
+    node, _ = f.emit_node(get("py.call"), [f.value(Known(function)), f.value(Known(None)), *(f.value(f.env[n]) for n in reads)])
+    _taint(f, error)
+    if not writes:
+        return
+    items, _ = f.emit_node(get("py.unpack"), [node.results[0], Value.constant(len(writes))], writes)
+    for name, value in zip(writes, items.results):
+        f.env[name] = value if _always_binds(s, name) else Maybe(value)
+
+
+def outline_expression(f: Frame, node: ast.expr, error: Unsupported) -> Value:
+    """Append an expression as an opaque node; its value has no known type."""
+    if any(isinstance(n, ast.NamedExpr | ast.Yield | ast.YieldFrom | ast.Await) for n in ast.walk(node)):
+        raise error
+    reads, _ = _names(f, node, error)
+    function = _compile(f, node, [ast.Return(node)], reads)
+    out, _ = f.emit_node(get("py.call"), [f.value(Known(function)), f.value(Known(None)), *(f.value(f.env[n]) for n in reads)])
+    out.results[0].type = ANY
+    _taint(f, error)
+    return out.results[0]
+
+
+def _taint(f: Frame, error: Unsupported) -> None:
+    f.session.touched = True
+    assert error.place is not None
+    f.session.opaque.append((error.place.location, error.what))
+
+
+def _names(f: Frame, s: ast.AST, error: Unsupported) -> tuple[list[str], list[str]]:
+    """Variables that `s` reads and writes, in a fixed order. Some values cannot be handed to Python code."""
+    writes = sorted(assigned(s) & f.locals)
+    reads = []
+    outer: Frame | None = f.parent
+    for name in sorted((read(s) | set(writes)) & f.locals):
+        value = f.env.get(name, UNBOUND)
+        if isinstance(value, Unbound):
+            continue
+        if isinstance(value, Maybe):
+            raise error
+        reads.append(name)
+    while outer is not None:
+        if read(s) & outer.locals:
+            raise error
+        outer = outer.parent
+    first = [a.arg for a in f.source.node.args.args[:1]]
+    return [n for n in first if n in reads] + [n for n in reads if n not in first], writes
+
+
+def _maybe(name: str) -> ast.expr:
+    """`locals().get(name, UNBOUND)`, spelled with names that no program defines."""
+    call = ast.parse("__specjit_locals__().get(0, __specjit_unbound__)", mode="eval").body
+    assert isinstance(call, ast.Call)
+    call.args[0] = ast.Constant(name)
+    return call
+
+
+def _always_binds(s: ast.stmt, name: str) -> bool:
+    """Whether running `s` to its end certainly binds `name`."""
+    if isinstance(s, ast.Assign | ast.AnnAssign | ast.AugAssign | ast.FunctionDef | ast.ClassDef | ast.Import | ast.ImportFrom):
+        return True
+    if isinstance(s, ast.With):
+        return False  # a context manager may swallow the exception that skipped the binding
+    if isinstance(s, ast.If) and s.orelse:
+        return all(any(_always_binds(t, name) and name in assigned(t) for t in side) for side in (s.body, s.orelse))
+    return False
+
+
+def _compile(f: Frame, origin: ast.AST, body: list[ast.stmt], params: list[str]) -> types.FunctionType:
+    """A function of `params` with this body, in the user's file, over the user's globals and cells."""
+    fn = f.function
+    free = list(fn.__code__.co_freevars)
+    arguments = ast.arguments(posonlyargs=[], args=[ast.arg(p) for p in params], kwonlyargs=[], kw_defaults=[], defaults=[])
+    inner = ast.FunctionDef(name=fn.__name__ if fn.__name__.isidentifier() else "body", args=arguments, body=body, decorator_list=[])
+    cells = [n for n in free if n not in params]
+    holder = ast.arguments(
+        posonlyargs=[],
+        args=[ast.arg(n) for n in (*cells, "__specjit_locals__", "__specjit_unbound__")],
+        kwonlyargs=[],
+        kw_defaults=[],
+        defaults=[],
+    )
+    outer = ast.FunctionDef(name="outer", args=holder, body=[inner], decorator_list=[])
+    for node in (inner, outer):
+        ast.copy_location(node, origin)
+    module = ast.fix_missing_locations(ast.Module([outer], []))
+    code = compile(module, f.source.file, "exec")
+    outer_code = _code_in(code)
+    inner_code = _code_in(outer_code).replace(co_qualname=fn.__qualname__)
+    known: dict[str, Any] = {"__specjit_locals__": locals, "__specjit_unbound__": UNBOUND}
+    closure = []
+    for name in inner_code.co_freevars:
+        if name in known:
+            closure.append(types.CellType(known[name]))
+        else:
+            closure.append((fn.__closure__ or ())[free.index(name)])
+    return types.FunctionType(inner_code, fn.__globals__, fn.__name__, None, tuple(closure))
+
+
+def _code_in(code: types.CodeType) -> types.CodeType:
+    return next(c for c in code.co_consts if isinstance(c, types.CodeType))
+
+
+__all__ = ["Abstract", "note", "outline", "outline_expression"]

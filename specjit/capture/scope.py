@@ -1,0 +1,182 @@
+"""What names a piece of syntax reads and writes, and which names are still needed after each statement.
+
+Enters: the syntax tree of one function. Leaves: `assigned`, `read`, `exits` and `Liveness`.
+Invariant: everything here errs on the side of "needed": a name reported dead is never read again.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Iterator
+
+from specjit.capture.source import parameters
+
+_SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
+_COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+
+
+def _children(node: ast.AST) -> Iterator[ast.AST]:
+    """Child nodes evaluated in the same scope; a nested function contributes its name, defaults and decorators only."""
+    if isinstance(node, ast.Lambda):
+        yield from (d for d in (*node.args.defaults, *node.args.kw_defaults) if d is not None)
+    elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        yield from (*node.decorator_list, *(d for d in (*node.args.defaults, *node.args.kw_defaults) if d is not None))
+    elif isinstance(node, ast.ClassDef):
+        yield from (*node.decorator_list, *node.bases)
+    else:
+        yield from ast.iter_child_nodes(node)
+
+
+def assigned(nodes: Iterable[ast.AST] | ast.AST) -> set[str]:
+    """Names that the statements may bind or delete in their own scope."""
+    out: set[str] = set()
+
+    def visit(node: ast.AST, inner: bool) -> None:
+        if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load) and not inner:
+            out.add(node.id)
+        elif isinstance(node, ast.NamedExpr):
+            out.add(node.target.id)
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and not inner:
+            out.add(node.name)
+        elif isinstance(node, ast.ExceptHandler) and node.name:
+            out.add(node.name)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            out.update((a.asname or a.name).split(".")[0] for a in node.names)
+        elif isinstance(node, ast.MatchAs | ast.MatchStar) and node.name:
+            out.add(node.name)
+        inner = inner or isinstance(node, _COMPREHENSIONS)
+        for child in _children(node):
+            visit(child, inner)
+
+    for node in [nodes] if isinstance(nodes, ast.AST) else nodes:
+        visit(node, False)
+    return out
+
+
+def read(nodes: Iterable[ast.AST] | ast.AST | None) -> set[str]:
+    """Names that may be read, those read inside nested functions and comprehensions included."""
+    if nodes is None:
+        return set()
+    out: set[str] = set()
+    for root in [nodes] if isinstance(nodes, ast.AST) else nodes:
+        for node in ast.walk(root):
+            if isinstance(node, ast.Name) and (isinstance(node.ctx, ast.Load)):
+                out.add(node.id)
+            elif isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
+                out.add(node.target.id)
+            elif isinstance(node, ast.Delete):
+                out.update(t.id for t in node.targets if isinstance(t, ast.Name))
+    return out
+
+
+def captured(function: ast.FunctionDef | ast.Lambda) -> set[str]:
+    """Names of `function` that its nested functions read: they may be read whenever those are called."""
+    out: set[str] = set()
+    for node in ast.walk(function):
+        if isinstance(node, _SCOPES) and node is not function:
+            out |= read(node)
+    return out
+
+
+def local_names(function: ast.FunctionDef | ast.Lambda) -> set[str]:
+    """Names that are local variables of `function`."""
+    out = set(parameters(function))
+    if isinstance(function, ast.FunctionDef):
+        out |= assigned(function.body)
+        for node in ast.walk(function):
+            if isinstance(node, ast.Global | ast.Nonlocal):
+                out -= set(node.names)
+    else:
+        out |= assigned(function.body)
+    return out
+
+
+class Exits:
+    """Which ways out of a statement list there are: `returns`, `breaks` and `continues` that leave it."""
+
+    def __init__(self, nodes: Iterable[ast.AST]) -> None:
+        self.returns = self.breaks = self.continues = self.other = False
+        for node in nodes:
+            self._visit(node, False)
+
+    def _visit(self, node: ast.AST, in_loop: bool) -> None:
+        if isinstance(node, _SCOPES):
+            return
+        self.returns |= isinstance(node, ast.Return)
+        self.breaks |= isinstance(node, ast.Break) and not in_loop
+        self.continues |= isinstance(node, ast.Continue) and not in_loop
+        self.other |= isinstance(node, ast.Yield | ast.YieldFrom | ast.Await)
+        if isinstance(node, ast.For | ast.While):
+            for child in (*node.body,):
+                self._visit(child, True)
+            for child in node.orelse:
+                self._visit(child, in_loop)
+            for header in (node.iter,) if isinstance(node, ast.For) else (node.test,):
+                self._visit(header, in_loop)
+            return
+        for child in ast.iter_child_nodes(node):
+            self._visit(child, in_loop)
+
+    @property
+    def any(self) -> bool:
+        return self.returns or self.breaks or self.continues or self.other
+
+
+class Liveness:
+    """Names needed after each statement (`after`) and at the head of each loop (`head`)."""
+
+    def __init__(self, function: ast.FunctionDef | ast.Lambda, body: list[ast.stmt]) -> None:
+        self.always = captured(function)
+        self.after: dict[ast.stmt, set[str]] = {}
+        self.head: dict[ast.stmt, set[str]] = {}
+        self._list(body, set(), set(), set())
+
+    def _list(self, body: list[ast.stmt], out: set[str], brk: set[str], cont: set[str]) -> set[str]:
+        for stmt in reversed(body):
+            self.after[stmt] = out | self.always
+            out = self._stmt(stmt, out, brk, cont)
+        return out
+
+    def _stmt(self, s: ast.stmt, out: set[str], brk: set[str], cont: set[str]) -> set[str]:
+        if isinstance(s, ast.If):
+            return read(s.test) | self._list(s.body, out, brk, cont) | self._list(s.orelse, out, brk, cont)
+        if isinstance(s, ast.While | ast.For):
+            return self._loop(s, out, brk, cont)
+        if isinstance(s, ast.Break):
+            return brk
+        if isinstance(s, ast.Continue):
+            return cont
+        if isinstance(s, ast.Return | ast.Raise):
+            return read(s)
+        if isinstance(s, ast.With):
+            return read(s.items) | self._list(s.body, out, brk, cont)
+        if isinstance(s, ast.Try | ast.Match):
+            return read(s) | out | brk | cont
+        if isinstance(s, ast.Assign | ast.AnnAssign):
+            targets = s.targets if isinstance(s, ast.Assign) else [s.target] if s.value is not None else []
+            return (out - {n for t in targets for n in _plain_targets(t)}) | read(s)
+        return out | read(s)
+
+    def _loop(self, s: ast.While | ast.For, out: set[str], brk: set[str], cont: set[str]) -> set[str]:
+        done = self._list(s.orelse, out, brk, cont)
+        test = read(s.test) if isinstance(s, ast.While) else set()
+        targets = _plain_targets(s.target) if isinstance(s, ast.For) else set()
+        head = done | test | read(getattr(s, "target", None))
+        while True:
+            inner = (self._list(s.body, head, out, head) - targets) | head
+            if inner == head:
+                break
+            head = inner
+        self.head[s] = head | self.always
+        return head | (read(s.iter) if isinstance(s, ast.For) else set())
+
+
+def _plain_targets(target: ast.expr) -> set[str]:
+    """Names that an assignment to `target` binds for certain."""
+    if isinstance(target, ast.Name):
+        return {target.id}
+    if isinstance(target, ast.Tuple | ast.List):
+        return {n for t in target.elts for n in _plain_targets(t)}
+    if isinstance(target, ast.Starred):
+        return _plain_targets(target.value)
+    return set()

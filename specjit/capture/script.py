@@ -1,0 +1,175 @@
+"""Capture from source: a Python function becomes one generic graph.
+
+Enters: a function (or a module and its forward) and one example per parameter. Leaves: `Captured`.
+Invariant: examples are used for their Python structure only (types, lengths of tuples, modules and their members); no dtype, size or
+number of an example is in the graph. What the graph relies on is in `guards`.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from specjit.capture import builtins, contexts, expressions, loops, statements
+from specjit.capture.attributes import describe
+from specjit.capture.errors import CaptureError, Unsupported, to_capture_error
+from specjit.capture.frame import SIMPLE, Frame, Session
+from specjit.capture.guards import Checks
+from specjit.capture.loops import NeedsConstant
+from specjit.capture.merge import DEAD, RETURN_VALUE
+from specjit.capture.source import parameters, source_of
+from specjit.capture.values import Abstract, Known, Value, const, type_for
+from specjit.ir.graph import Block, Graph, Node
+from specjit.ir.guard import Guard
+from specjit.ir.types import Type
+from specjit.tensor.tensor import Tensor
+
+MAX_RESTARTS = 6
+_WAY_OUT = "move it into a function marked @specjit.jit.ignore, or use specjit.optimize, which runs such lines in Python"
+OnEvent = Callable[..., None]
+
+
+class Captured:
+    """A captured function: the generic graph and what it relies on.
+
+    graph          one input per parameter (`self` first for a module), one output
+    guards         the capture guards, as data
+    checks         the same, compiled: `every_call`, `structure` (only when `tensor.state.module_epoch` moved), `all`; each takes the
+                   inputs and returns a bool
+    opaque         (location, reason) of everything that runs in Python
+    """
+
+    def __init__(self, graph: Graph, session: Session, params: list[str], function: types.FunctionType) -> None:
+        self.graph = graph
+        self.function = function
+        self.params = params
+        self.guards: list[Guard] = session.facts.guards
+        self.checks: Checks = session.facts.compile(params)
+        self.opaque = session.opaque
+
+    def check(self, *args: Any) -> Guard | None:
+        """The first capture guard that does not hold for these inputs; None if all hold."""
+        return None if self.checks.all(*args) else self.checks.failing(*args)
+
+    def namespaces(self, node: Node) -> tuple[dict[str, Any] | None, Any]:
+        """(globals dict, None) of a `py.global` node, (None, cell) of a `py.closure` node."""
+        name, function = node.args[0].const, node.args[1].const
+        if node.op.name == "py.global":
+            return function.__globals__, None
+        return None, function.__closure__[function.__code__.co_freevars.index(name)]
+
+
+def capture(
+    fn: Any,
+    example_inputs: Mapping[str, Any],
+    *,
+    root: Any = None,
+    strict: bool = False,
+    on_event: OnEvent | None = None,
+) -> Captured:
+    """Capture `fn`, a function or method; `root` is the module whose forward it is, which is then the first input.
+
+    Raises CaptureError where the function has no source, or where what cannot be compiled cannot run as one statement in Python
+    either (always, under `strict`).
+    """
+    if isinstance(fn, types.MethodType):
+        root = fn.__self__ if root is None else root
+        fn = fn.__func__
+    if not isinstance(fn, types.FunctionType):
+        raise CaptureError("source", f"{getattr(fn, '__qualname__', type(fn).__qualname__)} is not a Python function")
+    source = source_of(fn)
+    params = parameters(source.node)
+    examples = dict(example_inputs)
+    if root is not None:
+        examples.setdefault(params[0], root)
+    missing = [p for p in params if p not in examples]
+    if missing:
+        raise CaptureError("signature", f"{fn.__qualname__}: no example for {', '.join(missing)}")
+    written: dict[tuple[int, str], Type] = {}
+    for _ in range(MAX_RESTARTS):
+        session = Session(strict, fn, written)
+        try:
+            block = _run(session, fn, source, params, examples)
+        except (Unsupported, NeedsConstant) as error:
+            raise to_capture_error(error, _WAY_OUT) from None
+        except RecursionError:
+            raise CaptureError("limit", f"{fn.__qualname__} is nested too deeply to capture") from None
+        if not session.unsettled:
+            break
+    graph = Graph(_graph_name(fn, root), block)
+    graph.attrs["function"] = fn
+    if on_event is not None:
+        for location, reason in session.opaque:
+            on_event(
+                "OPAQUE",
+                f"{reason}: runs in Python",
+                location=f"{location.file}:{location.line}",
+                column=location.column + 1,
+                reason=reason,
+            )
+    return Captured(graph, session, params, fn)
+
+
+def _graph_name(fn: types.FunctionType, root: Any) -> str:
+    return type(root).__name__ if root is not None and fn.__name__ == "forward" else fn.__name__.strip("<>")
+
+
+def _run(session: Session, fn: types.FunctionType, source: Any, params: list[str], examples: Mapping[str, Any]) -> Block:
+    frame = Frame(session, source, fn, {})
+    for name in params:
+        frame.env[name] = _input(frame, name, examples[name])
+    if statements.yields(source.node):
+        raise frame.unsupported("a generator function", source.node)
+    session.active.append(fn.__code__)
+    statements.run(frame, frame.body)
+    block = session.block
+    result: Abstract = const(None) if DEAD in frame.env else frame.env[RETURN_VALUE]
+    block.outputs = [frame.value(result)]
+    return block
+
+
+def _input(f: Frame, name: str, example: Any) -> Abstract:
+    """An input, typed by the Python structure of its example."""
+    value = f.session.block.param(Type("any"), name)
+    facts = f.session.facts
+    if isinstance(example, types.FunctionType | types.BuiltinFunctionType | type | types.ModuleType) or hasattr(example, "record"):
+        facts.add("arguments", name, "identity", example, "", name)
+        return Known(example)
+    if type(example) in (list, dict, set):
+        value.type = _container_type(f, name, name, example)
+        facts.add("arguments", name, "type", type(example), "", name)
+        return value
+    found = describe(f, example, "arguments", name, name, lambda: value)
+    if type(example) is tuple:
+        value.type = Type.tuple(*(_item_type(f, f"{name}[{i}]", item) for i, item in enumerate(example)))
+    if example is None:
+        value.type = Type("none")
+    return found
+
+
+def _item_type(f: Frame, source: str, item: Any) -> Type:
+    """The type of a member of an argument, with a guard on it."""
+    facts = f.session.facts
+    facts.add("arguments", source, "type", type(item), "", source)
+    if type(item) is tuple:
+        facts.add("arguments", source, "length", len(item), "", source)
+        return Type.tuple(*(_item_type(f, f"{source}[{i}]", x) for i, x in enumerate(item)))
+    if type(item) in (list, dict, set):
+        return _container_type(f, source, source, item)
+    return type_for(item)
+
+
+def _container_type(f: Frame, source: str, fetch: str, example: Any) -> Type:
+    """A list or dict argument: its element type if all are tensors or numbers of one type, guarded as a whole."""
+    if type(example) is list and example:
+        kind = type(example[0])
+        if all(type(x) is kind for x in example) and (kind in SIMPLE or issubclass(kind, Tensor)):
+            f.session.facts.add("arguments", source, "items", kind, "", fetch)
+            return Type.list(type_for(example[0]))
+    return type_for(example) if not example else Type(type(example).__name__, tuple(Type("any") for _ in type_for(example).args))
+
+
+HANDLER_MODULES = (builtins, contexts, expressions, loops, statements)  # imported for what they register
+
+__all__ = ["Captured", "Value", "capture"]

@@ -1,0 +1,405 @@
+"""Statements, and the ways out of them: `return`, `break` and `continue` as structured control flow.
+
+Enters: statement lists. Leaves: nodes; pending exits as flags among the variables (`merge.FLAGS`).
+Invariant: after a statement that may have exited, the rest of the list stands in an `if`; where one branch of an `if` always exits, the
+rest stands in the other one, so plain early returns need no flags at all.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable
+from typing import Any
+
+from specjit.capture import merge, opaque
+from specjit.capture.attributes import MISSING, instance_data
+from specjit.capture.errors import Unsupported
+from specjit.capture.expressions import BINARY, TENSOR_BINARY, bind_name, binary, getitem, nested, truth, unpack
+from specjit.capture.frame import HANDLERS, Frame, lowers
+from specjit.capture.loops import NeedsConstant
+from specjit.capture.merge import BROKE, CONTINUED, DEAD, FLAGS, RETURN_VALUE, RETURNED
+from specjit.capture.scope import Exits
+from specjit.capture.values import (
+    NONE_VALUE,
+    Abstract,
+    Known,
+    TupleOf,
+    Value,
+    const,
+    type_for,
+    type_of_abstract,
+    widen,
+)
+from specjit.ir.types import ANY, join
+from specjit.ops.registry import all_ops, get
+
+MAX_SINK = 24  # nesting of "the rest of the list" inside branches
+
+
+def run(f: Frame, body: list[ast.stmt]) -> None:
+    """Lower statements in order; what follows a possible exit is guarded."""
+    for k, s in enumerate(body):
+        if DEAD in f.env:
+            return
+        state = exited(f)
+        if state.is_const and state.const:
+            return
+        if not state.is_const:
+            rest = body[k:]
+            guarded(f, lambda: run(f, rest), f.live.after[rest[-1]])
+            return
+        if isinstance(s, ast.If) and _statement(f, s, body[k + 1 :]):
+            return
+        if not isinstance(s, ast.If):
+            _statement(f, s, [])
+
+
+def exited(f: Frame) -> Value:
+    """Whether control has left the statement list: a bool constant or value."""
+    state = merge.FALSE
+    for flag in FLAGS:
+        value = f.env.get(flag, merge.FALSE)
+        assert isinstance(value, Value)
+        if value.is_const and value.const:
+            return merge.TRUE
+        if value.is_const:
+            continue
+        if state.is_const:
+            state = value
+        else:
+            first = state
+            found = merge.either(f, first, lambda: merge.TRUE, lambda v=value: v)  # type: ignore[misc]
+            assert isinstance(found, Value)
+            state = found
+    return state
+
+
+def guarded(f: Frame, rest: Callable[[], None], live: set[str]) -> None:
+    """Run `rest` unless control has left already."""
+    state = exited(f)
+    if state.is_const:
+        if not state.const:
+            rest()
+        return
+    with f.block() as block:
+        gone = merge.Branch(block, f.env)
+    with f.block() as block:
+        for flag in FLAGS:
+            f.env.pop(flag, None)
+        rest()
+        here = merge.Branch(block, f.env)
+    merge.join(f, state, gone, here, live)
+
+
+def _statement(f: Frame, s: ast.stmt, rest: list[ast.stmt]) -> bool:
+    """Lower one statement, in Python if it cannot be compiled. True if it took `rest`, what follows, into itself."""
+    mark, env, at = f.session.mark(), dict(f.env), f.at
+    f.at = s
+    try:
+        if isinstance(s, ast.If):
+            return _if(f, s, rest)
+        handler = HANDLERS.get(type(s))
+        if handler is None:
+            raise f.unsupported(f"the {type(s).__name__.lower()} statement")
+        handler(f, s)
+        return False
+    except NeedsConstant as error:
+        f.place(error)
+        if f.session.unrollable:
+            raise
+        _outline(f, s, error, mark, env)
+        return False
+    except Unsupported as error:
+        f.place(error)
+        _outline(f, s, error, mark, env)
+        return False
+    finally:
+        f.at = at
+
+
+def _outline(f: Frame, s: ast.stmt, error: Unsupported, mark: Any, env: dict[str, Abstract]) -> None:
+    """The statement as an opaque node; re-raises where it has to be captured."""
+    if f.session.strict or isinstance(s, ast.Expr) and isinstance(s.value, ast.Yield | ast.YieldFrom | ast.Await):
+        raise error
+    f.session.rollback(mark)
+    f.env = dict(env)
+    opaque.outline(f, s, error)
+
+
+# branches
+
+
+def _if(f: Frame, s: ast.If, rest: list[ast.stmt]) -> bool:
+    cond = truth(f, f.expr(s.test))
+    if cond.is_const:
+        merge.refine(f, s.test, bool(cond.const))
+        run(f, s.body if cond.const else s.orelse)
+        return False
+    sink = rest if rest and Exits([s]).any and f.session.sunk < MAX_SINK else []
+    sides: list[merge.Branch] = []
+    for holds, body in ((True, s.body), (False, s.orelse)):
+        with f.block() as block:
+            merge.refine(f, s.test, holds)
+            run(f, body)
+            sides.append(merge.Branch(block, f.env))
+    took = False
+    done = [_left(side) for side in sides]
+    if sink and done.count(True) == 1:
+        k = done.index(False)
+        took = True
+        f.session.sunk += 1
+        saved_block, saved_env = f.session.block, f.env
+        f.session.block, f.env = sides[k].block, sides[k].env
+        try:
+            run(f, sink)
+            sides[k].env = f.env
+        finally:
+            f.session.block, f.env = saved_block, saved_env
+            f.session.sunk -= 1
+    merge.join(f, cond, sides[0], sides[1], f.live.after[sink[-1] if took else s])
+    return took or all(done)
+
+
+def _left(side: merge.Branch) -> bool:
+    """Whether control always leaves the list on this side by return, break or continue."""
+    flags = [side.env.get(flag) for flag in FLAGS]
+    return any(isinstance(v, Value) and v.is_const and v.const for v in flags)
+
+
+# exits
+
+
+@lowers(ast.Return)
+def _return(f: Frame, s: ast.Return) -> None:
+    value = NONE_VALUE if s.value is None else _or_opaque(f, s.value)
+    f.env[RETURN_VALUE] = value
+    f.env[RETURNED] = merge.TRUE
+
+
+def _or_opaque(f: Frame, node: ast.expr) -> Abstract:
+    """An expression whose statement has to be captured: only the expression itself runs in Python if need be."""
+    mark, env = f.session.mark(), dict(f.env)
+    try:
+        return f.expr(node)
+    except NeedsConstant:
+        raise
+    except Unsupported as error:
+        f.place(error)
+        if f.session.strict:
+            raise
+        f.session.rollback(mark)
+        f.env = dict(env)
+        return opaque.outline_expression(f, node, error)
+
+
+@lowers(ast.Break)
+def _break(f: Frame, s: ast.Break) -> None:
+    f.env[BROKE] = merge.TRUE
+
+
+@lowers(ast.Continue)
+def _continue(f: Frame, s: ast.Continue) -> None:
+    f.env[CONTINUED] = merge.TRUE
+
+
+@lowers(ast.Pass)
+def _pass(f: Frame, s: ast.Pass) -> None:
+    return None
+
+
+@lowers(ast.Raise)
+def _raise(f: Frame, s: ast.Raise) -> None:
+    if s.exc is None:
+        raise f.unsupported("raise without an exception")
+    exception = f.value(f.expr(s.exc))
+    cause = NONE_VALUE if s.cause is None else f.value(f.expr(s.cause))
+    if s.cause is not None and isinstance(s.cause, ast.Constant):
+        raise f.unsupported("raise ... from None")
+    f.emit("py.raise", exception, cause)
+    f.env[DEAD] = merge.TRUE
+
+
+@lowers(ast.Assert)
+def _assert(f: Frame, s: ast.Assert) -> None:
+    cond = truth(f, f.expr(s.test))
+    if cond.is_const and cond.const:
+        return
+    if s.msg is None or isinstance(s.msg, ast.Constant):
+        f.emit("py.assert", cond, NONE_VALUE if s.msg is None else f.expr(s.msg))
+        merge.refine(f, s.test, True)
+        return
+    with f.block() as block:
+        fine = merge.Branch(block, f.env)
+    with f.block() as block:
+        error = f.emit("py.call", Known(AssertionError), None, f.expr(s.msg))
+        f.emit("py.raise", error, NONE_VALUE)
+        f.env[DEAD] = merge.TRUE
+        bad = merge.Branch(block, f.env)
+    merge.join(f, cond, fine, bad, set(f.env))
+    merge.refine(f, s.test, True)
+
+
+# assignments
+
+
+@lowers(ast.Assign)
+def _assign(f: Frame, s: ast.Assign) -> None:
+    value = f.expr(s.value)
+    for target in s.targets:
+        assign(f, target, value)
+
+
+@lowers(ast.AnnAssign)
+def _annotated(f: Frame, s: ast.AnnAssign) -> None:
+    if s.value is not None:
+        assign(f, s.target, f.expr(s.value))
+
+
+def assign(f: Frame, target: ast.expr, value: Abstract) -> None:
+    """`target = value` for any kind of target."""
+    saved, f.at = f.at, target
+    try:
+        if isinstance(target, ast.Name):
+            bind_name(f, target.id, value)
+        elif isinstance(target, ast.Attribute):
+            set_attribute(f, f.expr(target.value), target.attr, value)
+        elif isinstance(target, ast.Subscript):
+            owner = f.value(f.expr(target.value))
+            set_item(f, owner, f.expr(target.slice), value)
+        elif isinstance(target, ast.Tuple | ast.List):
+            _assign_items(f, target, value)
+        else:
+            raise f.unsupported(f"assignment to {type(target).__name__}")
+    finally:
+        f.at = saved
+
+
+def _assign_items(f: Frame, target: ast.Tuple | ast.List, value: Abstract) -> None:
+    stars = [k for k, t in enumerate(target.elts) if isinstance(t, ast.Starred)]
+    if not stars:
+        items = unpack(f, value, len(target.elts))
+        for t, item in zip(target.elts, items):
+            assign(f, t, item)
+        return
+    (k,) = stars
+    after = len(target.elts) - k - 1
+    if isinstance(value, TupleOf) and len(value.items) >= k + after:
+        stop = len(value.items) - after
+        parts: list[Abstract] = [*value.items[:k], f.emit("py.list", *value.items[k:stop]), *value.items[stop:]]
+    else:
+        node, _ = f.emit_node(get("py.unpack_star"), [f.value(value), const(k), const(after)])
+        parts = list(node.results)
+    for t, item in zip(target.elts, parts):
+        assign(f, t.value if isinstance(t, ast.Starred) else t, item)
+
+
+def set_attribute(f: Frame, owner: Abstract, name: str, value: Abstract) -> None:
+    f.emit("py.setattr", owner, name, value)
+    if isinstance(owner, Known):
+        # From here on the example does not say what the attribute is; in a loop, from the start of the turn.
+        key, written = (id(owner.obj), name), f.session.written
+        before = instance_data(owner.obj, name)
+        t = join(widen(type_of_abstract(value)), written.get(key) or (type_for(before) if before is not MISSING else ANY))
+        if written.get(key) != t:
+            written[key] = t
+            f.session.unsettled = True
+
+
+def set_item(f: Frame, owner: Value, index: Abstract, value: Abstract) -> None:
+    if owner.type.is_tensor and "setitem" in all_ops():
+        f.emit("setitem", owner, index, value)
+    else:
+        f.emit("py.setitem", owner, index, value)
+
+
+@lowers(ast.AugAssign)
+def _augmented(f: Frame, s: ast.AugAssign) -> None:
+    name = BINARY[type(s.op)]
+    target = s.target
+    if isinstance(target, ast.Name):
+        load = ast.copy_location(ast.Name(target.id, ast.Load()), target)
+        bind_name(f, target.id, augmented(f, name, f.expr(load), f.expr(s.value)))
+    elif isinstance(target, ast.Attribute):
+        from specjit.capture.attributes import attribute
+
+        owner = f.expr(target.value)
+        before = attribute(f, owner, target.attr)
+        set_attribute(f, owner, target.attr, augmented(f, name, before, f.expr(s.value)))
+    else:
+        owner, index = f.value(f.expr(target.value)), f.expr(target.slice)
+        before = getitem(f, owner, index)
+        set_item(f, owner, index, augmented(f, name, before, f.expr(s.value)))
+
+
+IMMUTABLE = ("int", "float", "bool", "complex", "str", "none")
+
+
+def augmented(f: Frame, name: str, left: Abstract, right: Abstract) -> Abstract:
+    """`left <op>= right`: in place for tensors and lists, a new value for numbers, strings and tuples."""
+    if isinstance(left, TupleOf):
+        if isinstance(right, TupleOf) and name == "add":
+            return TupleOf(left.items + right.items)
+    a, b = f.value(left), f.value(right)
+    if a.type.kind in IMMUTABLE and (b.type.kind in IMMUTABLE or b.type.is_tensor):
+        return binary(f, name, a, b)
+    in_place = f"{TENSOR_BINARY.get(name, '')}_"
+    if a.type.is_tensor and (b.type.is_tensor or b.type.kind in ("int", "float", "bool")) and in_place in all_ops():
+        op = get(in_place)
+        return f.emit_node(op, [a, b, *(const(p.default) for p in op.params[2:])])[0].results[0]
+    result = f.emit(f"py.i{name}", a, b)
+    if a.type.kind in ("list", "dict", "set"):
+        result.type = a.type
+    return result
+
+
+@lowers(ast.Delete)
+def _delete(f: Frame, s: ast.Delete) -> None:
+    for target in s.targets:
+        if isinstance(target, ast.Name):
+            f.expr(ast.copy_location(ast.Name(target.id, ast.Load()), target))
+            f.env.pop(target.id, None)
+        elif isinstance(target, ast.Subscript):
+            f.emit("py.delitem", f.value(f.expr(target.value)), f.expr(target.slice))
+        else:
+            raise f.unsupported("del of an attribute")
+
+
+# others
+
+
+@lowers(ast.Expr)
+def _expression(f: Frame, s: ast.Expr) -> None:
+    if not isinstance(s.value, ast.Constant):
+        f.expr(s.value)
+
+
+@lowers(ast.FunctionDef)
+def _function(f: Frame, s: ast.FunctionDef) -> None:
+    if s.decorator_list:
+        raise f.unsupported("a decorated nested function")
+    if any(isinstance(n, ast.Nonlocal | ast.Global) for n in ast.walk(s)):
+        raise f.unsupported("nonlocal or global in a nested function", hint="pass the value in and return it")
+    bind_name(f, s.name, nested(f, s, s.name))
+
+
+@lowers(ast.With)
+def _with(f: Frame, s: ast.With) -> None:
+    from specjit.capture.contexts import lower_with
+
+    lower_with(f, s)
+
+
+def yields(node: ast.AST) -> bool:
+    """Whether a function is a generator."""
+    body = node.body if isinstance(node, ast.FunctionDef) else []
+    return Exits(body).other
+
+
+@lowers(ast.Global, ast.Nonlocal)
+def _scope(f: Frame, s: ast.Global) -> None:
+    raise f.unsupported(f"{type(s).__name__.lower()} variables", hint="pass the value in and return it")
+
+
+@lowers(ast.Import, ast.ImportFrom)
+def _import(f: Frame, s: ast.Import) -> None:
+    raise f.unsupported("import inside a function", hint="import at the top of the module")

@@ -1,0 +1,193 @@
+"""Which Python variable holds which value of a graph.
+
+Enters: a block (a whole function). Leaves: a name per value, where the values of one user variable (a loop's initial value, its
+parameter, what a turn ends with, the result after the loop) share one name if they never need to exist at the same time.
+Invariant: two values with one name have live ranges that do not overlap, on any path.
+"""
+
+from __future__ import annotations
+
+import builtins
+import keyword
+import re
+from dataclasses import dataclass, field
+
+from specjit.codegen.pyshape import Shape
+from specjit.ir.graph import Block, Node, Value
+from specjit.ir.structure import IF, LOOP
+
+# Where something happens: a position in program order, and the branches it stands in: ((if node, side), ...).
+Place = tuple[int, tuple[tuple[int, int], ...]]
+
+
+@dataclass
+class Life:
+    """Where a value is defined and where it is used. A use in a loop that does not define it lasts until the loop's end."""
+
+    defined: Place
+    uses: list[Place] = field(default_factory=list)
+
+
+class Lives:
+    """The live ranges of all values in a block and inside it."""
+
+    def __init__(self, block: Block) -> None:
+        self.of: dict[Value, Life] = {}
+        self._clock = 0
+        self._loops: list[tuple[int, set[Value]]] = []
+        self._late: list[list[Value]] = []
+        self._where: tuple[tuple[int, int], ...] = ()
+        for p in block.params:
+            self.of[p] = Life((0, ()))
+        self._block(block)
+
+    def _tick(self) -> Place:
+        self._clock += 1
+        return self._clock, self._where
+
+    def _use(self, v: Value, at: Place) -> None:
+        if v.is_const or v not in self.of:
+            return
+        self.of[v].uses.append(at)
+        for start, late in zip(self._loops, self._late):
+            if self.of[v].defined[0] < start[0]:
+                late.append(v)
+
+    def _block(self, block: Block) -> None:
+        for node in block.nodes:
+            at = self._tick()
+            if node.op is not LOOP:
+                for a in node.args:
+                    self._use(a, at)
+            if node.op is LOOP:
+                self._loop(node, at)
+            elif node.op is IF:
+                outer = self._where
+                for side, inner in enumerate(node.blocks):
+                    self._where = (*outer, (id(node), side))
+                    self._block(inner)
+                self._where = outer
+            else:
+                for inner in node.blocks:
+                    for p in inner.params:
+                        self.of[p] = Life(at)
+                    self._block(inner)
+            done = self._tick() if node.blocks else at
+            for r in node.results:
+                self.of[r] = Life(done)
+        at = self._tick()
+        for o in block.outputs:
+            self._use(o, at)
+
+    def _loop(self, node: Node, at: Place) -> None:
+        (body,) = node.blocks
+        for a in node.args:
+            self._use(a, at)
+        self._loops.append((at[0] + 1, set()))
+        self._late.append([])
+        start = self._tick()
+        for p in body.params:
+            self.of[p] = Life(start)
+        self._block(body)
+        self._loops.pop()
+        end = self._tick()
+        for v in self._late.pop():
+            self.of[v].uses.append(end)
+
+    def clash(self, a: Value, b: Value) -> bool:
+        """Whether one of two values is still needed after the other one is defined."""
+        first, second = sorted((self.of[a], self.of[b]), key=lambda life: life.defined[0])
+        at = second.defined
+        return any(u[0] > at[0] and not _exclusive(u, at) for u in first.uses)
+
+
+def _exclusive(a: Place, b: Place) -> bool:
+    """Whether two places stand in different branches of one `if`."""
+    for (n, s), (m, t) in zip(a[1], b[1]):
+        if n != m:
+            return False
+        if s != t:
+            return True
+    return False
+
+
+class Names:
+    """`names[value]`; values without an entry get one by `fresh`."""
+
+    def __init__(self, block: Block, reserved: set[str], shape: Shape) -> None:
+        self.shape = shape
+        self.lives = Lives(block)
+        self.used = set(reserved) | set(keyword.kwlist) | set(dir(builtins))
+        self._counter = 0
+        self.of: dict[Value, str] = {}
+        self._members: dict[str, list[Value]] = {}
+        for p in block.params:
+            self._give(p, self.unique(p.hint))
+        self._join(block)
+
+    def unique(self, hint: str) -> str:
+        base = re.sub(r"\W", "_", hint)
+        if not base or base[0].isdigit():
+            self._counter += 1
+            base = f"v{self._counter}"
+        name, n = base, 1
+        while name in self.used:
+            n += 1
+            name = f"{base}{n}" if not base[-1].isdigit() else f"{base}_{n}"
+        self.used.add(name)
+        return name
+
+    def __getitem__(self, v: Value) -> str:
+        if v not in self.of:
+            self._give(v, self.unique(v.hint))
+        return self.of[v]
+
+    def _give(self, v: Value, name: str) -> None:
+        self.of[v] = name
+        self._members.setdefault(name, []).append(v)
+
+    def _try(self, v: Value, name: str) -> None:
+        """Let `v` live in the variable `name`, if that disturbs nobody."""
+        if v.is_const or v in self.of or v not in self.lives.of:
+            return
+        if not any(self.lives.clash(v, m) for m in self._members[name]):
+            self._give(v, name)
+
+    def _join(self, block: Block) -> None:
+        """Outer constructs first: they decide the names that inner ones may share."""
+        for node in block.nodes:
+            if node.op is LOOP:
+                self._join_loop(node)
+            elif node.blocks and node not in self.shape.expressions and node not in self.shape.tails:
+                for r in node.results:
+                    if r not in self.of:
+                        self._give(r, self.unique(r.hint))
+                for inner in node.blocks:
+                    for o, r in zip(inner.outputs, node.results):
+                        self._try(o, self.of[r])
+            for inner in node.blocks:
+                self._join(inner)
+
+    def _join_loop(self, node: Node) -> None:
+        (body,) = node.blocks
+        carried = len(node.args) - 2
+        for k in range(carried):
+            result, param, init, out = node.results[k], body.params[k + 1], node.args[k + 2], body.outputs[k + 1]
+            if init in self.of and result not in self.of:
+                # The variable of the initial value goes on, if it is not needed for itself.
+                name = self.of[init]
+                if not any(self.lives.clash(x, m) for x in (result, param) for m in self._members[name]):
+                    self._give(param, name)
+            if param not in self.of:
+                hint = self.of.get(result)
+                if hint is not None and not any(self.lives.clash(param, m) for m in self._members[hint]):
+                    self._give(param, hint)
+                else:
+                    self._give(param, self.unique(param.hint or result.hint))
+            name = self.of[param]
+            if result not in self.of and any(self.lives.clash(result, m) for m in self._members[name]):
+                self._give(result, self.unique(result.hint))
+            elif result not in self.of:
+                self._give(result, name)
+            self._try(init, name)
+            self._try(out, name)

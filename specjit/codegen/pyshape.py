@@ -1,0 +1,85 @@
+"""Which parts of a graph are written in a form of their own: branches as expressions, branches that return, `while` with `break`.
+
+Enters: a block (a whole function). Leaves: `Shape`. Nothing is written here; names and text follow what is decided here.
+Invariant: what is an expression here consists of nodes whose results are used once, in exactly the order of their evaluation.
+"""
+
+from __future__ import annotations
+
+from specjit.codegen.pyexpr import STATEMENTS, order
+from specjit.ir.graph import Block, Node, Value, uses
+from specjit.ir.structure import IF
+
+MAX_EXPRESSION = 12  # nodes in one branch of a conditional expression
+
+
+class Shape:
+    """expressions: `if` nodes written as `and`, `or` or a ternary. tails: `if` nodes whose branches return."""
+
+    def __init__(self, block: Block, flat: bool) -> None:
+        self.counts = {v: len(u) for v, u in uses(block).items()}
+        self.expressions: set[Node] = set()
+        self.tails: set[Node] = set()
+        self._find(block)
+        self._tail(block.nodes, block.outputs)
+
+    def _find(self, block: Block) -> None:
+        for node in block.nodes:
+            for inner in node.blocks:
+                self._find(inner)
+            if node.op is IF and len(node.results) == 1 and all(self._as_expression(b, node) for b in node.blocks):
+                self.expressions.add(node)
+
+    def _as_expression(self, block: Block, whole: Node) -> bool:
+        """Whether the block is one expression, on the line of `whole`: every value is used once, by the next thing evaluated."""
+        if len(block.nodes) > MAX_EXPRESSION:
+            return False
+        inside = {r for node in block.nodes for r in node.results}
+        stack: list[Value] = []
+        for node in block.nodes:
+            if len(node.results) != 1 or self.counts.get(node.results[0]) != 1 or node.op.name in STATEMENTS:
+                return False
+            if node.loc and whole.loc and (node.loc.line, node.loc.file) != (whole.loc.line, whole.loc.file):
+                return False
+            if node.blocks and node not in self.expressions:
+                return False
+            wanted = [a for a in order(node) if a in inside]
+            if wanted:
+                if stack[-len(wanted) :] != wanted:
+                    return False
+                del stack[-len(wanted) :]
+            stack.append(node.results[0])
+        (out,) = block.outputs
+        return stack == [out] if out in inside else not stack
+
+    def last_if(self, nodes: list[Node], outputs: list[Value]) -> int:
+        """The index of an `if` after which only tuples are built; `len(nodes)` if there is none."""
+        k = len(nodes)
+        while k > 0 and nodes[k - 1].op.name == "py.tuple":
+            k -= 1
+        if k == 0 or nodes[k - 1].op is not IF or nodes[k - 1] in self.expressions:
+            return len(nodes)
+        made = {r for n in nodes[k - 1 :] for r in n.results}
+        returned = bool(outputs) and all(o in made or o.is_const for o in outputs)
+        return k - 1 if returned else len(nodes)
+
+    def _tail(self, nodes: list[Node], outputs: list[Value]) -> None:
+        k = self.last_if(nodes, outputs)
+        if k == len(nodes):
+            return
+        node = nodes[k]
+        self.tails.add(node)
+        for block in node.blocks:
+            alias = dict(zip(node.results, block.outputs))
+            self._tail([*block.nodes, *nodes[k + 1 :]], [alias.get(o, o) for o in outputs])
+
+    def stop_test(self, body: Block) -> Node | None:
+        """The last node of a `while` body, if it is `if <stop> {yield False} else {the test}`."""
+        if not body.nodes:
+            return None
+        node = body.nodes[-1]
+        if node.op is not IF or node.results != body.outputs[:1] or self.counts.get(node.results[0]) != 1:
+            return None
+        then, other = node.blocks
+        (out,) = then.outputs
+        return node if not then.nodes and out.is_const and out.const is False and self._as_expression(other, node) else None

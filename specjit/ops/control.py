@@ -1,0 +1,95 @@
+"""Records that capture needs around control flow: names without a value, sharpened types, the iterator protocol.
+
+Enters: values whose type or presence control flow left open. Leaves: the same values under a better type, or Python's own error.
+Invariant: `py.refine` and `py.bound` are the identity on every value they let pass.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from specjit.ir.traits import IO, READS, Traits
+from specjit.ir.types import ANY, BOOL, Type
+from specjit.ops import pyinfer as rule
+from specjit.ops.python import _py
+
+UNBOUND_NAME = "UNBOUND"
+
+
+def bound(value: Any, name: str) -> Any:
+    if type(value).__name__ == "Unbound":
+        raise UnboundLocalError(f"cannot access local variable {name!r} where it is not associated with a value")
+    return value
+
+
+def _same(value: Any, name: Any) -> Any:
+    return value if isinstance(value, Type) else ANY if type(value).__name__ == "Unbound" else value
+
+
+_py(
+    "bound(value: any, name: str) -> any",
+    bound,
+    _same,
+    Traits(view_of=0, io=True),
+    doc="A local variable that some path left without a value (the constant UNBOUND there): its value, or UnboundLocalError.",
+)
+
+
+def _refine(value: Any, type: Any) -> Any:
+    return value
+
+
+def _refined(value: Any, type: Any) -> Any:
+    from specjit.ir.parse import parse_type
+
+    if not isinstance(value, Type) or value.kind not in ("any", "optional"):
+        return value
+    return value.args[0] if value.kind == "optional" else parse_type(type)
+
+
+_py(
+    "refine(value: any, type: str) -> any",
+    _refine,
+    _refined,
+    Traits(view_of=0),
+    doc="The same value, known to have this type from here on (a test has decided it).",
+)
+
+_py("iter(obj: any) -> any", iter, rule.unknown, READS)
+_MISSING = object()
+
+
+def next_item(iterator: Any) -> tuple[bool, Any]:
+    item = next(iterator, _MISSING)
+    return (False, None) if item is _MISSING else (True, item)
+
+
+_py(
+    "next(iterator: any) -> (bool, any)",
+    next_item,
+    lambda iterator: (BOOL, ANY),
+    IO,
+    doc="(True, the next item), or (False, None) at the end.",
+)
+
+
+def _unpack_star(obj: Any, before: int, after: int) -> tuple[Any, ...]:
+    items = list(obj)
+    if len(items) < before + after:
+        raise ValueError(f"not enough values to unpack (expected at least {before + after}, got {len(items)})")
+    stop = len(items) - after
+    return (*items[:before], items[before:stop], *items[stop:])
+
+
+def _unpacked_star(obj: Any, before: Any, after: Any) -> list[Type]:
+    element = obj.args[0] if isinstance(obj, Type) and obj.kind == "list" else ANY
+    return [*[element] * before, Type.list(element), *[element] * after]
+
+
+_py(
+    "unpack_star(obj: any, before: int, after: int) -> any[]",
+    _unpack_star,
+    _unpacked_star,
+    Traits(view_of=0, reads=True),
+    doc="`a, *b, c = obj`: `before` items, the list of those between, `after` items.",
+)
