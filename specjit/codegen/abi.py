@@ -17,7 +17,8 @@ WORKSPACE = 2  # address of the workspace
 WORKSPACE_BYTES = 3  # its capacity
 BUDGET = 4  # work units left before a YIELD
 NEEDED = 5  # with GROW: the capacity the program asks for
-FIRST_FREE = 8  # slots 6 and 7 are reserved
+SELF = 6  # address of the frame itself (set by whoever makes the frame): kernels write numbers into slots through it
+FIRST_FREE = 8  # slot 7 is reserved
 
 
 class Status(IntEnum):

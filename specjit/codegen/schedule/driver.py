@@ -1,0 +1,216 @@
+"""`schedule`: one block, from IR to plan.
+
+Enters: a typed block, the layouts of its inputs, and which of them are parameters. Leaves: a `RegionPlan`.
+Invariant: outputs alias what eager's would: an output is fresh storage, a view of another output's storage, or a view of an input. Where
+that cannot be known beforehand the block is refused.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from specjit.codegen.schedule import memory
+from specjit.codegen.schedule.build import Builder
+from specjit.codegen.schedule.code import Code
+from specjit.codegen.schedule.errors import NotSchedulable
+from specjit.codegen.schedule.lower import Lowering
+from specjit.codegen.schedule.model import Home, Pointer, Reg, Scalar, Source, Storage, View
+from specjit.codegen.schedule.plan import InputPlan, Note, OutputPlan, PackedPlan, RegionPlan, StoragePlan
+from specjit.codegen.schedule.steps import Call, LoopStep, Spec, Step, walk, work
+from specjit.ir.dims import Poly, product
+from specjit.ir.graph import Block, Value
+
+Outputs = list[View | Scalar]
+
+
+def schedule(
+    block: Block,
+    *,
+    name: str = "region",
+    layouts: dict[Value, tuple[Any, ...]] | None = None,
+    params: set[Value] | None = None,
+    live_params: set[Value] | None = None,
+    numerics: str = "exact",
+) -> RegionPlan:
+    """Plan `block`. Raises NotSchedulable with the reason and the place when it cannot be a native region.
+
+    layouts      strides in elements of tensor inputs that are not C-contiguous (ints, or size expressions)
+    params       inputs that are module parameters: what depends on them alone moves to the prologue
+    live_params  of these, the ones whose storage may change unseen: ordinary inputs
+    """
+    builder = Builder(block, layouts or {}, set(params or ()) - set(live_params or ()))
+    builder.walk(block)
+    outputs = [deliver(builder, value) for value in block.outputs]
+    lowering = Lowering(builder)
+    before, steps = lowering.run()
+    return Assembly(name, builder, lowering, before, steps, outputs, block).plan()
+
+
+def deliver(b: Builder, value: Value) -> View | Scalar:
+    """Say where an output must be; what needs a fresh array wants one."""
+    found = b.get(value)
+    if isinstance(found, Scalar):
+        return found
+    if not isinstance(found, View):
+        raise NotSchedulable("a region returns tensors and numbers only")
+    source = found.source
+    if source.home is not None and isinstance(source.home.base, Storage) and source.home.base.kind == "input":
+        return found
+    if source.external:
+        raise NotSchedulable("an output may or may not share memory with an input")
+    if source in b.fixed:
+        return b.copy(found, fresh(b, source, found), here=True).whole()
+    if source.home is not None and isinstance(source.home.base, Storage):
+        source.home.base.kind = "output"
+    elif source.want is None:
+        source.want = fresh(b, source, source.whole())
+    return found
+
+
+def fresh(b: Builder, source: Source, view: View) -> Home:
+    elements = product(view.dims)
+    assert elements is not None
+    return Home(Storage("output", source.dtype, elements, source.hint))
+
+
+class Assembly:
+    """Turns steps into the plan's tables."""
+
+    def __init__(
+        self, name: str, builder: Builder, low: Lowering, before: list[Step], steps: list[Step], outputs: Outputs, block: Block
+    ) -> None:
+        self.name, self.builder, self.low, self.block = name, builder, low, block
+        self.before, self.main, self.outputs = before, steps, outputs
+
+    def plan(self) -> RegionPlan:
+        prologue, places = self.prologue_plan()
+        code, specs, hints = self.start(self.main)
+        used = used_storages(self.main)
+        inputs = self.inputs(code, used)
+        symbols = {s: code.slot(s, s) for s in sorted(self.builder.symbols)}
+        packed: list[PackedPlan] = []
+        for s in self.low.packed:
+            if s in used:
+                assert isinstance(s.elements, int)
+                packed.append(PackedPlan(s.dtype, s.elements, code.slot(s, s.name), places[s], None, s.name))
+        for s, data in self.builder.constants:
+            if s in used:
+                packed.append(PackedPlan(s.dtype, data.size, code.slot(s, s.name), None, data, s.name))
+        storages: list[StoragePlan] = []
+        numbers: dict[Storage, int] = {}
+        outputs = [self.output(o, code, storages, numbers) for o in self.outputs]
+        code.head(memory.plan(self.main))
+        code.steps(self.main)
+        outputs = [
+            OutputPlan(o.kind, slot=code.checked(self.outputs[k])) if o.kind in ("int", "float", "bool") else o  # type: ignore[arg-type]
+            for k, o in enumerate(outputs)
+        ]
+        lines = code.finish()
+        return RegionPlan(
+            self.name, inputs, dict(symbols), storages, outputs, packed, specs, hints, lines, code.presets, code.next_slot,
+            prologue, self.notes(), code.names, work(self.main),
+        )  # fmt: skip
+
+    def start(self, steps: list[Step]) -> tuple[Code, list[Spec], list[str]]:
+        """Number the kernels; equal specs are one kernel."""
+        specs: list[Spec] = []
+        hints: list[str] = []
+        found: dict[Any, int] = {}
+        numbers: dict[Call, int] = {}
+        for step in walk(steps):
+            if isinstance(step, Call):
+                key = (step.spec, repr(step.spec))
+                if key not in found:
+                    found[key] = len(specs)
+                    specs.append(step.spec)
+                    hints.append(hint_of(step))
+                numbers[step] = found[key]
+        return Code(numbers), specs, hints
+
+    def inputs(self, code: Code, used: set[Storage]) -> list[InputPlan]:
+        out = []
+        for value, made in zip(self.block.params, self.builder.inputs, strict=True):
+            if isinstance(made, Storage):
+                slot = code.slot(made, value.hint) if made in used else None
+                out.append(InputPlan(value, "tensor", slot, value.hint))
+            elif isinstance(made, Reg):
+                out.append(InputPlan(value, made.kind, code.slot(made.name, value.hint), value.hint))
+            else:
+                out.append(InputPlan(value, "size", None, value.hint))
+        return out
+
+    def output(self, o: View | Scalar, code: Code, storages: list[StoragePlan], numbers: dict[Storage, int]) -> OutputPlan:
+        if isinstance(o, Scalar):
+            if o.is_const:
+                return OutputPlan("const", value=o.value)
+            return OutputPlan(o.kind)
+        home = o.source.home
+        assert home is not None, f"output {o.source} was never stored"
+        base = home.base
+        if isinstance(base, Pointer):
+            raise NotSchedulable("an output whose place is decided at run time")
+        offset, dims, strides = home.offset + o.ref.offset, o.dims, o.ref.strides  # type: ignore[operator]
+        if base.kind == "input":
+            return OutputPlan("tensor", o.source.dtype, dims, strides, offset, "input", base.index)  # type: ignore[arg-type]
+        if base not in numbers:
+            numbers[base] = len(storages)
+            storages.append(StoragePlan(base.dtype, base.elements, code.slot(base, base.name or "output"), o.source.dims))
+        whole = o.ref == o.source.whole().ref and home.offset == 0
+        return OutputPlan("tensor", o.source.dtype, dims, strides, offset, "fresh", numbers[base], whole)  # type: ignore[arg-type]
+
+    def prologue_plan(self) -> tuple[RegionPlan | None, dict[Storage, int]]:
+        """The prologue's own program, and the slots of its results in it."""
+        if not self.before:
+            return None, {}
+        code, specs, hints = self.start(self.before)
+        used = used_storages(self.before)
+        inputs = self.inputs(code, used)
+        packed = [
+            PackedPlan(s.dtype, data.size, code.slot(s, s.name), None, data, s.name)
+            for s, data in self.builder.constants
+            if s in used
+        ]
+        storages = []
+        places: dict[Storage, int] = {}
+        for s in self.low.packed:
+            places[s] = code.slot(s, s.name)
+            storages.append(StoragePlan(s.dtype, s.elements, places[s], (s.elements,)))
+        code.head(memory.plan(self.before))
+        code.steps(self.before)
+        plan = RegionPlan(
+            f"{self.name}.prologue", inputs, {}, storages, [], packed, specs, hints, code.finish(), code.presets, code.next_slot,
+            None, [], code.names, work(self.before),
+        )  # fmt: skip
+        return plan, places
+
+    def notes(self) -> list[Note]:
+        out = []
+        for step in walk([*self.before, *self.main]):
+            if isinstance(step, Call) and len(step.ops) > 1:
+                out.append(Note("FUSED", hint_of(step), tuple(step.ops), tuple(step.locs)))
+        return out
+
+
+def used_storages(steps: list[Step]) -> set[Storage]:
+    used: set[Storage] = set()
+    for step in walk(steps):
+        if isinstance(step, Call):
+            for base in step.bases():
+                used |= memory.targets(base)
+        elif isinstance(step, LoopStep):
+            for base, place in [*step.pointers, *step.moves]:
+                used |= memory.targets(base) | memory.targets(place.base)
+    return used
+
+
+def hint_of(call: Call) -> str:
+    from specjit.codegen.kernels.spec import GemmSpec, LoopSpec
+
+    kind = "loops" if isinstance(call.spec, LoopSpec) else "gemm" if isinstance(call.spec, GemmSpec) else "pack"
+    ops = [op for op in call.ops if op not in ("pack",)]
+    shown = ", ".join(ops[:8]) + (", ..." if len(ops) > 8 else "")
+    return f"{kind}({shown})" if shown else kind
+
+
+def is_symbolic(size: object) -> bool:
+    return isinstance(size, Poly)

@@ -1,0 +1,185 @@
+"""Groups with a matrix product -> GemmSpec and PackSpec.
+
+Enters: a `Group` with `product`, homes of what it stores, and where its right operand's panels are.
+Leaves: the product's `Call`, and the `Call` that packs.
+Invariant: loops are the product's own (batch, rows, units); batch loops that continue the rows in every array are joined with them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from specjit.codegen.kernels.spec import GemmSpec, Inst, PackSpec
+from specjit.codegen.lanes import as_units, panel_lanes
+from specjit.codegen.schedule.emit import Body, Operands, Window, constant_part, finish_call, home_of, memory_index
+from specjit.codegen.schedule.fuse import Group
+from specjit.codegen.schedule.index import Axis, Index
+from specjit.codegen.schedule.model import Base, Home, Source, Storage, View, estimate
+from specjit.codegen.schedule.steps import Addr, Call
+from specjit.ir.dims import Size, product
+
+
+@dataclass(frozen=True)
+class Panels:
+    """The packed right operand: where it is, and which of the matrix's batch dims have panels of their own."""
+
+    base: Base
+    dtype: str
+    batch: tuple[int, ...]
+    step: Size  # elements of one batch point
+
+
+def shape_of(group: Group) -> tuple[Size, int]:
+    """Units and chunks of the product."""
+    p = group.product
+    assert p is not None
+    if group.chunk is not None and group.unit is group.chunk[0]:
+        return group.unit.extent, group.chunk[1]
+    return p.out.dims[-1], 1
+
+
+def batch_dims(b: View) -> tuple[int, ...]:
+    """The batch dims of the right operand along which it changes."""
+    return tuple(d for d in range(b.ref.rank - 2) if b.dims[d] != 1 and b.ref.strides[d] != 0)
+
+
+def lane_count(dtype: str, units: Size) -> int:
+    return panel_lanes(dtype, as_units(units))
+
+
+def pack_call(b: View, units: Size, chunks: int, target: Storage) -> Call:
+    """Pack matrix `b` (batch..., k, chunk*units) into panels at `target`."""
+    operands = Operands()
+    batch = batch_dims(b)
+    axes = [Axis(b.dims[d]) for d in batch]
+    k, chunk, unit = Axis(b.dims[-2]), Axis(chunks), Axis(units)
+    reader = [Index() for _ in range(b.ref.rank)]
+    for axis, d in zip(axes, batch, strict=True):
+        reader[d] = Index.of(axis)
+    reader[-2] = Index.of(k)
+    reader[-1] = Index.of(unit).plus(Index.of(chunk, units))
+    at = memory_index(b, tuple(reader))
+    dynamic, fixed = constant_part(at.offset)
+    w = Window(home_of(b.source).base, b.source.dtype, tuple(at.coefficient(a) for a in (*axes, k, chunk, unit)), dynamic, fixed)
+    operands.see(w)
+    src = operands.access(w)
+    dst = operands.add("panels", Addr(target, b.source.dtype))
+    spec = PackSpec(
+        b.source.dtype,  # type: ignore[arg-type]
+        tuple(operands.extent(a.extent) for a in axes),
+        operands.extent(units),
+        chunks,
+        operands.extent(b.dims[-2]),
+        src,
+        dst,
+    )
+    work = estimate(product(b.dims))
+    return Call(spec, operands.list, reads={src.base}, writes={dst}, weight=work, ops=["pack"])
+
+
+def gemm_call(group: Group, homes: list[tuple[Source, Home]], panels: Panels) -> Call:
+    p = group.product
+    assert p is not None
+    units, chunks = shape_of(group)
+    rest: list[Axis] = [a for a in group.axes if a is not group.unit]
+    body = Body(group, [*rest, group.unit])
+    where = group.maps[p.out]
+    a_at = memory_index(p.a, (*where[:-1], Index()))
+    k_stride = p.a.ref.strides[-1] if p.a.dims[-1] != 1 else 1
+    home = home_of(p.a.source)
+    if home.strides is not None:
+        probe = Axis(p.a.dims[-1]) if p.a.dims[-1] != 1 else None
+        if probe is not None:
+            a_at = memory_index(p.a, (*where[:-1], Index.of(probe)))
+            k_stride = a_at.coefficient(probe)
+    dynamic, fixed = constant_part(a_at.offset)
+    a_window = Window(home.base, p.a.source.dtype, (*(a_at.coefficient(a) for a in rest), k_stride), dynamic, fixed)  # type: ignore[arg-type]
+    body.operands.see(a_window)
+    steps = _panel_steps(where, rest, panels, p.b.dims)
+    stored = body.stores(homes)
+    loads = [i[1] for i in body.insts if isinstance(i, tuple)]
+    positions = {i.dim for i in body.insts if not isinstance(i, tuple) and i.kind == "index"}
+    extents = [a.extent for a in rest]
+    pick, extents = _joined(extents, [a_window, *loads, *(w for w, _ in stored)], steps, positions)
+
+    def narrow(w: Window, last: int) -> Window:
+        return Window(w.base, w.dtype, (*(w.strides[i] for i in pick), w.strides[last]), w.dynamic, w.fixed)
+
+    unit_at = len(rest)
+    body.insts = [(i[0], narrow(i[1], unit_at)) if isinstance(i, tuple) else i for i in body.insts]
+    stored = [(narrow(w, unit_at), v) for w, v in stored]
+    a_window = narrow(a_window, len(a_window.strides) - 1)
+    steps = [steps[i] for i in pick]
+    body.axes = [*(rest[i] for i in pick), group.unit]
+    if positions:
+        renumber = {old: new for new, old in enumerate([*pick, unit_at])}
+        body.insts = [
+            i if isinstance(i, tuple) or i.kind != "index" else _renumbered(i, renumber) for i in body.insts
+        ]
+    if not pick or steps[-1] != 0:  # one row per point of the outer loops
+        extents = [*extents, 1]
+        steps = [*steps, 0]
+        a_window = _padded(a_window)
+        body.insts = [(i[0], _padded(i[1])) if isinstance(i, tuple) else i for i in body.insts]
+        last = {len(pick): len(pick) + 1}
+        body.insts = [i if isinstance(i, tuple) or i.kind != "index" else _renumbered(i, last) for i in body.insts]
+        stored = [(_padded(w), v) for w, v in stored]
+    ops = body.operands
+    a_access = ops.access(a_window)
+    b_position = ops.add("panels", Addr(panels.base, panels.dtype))
+    insts, stores = body.finish(stored)
+    spec = GemmSpec(
+        panels.dtype,  # type: ignore[arg-type]
+        tuple(ops.extent(e) for e in extents[:-1]),
+        ops.extent(extents[-1]),
+        ops.extent(units),
+        chunks,
+        ops.extent(p.a.dims[-1]),
+        a_access,
+        b_position,
+        tuple(ops.extent(s) for s in steps[:-1]),
+        insts,
+        stores,
+    )
+    call = finish_call(group, spec, ops, insts, stores)
+    call.reads |= {a_access.base, b_position}
+    return call
+
+
+def _renumbered(inst: Inst, renumber: dict[int, int]) -> Inst:
+    return replace(inst, dim=renumber.get(inst.dim, inst.dim))
+
+
+def _padded(w: Window) -> Window:
+    """With a loop of one turn before the innermost."""
+    return Window(w.base, w.dtype, (*w.strides[:-1], 0, w.strides[-1]), w.dynamic, w.fixed)
+
+
+def _panel_steps(where: tuple[Index, ...], rest: list[Axis], panels: Panels, dims: tuple[Size, ...]) -> list[Size]:
+    """Elements of packed panels to advance per loop."""
+    at = Index()
+    step = panels.step
+    for d in reversed(panels.batch):
+        at = at.plus(where[d], step)
+        step = step * dims[d]
+    return [at.coefficient(a) for a in rest]
+
+
+def _joined(
+    extents: list[Size], windows: list[Window], steps: list[Size], indexed: set[int]
+) -> tuple[list[int], list[Size]]:
+    """Loops that every array walks as one, joined: the positions to keep the strides of, and their extents."""
+    pick = list(range(len(extents)))
+    out = list(extents)
+    d = 0
+    while d + 1 < len(pick):
+        a, b = pick[d], pick[d + 1]
+        last = d + 2 == len(pick)
+        joint = not indexed & {a, b} and all(w.strides[a] == w.strides[b] * out[d + 1] for w in windows)
+        panels_joint = steps[a] == 0 and steps[b] == 0 if last else steps[a] == steps[b] * out[d + 1]
+        if joint and panels_joint:
+            out[d : d + 2] = [out[d] * out[d + 1]]
+            del pick[d]
+        else:
+            d += 1
+    return pick, out

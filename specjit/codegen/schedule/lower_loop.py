@@ -1,0 +1,178 @@
+"""Loops -> steps: where carried values live from turn to turn.
+
+Enters: a `Loop` item. Leaves: a `LoopStep` with the pointers that it moves.
+Invariant: the next value of a carried tensor is written over the current one only if nothing reads the current one later in the turn, and
+its own kernel reads it only at the element being written. Otherwise two buffers take turns. A value that is also a row of a stack is
+carried by pointing at the row. A result that must not alias a region input never does: zero turns over an outside value leave the region.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from specjit.codegen.abi import Status
+from specjit.codegen.kernels.spec import GemmSpec, LoopSpec
+from specjit.codegen.schedule import emit
+from specjit.codegen.schedule.fuse import Group, new_axes
+from specjit.codegen.schedule.model import (
+    Base,
+    BlockItems,
+    CarriedTensor,
+    Home,
+    Loop,
+    Map,
+    Pointer,
+    Reg,
+    Scalar,
+    Source,
+    Storage,
+    View,
+)
+from specjit.codegen.schedule.steps import Addr, Call, Do, IfStep, LoopStep, Require, Step, walk, work
+from specjit.ir.dims import product
+
+if TYPE_CHECKING:
+    from specjit.codegen.schedule.lower import Lowering
+
+
+def address_of(view: View) -> Addr:
+    """Where a contiguous view starts."""
+    home = emit.home_of(view.source)
+    assert view.ref.offset is not None
+    return Addr(home.base, view.source.dtype, home.offset + view.ref.offset)
+
+
+def targets(base: Base | Reg) -> set[Storage]:
+    return {base} if isinstance(base, Storage) else base.targets if isinstance(base, Pointer) else set()
+
+
+def loop(low: Lowering, item: Loop, block: BlockItems, steps: list[Step]) -> None:
+    starts: list[tuple[Base, Addr]] = []
+    for t in item.tensors:
+        start = address_of(t.init)
+        starts.append((t.current, start))
+        t.current.targets |= targets(start.base)
+    body = low.block(item.body)
+    moves: list[tuple[Base, Addr]] = []
+    held: set[Storage] = set()
+    after: list[Step] = []
+    turned = _turned(low, item, after)
+    for t in item.tensors:
+        if t.moved is not None:
+            if t.moved.source is not t.param:
+                place = address_of(t.moved)
+                moves.append((t.current, place))
+                t.current.targets |= targets(place.base)
+                held |= targets(place.base)
+            _deliver(t, None, turned, after)
+            continue
+        in_place = can_overwrite(t, body)
+        want = t.result.want.base if t.result.want is not None and in_place else None
+        elements = product(t.param.dims)
+        assert elements is not None
+        buffer = want if isinstance(want, Storage) else Storage("temp", t.param.dtype, elements, t.param.hint)
+        held.add(buffer)
+        t.current.targets.add(buffer)
+        t.following.targets.add(buffer)
+        starts.append((t.following, Addr(buffer, t.param.dtype)))
+        moves.append((t.current, Addr(t.following, t.param.dtype)))
+        if not in_place:
+            second = Storage("temp", t.param.dtype, elements, t.param.hint)
+            held.add(second)
+            spare = Pointer(f"{t.following.name}'")
+            for p in (t.current, t.following, spare):
+                p.targets |= {buffer, second}
+            starts.append((spare, Addr(second, t.param.dtype)))
+            moves += [(t.following, Addr(spare, t.param.dtype)), (spare, Addr(t.following, t.param.dtype))]
+        _deliver(t, buffer if want is not None else None, turned, after)
+    numbers = [(s.param, s.init, s.next) for s in item.scalars if s.next is not None]
+    made = LoopStep(
+        item.trip, item.cond, item.next_cond, item.reverse, item.index, body, numbers, starts, moves, held,
+        weight=max(1, work(body) // 1024),
+    )  # fmt: skip
+    steps.append(made)
+    steps += after
+
+
+def _turned(low: Lowering, item: Loop, after: list[Step]) -> Scalar | None:
+    """A truth value: the loop made at least one turn. None if that is certain."""
+    trip = item.trip
+    if trip is not None and isinstance(trip.value, int) and trip.value > 0 and item.cond.value is True:
+        return None
+    if not any(t.result.want is not None for t in item.tensors):
+        return None
+    reg = low.builder.new_reg("bool")
+    counted = trip if trip is not None and item.cond.value is True else Scalar("int", item.index.size)
+    after.append(Do("LT", reg, [Scalar("int", 0), counted]))
+    return Scalar("bool", reg)
+
+
+def _deliver(t: CarriedTensor, buffer: Storage | None, turned: Scalar | None, after: list[Step]) -> None:
+    """Put a wanted result where it must be after the loop."""
+    want = t.result.want
+    if want is None:
+        return
+    if t.init.source.external and turned is not None:
+        after.append(Require(turned, Status.GUARD))
+        turned = None
+    if buffer is None:
+        after.append(copy_call(t, want))
+    elif turned is not None:
+        after.append(IfStep(turned, [], [copy_call(t, want)], []))
+    t.result.home = want
+
+
+def copy_call(t: CarriedTensor, want: Home) -> Call:
+    """From where the carried value is now to its place."""
+    moving = Source(t.param.dtype, t.param.dims, home=Home(t.current))
+    out = Source(t.param.dtype, t.param.dims)
+    item = Map(out=out, text="", operands=[moving.whole()], casts=[out.dtype], compute=out.dtype)
+    out.maker = item
+    group = Group(0)
+    group.items.append(item)
+    group.axes, group.maps[out] = new_axes(out.dims)
+    return emit.loop_call(group, [(out, want)])
+
+
+def can_overwrite(t: CarriedTensor, body: list[Step]) -> bool:
+    """Whether `following` may be the memory of `current`."""
+    written = False
+    for step in body:
+        calls = [s for s in walk([step]) if isinstance(s, Call)]
+        reads = any(_reads(c, t.current) for c in calls)
+        if written and reads:
+            return False
+        writers = [c for c in calls if any(c.operands[k].base is t.following for k in c.writes)]  # type: ignore[union-attr]
+        if writers:
+            if calls != [step] or not _same_elements(calls[0], t):
+                return False
+            written = True
+    return written
+
+
+def _reads(call: Call, base: Base) -> bool:
+    return any(isinstance(call.operands[k], Addr) and call.operands[k].base is base for k in call.reads)  # type: ignore[union-attr]
+
+
+def _same_elements(call: Call, t: CarriedTensor) -> bool:
+    """Whether the call reads the current value only at the element that it writes at the same point."""
+    spec = call.spec
+    if not isinstance(spec, LoopSpec | GemmSpec):
+        return not _reads(call, t.current)
+    if isinstance(spec, GemmSpec):
+        for k in (spec.a.base, spec.b):
+            if call.operands[k].base is t.current:  # type: ignore[union-attr]
+                return False
+    written = set()
+    for store in spec.stores:
+        where = call.operands[store.access.base]
+        if isinstance(where, Addr) and where.base is t.following:
+            written.add((where.offset + store.access.offset, store.access.strides))  # type: ignore[operator]
+    for inst in spec.body:
+        if inst.access is None:
+            continue
+        where = call.operands[inst.access.base]
+        if isinstance(where, Addr) and where.base is t.current:
+            if len(written) != 1 or (where.offset + inst.access.offset, inst.access.strides) not in written:  # type: ignore[operator]
+                return False
+    return True

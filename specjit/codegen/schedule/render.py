@@ -1,0 +1,13 @@
+"""Kernel source for a spec, by its kind."""
+
+from __future__ import annotations
+
+from specjit.codegen.kernels import gemm, loops, pack
+from specjit.codegen.kernels.spec import GemmSpec, LoopSpec
+from specjit.codegen.schedule.steps import Spec
+
+
+def render(spec: Spec) -> str:
+    if isinstance(spec, LoopSpec):
+        return loops.render(spec)
+    return gemm.render(spec) if isinstance(spec, GemmSpec) else pack.render(spec)

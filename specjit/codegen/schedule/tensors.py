@@ -1,0 +1,387 @@
+"""Tensor ops -> items, by what each record's `lower` says.
+
+Enters: nodes whose op lowers. Leaves: `Map`, `Reduce`, `Matmul`, `Fetch`, `Part` items and views.
+Invariant: dtypes follow the record (`infer` gave the result's); this file only spells out the casts.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from specjit.codegen.lanes import ITEMSIZE
+from specjit.codegen.schedule import gathers
+from specjit.codegen.schedule.errors import NotSchedulable
+from specjit.codegen.schedule.index import at_least
+from specjit.codegen.schedule.model import Binding, Home, Map, Matmul, Part, Reduce, Reg, Scalar, Source, Storage, View
+from specjit.dtypes import BY_SHORT
+from specjit.ir.dims import Poly, Size, product
+from specjit.ir.graph import Node, Value
+from specjit.ir.types import Type
+from specjit.ir.viewref import ViewRef, contiguous_strides
+from specjit.ops import lowering
+
+if TYPE_CHECKING:
+    from specjit.codegen.schedule.build import Builder
+
+PLACEHOLDER = re.compile(r"\{(\d+)\}")
+FUNCTION = re.compile(r"(?<![\w.])([a-z]\w*)\(")
+SIMD_NAMES = {"select", "fma", "maximum", "minimum", "fmod", "logical_not", "isnan", "isinf", "isfinite", "copysign"}
+
+
+def tensor_type(t: Type, what: str) -> tuple[str, tuple[Size, ...]]:
+    """dtype and dims of a tensor type as kernels name them; NotSchedulable when something is unknown."""
+    if not t.is_tensor or t.dtype is None or t.dims is None or any(d is None for d in t.dims):
+        raise NotSchedulable(f"{what} has type {t}, which is not known well enough")
+    if t.dtype.short not in ITEMSIZE:
+        raise NotSchedulable(f"no kernels for {t.dtype.name}")
+    if t.device not in (None, "cpu"):
+        raise NotSchedulable(f"{what} is on device {t.device}")
+    return t.dtype.short, t.dims  # type: ignore[return-value]
+
+
+def node(b: Builder, n: Node) -> None:
+    if n.op.name in ("py.list", "py.tuple"):
+        b.env[n.result] = [b.get(a) for a in n.args]
+        return
+    lower = getattr(n.op, "lower", None)
+    if isinstance(lower, lowering.Pointwise):
+        b.bind(n, pointwise(b, n, lower))
+    elif isinstance(lower, lowering.Viewing):
+        b.bind(n, viewing(b, n, lower))
+    elif isinstance(lower, lowering.Reduction):
+        b.bind(n, reduction(b, n, lower))
+    elif isinstance(lower, lowering.Contraction):
+        b.bind(n, matmul(b, n, b.tensor(n.args[0]), b.tensor(n.args[1])))
+    elif isinstance(lower, lowering.Creation):
+        b.bind(n, creation(b, n, lower))
+    elif isinstance(lower, lowering.Special) and lower.name in SPECIAL:
+        b.bind(n, SPECIAL[lower.name](b, n))
+    else:
+        raise b.fail("no rule to lower it")
+
+
+def argument(b: Builder, n: Node, name: str) -> Value | None:
+    for p, a in zip(n.op.params, n.args, strict=True):
+        if p.name == name:
+            return a
+    return None
+
+
+def constant(b: Builder, n: Node, name: str, default: Any = None) -> Any:
+    """The constant in parameter `name`."""
+    value = argument(b, n, name)
+    if value is None:
+        return default
+    if value.is_const:
+        return value.const
+    found = b.get(value)
+    if isinstance(found, Scalar) and found.is_const:
+        return found.value
+    if isinstance(found, list) and all(isinstance(f, Scalar) and f.is_const for f in found):
+        return [f.value for f in found]
+    raise b.fail(f"its {name} is not constant")
+
+
+# pointwise
+
+
+def expand(view: View, dims: tuple[Size, ...], b: Builder) -> View:
+    ref = view.ref.expand(dims)
+    if any(s is None for s in ref.strides) or ref.sizes != tuple(dims):
+        raise b.fail(f"sizes {view.dims} do not broadcast to {dims}")
+    return view.with_ref(ref)
+
+
+def promoted(b: Builder, operands: list[tuple[Value, Binding]]) -> str:
+    """The dtype that tensors and numbers are compared or combined in."""
+    from specjit.tensor.promotion import result_type
+
+    return result_type(*(v.type if isinstance(f, View) else _python_type(f) for v, f in operands)).short
+
+
+def _python_type(found: Binding) -> Any:
+    return Type(found.kind) if isinstance(found, Scalar) else None
+
+
+def kernel_text(text: str) -> str:
+    """A record's text with its functions qualified as kernels name them."""
+    return FUNCTION.sub(lambda m: f"{'simd' if m[1] in SIMD_NAMES else 'vecmath'}.{m[1]}(", text)
+
+
+def without_ones(text: str, n: Node) -> str:
+    """Factors that are the number 1 left out (`a + alpha * b`)."""
+    for i, arg in enumerate(n.args):
+        if arg.is_const and type(arg.const) is int and arg.const == 1:
+            text = text.replace(f"{{{i}}} * ", "")
+    return text
+
+
+def pointwise(b: Builder, n: Node, lower: lowering.Pointwise) -> View:
+    dtype, dims = tensor_type(n.result.type, n.op.name)
+    plain = without_ones(lower.text, n)
+    used = list(dict.fromkeys(int(m) for m in PLACEHOLDER.findall(plain)))
+    found = [(n.args[i], b.get(n.args[i])) for i in used]
+    text = kernel_text(PLACEHOLDER.sub(lambda m: f"{{{used.index(int(m[1]))}}}", plain))
+    casts: list[str] = []
+    cast = [f for i, f in zip(used, found, strict=True) if i not in lower.keep]
+    compute = dtype if lower.compute == "result" else promoted(b, cast)
+    if ("//" in text or "%" in text) and compute not in ("f32", "f64"):
+        raise b.fail("an integer divisor may be zero")
+    operands: list[Any] = []
+    for i, (value, binding) in zip(used, found, strict=True):
+        keeps = i in lower.keep
+        if isinstance(binding, View):
+            operands.append(expand(binding, dims, b))
+            casts.append(binding.source.dtype if keeps else compute)
+        elif isinstance(binding, Scalar):
+            operands.append(binding)
+            casts.append("bool" if keeps and binding.kind == "bool" else compute)
+        else:
+            raise b.fail(f"argument {i} is not a tensor or a number")
+    out = Source(dtype, dims, n.result.hint)
+    b.add(Map(out=out, text=text, operands=operands, casts=casts, compute=compute))
+    return out.whole()
+
+
+def full(b: Builder, dtype: str, dims: tuple[Size, ...], value: Scalar) -> View:
+    out = Source(dtype, dims)
+    b.add(Map(out=out, text="", operands=[value], casts=[dtype], compute=dtype))
+    return out.whole()
+
+
+# views
+
+
+def arg_type(b: Builder, value: Value) -> Any:
+    from specjit.codegen.schedule.build import as_type
+
+    return value.const if value.is_const and not value.type.is_tensor else as_type(b.get(value), value)
+
+
+def viewing(b: Builder, n: Node, lower: lowering.Viewing) -> Binding:
+    base = b.tensor(n.args[0])
+    rest = [arg_type(b, a) for a in n.args[1:]]
+    if n.op.name == "select":
+        rest[1] = checked_index(b, rest[1], base.dims[rest[0]])
+    found = lower.fn(base.ref, *rest)
+    if found is None:
+        fresh = b.copy(base).whole()
+        found = lower.fn(fresh.ref, *rest)
+        base = fresh
+        if found is None:
+            raise b.fail("neither a view nor a reshape of a copy")
+    if isinstance(found, list | tuple):
+        return [_known(b, base.with_ref(r)) for r in found]
+    return _known(b, base.with_ref(found))
+
+
+def _known(b: Builder, view: View) -> View:
+    r = view.ref
+    if not all(b.size_known(s) for s in (*r.sizes, *r.strides, r.offset)):
+        raise b.fail("the sizes of this view are not known before the call")
+    return view
+
+
+def checked_index(b: Builder, index: Any, size: Size) -> Any:
+    """A run-time index along a dim of `size`, made non-negative, and checked unless it is provably inside."""
+    if isinstance(index, int):
+        if isinstance(size, int):
+            return index
+        position: Size = index if index >= 0 else size + index
+        low, high = index if index >= 0 else -index - 1, 0
+        b.add(numbers_check(b, size, low + 1 + high))
+        return position
+    if not isinstance(index, Type) or index.dim is None:
+        raise b.fail("the index is not known")
+    dim = index.dim
+    low, high = bounds(b, dim)
+    if low is not None and high is not None and at_least(low, 0) and at_least(size - 1 - high, 0):
+        return index
+    from specjit.codegen.schedule.model import Instr
+
+    reg = b.new_reg("int", size)
+    b.add(Instr(name="INDEX", args=[Scalar("int", dim), Scalar("int", size)], target=reg))
+    return Type.int(reg.size)
+
+
+def numbers_check(b: Builder, size: Size, needed: int) -> Any:
+    """A check that a symbolic size is at least `needed`."""
+    from specjit.codegen.abi import Status
+    from specjit.codegen.schedule.model import Check, Instr
+
+    reg = b.new_reg("bool")
+    b.add(Instr(name="LE", args=[Scalar("int", needed), Scalar("int", size)], target=reg))
+    return Check(cond=Scalar("bool", reg), status=Status.INDEX)
+
+
+def bounds(b: Builder, dim: Size) -> tuple[Size | None, Size | None]:
+    """Least and greatest value of a size in which registers with a limit run over 0 .. limit-1."""
+    if isinstance(dim, int):
+        return dim, dim
+    low: Size = 0
+    high: Size = 0
+    for mono, coef in dim.terms.items():
+        regs = [s for s in mono if s in b.regs]
+        if not regs:
+            term: Size = Poly({mono: coef}) if mono else coef
+            low, high = low + term, high + term
+            continue
+        limit = b.regs[regs[0]].limit
+        if len(mono) != 1 or limit is None:
+            return None, None
+        far = (limit - 1) * coef
+        low, high = (low, high + far) if coef > 0 else (low + far, high)
+    return low, high
+
+
+# reductions and products
+
+
+def reduction(b: Builder, n: Node, lower: lowering.Reduction) -> View:
+    arg = b.tensor(n.args[0])
+    dtype, dims = tensor_type(n.result.type, n.op.name)
+    given = constant(b, n, "dim")
+    keepdim = bool(constant(b, n, "keepdim", False))
+    rank = arg.ref.rank
+    if given is None or (isinstance(given, list | tuple) and not given):
+        axes = tuple(range(rank))
+    else:
+        axes = tuple(sorted(arg.ref.axis(d) for d in (given if isinstance(given, list | tuple) else [given])))
+    compute = arg.source.dtype if lower.kind in ("any", "all", "argmax", "argmin") else dtype
+    if lower.kind in ("any", "all"):
+        compute = "bool"
+    if lower.kind in ("max", "min", "argmax", "argmin"):
+        for a in axes:
+            if arg.dims[a] == 0:
+                raise b.fail("the reduced dimension is empty")
+            if not isinstance(arg.dims[a], int):
+                b.add(numbers_check(b, arg.dims[a], 1))
+    if lower.kind in ("argmax", "argmin") and len(axes) != 1:
+        flat = arg.ref.reshape((product(arg.dims),))
+        if flat is None:
+            arg = b.copy(arg).whole()
+            flat = arg.ref.reshape((product(arg.dims),))
+        assert flat is not None
+        if not axes:
+            return full(b, dtype, (), Scalar("int", 0))
+        arg, axes, rank = arg.with_ref(flat), (0,), 1
+        if keepdim:
+            raise b.fail("keepdim over all dimensions")
+    if not axes:
+        return pointwise_cast(b, arg, dtype)
+    out = Source(dtype, tuple(d for i, d in enumerate(arg.dims) if i not in axes), n.result.hint)
+    b.add(Reduce(out=out, kind=lower.kind, arg=arg, axes=axes, compute=compute))
+    ref = out.whole().ref
+    if keepdim:
+        for a in axes:
+            ref = ref.unsqueeze(a)
+    if ref.sizes != dims:
+        raise b.fail(f"a reduction to {ref.sizes} where {dims} are expected")
+    return View(out, ref)
+
+
+def pointwise_cast(b: Builder, arg: View, dtype: str) -> View:
+    out = Source(dtype, arg.dims, arg.source.hint)
+    b.add(Map(out=out, text="", operands=[arg], casts=[dtype], compute=dtype))
+    return out.whole()
+
+
+def matmul(b: Builder, n: Node, a: View, c: View) -> View:
+    """NumPy's matmul rules: 1-d operands gain a dim that the result loses, batch dims broadcast."""
+    dtype, dims = tensor_type(n.result.type, n.op.name)
+    if dtype not in ("f32", "f64") or {a.source.dtype, c.source.dtype} != {dtype}:
+        raise b.fail(f"no matrix product of {a.source.dtype} and {c.source.dtype}")
+    left = a.with_ref(a.ref.unsqueeze(0)) if a.ref.rank == 1 else a
+    right = c.with_ref(c.ref.unsqueeze(1)) if c.ref.rank == 1 else c
+    rank = max(left.ref.rank, right.ref.rank)
+    batch = tuple(dims[: rank - 2])
+    m, k, units = left.dims[-2], left.dims[-1], right.dims[-1]
+    if right.dims[-2] != k:
+        raise b.fail(f"sizes {k} and {right.dims[-2]} do not match")
+    left = expand(left, (*batch, m, k), b)
+    right = expand(right, (*batch, k, units), b)
+    out = Source(dtype, (*batch, m, units), n.result.hint)
+    b.add(Matmul(out=out, a=left, b=right))
+    ref = out.whole().ref
+    if a.ref.rank == 1:
+        ref = ref.select(rank - 2, 0)
+    if c.ref.rank == 1:
+        ref = ref.select(-1, 0)
+    if ref.sizes != dims:
+        raise b.fail(f"a product of sizes {ref.sizes} where {dims} are expected")
+    return View(out, ref)
+
+
+# creation and joining
+
+
+def creation(b: Builder, n: Node, lower: lowering.Creation) -> View:
+    dtype, dims = tensor_type(n.result.type, n.op.name)
+    if lower.kind == "arange":
+        start = argument(b, n, "start")
+        step = argument(b, n, "step")
+        first = Scalar("int", 0) if start is None else b.scalar(start)
+        by = Scalar("int", 1) if step is None else b.scalar(step)
+        compute = "f64" if "float" in (first.kind, by.kind) else "i64"
+        out = Source(dtype, dims, n.result.hint)
+        b.add(Map(out=out, text="{0} + {1} * {2}", operands=[first, 0, by], casts=[compute] * 3, compute=compute))
+        return out.whole()
+    value = argument(b, n, "fill_value")
+    filled = b.scalar(value) if value is not None else Scalar("int", 1 if n.op.name.startswith("ones") else 0)
+    return full(b, dtype, dims, filled)
+
+
+def cat(b: Builder, n: Node) -> View:
+    items = [_item(b, f) for f in _items(b, n.args[0])]
+    dtype, dims = tensor_type(n.result.type, n.op.name)
+    dim = ViewRef.contiguous(dims).axis(int(constant(b, n, "dim", 0)))
+    return join(b, [i for i in items if i.dims != (0,) or len(dims) == 1], dtype, dims, dim)
+
+
+def stack(b: Builder, n: Node) -> View:
+    items = [_item(b, f) for f in _items(b, n.args[0])]
+    dtype, dims = tensor_type(n.result.type, n.op.name)
+    dim = ViewRef.contiguous(dims).axis(int(constant(b, n, "dim", 0)))
+    return join(b, [i.with_ref(i.ref.unsqueeze(dim)) for i in items], dtype, dims, dim)
+
+
+def _items(b: Builder, value: Value) -> list[Any]:
+    found = b.get(value)
+    if not isinstance(found, list):
+        raise b.fail("the list is not known")
+    return found
+
+
+def _item(b: Builder, found: Any) -> View:
+    if not isinstance(found, View):
+        raise b.fail("an item of the list is not a tensor")
+    return found
+
+
+def join(b: Builder, items: list[View], dtype: str, dims: tuple[Size, ...], dim: int) -> View:
+    """Concatenate along `dim`: every item is stored into its slice of one array."""
+    storage = Storage("temp", dtype, product(dims) or 0)
+    out = Source(dtype, dims, "")
+    out.home = Home(storage)
+    strides = contiguous_strides(dims)
+    at: Size = 0
+    for item in items:
+        part = Source(dtype, item.dims)
+        part.want = Home(storage, at * strides[dim], strides)  # type: ignore[operator,arg-type]
+        b.add(
+            Map(out=part, text="", operands=[item], casts=[dtype], compute=dtype),
+            here=True,
+        )
+        out.parts.append(part)
+        at = at + item.dims[dim]
+    b.add(Part(out=out), here=True)
+    return out.whole()
+
+
+def known_reg(found: Scalar) -> Reg | None:
+    return found.value if isinstance(found.value, Reg) else None
+
+
+SPECIAL = {"cat": cat, "stack": stack, **gathers.RULES}
+SHORT_NAMES = frozenset(BY_SHORT)
