@@ -38,12 +38,14 @@ class Derivative:
                original output, or further output k of forward; ("size", dim) is the value of a symbol that no other
                parameter shows, as an int; ("grad", j) is the gradient of output j. Outputs that no gradient can flow
                through have no entry.
+    differentiable  the outputs that depend on wanted parameters: those that require grad in eager mode
     refused    None, or why there is no derivative, with the place; then the blocks are empty
     """
 
     forward: Block = field(default_factory=Block)
     backward: Block = field(default_factory=Block)
     saved: list[Source] = field(default_factory=list)
+    differentiable: list[int] = field(default_factory=list)
     refused: str | None = None
     name: str = ""
 
@@ -79,6 +81,7 @@ def _differentiate(
 ) -> Derivative:
     active = {p for p, w in zip(forward.params, wanted) if w and is_differentiable(p.type)}
     find_active(forward, active, stopped)
+    count = len(forward.outputs)
     sizes = Sizes()
     backward = Block()
     grads = Gradients(GradientBuilder(backward, lookup, sizes))
@@ -97,7 +100,8 @@ def _differentiate(
     positions = [("grad", arriving[p]) for p in backward.params]
     sources: list[Any] = Keeper(reverse.mirror, sizes, lookup).close(forward, backward)
     prune(backward)
-    return Derivative(forward, backward, sources + positions, None, name)
+    depends = [j for j, output in enumerate(forward.outputs[:count]) if output in active]
+    return Derivative(forward, backward, sources + positions, depends, None, name)
 
 
 def _dissolve_grad_modes(block: Block, off: bool = False) -> set[Value]:
