@@ -1,7 +1,8 @@
 """Reading the text of a graph back.
 
 Enters: what `ir.text` prints, a way to find op records by name, and a table of the opaque objects that the text names.
-Leaves: a Graph whose text is the same; `ParseError` with line, column and caret otherwise.
+Leaves: a Graph whose text is the same; `ParseError` with line, column and caret otherwise. By hand, the types of
+results and of what loops carry may be left out, and the graph's result types: they are inferred.
 Invariant: nothing in the text is evaluated: literals are read by hand, names are looked up in tables.
 """
 
@@ -16,11 +17,14 @@ import numpy as np
 
 from specjit import dtypes
 from specjit.ir import dims, signature
+from specjit.ir.builder import result_types
 from specjit.ir.constants import Opaque
 from specjit.ir.graph import Block, Graph, Location, Node, OpLike, Value
-from specjit.ir.structure import IF, LOOP, REGION
-from specjit.ir.types import KINDS, Type
+from specjit.ir.structure import IF, LOOP, REGION, WITH
+from specjit.ir.structure import result_types as block_types
+from specjit.ir.types import ANY, INT, KINDS, Type
 
+PLAIN_BLOCKS: dict[str, OpLike] = {op.name: op for op in (REGION, WITH)}  # one block that runs once
 _op_lookup: list[Callable[[str], OpLike]] = []
 
 
@@ -137,22 +141,27 @@ class _Parser:
         self.items(")", parameter)
         if parameters:
             graph.attrs["params"] = parameters
-        self.expect("->", "'->'")
-        if self.take(r"\(") is not None:
-            self.items(")", self.type)
-        else:
-            self.type()
+        if self.take("->") is not None:
+            if self.take(r"\(") is not None:
+                self.items(")", self.type)
+            else:
+                self.type()
         self.expect(r"\{", "'{'")
         self.block(graph.block)
         return graph
 
-    def definition(self) -> Value:
+    def definition(self, untyped: list[Value] | None = None) -> Value:
+        """`%name: type`; where the type may be left out, a value without one is added to `untyped`."""
         name = self.expect(r"%[\w.]+", "'%name: type'")
-        self.expect(":", "':' and the type of the value")
         if name in self.values:
             self.fail(f"{name} is defined twice")
         match = re.fullmatch(r"%(\d+)(?:_([\w.]+))?", name)
-        value = Value(self.type(), None, (match.group(2) or "") if match else name[1:])
+        value = Value(ANY, None, (match.group(2) or "") if match else name[1:])
+        if untyped is not None and not self.peek(":"):
+            untyped.append(value)
+        else:
+            self.expect(":", "':' and the type of the value")
+            value.type = self.type()
         self.values[name] = value
         return value
 
@@ -181,18 +190,22 @@ class _Parser:
 
     def node(self) -> Node:
         results: list[Value] = []
+        untyped: list[Value] = []
         if self.peek("%"):
             # Results come into scope after the node: read their text now, enter them in the table last.
             scope = self.values
             self.values = {}
-            results = [self.definition()]
+            results = [self.definition(untyped)]
             while self.take(",") is not None:
-                results.append(self.definition())
+                results.append(self.definition(untyped))
             self.expect("=", "'='")
             defined, self.values = self.values, scope
         else:
             defined = {}
         node = self.operation()
+        if untyped:
+            for value, type_ in zip(results, self.inferred(node, len(results))):
+                value.type = type_ if value in untyped else value.type
         for name, value in defined.items():
             if name in self.values:
                 self.fail(f"{name} is defined twice")
@@ -200,6 +213,17 @@ class _Parser:
             value.node = node
         node.results = results
         return node
+
+    def inferred(self, node: Node, count: int) -> list[Type]:
+        """The types of results that the text leaves out (as people do who write graphs by hand)."""
+        node.results = [Value(ANY, node) for _ in range(count)]
+        try:
+            types = block_types(node) if node.blocks else result_types(node.op, node.args)[0]
+        except Exception as error:
+            self.fail(f"{node.op.name} has no types for its results: {error}")
+        if len(types) != count:
+            self.fail(f"{node.op.name} has {len(types)} results, not {count}")
+        return types
 
     def operation(self) -> Node:
         self.blanks()
@@ -209,8 +233,8 @@ class _Parser:
             return self.branch()
         if name == "loop":
             return self.loop()
-        if name == "region":
-            return self.region()
+        if name in PLAIN_BLOCKS:
+            return self.region(PLAIN_BLOCKS[name])
         self.expect(r"\(", f"'(' after {name}")
         positional: list[Value] = []
         named: dict[str, Value] = {}
@@ -258,7 +282,10 @@ class _Parser:
         cond = self.argument()
         self.expect(",", "',' and the loop's values")
         self.expect(r"\(", "'('")
-        body = Block([self.definition()])
+        untyped: list[Value] = []
+        body = Block([self.definition(untyped)])
+        for index in untyped:
+            index.type = INT
         carried: list[Value] = []
         if self.take(",") is not None:
             carried = self.items(")", lambda: self.bound(body))
@@ -271,7 +298,7 @@ class _Parser:
         self.block(body)
         return Node(LOOP, [trip, cond, *carried], (), blocks=[body], attrs=attrs, loc=loc)
 
-    def region(self) -> Node:
+    def region(self, op: OpLike) -> Node:
         body = Block()
         self.expect(r"\(", "'('")
         args = self.items(")", lambda: self.bound(body))
@@ -279,14 +306,18 @@ class _Parser:
         self.expect(r"\{", "'{'")
         loc = self.location()
         self.block(body)
-        return Node(REGION, args, (), blocks=[body], attrs=attrs, loc=loc)
+        return Node(op, args, (), blocks=[body], attrs=attrs, loc=loc)
 
     def bound(self, body: Block) -> Value:
         """`%param: type = argument` of a loop or region."""
-        param = self.definition()
+        untyped: list[Value] = []
+        param = self.definition(untyped)
         self.expect("=", "'=' and the initial value")
         body.params.append(param)
-        return self.argument()
+        start = self.argument()
+        for value in untyped:
+            value.type = start.type.with_(dim=None)
+        return start
 
     # values
 

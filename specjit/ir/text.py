@@ -27,7 +27,7 @@ from specjit.ir import signature
 from specjit.ir.constants import Printer
 from specjit.ir.graph import Block, Graph, Node, Value
 from specjit.ir.parse import ParseError, parse, parse_type
-from specjit.ir.structure import IF, LOOP, REGION
+from specjit.ir.structure import IF, LOOP
 from specjit.ir.types import type_of
 
 __all__ = ["GraphPrinter", "ParseError", "parse", "parse_type", "print_block", "print_graph"]
@@ -124,7 +124,7 @@ class GraphPrinter:
             self._if(node, depth)
         elif node.op is LOOP:
             self._loop(node, depth)
-        elif node.op is REGION or node.blocks:
+        elif node.blocks:
             self._region(node, depth)
         else:
             self.emit(depth, f"{self._results(node)}{node.op.name}({self._arguments(node)}){self._attrs(node)}", node)

@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from specjit.ir import signature
 from specjit.ir.builder import result_types
 from specjit.ir.graph import Block, Graph, Node, Value
-from specjit.ir.structure import IF, LOOP, REGION
+from specjit.ir.structure import IF, LOOP, REGION, WITH
 from specjit.ir.structure import result_types as block_types
 from specjit.ir.text import GraphPrinter
 from specjit.ir.types import Type, type_of
 
+STRUCTURAL = (IF, LOOP, REGION, WITH)
 CONTEXT = 2  # lines shown before and after a fault
 
 
@@ -125,8 +126,9 @@ class _Checker:
     def node(self, node: Node) -> None:
         self.use(node, node.args)
         before = len(self.faults)
-        if node.op in (IF, LOOP, REGION):
-            {IF: self.check_if, LOOP: self.check_loop, REGION: self.check_region}[node.op](node)
+        if node.op in STRUCTURAL:
+            check = {IF: self.check_if, LOOP: self.check_loop}.get(node.op, self.check_region)  # type: ignore[call-overload]
+            check(node)
         elif node.blocks:
             self.fault(node, f"{node.op.name} cannot have blocks")
         else:
@@ -186,11 +188,11 @@ class _Checker:
 
     def check_region(self, node: Node) -> None:
         if len(node.blocks) != 1:
-            self.fault(node, "a region has one block")
+            self.fault(node, f"a {node.op.name} has one block")
             return
         (body,) = node.blocks
         self.count(node, "block parameters", len(body.params), len(node.args))
-        self.count(body, "outputs of the region", len(body.outputs), len(node.results))
+        self.count(body, f"outputs of the {node.op.name}", len(body.outputs), len(node.results))
 
     def count(self, where: Node | Block, what: str, found: int, expected: int) -> None:
         if found != expected:
@@ -198,7 +200,7 @@ class _Checker:
 
     def types(self, node: Node) -> None:
         """Compare the recorded types with those that follow from arguments and blocks."""
-        if node.op in (IF, LOOP, REGION):
+        if node.op in STRUCTURAL:
             inferred = block_types(node)
         elif not self.infer:
             return

@@ -7,7 +7,7 @@ provably runs zero times or once. Legality: exactly the nodes that would have ru
 from __future__ import annotations
 
 from specjit.ir.graph import Block, Graph, Location, Node, Value
-from specjit.ir.structure import IF, LOOP
+from specjit.ir.structure import IF, LOOP, WITH
 from specjit.passes.manager import Context
 from specjit.passes.rewrite import rewrite, splice
 
@@ -18,8 +18,13 @@ def run(graph: Graph, ctx: Context) -> None:
             return _branch(node, block, ctx)
         if node.op is LOOP:
             return _loop(node, block, ctx)
+        if node.op is WITH and not records and ctx.fire():
+            return splice(block, node.blocks[0], {})
         return None
 
+    # Where nothing requires a gradient, the grad mode decides nothing.
+    values = [*graph.inputs, *(r for node in graph.walk() for r in node.results)]
+    records = any(v.type.requires_grad for v in values)
     rewrite(graph, visit)
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from specjit import dtypes
 from specjit.ir.dims import product, symbol
 from specjit.ir.graph import Block, Graph, Location, Node, Value
-from specjit.ir.structure import IF, LOOP, REGION
+from specjit.ir.structure import IF, LOOP, REGION, WITH
 from specjit.ir.traits import PURE
 from specjit.ir.types import Type
 
@@ -174,7 +174,7 @@ def graphs(draw: Any) -> Graph:
     def region(scope: list[Value], depth: int) -> Node:
         args = values(scope, 0, 2)
         body = Block(Value(draw(types), None, draw(hints)) for _ in args)
-        node = Node(REGION, args, (), blocks=[body])
+        node = Node(draw(st.sampled_from([REGION, WITH])), args, (), blocks=[body])
         fill(body, scope + body.params, depth)
         return node
 
