@@ -138,21 +138,26 @@ class DiskCache:
         try:
             entry = decode(data)
         except ValueError as error:
-            # a read-only folder keeps its broken entry; it is rejected again next time
-            with contextlib.suppress(OSError):
-                path.unlink()
-            self.on_event("CACHE_REJECT", key=key, path=str(path), reason=str(error))
+            self.reject(key, str(error))
             return None
         with contextlib.suppress(OSError):  # the time of last use only orders eviction
             os.utime(path)
         return entry
+
+    def reject(self, key: str, reason: str) -> None:
+        """Remove an entry that turned out to be of no use."""
+        path = self._path(key, ".kernel")
+        if path is not None:
+            with contextlib.suppress(OSError):  # a read-only folder keeps it, and it is rejected again next time
+                path.unlink()
+            self.on_event("CACHE_REJECT", key=key, path=str(path), reason=reason)
 
     def store(self, key: str, entry: Entry) -> None:
         """Write an entry. The file appears under its name complete, or not at all."""
         data = encode(entry)
         path = self._path(key, ".kernel")
         if path is not None and self._write(path, data):
-            self.on_event("CACHE_STORE", key=key, path=str(path), bytes=len(data))
+            self.on_event("CACHE_STORE", key=key, path=str(path), bytes=len(data), **entry.facts)
             self._unchecked_bytes += len(data)
             if self._unchecked_bytes > self.limit_bytes // 16:
                 self._unchecked_bytes = 0

@@ -43,6 +43,7 @@ class _Worker:
     def __init__(self) -> None:
         self.answered = 0
         self.retirement: threading.Timer | None = None
+        self.serving: threading.Event | None = None  # the name of the request under way
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
         self._process = subprocess.Popen(
             [sys.executable, "-P", str(Path(__file__).with_name("worker.py"))],
@@ -51,7 +52,9 @@ class _Worker:
             stderr=self._log,
             bufsize=0,  # no buffer, hence no lock that a fork could leave taken
             env=_environment(),
-            start_new_session=True,  # the terminal's Ctrl-C is for the parent
+            # The terminal's Ctrl-C is for the parent (POSIX; then Windows).
+            start_new_session=True,
+            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
         )
         self._requests = cast(RawIOBase, self._process.stdin)
         self._answers = cast(RawIOBase, self._process.stdout)
@@ -126,18 +129,33 @@ class CompilerPool:
         self._crashes = 0
         self._closed = False
 
-    def compile(self, source: str, symbol: str, path: str) -> tuple[bytes, str]:
-        """A kernel's object image and LLVM IR text. A worker that dies is replaced, and the request repeated once."""
+    def compile(
+        self, source: str, symbol: str, path: str, cancelled: threading.Event | None = None
+    ) -> tuple[bytes, str]:
+        """A kernel's object image and LLVM IR text. A worker that dies is replaced, and the request repeated once.
+
+        `cancelled` names the request, for `cancel`.
+        """
         request = (symbol.encode(), source.encode(), path.encode())
         words = ""
         with self._slots:
             for _ in range(2):
-                answer, words = self._converse(request)
+                if cancelled is not None and cancelled.is_set():
+                    raise CompileError(f"{symbol} was cancelled")
+                answer, words = self._converse(request, cancelled)
                 if answer is not None:
                     if answer[0] == b"ok":
                         return answer[1], answer[2].decode()
                     raise CompileError(f"{symbol} did not compile ({path})\n{answer[1].decode()}")
         raise WorkerCrash(f"the compile worker died on {symbol}: {words}")
+
+    def cancel(self, cancelled: threading.Event) -> None:
+        """End the requests of this name now, with a CompileError."""
+        cancelled.set()
+        with self._lock:
+            workers = [worker for worker in self._all if worker.serving is cancelled]
+        for worker in workers:
+            worker.close()
 
     def warm_up(self) -> None:
         """Start a worker and let it import what it needs, so that the first kernel does not wait for that."""
@@ -153,18 +171,22 @@ class CompilerPool:
         for worker in workers:
             worker.close()
 
-    def _converse(self, request: tuple[bytes, ...]) -> tuple[list[bytes] | None, str]:
-        worker = self._take()
+    def _converse(
+        self, request: tuple[bytes, ...], cancelled: threading.Event | None = None
+    ) -> tuple[list[bytes] | None, str]:
+        """One question to one worker: its answer, or None and its last words."""
+        worker = self._take(cancelled)
         try:
             answer = worker.ask(*request, seconds=self.seconds)
         except BaseException:  # a time limit or Ctrl-C: the conversation is out of step
             self._drop(worker)
             raise
+        worker.serving = None
         if answer is None:
             words = worker.last_words()
             self._drop(worker)
             with self._lock:
-                self._crashes += 1
+                self._crashes += cancelled is None or not cancelled.is_set()
             return None, words
         with self._lock:
             self._crashes = 0
@@ -189,7 +211,7 @@ class CompilerPool:
             self._idle.remove(worker)
         self._drop(worker)
 
-    def _take(self) -> _Worker:
+    def _take(self, cancelled: threading.Event | None) -> _Worker:
         with self._lock:
             if self._closed:
                 raise CompileError("the compiler pool is closed")
@@ -199,9 +221,10 @@ class CompilerPool:
                 worker = self._idle.pop()
                 if worker.retirement is not None:
                     worker.retirement.cancel()
-                return worker
-            worker = _Worker()
-            self._all.add(worker)
+            else:
+                worker = _Worker()
+                self._all.add(worker)
+            worker.serving = cancelled
             return worker
 
     def _drop(self, worker: _Worker) -> None:

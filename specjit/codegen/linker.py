@@ -8,8 +8,6 @@ whole linker goes; so a linker takes `IMAGES_PER_LINKER` images, and goes with t
 from __future__ import annotations
 
 import itertools
-import os
-import threading
 import weakref
 from collections.abc import Sequence
 
@@ -41,7 +39,6 @@ class Code:
         return self._addresses[symbol]
 
 
-_lock = threading.RLock()  # reentrant: collecting garbage inside `link` may unload something else
 _current: _Linker | None = None
 _numbers = itertools.count()
 
@@ -49,7 +46,7 @@ _numbers = itertools.count()
 def link(image: bytes, symbols: Sequence[str]) -> Code:
     """Load an image. RuntimeError when a symbol is missing, or the image needs one that this process does not have."""
     global _current
-    with _lock:
+    with target.llvm_lock:
         if _current is None or _current.taken == IMAGES_PER_LINKER:
             _current = _Linker()
         linker = _current
@@ -71,17 +68,8 @@ def link(image: bytes, symbols: Sequence[str]) -> Code:
 
 
 def _unload(tracker: llvm.ResourceTracker, linker: _Linker) -> None:
-    with _lock:
+    with target.llvm_lock:
         tracker.close()
         linker.loaded -= 1
         if linker.loaded == 0 and linker is not _current:
             linker.jit.close()
-
-
-def _after_fork_in_child() -> None:
-    global _lock
-    _lock = threading.RLock()  # a thread that held it does not exist here
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)

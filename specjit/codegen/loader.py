@@ -7,6 +7,7 @@ code is unloaded.
 
 from __future__ import annotations
 
+import functools
 import os
 import threading
 import time
@@ -14,6 +15,7 @@ import weakref
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import cast
 
 from specjit.codegen import cache, target
 from specjit.codegen.cache import DiskCache, Entry, key_of, pack_text
@@ -111,10 +113,27 @@ class KernelLibrary:
         return self._get(source, hint, self._compile_with_numba)
 
     def get_many(self, kernels: Iterable[tuple[str, str]]) -> list[Kernel]:
-        """`get` for many (source, hint) at once, on as many workers as the pool has; in the order asked."""
+        """`get` for many (source, hint), in the order asked; what nobody has is compiled on all the pool's workers."""
         asked = list(kernels)
-        with ThreadPoolExecutor(self.pool.workers, thread_name_prefix="specjit-compile") as threads:
-            return list(threads.map(lambda pair: self.get(*pair), asked))
+        made = [self._cached(source, hint) for source, hint in asked]
+        missing = [i for i, kernel in enumerate(made) if kernel is None]
+        if self.pool.workers == 1 or len(missing) == 1:
+            for i in missing:
+                made[i] = self.get(*asked[i])
+        elif missing:
+            cancelled = threading.Event()
+            make = functools.partial(self._compile_with_numba, cancelled=cancelled)
+            threads = ThreadPoolExecutor(self.pool.workers, thread_name_prefix="specjit-compile")
+            try:
+                compiled = threads.map(lambda i: self._get(*asked[i], make), missing)
+                for i, kernel in zip(missing, compiled):
+                    made[i] = kernel
+            except BaseException:
+                self.pool.cancel(cancelled)  # one failed, or Ctrl-C: the others are not worth waiting for
+                raise
+            finally:
+                threads.shutdown(cancel_futures=True)
+        return cast(list[Kernel], made)
 
     def get_ir(self, text: str, symbols: Sequence[str]) -> Kernel:
         """Like `get` for LLVM IR text that exports `symbols`: compiled in this process, cached like any kernel."""
@@ -134,27 +153,36 @@ class KernelLibrary:
                 return kernel
             turn = self._turns.setdefault(key, threading.Lock())
         with turn:  # the second thread to ask waits here, and finds it loaded
-            kernel = self._loaded.get(key)
+            kernel = self._cached(source, hint)
             if kernel is None:
-                kernel = self._load_or_make(key, source, hint, make)
-                with self._lock:
-                    self._loaded[key] = kernel
+                self._emit("CACHE_MISS", key=key, hint=hint)
+                entry = make(key, source, hint)
+                self.disk.store(key, entry)
+                kernel = self._keep(Kernel(key, source, entry, False, self.disk))
             return kernel
 
-    def _load_or_make(self, key: str, source: str, hint: str, make: Callable[[str, str, str], Entry]) -> Kernel:
-        entry = self.disk.load(key)
-        if entry is not None:
-            self._on_event("CACHE_HIT", key=key, hint=hint)
-            return Kernel(key, source, entry, True, self.disk)
-        self._on_event("CACHE_MISS", key=key, hint=hint)
-        entry = make(key, source, hint)
-        self.disk.store(key, entry)
-        return Kernel(key, source, entry, False, self.disk)
+    def _cached(self, source: str, hint: str) -> Kernel | None:
+        """The kernel from memory or disk. An object that does not link here counts as broken."""
+        key = key_of(source)
+        kernel = self._loaded.get(key)
+        if kernel is None and (entry := self.disk.load(key)) is not None:
+            try:
+                kernel = self._keep(Kernel(key, source, entry, True, self.disk))
+            except RuntimeError as error:
+                self.disk.reject(key, str(error))
+            else:
+                self._emit("CACHE_HIT", key=key, hint=hint)
+        return kernel
 
-    def _compile_with_numba(self, key: str, source: str, hint: str) -> Entry:
+    def _keep(self, kernel: Kernel) -> Kernel:
+        """Remember a kernel, unless another thread was first; the one to use."""
+        with self._lock:
+            return self._loaded.setdefault(kernel.key, kernel)
+
+    def _compile_with_numba(self, key: str, source: str, hint: str, cancelled: threading.Event | None = None) -> Entry:
         symbol = f"specjit_{key}"
         start = time.perf_counter()
-        image, text = self.pool.compile(source, symbol, str(self.disk.source_file(key, source)))
+        image, text = self.pool.compile(source, symbol, str(self.disk.source_file(key, source)), cancelled)
         return Entry(_facts([symbol], hint, start), image, pack_text(text))
 
     def _emit(self, kind: str, **facts: object) -> None:

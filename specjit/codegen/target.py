@@ -9,9 +9,17 @@ Invariant: never imports numba; code is position independent; no fast-math flag 
 from __future__ import annotations
 
 import functools
+import os
+import threading
 from typing import NamedTuple
 
 import llvmlite.binding as llvm
+
+# Held around every longer use of LLVM, and around fork: a child never inherits an LLVM that another thread was in the
+# middle of. Reentrant, because collecting garbage may unload code in the middle of a compile.
+llvm_lock = threading.RLock()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=llvm_lock.acquire, after_in_parent=llvm_lock.release, after_in_child=llvm_lock.release)
 
 
 class Host(NamedTuple):
@@ -64,10 +72,11 @@ def optimize(module: llvm.ModuleRef, speed_level: int = 3) -> None:
 
 def compile_ir(text: str, speed_level: int = 2) -> bytes:
     """An object image for LLVM IR text (triple and layout are added)."""
-    machine = target_machine()
-    module = llvm.parse_assembly(text)
-    module.triple = host().triple
-    module.data_layout = str(machine.target_data)
-    module.verify()
-    optimize(module, speed_level)
-    return machine.emit_object(module)
+    with llvm_lock:
+        machine = target_machine()
+        module = llvm.parse_assembly(text)
+        module.triple = host().triple
+        module.data_layout = str(machine.target_data)
+        module.verify()
+        optimize(module, speed_level)
+        return machine.emit_object(module)

@@ -12,8 +12,8 @@ import weakref
 import numpy as np
 import pytest
 
-from specjit.codegen import linker
-from specjit.codegen.cache import DiskCache
+from specjit.codegen import cache, linker
+from specjit.codegen.cache import DiskCache, Entry
 from specjit.codegen.compiler import CompileError
 from specjit.codegen.loader import KernelLibrary
 from tests.codegen.sources import axpy, call, run_axpy
@@ -278,3 +278,35 @@ def test_loading_never_imports_numba(fresh):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout == "True False set()\n", done.stderr
+
+
+def test_an_entry_that_does_not_link_is_compiled_again(fresh, pool, heard):
+    key = cache.key_of(axpy(2.0))
+    fresh.disk.store(key, Entry({"symbols": [f"specjit_{key}"], "hint": "", "seconds": 0.0}, b"no object", b""))
+    kernel = fresh.get(axpy(2.0))
+    assert heard.kinds() == ["CACHE_STORE", "CACHE_REJECT", "CACHE_MISS", "CACHE_STORE"]
+    assert run_axpy(kernel.address, np.ones(1))[0] == 3.0
+
+
+def test_get_many_on_two_workers_and_ctrl_c(tmp_path):
+    """Ctrl-C does not wait for the kernels under way, and the library goes on afterwards."""
+    code = textwrap.dedent(
+        f"""
+        import os, signal, threading, time
+        from pathlib import Path
+        from specjit.codegen.cache import DiskCache
+        from specjit.codegen.compiler import CompilerPool
+        from specjit.codegen.loader import KernelLibrary
+        from tests.codegen.sources import axpy
+        library = KernelLibrary(DiskCache(Path({str(tmp_path)!r})), CompilerPool(workers=2))
+        slow = "import time\\ntime.sleep(600)\\n" + axpy(1.0)
+        threading.Timer(1.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+        try:
+            library.get_many([(slow + f"# {{i}}", "slow") for i in range(4)])
+        except KeyboardInterrupt:
+            kernels = library.get_many([(axpy(float(a)), "k") for a in range(3)])
+            print(len({{k.address for k in kernels}}), len(library.pool._all) <= 2)
+        """
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100)
+    assert done.stdout == "3 True\n", done.stderr
