@@ -17,16 +17,16 @@ from specjit.codegen.schedule.index import Axis, Index
 from specjit.codegen.schedule.model import Base, Home, Source, Storage, View, estimate
 from specjit.codegen.schedule.steps import Addr, Call
 from specjit.ir.dims import Size, product
+from specjit.ir.viewref import ViewRef
 
 
 @dataclass(frozen=True)
 class Panels:
-    """The packed right operand: where it is, and which of the matrix's batch dims have panels of their own."""
+    """The packed right operand: where it is, and how many elements one batch point takes."""
 
     base: Base
     dtype: str
-    batch: tuple[int, ...]
-    step: Size  # elements of one batch point
+    step: Size
 
 
 def shape_of(group: Group) -> tuple[Size, int]:
@@ -43,22 +43,24 @@ def batch_dims(b: View) -> tuple[int, ...]:
     return tuple(d for d in range(b.ref.rank - 2) if b.dims[d] != 1 and b.ref.strides[d] != 0)
 
 
+def packed_part(b: View) -> View:
+    """The right operand without the batch dims that it is only spread over: what there is to pack."""
+    keep = [*batch_dims(b), b.ref.rank - 2, b.ref.rank - 1]
+    ref = b.ref
+    return b.with_ref(ViewRef(tuple(ref.sizes[d] for d in keep), tuple(ref.strides[d] for d in keep), ref.offset))
+
+
 def lane_count(dtype: str, units: Size) -> int:
     return panel_lanes(dtype, as_units(units))
 
 
 def pack_call(b: View, units: Size, chunks: int, target: Storage) -> Call:
-    """Pack matrix `b` (batch..., k, chunk*units) into panels at `target`."""
+    """Pack matrix `b` (a `packed_part`: batch..., k, chunk*units) into panels at `target`."""
     operands = Operands()
-    batch = batch_dims(b)
-    axes = [Axis(b.dims[d]) for d in batch]
+    axes = [Axis(d) for d in b.dims[:-2]]
     k, chunk, unit = Axis(b.dims[-2]), Axis(chunks), Axis(units)
-    reader = [Index() for _ in range(b.ref.rank)]
-    for axis, d in zip(axes, batch, strict=True):
-        reader[d] = Index.of(axis)
-    reader[-2] = Index.of(k)
-    reader[-1] = Index.of(unit).plus(Index.of(chunk, units))
-    at = memory_index(b, tuple(reader))
+    columns = Index.of(unit).plus(Index.of(chunk, units))
+    at = memory_index(b, (*map(Index.of, axes), Index.of(k), columns))
     dynamic, fixed = constant_part(at.offset)
     w = Window(home_of(b.source).base, b.source.dtype, tuple(at.coefficient(a) for a in (*axes, k, chunk, unit)), dynamic, fixed)
     operands.see(w)
@@ -95,7 +97,7 @@ def gemm_call(group: Group, homes: list[tuple[Source, Home]], panels: Panels) ->
     dynamic, fixed = constant_part(a_at.offset)
     a_window = Window(home.base, p.a.source.dtype, (*(a_at.coefficient(a) for a in rest), k_stride), dynamic, fixed)  # type: ignore[arg-type]
     body.operands.see(a_window)
-    steps = _panel_steps(where, rest, panels, p.b.dims)
+    steps = _panel_steps(where, rest, panels.step, p.b)
     stored = body.stores(homes)
     loads = [i[1] for i in body.insts if isinstance(i, tuple)]
     positions = {i.dim for i in body.insts if not isinstance(i, tuple) and i.kind == "index"}
@@ -155,13 +157,12 @@ def _padded(w: Window) -> Window:
     return Window(w.base, w.dtype, (*w.strides[:-1], 0, w.strides[-1]), w.dynamic, w.fixed)
 
 
-def _panel_steps(where: tuple[Index, ...], rest: list[Axis], panels: Panels, dims: tuple[Size, ...]) -> list[Size]:
+def _panel_steps(where: tuple[Index, ...], rest: list[Axis], step: Size, b: View) -> list[Size]:
     """Elements of packed panels to advance per loop."""
     at = Index()
-    step = panels.step
-    for d in reversed(panels.batch):
+    for d in reversed(batch_dims(b)):
         at = at.plus(where[d], step)
-        step = step * dims[d]
+        step = step * b.dims[d]
     return [at.coefficient(a) for a in rest]
 
 

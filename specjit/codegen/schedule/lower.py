@@ -116,7 +116,7 @@ class Lowering:
 
     def pack(self, group: Group, block: BlockItems) -> Panels:
         assert group.product is not None
-        b = group.product.b
+        b = emit_gemm.packed_part(group.product.b)
         units, chunks = emit_gemm.shape_of(group)
         target = self.place_of(b, block)
         key = (target, b.source, b.ref, units, chunks)
@@ -157,12 +157,11 @@ class Lowering:
             steps.append(Do("FLOORDIV", count, [Scalar("int", units + (lanes - 1)), Scalar("int", lanes)]))
             slots = count.size * lanes
             room = units + (lanes - 1)
-        batch = emit_gemm.batch_dims(b)
-        many = product([b.dims[d] for d in batch])
+        many = product(b.dims[:-2])
         assert many is not None
         storage = self.storage(dtype, (room, chunks, depth, many), f"panels of {b.source.hint}".strip(), target)
         steps.append(emit_gemm.pack_call(b, units, chunks, storage))
-        return Panels(storage, dtype, batch, slots * chunks * depth)
+        return Panels(storage, dtype, slots * chunks * depth)
 
 
 def direct_reads(block: BlockItems) -> Iterator[tuple[Item, View]]:

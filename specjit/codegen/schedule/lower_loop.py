@@ -57,6 +57,9 @@ def loop(low: Lowering, item: Loop, block: BlockItems, steps: list[Step]) -> Non
     held: set[Storage] = set()
     after: list[Step] = []
     turned = _turned(low, item, after)
+    if turned is not None and any(t.result.want is not None and t.init.source.external for t in item.tensors):
+        after.append(Require(turned, Status.GUARD))
+        turned = None
     for t in item.tensors:
         if t.moved is not None:
             if t.moved.source is not t.param:
@@ -112,9 +115,6 @@ def _deliver(t: CarriedTensor, buffer: Storage | None, turned: Scalar | None, af
     want = t.result.want
     if want is None:
         return
-    if t.init.source.external and turned is not None:
-        after.append(Require(turned, Status.GUARD))
-        turned = None
     if buffer is None:
         after.append(copy_call(t, want))
     elif turned is not None:
