@@ -99,8 +99,8 @@ def layer_norm(
     dims = [-1 - i for i in range(len(normalized_shape))]
     if list(input.shape[len(input.shape) - len(normalized_shape) :]) != list(normalized_shape):
         raise RuntimeError(
-            f"Given normalized_shape={list(normalized_shape)}, expected input with shape [*, {list(normalized_shape)}], "
-            f"but got input of size{list(input.shape)}"
+            f"Given normalized_shape={list(normalized_shape)}, expected input with shape [*, {list(normalized_shape)}],"
+            f" but got input of size{list(input.shape)}"
         )
     centered = input - input.mean(dims, keepdim=True)
     variance = (centered * centered).mean(dims, keepdim=True)

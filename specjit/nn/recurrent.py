@@ -27,7 +27,9 @@ def _parameters(module: Module, inputs: int, hidden: int, gates: int, bias: bool
         module.register_parameter(name + suffix, made)  # type: ignore[arg-type]
 
 
-def lstm_step(x: Tensor, h: Tensor, c: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor) -> tuple[Tensor, Tensor]:
+def lstm_step(
+    x: Tensor, h: Tensor, c: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor
+) -> tuple[Tensor, Tensor]:
     """One LSTM step: gates i, f, g, o side by side in the projections. Returns (h, c)."""
     gates = F.linear(x, w_ih, b_ih) + F.linear(h, w_hh, b_hh)
     i, f, g, o = gates.chunk(4, -1)
@@ -84,8 +86,9 @@ class LSTM(Module):
         self, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True, batch_first: bool = False
     ) -> None:
         super().__init__()
-        self.input_size, self.hidden_size, self.num_layers, self.batch_first = input_size, hidden_size, num_layers,
-        batch_first for layer in range(num_layers):
+        self.input_size, self.hidden_size = input_size, hidden_size
+        self.num_layers, self.batch_first = num_layers, batch_first
+        for layer in range(num_layers):
             _parameters(self, input_size if layer == 0 else hidden_size, hidden_size, 4, bias, f"_l{layer}")
 
     def forward(self, input: Tensor, hx: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
@@ -116,8 +119,9 @@ class GRU(Module):
         self, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True, batch_first: bool = False
     ) -> None:
         super().__init__()
-        self.input_size, self.hidden_size, self.num_layers, self.batch_first = input_size, hidden_size, num_layers,
-        batch_first for layer in range(num_layers):
+        self.input_size, self.hidden_size = input_size, hidden_size
+        self.num_layers, self.batch_first = num_layers, batch_first
+        for layer in range(num_layers):
             _parameters(self, input_size if layer == 0 else hidden_size, hidden_size, 3, bias, f"_l{layer}")
 
     def forward(self, input: Tensor, hx: Tensor | None = None) -> tuple[Tensor, Tensor]:
