@@ -14,6 +14,9 @@ from __future__ import annotations
 from specjit.codegen import registers as r
 from specjit.codegen.registers import Reg, select
 
+MANTISSA = {"f32": 23, "f64": 52}
+BIAS = {"f32": 127, "f64": 1023}
+
 
 def floordiv(a: Reg, b: Reg) -> Reg:
     return _float_floordiv(a, b) if a.is_float else _int_divmod(a, b)[0]
@@ -91,32 +94,31 @@ def fmod(a: Reg, b: Reg) -> Reg:
 def _reduce(rest: Reg, divisor: Reg) -> Reg:
     """Subtract a multiple of the divisor from rest >= divisor, leaving less than rest by many bits. Exact."""
     bits = 20 if rest.dtype == "f32" else 48
-    step = 2.0**bits
-    # Far apart: bring the divisor up by powers of two, which is exact for normal numbers. The scale comes from the
-    # exponents.
-    far = rest / step >= divisor
-    scale = _power_gap(rest, divisor, bits)
-    scaled = select(far, divisor * scale, divisor)
+    # Far apart: bring the divisor up by powers of two, which is exact. An exponent gap of twice the range takes two
+    # of them.
+    gap = _exponent(rest) - _exponent(divisor) - bits
+    gap = select(gap < 0, gap.const(0), gap)
+    gap = select(
+        gap > 2 * BIAS[rest.dtype], gap.const(2 * BIAS[rest.dtype]), gap
+    )  # at most 3 bits short, of which q has some left
+    half = gap.sar(1)
+    scaled = divisor * _power(half, rest.dtype) * _power(gap - half, rest.dtype)
     quotient = r.trunc(rest / scaled)
     left = _exact_fms(rest, quotient, scaled)
     return select(left < 0.0, left + scaled, left)
 
 
-def _power_gap(rest: Reg, divisor: Reg, bits: int) -> Reg:
-    """2^(e(rest) - e(divisor) - bits), at least 1, by exponent fields (a subnormal divisor counts as the smallest
-    normal).
-    """
-    mantissa = 23 if rest.dtype == "f32" else 52
-    bias = 127 if rest.dtype == "f32" else 1023
-    one = rest.bits().const(1)
-    high = rest.bits().shr(mantissa)
-    low = divisor.bits().shr(mantissa)
-    low = select(low < 1, one, low)
-    gap = high - low - bits
-    gap = select(gap < 0, one.const(0), gap)
-    # gap <= 2 * bias, whose power of two may overflow: halve and let further turns do the rest
-    gap = select(gap > bias, one.const(bias), gap)
-    return (gap + bias).shl(mantissa).bitcast(rest.dtype)
+def _exponent(x: Reg) -> Reg:
+    """The exponent field of x > 0, going on below 1 for subnormal numbers."""
+    mantissa = MANTISSA[x.dtype]
+    small = x < 2.0 ** (1 - BIAS[x.dtype])
+    lifted = select(small, x * 2.0 ** (mantissa + 1), x).bits().shr(mantissa)
+    return lifted - select(small, lifted.const(mantissa + 1), 0)
+
+
+def _power(n: Reg, dtype: str) -> Reg:
+    """2^n for a normal result."""
+    return (n + BIAS[dtype]).shl(MANTISSA[dtype]).bitcast(dtype)
 
 
 def _exact_fms(rest: Reg, quotient: Reg, divisor: Reg) -> Reg:

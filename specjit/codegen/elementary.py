@@ -124,10 +124,15 @@ def exp2(x: Reg) -> Reg:
 
 
 def expm1(x: Reg) -> Reg:
-    """e^x - 1, accurate near 0."""
-    n, rest = _reduce(clamp(x, -40.0, FORMATS[x.dtype].exp_range[1]))
+    """e^x - 1, accurate near 0. The roundings of the reduction and of e^r - 1 are kept: at n = 1 they count in full."""
+    form = FORMATS[x.dtype]
+    inside = clamp(x, -40.0, form.exp_range[1])
+    n, rest = _reduce(inside)
+    rest_low = fma(n, -form.ln2[1], fma(n, -form.ln2[0], inside) - rest)
+    small = _expm1_small(rest)
+    low = fma(rest * rest, polynomial(rest, form.expm1), rest - small) + rest_low
     half = scale(n.const(0.5), n)  # 2^(n-1): 2^n itself overflows before e^x - 1 does
-    return select(x == 0.0, x, fma(half, _expm1_small(rest), half - 0.5) * 2.0)
+    return select(x == 0.0, x, fma(half, low, fma(half, small, half - 0.5)) * 2.0)
 
 
 def sigmoid(x: Reg) -> Reg:
