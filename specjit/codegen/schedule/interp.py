@@ -7,7 +7,7 @@ written holds NaN patterns.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -69,15 +69,20 @@ def _bytes_at(array: np.ndarray, low: int) -> np.ndarray:
     return raw[low - raw.ctypes.data :]
 
 
-def interpret(plan: RegionPlan, inputs: Sequence[Any]) -> list[Any]:
-    """Run the plan (and its prologue). Raises RegionFailed for a failure status."""
+Runner = Callable[[RegionPlan, np.ndarray], Status]
+
+
+def interpret(plan: RegionPlan, inputs: Sequence[Any], runner: Runner | None = None) -> list[Any]:
+    """Run the plan (and its prologue). Raises RegionFailed for a failure status. `runner` runs a plan's program on a frame; without one
+    it is run in Python."""
     symbols = bind_symbols(plan, inputs)
     memory = Memory()
+    run = runner or in_python(memory)
     packed: dict[int, np.ndarray] = {}
     if plan.prologue is not None:
-        results, _ = _run(plan.prologue, inputs, {}, memory, {})
+        results, _ = _run(plan.prologue, inputs, {}, memory, {}, run)
         packed = {s.slot: a for s, a in zip(plan.prologue.storages, results, strict=True)}
-    storages, frame = _run(plan, inputs, symbols, memory, packed)
+    storages, frame = _run(plan, inputs, symbols, memory, packed, run)
     return [_output(o, inputs, storages, symbols, frame) for o in plan.outputs]
 
 
@@ -97,7 +102,12 @@ def bind_symbols(plan: RegionPlan, inputs: Sequence[Any]) -> dict[str, int]:
 
 
 def _run(
-    plan: RegionPlan, inputs: Sequence[Any], symbols: dict[str, int], memory: Memory, packed: dict[int, np.ndarray]
+    plan: RegionPlan,
+    inputs: Sequence[Any],
+    symbols: dict[str, int],
+    memory: Memory,
+    packed: dict[int, np.ndarray],
+    run: Runner,
 ) -> tuple[list[np.ndarray], np.ndarray]:
     frame = plan.new_frame()
     memory.own(frame)
@@ -119,23 +129,33 @@ def _run(
         array = _dirty(elements * ITEMSIZE[dtype]).view(DTYPES[dtype])
         storages.append(array)
         frame[plan.storages[len(storages) - 1].slot] = memory.own(array)
-    code = plan.assemble([k + 1 for k in range(len(plan.specs))])
-    kernels = {k + 1: _kernel(spec, memory) for k, spec in enumerate(plan.specs)}
-    status = run_python(code, frame, kernels)
+    status = run(plan, frame)
     if status is Status.GROW:
         workspace = _dirty(int(frame[NEEDED]))
         frame[WORKSPACE], frame[WORKSPACE_BYTES] = memory.own(workspace), workspace.size
-        status = run_python(code, frame, kernels)
+        status = run(plan, frame)
     while status is Status.YIELD:
-        status = run_python(code, frame, kernels)
+        status = run(plan, frame)
     if status is not Status.OK:
         raise RegionFailed(status)
     return storages, frame
 
 
+def in_python(memory: Memory) -> Runner:
+    """The machine's and the kernels' references."""
+
+    def run(plan: RegionPlan, frame: np.ndarray) -> Status:
+        code = plan.assemble([k + 1 for k in range(len(plan.specs))])
+        return run_python(code, frame, {k + 1: _kernel(spec, memory) for k, spec in enumerate(plan.specs)})
+
+    return run
+
+
 def _dirty(count: int) -> np.ndarray:
-    """Bytes that read as NaN, -1 or True."""
-    return np.full(-(-count // 8) * 8, 0xFF, np.uint8)[:count]
+    """Bytes that read as NaN, -1 or True, from a 64-byte boundary."""
+    raw = np.full(count + 128, 0xFF, np.uint8)
+    start = -raw.ctypes.data % 64
+    return raw[start : start + count]
 
 
 def _kernel(spec: Spec, memory: Memory) -> Any:
