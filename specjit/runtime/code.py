@@ -9,14 +9,14 @@ outputs and workspace by the call, packed parameters by the frame's snapshot, wh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from specjit.codegen import abi, loader
 from specjit.codegen.entry import entry as native_entry
-from specjit.codegen.guard_table import CONTIGUOUS, Dim, GuardTable, Stride, equal, store, store_stride
+from specjit.codegen.guard_table import CONTIGUOUS, Dim, GuardTable, Stride, at_least, equal, store, store_stride
 from specjit.codegen.output_table import OutputTable
 from specjit.dtypes import BY_SHORT
 from specjit.ir.dims import Poly
@@ -48,10 +48,8 @@ class Frame:
 
     __slots__ = ("array", "snapshot", "workspace")
 
-    def __init__(self, size: int, constants: dict[int, int]) -> None:
-        self.array = np.zeros(size, np.int64)
-        for slot, value in constants.items():
-            self.array[slot] = value
+    def __init__(self, array: np.ndarray) -> None:
+        self.array = array
         self.workspace: np.ndarray | None = None
         self.snapshot: Any = None
 
@@ -98,19 +96,22 @@ class Code:
         emit: Callable[..., None],
         name: str,
         arrays: bool = False,
+        only_used: bool = False,
     ) -> None:
         self.plan, self.name, self.emit, self.arrays = plan, name, emit, arrays
         self.inputs = list(inputs)
         self.entry = process_entry()
         library = loader.library()
-        self.kernels = library.get_many([(k.source, k.hint) for k in plan.kernels])
-        self.machine_code = np.ascontiguousarray(plan.assemble([k.address for k in self.kernels]))
+        self.kernels = library.get_many(list(zip(plan.kernels, plan.hints, strict=True)))
+        self._machine_code = plan.code(self.kernels)
         self._pool: list[Frame] = []
-        self._table = guard_table(inputs, flags, plan.symbols, plan.input_slots, arrays)
+        self.used = [i for i, given in enumerate(plan.inputs) if not only_used or given.slot is not None]
+        chosen = [self.inputs[i] for i in self.used]
+        slots = [_none_is_minus_one(plan.inputs[i].slot) for i in self.used]
+        self._table = guard_table(chosen, [flags[i] for i in self.used], plan.symbols, slots, arrays)
         self._handle = self.entry.guards(self._table)
         release = plan.work > RELEASE_GIL_ABOVE
-        slots = tuple(o.slot for o in plan.outputs if o.slot >= 0 and o.fresh)
-        self._output_table = OutputTable(slots, BUDGET, release)
+        self._output_table = OutputTable(tuple(s.slot for s in plan.storages), BUDGET, release)
         self._outputs = self.entry.outputs(self._output_table)
         self.prologue: Code | None = None
         self._snapshot: Snapshot | None = None
@@ -122,12 +123,10 @@ class Code:
     # -- packed parameters --------------------------------------------------------------------------------------------
 
     def _link_prologue(self) -> None:
-        plan = self.plan
-        chosen = [self.inputs[i] for i in plan.prologue_inputs]
-        self._packed_from = [given.fixed for given in chosen]
-        self.prologue = Code(
-            plan.prologue, chosen, [None] * len(chosen), self.emit, f"{self.name}_prologue", arrays=True
-        )
+        none = [None] * len(self.inputs)
+        name = f"{self.name}_prologue"
+        self.prologue = Code(self.plan.prologue, self.inputs, none, self.emit, name, arrays=True, only_used=True)
+        self._packed_from = [self.inputs[i].fixed for i in self.prologue.used]
         self.all_kernels += self.prologue.all_kernels
 
     def snapshot(self) -> Snapshot:
@@ -158,28 +157,38 @@ class Code:
         return made
 
     def take(self) -> Frame:
-        return Frame(self.plan.frame_size, self.plan.constants)
+        frame = Frame(self.plan.new_frame())
+        for p in self.plan.packed:
+            if p.data is not None:
+                frame.array[p.slot] = p.data.ctypes.data
+        return frame
 
     def load(self, frame: Frame, snapshot: Snapshot) -> None:
-        for slot, array in zip(self.plan.packed_slots, snapshot.arrays, strict=True):
-            frame.array[slot] = array.ctypes.data
+        assert self.plan.prologue is not None
+        made = {s.slot: a for s, a in zip(self.plan.prologue.storages, snapshot.arrays, strict=True)}
+        for p in self.plan.packed:
+            if p.data is None:
+                frame.array[p.slot] = made[p.from_slot].ctypes.data
         frame.snapshot = snapshot
 
     # -- the generated call -------------------------------------------------------------------------------------------
 
     def _generate(self) -> tuple[str, Callable[..., Any]]:
-        args = [f"a{i}" for i in range(len(self.plan.input_slots))]
+        plan = self.plan
+        args = [f"a{i}" for i in self.used]
         names: dict[str, Any] = {
             "pool": self._pool,
             "bind": self.entry.bind,
             "run": self.entry.run,
             "guards": self._handle,
             "outputs": self._outputs,
-            "code": self.machine_code,
+            "code": self._machine_code.words,
             "take": self.take,
             "self": self,
             "state": state,
             "empty": np.empty,
+            "ndarray": np.ndarray,
+            "window": window,
             "Failed": Failed,
             "aligned": aligned,
         }
@@ -194,18 +203,16 @@ class Code:
             lines.append("    s = self._snapshot")
             lines.append("    if s is None or s.epoch != state.write_epoch: s = self.snapshot()")
             lines.append("    if f.snapshot is not s: self.load(f, s)")
-        fresh = []
-        for k, o in enumerate(self.plan.outputs):
-            if not (o.fresh and o.slot >= 0):
-                continue
-            names[f"dtype{k}"] = BY_SHORT[o.dtype].numpy
-            if o.elements is not None:
-                lines.append(f"    o{k} = aligned({self._size(o.elements)}, dtype{k})")
+        whole = {o.storage: o for o in plan.outputs if o.kind == "tensor" and o.of == "fresh" and o.whole}
+        for k, fresh in enumerate(plan.storages):
+            names[f"dtype{k}"] = BY_SHORT[fresh.dtype].numpy
+            if k in whole:
+                shape = "".join(f"{self._size(d)}, " for d in whole[k].dims)
+                lines.append(f"    s{k} = empty(({shape}), dtype{k})")
             else:
-                shape = "".join(f"{self._size(d)}, " for d in o.dims)
-                lines.append(f"    o{k} = empty(({shape}), dtype{k})")
-            fresh.append(f"o{k}")
-        run = f"run({', '.join(['frame', 'code', 'outputs', *fresh])})"
+                lines.append(f"    s{k} = aligned({self._size(fresh.elements)}, dtype{k})")
+        arrays = [f"s{k}" for k in range(len(plan.storages))]
+        run = f"run({', '.join(['frame', 'code', 'outputs', *arrays])})"
         lines.append(f"    status = {run}")
         lines.append("    while status:")
         lines.append("        if status == 2: f.grow()")
@@ -214,20 +221,38 @@ class Code:
         lines.append("            return Failed(status)")
         lines.append(f"        status = {run}")
         results = []
-        for k, o in enumerate(self.plan.outputs):
-            if o.fresh and o.slot >= 0:
-                results.append(f"o{k}")
-            elif o.alias is not None:
-                names[f"view{k}"] = self._viewer(o)
-                results.append(f"view{k}(frame, ({', '.join(args)},), ({', '.join(fresh)}{',' if fresh else ''}))")
-            else:
-                results.append(_scalar(o))
+        self.aliases: dict[int, int] = {}
+        if plan.outputs:
+            for k, o in enumerate(plan.outputs):
+                results.append(self._result(k, o, names))
+        else:
+            results = arrays
         lines.append(f"    result = ({', '.join(results)}{',' if len(results) == 1 else ''})")
         lines.append("    pool.append(f)")
         lines.append("    return result")
         source = "\n".join([*lines, ""])
         exec(compile(source, f"<specjit {self.name}>", "exec"), names)
         return source, names["call"]
+
+    def _result(self, k: int, o: Any, names: dict[str, Any]) -> str:
+        """Python source of output k."""
+        if o.kind == "const":
+            names[f"const{k}"] = o.value
+            return f"const{k}"
+        if o.kind != "tensor":
+            word = {"float": f"float(frame[{o.slot}:{o.slot + 1}].view('f8')[0])", "bool": f"bool(frame[{o.slot}])"}
+            return word.get(o.kind, f"int(frame[{o.slot}])")
+        if o.of == "fresh" and o.whole:
+            return f"s{o.storage}"
+        item = BY_SHORT[o.dtype].itemsize
+        shape = "".join(f"{self._size(d)}, " for d in o.dims)
+        strides = "".join(f"({self._size(s)}) * {item}, " for s in o.strides)
+        offset = f"({self._size(o.offset)}) * {item}"
+        if o.of == "fresh":
+            return f"ndarray(({shape}), dtype{o.storage}, s{o.storage}, {offset}, ({strides}))"
+        self.aliases[k] = o.storage
+        data = f"a{o.storage}" if self.arrays else f"a{o.storage}._data"
+        return f"window({data}, {offset}, ({shape}), ({strides}))"
 
     def _size(self, dim: Any) -> str:
         """Python source of a size, from the frame's symbol slots."""
@@ -239,12 +264,21 @@ class Code:
             terms.append(" * ".join(factors[1:] if coef == 1 and mono else factors))
         return " + ".join(terms)
 
-    def _viewer(self, o: Any) -> Callable[..., Any]:
-        raise NotImplementedError
+
+def window(array: np.ndarray, offset: int, shape: tuple[int, ...], strides: tuple[int, ...]) -> np.ndarray:
+    """A view of `array`'s memory: `offset` and `strides` in bytes from its first element."""
+    if 0 in shape:
+        return np.lib.stride_tricks.as_strided(array, shape, (0,) * len(shape))
+    first = np.lib.stride_tricks.as_strided(array, (offset // array.itemsize + 1,), (array.itemsize,))
+    return np.lib.stride_tricks.as_strided(first[-1:], shape, strides)
+
+
+def _none_is_minus_one(slot: int | None) -> int:
+    return -1 if slot is None else slot
 
 
 def guard_table(
-    inputs: Sequence[Any], flags: Sequence[bool | None], symbols: dict[str, int], slots: Sequence[int], arrays: bool
+    inputs: Sequence[Any], flags: Sequence[bool | None], symbols: Mapping[str, Any], slots: Sequence[int], arrays: bool
 ) -> GuardTable:
     """Guards on the inputs; `slots[i]` is the frame slot for input i's address or value, -1 where it is only
     checked."""
@@ -254,7 +288,7 @@ def guard_table(
         t: Type = given.type
         slot = slots[i] if slots[i] >= 0 else abi.FIRST_FREE - 1
         if t.kind == "int":
-            table.integer(i, slot=slot)
+            table.integer(i, slot=_size_slot(t, symbols, slot))
         elif t.kind == "float":
             table.real(i, slot=slot)
         elif t.kind == "bool":
@@ -294,11 +328,12 @@ def _same_objects(a: list[Any], b: list[Any]) -> bool:
     return all(x is y for x, y in zip(a, b, strict=True))
 
 
-def _dim(d: Any, slots: dict[str, int], seen: set[str]) -> int | Dim:
+def _dim(d: Any, slots: Mapping[str, Any], seen: set[str]) -> int | Dim:
     if isinstance(d, int):
         return d
-    assert isinstance(d, Poly)
     names = d.symbols()
+    if repr(d) not in names or slots.get(repr(d)) is None:
+        return at_least(0)  # an expression over sizes that other inputs show: type inference answers for it
     (name,) = names
     if name in seen:
         return equal(slots[name])
@@ -306,7 +341,13 @@ def _dim(d: Any, slots: dict[str, int], seen: set[str]) -> int | Dim:
     return store(slots[name])
 
 
-def _strides(layout: Any, slots: dict[str, int]) -> Any:
+def _size_slot(t: Type, symbols: Mapping[str, Any], slot: int) -> int:
+    """An int that is a size symbol goes where the symbol lives."""
+    held = symbols.get(repr(t.dim)) if t.dim is not None else None
+    return slot if held is None else held
+
+
+def _strides(layout: Any, slots: Mapping[str, Any]) -> Any:
     if layout is None or layout == "contiguous":
         return "contiguous"
     out: list[int | Stride] = []
@@ -319,11 +360,3 @@ def _strides(layout: Any, slots: dict[str, int]) -> Any:
             (name,) = s.symbols()
             out.append(store_stride(slots[name]))
     return out
-
-
-def _scalar(o: Any) -> str:
-    if o.kind == "float":
-        return f"float(frame[{o.slot}:{o.slot + 1}].view('f8')[0])"
-    if o.kind == "bool":
-        return f"bool(frame[{o.slot}])"
-    return f"int(frame[{o.slot}])"

@@ -20,6 +20,7 @@ from specjit.codegen.python import generate_block
 from specjit.codegen.schedule import NotSchedulable, schedule
 from specjit.ir.graph import Block, Graph, Value
 from specjit.ir.types import Type
+from specjit.ops.call import attach_view
 from specjit.passes.autodiff import Derivative, differentiate
 from specjit.runtime.code import Code, Failed
 from specjit.runtime.events import EventKind
@@ -96,8 +97,13 @@ class NativeRegion:
         if type(out) is Failed:
             return self._failed(out, inputs)
         if self.derivative is None:
-            return tuple(wrap(o) if type(o) is np.ndarray else o for o in out)
-        return self._recorded(inputs, out)
+            results = [wrap(o) if type(o) is np.ndarray else o for o in out]
+        else:
+            results = self._recorded(inputs, out)
+        for k, source in self.forward.aliases.items():
+            if k < self.outputs:
+                attach_view(results[k], inputs[source], True)
+        return tuple(results)
 
     def __call__(self, *inputs: Any) -> tuple[Any, ...]:
         out = self.guarded(*inputs)
@@ -110,7 +116,7 @@ class NativeRegion:
         self.fell_back(f"{self.name}: native code stopped with {failed.status.name}; its block runs generic", "")
         return self.generic(*inputs)
 
-    def _recorded(self, inputs: tuple[Any, ...], out: tuple[Any, ...]) -> tuple[Any, ...]:
+    def _recorded(self, inputs: tuple[Any, ...], out: tuple[Any, ...]) -> list[Any]:
         """Wrap the results with one autograd node for the whole region."""
         node = RegionNode(self, inputs, out)
         results: list[Any] = []
@@ -124,7 +130,7 @@ class NativeRegion:
                 results.append(made)
             else:
                 results.append(wrap(o))
-        return tuple(results)
+        return results
 
 
 def wants_gradient(t: Type) -> bool:
@@ -209,5 +215,6 @@ def _code(
     }
     plan = schedule(block, name=name, layouts=layouts, params=params, numerics=context.numerics)
     for note in plan.notes:
-        emit(EventKind.FUSED if note.fused else EventKind.NOT_FUSED, note.message, location=str(note.loc or ""))
+        where = str(note.locs[0]) if note.locs else ""
+        emit(EventKind(note.kind), f"{name}: {note.text}", location=where, ops=list(note.ops))
     return Code(plan, inputs, flags, emit, name, arrays)
