@@ -98,8 +98,10 @@ class Gradients:
 
 
 def row_of(node: Node, loops: Loops) -> Row | None:
-    """What `node` reads, if it reads a row of a tensor from outside a loop by the loop's induction variable."""
-    if node.op.name != "select" or not node.args[1].is_const or (found := affine(node.args[2], loops)) is None:
+    """What `node` reads, if it reads one row of a tensor from outside a loop by the loop's induction variable."""
+    if node.op.name not in ("select", "narrow", "slice") or not node.args[1].is_const:
+        return None
+    if (found := affine(node.args[2], loops)) is None or not _reads_one(node, found, loops):
         return None
     index, sign, first = found
     inside, trip = loops[index]
@@ -113,6 +115,19 @@ def row_of(node: Node, loops: Loops) -> Row | None:
     axis, rank = node.args[1].const, node.args[0].type.rank
     assert rank is not None
     return Row(node.args[0], axis + rank if axis < 0 else axis, index, sign, first)
+
+
+def _reads_one(node: Node, start: tuple[Value, int, Size], loops: Loops) -> bool:
+    """Whether what begins at `start` is one row, whatever the turn. (A slice past the end would have none.)"""
+    if node.op.name == "select":
+        return True
+    if node.op.name == "narrow":
+        return _size(node.args[3]) == 1
+    dims = node.results[0].type.dims
+    if dims is None or dims[node.args[1].const] != 1:
+        return False
+    end = affine(node.args[3], loops)
+    return _size(node.args[4]) == 1 and end is not None and end == (*start[:2], start[2] + 1)
 
 
 def affine(value: Value, loops: Loops) -> tuple[Value, int, Size] | None:

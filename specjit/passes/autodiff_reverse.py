@@ -109,7 +109,8 @@ class Reverse:
     def _op(self, node: Node, found: list[Value | None], grads: Gradients) -> None:
         builder, op = grads.builder, node.op
         if (row := row_of(node, self._loops)) is not None and found[0] is not None:
-            grads.add(row, found[0])
+            whole = node.op.name == "select"
+            grads.add(row, found[0] if whole else builder.call("squeeze", found[0], [row.axis]))
             return
         assert isinstance(op, Op)
         if op.traits.writes:
