@@ -16,6 +16,7 @@ from specjit.capture.guards import Group, is_stable_module
 from specjit.capture.values import Abstract, Known, Method, Shape, TupleOf, Value, const, type_for
 from specjit.dtypes import DType
 from specjit.ir.types import ANY, BOOL, INT, Type
+from specjit.nn.containers import ModuleDict, ModuleList, Sequential
 from specjit.nn.module import Module
 from specjit.tensor.methods import TensorMethods
 from specjit.tensor.tensor import Tensor
@@ -87,7 +88,9 @@ def global_value(f: Frame, name: str) -> Abstract:
         return describe(f, obj, "globals", source, fetch, lambda: f.emit("py.global", name, Known(fn), hint=name))
     if hasattr(builtins, name):
         if not stable:
-            f.session.facts.add("globals", f"globals[{name!r}]", "absent", name, str(f.location()), f.session.facts.bind(scope))
+            f.session.facts.add(
+                "globals", f"globals[{name!r}]", "absent", name, str(f.location()), f.session.facts.bind(scope)
+            )
         obj = getattr(builtins, name)
         return const(obj) if obj is None or isinstance(obj, SIMPLE) else Known(obj)
     return f.emit("py.global", name, Known(fn))
@@ -171,7 +174,9 @@ def _module_attribute(f: Frame, owner: Known, name: str) -> Abstract:
         if isinstance(found, ALWAYS_KNOWN) or hasattr(found, "record"):
             return Known(found)
     fetch = f"{f.session.facts.bind(module)}.{name}"
-    return describe(f, found, "globals", f"{module.__name__}.{name}", fetch, lambda: f.emit("py.getattr", owner, name, hint=name))
+    return describe(
+        f, found, "globals", f"{module.__name__}.{name}", fetch, lambda: f.emit("py.getattr", owner, name, hint=name)
+    )
 
 
 def _class_attribute(f: Frame, cls: type, name: str) -> Abstract:
@@ -208,7 +213,9 @@ def _instance_attribute(f: Frame, owner: Known, name: str) -> Abstract:
 
             if (cls.__module__ or "").split(".")[0] != "specjit":
                 bound = f.session.facts.bind(cls)
-                f.session.facts.add("globals", f"{cls.__qualname__}.{name}", "identity", raw, str(f.location()), f"{bound}.{name}")
+                f.session.facts.add(
+                    "globals", f"{cls.__qualname__}.{name}", "identity", raw, str(f.location()), f"{bound}.{name}"
+                )
             return call_function(f, raw.fget, [owner], {})
         return read()
     if isinstance(raw, types.MemberDescriptorType):
@@ -282,22 +289,38 @@ def _registered(obj: Any, name: str) -> bool:
 
 
 def module_items(f: Frame, owner: Known) -> list[Abstract] | None:
-    """The members of a ModuleList or Sequential, in order; None if `owner` is something else."""
-    if not isinstance(owner.obj, Module) or not hasattr(type(owner.obj), "__iter__"):
+    """The members of a ModuleList or Sequential (keys of a ModuleDict), in order; None if `owner` is something else."""
+    names = _child_names(f, owner)
+    if names is None:
         return None
-    children = owner.obj._modules
-    group, source, fetch = place_of(owner)
-    f.session.facts.add("structure", f"len({source})", "length", len(children), str(f.location()), f"{fetch}._modules")
-    return [attribute(f, owner, name) for name in children]
+    if isinstance(owner.obj, ModuleDict):
+        _, source, fetch = place_of(owner)
+        f.session.facts.add(
+            "structure", f"keys({source})", "value", tuple(names), str(f.location()), f"tuple({fetch}._modules)"
+        )
+        return [const(name) for name in names]
+    return [attribute(f, owner, name) for name in names]
+
+
+def _child_names(f: Frame, owner: Known) -> list[str] | None:
+    """The names of a container's children, whose number is guarded."""
+    cls = type(owner.obj)
+    plain = isinstance(owner.obj, ModuleList | Sequential) and cls.__getitem__ is ModuleList.__getitem__
+    keyed = isinstance(owner.obj, ModuleDict) and cls.__getitem__ is ModuleDict.__getitem__
+    if not ((plain and cls.__iter__ is ModuleList.__iter__) or (keyed and cls.__iter__ is ModuleDict.__iter__)):
+        return None
+    names = list(owner.obj._modules)
+    _, source, fetch = place_of(owner)
+    origin = str(f.location())
+    f.session.facts.add("structure", f"len({source})", "length", len(names), origin, f"{fetch}._modules")
+    return names
 
 
 def module_item(f: Frame, owner: Known, index: int | str) -> Abstract | None:
-    """`modules[index]` as an attribute read."""
-    if not isinstance(owner.obj, Module) or not hasattr(type(owner.obj), "__getitem__"):
+    """`modules[index]` as an attribute read; None where Python would raise."""
+    names = _child_names(f, owner)
+    if names is None:
         return None
-    names = list(owner.obj._modules)
-    group, source, fetch = place_of(owner)
-    f.session.facts.add("structure", f"len({source})", "length", len(names), str(f.location()), f"{fetch}._modules")
-    if isinstance(index, int):
+    if isinstance(index, int) and not isinstance(owner.obj, ModuleDict):
         return attribute(f, owner, names[index]) if -len(names) <= index < len(names) else None
-    return attribute(f, owner, index) if index in names else None
+    return attribute(f, owner, index) if isinstance(index, str) and index in names else None

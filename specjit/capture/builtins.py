@@ -138,7 +138,9 @@ def python_class(a: Abstract) -> type | None:
     if isinstance(a, Value):
         if a.type.is_tensor:
             return Tensor
-        return {"int": int, "float": float, "bool": bool, "str": str, "list": list, "tuple": tuple, "dict": dict}.get(a.type.kind)
+        return {"int": int, "float": float, "bool": bool, "str": str, "list": list, "tuple": tuple, "dict": dict}.get(
+            a.type.kind
+        )
     return None
 
 
@@ -234,15 +236,10 @@ def _round(f: Frame, args: Args, named: Named) -> Abstract:
     return f.emit("py.round", args[0], args[1] if len(args) == 2 else NONE_VALUE)
 
 
-@builtin(min, max)
-def _unused_extreme(f: Frame, args: Args, named: Named) -> Abstract:
-    raise AssertionError("registered one by one below")
-
-
 def _extreme(name: str, function: Any) -> None:
     def handler(f: Frame, args: Args, named: Named) -> Abstract:
         if named or not args:
-            return python_call(f, Known(function), args, named)
+            return f.emit("py.call", Known(function), tuple(named) or None, *args, *named.values())
         return f.emit(f"py.{name}", *args)
 
     BUILTINS[id(function)] = handler
@@ -299,7 +296,11 @@ def _set(f: Frame, args: Args, named: Named) -> Abstract:
 
 def _converted(f: Frame, function: Any, kind: str, args: Args, named: Named) -> Abstract:
     """A container made from an iterable: no effect but the iteration itself."""
-    plain = len(args) == 1 and not named and (not isinstance(args[0], Value) or args[0].type.kind in ("list", "tuple", "dict", "set", "str"))
+    plain = (
+        len(args) == 1
+        and not named
+        and (not isinstance(args[0], Value) or args[0].type.kind in ("list", "tuple", "dict", "set", "str"))
+    )
     if not plain:
         return python_call(f, Known(function), args, named)
     result = f.emit("py.call", Known(function), None, args[0])

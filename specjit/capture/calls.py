@@ -35,7 +35,7 @@ from specjit.capture.values import (
     const,
     constant_of,
 )
-from specjit.ir.traits import Traits
+from specjit.ir.types import ANY, BOOL, INT, STR
 from specjit.ops.registry import Op, get
 
 Handler = Callable[[Frame, list[Abstract], dict[str, Abstract]], Abstract]
@@ -45,9 +45,23 @@ METHODS: dict[tuple[str, str], Callable[[Frame, Abstract, list[Abstract], dict[s
 
 @lowers(ast.Call)
 def _call(f: Frame, node: ast.Call) -> Abstract:
-    callee = f.expr(node.func)
+    callee = _callee(f, node.func)
     args, kwargs = _arguments(f, node)
     return call(f, callee, args, kwargs)
+
+
+def _callee(f: Frame, node: ast.expr) -> Abstract:
+    """What is called. A method of something unknown is looked up when it is called, in one node."""
+    if not isinstance(node, ast.Attribute):
+        return f.expr(node)
+    owner = f.expr(node.value)
+    saved, f.at = f.at, node
+    try:
+        if isinstance(owner, Value) and not owner.is_const and owner.type.kind in ("any", "optional", "class"):
+            return Method(owner, node.attr)
+        return attribute(f, owner, node.attr)
+    finally:
+        f.at = saved
 
 
 def _arguments(f: Frame, node: ast.Call) -> tuple[list[Abstract], dict[str, Abstract]]:
@@ -72,7 +86,13 @@ def _generator(f: Frame, node: ast.Call, a: ast.GeneratorExp) -> Abstract:
     """A generator argument as a list, where the callee takes all items anyway."""
     from specjit.capture.loops import comprehension
 
-    name = node.func.id if isinstance(node.func, ast.Name) else node.func.attr if isinstance(node.func, ast.Attribute) else ""
+    name = (
+        node.func.id
+        if isinstance(node.func, ast.Name)
+        else node.func.attr
+        if isinstance(node.func, ast.Attribute)
+        else ""
+    )
     if name not in ("sum", "min", "max", "list", "tuple", "set", "sorted", "join", "dict", "stack", "cat", "len"):
         raise f.unsupported("a generator expression here", a, "write a list comprehension")
     return comprehension(f, a)
@@ -257,10 +277,33 @@ def python_method(f: Frame, owner: Abstract, name: str, args: list[Abstract], kw
     values = [f.value(a) for a in (*args, *kwargs.values())]
     target = f.value(owner)
     result = f.emit("py.method", target, name, tuple(kwargs) or None, *values)
+    if target.type.kind == "str":
+        result.type = STR_METHODS.get(name, ANY)
     if target.type.kind not in ("list", "dict", "set", "str", "tuple", "int", "float", "bool", "tensor"):
         f.session.touched = True
         opaque.note(f, f"a call of the method {name!r} of an unknown object")
     return result
+
+
+STR_METHODS = dict.fromkeys(
+    (
+        "upper",
+        "lower",
+        "strip",
+        "lstrip",
+        "rstrip",
+        "replace",
+        "format",
+        "join",
+        "title",
+        "capitalize",
+        "zfill",
+        "center",
+    ),
+    STR,
+)
+STR_METHODS |= dict.fromkeys(("find", "rfind", "index", "count"), INT)
+STR_METHODS |= dict.fromkeys(("startswith", "endswith", "isdigit", "isalpha", "isspace", "isupper", "islower"), BOOL)
 
 
 def is_pure_function(obj: Any) -> bool:
@@ -313,7 +356,9 @@ def call_function(f: Frame, fn: types.FunctionType, args: list[Abstract], kwargs
             f.place(error)
             reason = f"{error.what} at {error.place.location}" if error.place else error.what
     if session.strict and reason:
-        raise f.unsupported(f"the call of {fn.__qualname__} ({reason})", hint="use @specjit.jit.ignore to run it in Python")
+        raise f.unsupported(
+            f"the call of {fn.__qualname__} ({reason})", hint="use @specjit.jit.ignore to run it in Python"
+        )
     opaque.note(f, f"{fn.__qualname__} runs as plain Python: {reason}")
     session.touched = True
     return f.emit("py.call", Known(fn), tuple(kwargs) or None, *args, *kwargs.values())
@@ -323,10 +368,14 @@ def _guard_code(f: Frame, fn: types.FunctionType) -> None:
     if (fn.__module__ or "").split(".")[0] == "specjit":
         return
     fetch = f.session.facts.bind(fn)
-    f.session.facts.add("globals", f"{fn.__qualname__}.__code__", "identity", fn.__code__, str(f.location()), f"{fetch}.__code__")
+    f.session.facts.add(
+        "globals", f"{fn.__qualname__}.__code__", "identity", fn.__code__, str(f.location()), f"{fetch}.__code__"
+    )
 
 
-def inline(f: Frame, source: FunctionSource, fn: types.FunctionType, env: dict[str, Abstract], parent: Frame | None = None) -> Abstract:
+def inline(
+    f: Frame, source: FunctionSource, fn: types.FunctionType, env: dict[str, Abstract], parent: Frame | None = None
+) -> Abstract:
     """The result of running the function's body with `env` as its parameters."""
     from specjit.capture.statements import run
 
@@ -362,7 +411,11 @@ def _yields(node: ast.AST) -> bool:
 
 
 def bind_parameters(
-    f: Frame, node: ast.FunctionDef | ast.Lambda, fn: types.FunctionType, args: list[Abstract], kwargs: dict[str, Abstract]
+    f: Frame,
+    node: ast.FunctionDef | ast.Lambda,
+    fn: types.FunctionType,
+    args: list[Abstract],
+    kwargs: dict[str, Abstract],
 ) -> dict[str, Abstract] | None:
     """Arguments by parameter name; None where Python would raise a TypeError."""
     if fn.__code__.co_flags & (inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR):
@@ -415,7 +468,5 @@ def _bind_ast(
     wanted = [*positional, *(p.arg for p in a.kwonlyargs)]
     return env if all(name in env for name in wanted) else None
 
-
-NO_EFFECT = Traits()
 
 __all__ = ["BUILTINS", "METHODS", "call", "call_function", "call_op", "get"]

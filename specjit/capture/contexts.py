@@ -30,12 +30,22 @@ def lower_with(f: Frame, s: ast.With) -> None:
     # The block runs once: what it changed comes out as results.
     joiner = merge.Joiner(f, inside, merge.Branch(block, f.env))
     env = {
-        name: value if merge.same_abstract(value, f.env.get(name, merge.UNBOUND)) else joiner.only(name, value, None, False)
+        name: value
+        if merge.same_abstract(value, f.env.get(name, merge.UNBOUND))
+        else joiner.only(name, value, None, False)
         for name, value in inside.env.items()
         if name in live or value is f.env.get(name)
     }
     block.outputs = [a for a, _ in joiner.outputs]
-    node = Node(WITH, [], [o.type for o in block.outputs], blocks=[block], attrs={"grad": modes[-1]}, loc=f.location(), hints=joiner.hints)
+    node = Node(
+        WITH,
+        [],
+        [o.type for o in block.outputs],
+        blocks=[block],
+        attrs={"grad": modes[-1]},
+        loc=f.location(),
+        hints=joiner.hints,
+    )
     if f.via:
         node.attrs["_via"] = f.via
     f.session.block.nodes.append(node)
@@ -52,6 +62,11 @@ def _grad_mode(f: Frame, item: ast.withitem) -> bool:
             return GRAD_MODES[callee.obj]
     if item.optional_vars is None and isinstance(call, ast.Call) and len(call.args) == 1 and not call.keywords:
         callee, mode = f.expr(call.func), f.expr(call.args[0])
-        if isinstance(callee, Known) and callee.obj is state.set_grad_enabled and isinstance(mode, Value) and mode.is_const:
+        if (
+            isinstance(callee, Known)
+            and callee.obj is state.set_grad_enabled
+            and isinstance(mode, Value)
+            and mode.is_const
+        ):
             return bool(mode.const)
     raise f.unsupported("with on something other than a grad mode", item.context_expr)

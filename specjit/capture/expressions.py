@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from specjit.capture import merge
-from specjit.capture.attributes import attribute, global_value
+from specjit.capture.attributes import attribute, global_value, module_item, module_items
 from specjit.capture.frame import Frame, lowers
 from specjit.capture.values import (
     NONE_VALUE,
@@ -29,8 +29,8 @@ from specjit.capture.values import (
     constant_of,
     is_none,
 )
-from specjit.ir.types import BOOL, INT, Type
-from specjit.ops.registry import get
+from specjit.ir.types import ANY, BOOL, INT, Type
+from specjit.ops.registry import all_ops, get
 
 BINARY = {
     ast.Add: "add",
@@ -115,7 +115,33 @@ def bind_name(f: Frame, name: str, value: Abstract) -> None:
 
 @lowers(ast.Tuple)
 def _tuple(f: Frame, node: ast.Tuple) -> Abstract:
+    if open_ended(f, node.elts):
+        return f.emit("py.call", Known(tuple), None, _gathered(f, node.elts), type=Type("tuple", (ANY,)))
     return TupleOf(tuple(spread(f, node.elts)))
+
+
+def open_ended(f: Frame, nodes: list[ast.expr]) -> bool:
+    """Whether a starred item's length is known only at run time. Looks at names only, so nothing is evaluated twice."""
+    for n in nodes:
+        if isinstance(n, ast.Starred):
+            value = f.lookup(n.value.id) if isinstance(n.value, ast.Name) else None
+            known = isinstance(value, TupleOf) or (
+                isinstance(value, Value) and (value.is_const or value.type.kind == "tuple")
+            )
+            if isinstance(n.value, ast.Name) and not known:
+                return True
+    return False
+
+
+def _gathered(f: Frame, nodes: list[ast.expr]) -> Value:
+    """`[a, *b, c]` where the length of `b` is known only at run time."""
+    out = f.emit("py.list")
+    for n in nodes:
+        if isinstance(n, ast.Starred):
+            f.emit("py.method", out, "extend", None, f.expr(n.value))
+        else:
+            f.emit("py.append", out, f.expr(n))
+    return out
 
 
 def spread(f: Frame, nodes: list[ast.expr]) -> list[Abstract]:
@@ -143,6 +169,8 @@ def known_items(f: Frame, value: Abstract, node: ast.AST) -> list[Abstract]:
 
 @lowers(ast.List)
 def _list(f: Frame, node: ast.List) -> Abstract:
+    if open_ended(f, node.elts):
+        return _gathered(f, node.elts)
     return f.emit("py.list", *spread(f, node.elts))
 
 
@@ -343,17 +371,21 @@ def getitem(f: Frame, owner: Abstract, index: Abstract) -> Abstract:
         except (IndexError, TypeError):
             return f.emit("py.getitem", owner, index)
     v = f.value(owner)
-    if v.type.is_tensor:
+    if v.type.is_tensor and "getitem" in all_ops():
         return f.emit("getitem", v, index)
     return f.emit("py.getitem", v, index)
 
 
 def attribute_item(f: Frame, owner: Known, index: Abstract) -> Abstract | None:
     """`modules[i]` for a container of modules and a known index."""
-    from specjit.capture.attributes import module_item
-
     ok, i = constant_of(index)
-    return module_item(f, owner, i) if ok and isinstance(i, int | str) else None
+    if ok:
+        return module_item(f, owner, i) if isinstance(i, int | str) else None
+    if module_items(f, owner) is not None:
+        from specjit.capture.loops import NeedsConstant
+
+        raise NeedsConstant("an index into a container of modules that is known only at run time")
+    return None
 
 
 def unpack(f: Frame, value: Abstract, n: int) -> tuple[Abstract, ...]:
@@ -397,12 +429,8 @@ def nested(f: Frame, node: ast.FunctionDef | ast.Lambda, name: str) -> Local:
     return Local(node, f, tuple(f.expr(d) for d in a.defaults), kw, name)
 
 
-@lowers(ast.ListComp)
-def _listcomp(f: Frame, node: ast.ListComp) -> Abstract:
+@lowers(ast.ListComp, ast.SetComp, ast.DictComp)
+def _comprehension(f: Frame, node: ast.ListComp) -> Abstract:
     from specjit.capture.loops import comprehension
 
     return comprehension(f, node)
-
-
-def type_name(t: Type) -> str:
-    return str(t)

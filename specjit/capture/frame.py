@@ -34,7 +34,7 @@ from specjit.capture.values import (
     constant_of,
 )
 from specjit.ir.graph import Block, Location, Node, OpLike
-from specjit.ir.types import ANY, Type, type_of
+from specjit.ir.types import ANY, TENSOR, Type, type_of
 from specjit.ops.registry import get
 
 MAX_DEPTH = 40  # of inlined calls
@@ -181,7 +181,7 @@ class Frame:
             return [ANY] * max(len(getattr(op, "returns", (1,))), 1), False
         several = isinstance(inferred, list | tuple) and _holds_types(inferred)
         items = list(inferred) if several else [inferred]
-        return [t if isinstance(t, Type) else type_of(t) for t in items], several
+        return [generic(t) if isinstance(t, Type) else type_of(t) for t in items], several
 
     def emit(self, name: str, *args: Abstract | Any, hint: str = "", type: Type | None = None) -> Value:
         """Append the op called `name`; its one result. Constants are folded where Python's own answer is already known.
@@ -211,7 +211,12 @@ class Frame:
         node = v.node
         if node is not None and node.op.name == "py.tuple":
             return tuple(map(self.view, node.args))
-        if node is not None and node.op.name == "py.list" and v not in self.session.used and node in self.session.block.nodes[-8:]:
+        if (
+            node is not None
+            and node.op.name == "py.list"
+            and v not in self.session.used
+            and node in self.session.block.nodes[-8:]
+        ):
             return list(map(self.view, node.args))
         return v.type
 
@@ -252,7 +257,9 @@ class Frame:
             function = {"enumerate": enumerate, "zip": zip, "reversed": reversed}[a.kind]
             return self.emit("py.call", Known(function), None, *a.parts)
         assert isinstance(a, Local)
-        raise self.unsupported(f"the function {a.name!r} as a value", hint="call it where it is defined, or pass data instead")
+        from specjit.capture.opaque import function_value
+
+        return function_value(self, a)
 
     def lookup(self, name: str) -> Abstract | None:
         """A variable of this function or of the captured functions around it; None if the name is not theirs."""
@@ -264,13 +271,24 @@ class Frame:
         return None
 
 
+def generic(t: Type) -> Type:
+    """The type without dtypes and sizes, which a generic graph never relies on."""
+    if t.is_tensor:
+        return TENSOR
+    return t.with_(args=tuple(map(generic, t.args))) if t.args else t
+
+
 def _holds_types(items: Any) -> bool:
     return isinstance(items, list) or any(isinstance(t, Type) for t in items)
 
 
 def _foldable(v: Value) -> bool:
     """Constants whose operations run no user code, and values of which only the type is asked."""
-    return not v.is_const or isinstance(v.const, SIMPLE) or (isinstance(v.const, tuple) and all(isinstance(x, SIMPLE) for x in v.const))
+    return (
+        not v.is_const
+        or isinstance(v.const, SIMPLE)
+        or (isinstance(v.const, tuple) and all(isinstance(x, SIMPLE) for x in v.const))
+    )
 
 
 def _implicit_return(source: FunctionSource) -> ast.stmt:

@@ -58,6 +58,8 @@ class Plan:
     count: Value | None = None
     item: Callable[[Value], Abstract] | None = None
     iterator: Value | None = None
+    each: bool = False  # over one list or tensor, in order
+    element: Type = ANY  # of what an iterator yields
     watched: tuple[Value, ...] = ()  # lists that must keep their length for `count` to be right
 
 
@@ -80,38 +82,73 @@ def plan(f: Frame, it: Abstract, protocol: bool = False) -> Plan:
     v = f.value(it)
     if v.type.kind == "tuple":
         return Plan(items=list(unpack(f, v, len(v.type.args))))
-    if v.type.is_tensor or (v.type.kind == "list" and not protocol):
+    if v.type.kind in ("dict", "set") and not protocol:
+        keys = f.emit("py.iter_list", v)
+        keys.type = Type.list(v.type.args[0] if v.type.args else ANY)
+        return Plan(count=f.emit("py.len", keys), item=lambda i: getitem(f, keys, i), watched=(v,), each=True)
+    if v.type.is_tensor or v.type.kind == "str" or (v.type.kind == "list" and not protocol):
         return Plan(
             count=f.emit("py.len", v),
-            item=lambda i: getitem(f, v, i),
-            watched=() if v.type.is_tensor else (v,),
+            item=lambda i: _element_of(f, v, i),
+            watched=(v,) if v.type.kind == "list" else (),
+            each=True,
         )
-    return Plan(iterator=f.emit("py.iter", v))
+    element = v.type if v.type.kind == "str" else v.type.args[0] if v.type.kind in ("list", "set", "dict") else ANY
+    return Plan(iterator=f.emit("py.iter", v), element=element)
+
+
+def _element_of(f: Frame, v: Value, i: Value) -> Abstract:
+    item = getitem(f, v, i)
+    if v.type.kind == "str" and isinstance(item, Value) and not item.is_const:
+        item.type = v.type
+    return item
 
 
 def _iteration(f: Frame, it: Iteration, protocol: bool) -> Plan:
     if it.kind == "range":
         return _range(f, *it.parts)
+    if not all(_countable(f, p, protocol) for p in it.parts[: 1 if it.kind != "zip" else None]):
+        return Plan(iterator=f.emit("py.iter", f.value(it)))
     if it.kind == "enumerate":
         inner, start = plan(f, it.parts[0], protocol), it.parts[1]
         number = lambda i: f.emit("py.add", start, i)  # noqa: E731
         if inner.items is not None:
             return Plan(items=[TupleOf((number(const(k)), x)) for k, x in enumerate(inner.items)])
         if inner.item is None:
-            return Plan(iterator=f.emit("py.iter", f.value(it)))
+            raise f.unsupported("enumerate over this")
         zero = constant_of(start) == (True, 0)
         item = inner.item
-        return Plan(None, inner.count, lambda i: TupleOf((i if zero else number(i), item(i))), None, inner.watched)
+        return Plan(
+            count=inner.count,
+            item=lambda i: TupleOf((i if zero else number(i), item(i))),
+            watched=inner.watched,
+            each=inner.each and zero,
+        )
     if it.kind == "zip":
         return _zip(f, it, [plan(f, p, protocol) for p in it.parts])
     return _reversed(f, it, plan(f, it.parts[0], False))
+
+
+def _countable(f: Frame, it: Abstract, protocol: bool) -> bool:
+    """Whether `plan` would know the number of items beforehand."""
+    if isinstance(it, TupleOf | Shape):
+        return True
+    if isinstance(it, Known):
+        return module_items(f, it) is not None
+    if isinstance(it, Iteration):
+        return (
+            all(_countable(f, p, protocol) for p in it.parts[: 1 if it.kind != "zip" else None]) or it.kind == "range"
+        )
+    if isinstance(it, Value):
+        return it.is_const or it.type.kind in ("tensor", "str", "tuple") or (it.type.kind == "list" and not protocol)
+    return False
 
 
 def _zip(f: Frame, it: Iteration, plans: list[Plan]) -> Plan:
     if all(p.items is not None for p in plans):
         return Plan(items=[TupleOf(x) for x in zip(*(p.items or () for p in plans))])
     if any(p.iterator is not None for p in plans):
-        return Plan(iterator=f.emit("py.iter", f.value(it)))
+        raise f.unsupported("zip over this")
     # A known tuple beside something counted is indexed like the rest.
     whole = [f.value(TupleOf(tuple(p.items))) if p.items is not None else None for p in plans]
     counts = [const(len(p.items)) if p.items is not None else p.count for p in plans]
@@ -121,16 +158,16 @@ def _zip(f: Frame, it: Iteration, plans: list[Plan]) -> Plan:
     def item(i: Value) -> Abstract:
         return TupleOf(tuple(p.item(i) if p.item else getitem(f, w, i) for p, w in zip(plans, whole)))  # type: ignore[arg-type]
 
-    return Plan(None, count, item, None, tuple(w for p in plans for w in p.watched))
+    return Plan(count=count, item=item, watched=tuple(w for p in plans for w in p.watched))
 
 
 def _reversed(f: Frame, it: Iteration, inner: Plan) -> Plan:
     if inner.items is not None:
         return Plan(items=inner.items[::-1])
     if inner.item is None:
-        return Plan(iterator=f.emit("py.iter", f.value(it)))
+        raise f.unsupported("reversed over this")
     last, item = f.emit("py.sub", inner.count, 1), inner.item
-    return Plan(None, inner.count, lambda i: item(f.emit("py.sub", last, i)), None, inner.watched)
+    return Plan(count=inner.count, item=lambda i: item(f.emit("py.sub", last, i)), watched=inner.watched)
 
 
 def _range(f: Frame, start: Abstract, stop: Abstract, step: Abstract) -> Plan:
@@ -142,7 +179,10 @@ def _range(f: Frame, start: Abstract, stop: Abstract, step: Abstract) -> Plan:
     if s0 and s1 and s2 and c != 0:
         return Plan(count=const(len(range(a, b, c))), item=lambda i: _affine(f, start, i, step))
     if s2 and c == 1:
-        return Plan(count=f.value(stop) if s0 and a == 0 else f.emit("py.sub", stop, start), item=lambda i: _affine(f, start, i, step))
+        return Plan(
+            count=f.value(stop) if s0 and a == 0 else f.emit("py.sub", stop, start),
+            item=lambda i: _affine(f, start, i, step),
+        )
     if s2 and c == -1:
         return Plan(count=f.emit("py.sub", start, stop), item=lambda i: _affine(f, start, i, step))
     count = f.emit("py.len", f.emit("py.range", start, stop, step))
@@ -236,13 +276,16 @@ def _for_plan(f: Frame, s: ast.For, p: Plan) -> None:
         block = f.session.block
         run_loop(f, s, p.count, None, lambda i: assign_target(f, s.target, item(i)), [])
         loop = next((n for n in reversed(block.nodes) if n.op.name == "loop"), None)
-        if p.watched and loop is not None and _may_resize(loop.blocks[0], p.watched):
+        if loop is not None and p.watched and _may_resize(loop.blocks[0], p.watched):
             raise _Resized
+        if loop is not None and p.each:
+            loop.attrs["_iterates"] = True
     else:
         iterator, slot = p.iterator, f"item {len(f.env)}?"
 
         def test() -> Value:
             node, _ = f.emit_node(get("py.next"), [f.value(iterator)])  # type: ignore[arg-type]
+            node.results[1].type = p.element
             f.env[slot] = node.results[1]
             return node.results[0]
 
@@ -255,7 +298,11 @@ def _may_resize(block: Block, lists: tuple[Value, ...]) -> bool:
     fresh = [v for v in lists if v.node is not None and v.node.op.name == "py.list"]
     for node in block.walk():
         name = node.op.name
-        if name == "py.method" and node.args[0].type.kind not in ("list", "any") or name in ("py.print", "py.setitem", "py.assert"):
+        if (
+            (name == "py.method"
+            and node.args[0].type.kind not in ("list", "any"))
+            or name in ("py.print", "py.setitem", "py.assert")
+        ):
             continue
         if not (node.op.traits.writes or node.op.traits.io) or node.blocks:
             continue
@@ -423,7 +470,9 @@ class _Loop:
     def unify(self, path: Path, start: Abstract, out: Abstract) -> bool:
         """Whether what a turn ends with fits what it began with; if not, `force` says what to try next."""
         f = self.f
-        if isinstance(start, Value | Maybe) and any(p is (start if isinstance(start, Value) else start.value) for p, _, _ in self.params):
+        if isinstance(start, Value | Maybe) and any(
+            p is (start if isinstance(start, Value) else start.value) for p, _, _ in self.params
+        ):
             param = start if isinstance(start, Value) else start.value
             maybe = isinstance(start, Maybe)
             if isinstance(out, Unbound | Maybe) and not maybe:

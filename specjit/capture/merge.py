@@ -24,7 +24,8 @@ from specjit.capture.values import (
     same_abstract,
     type_of_abstract,
 )
-from specjit.ir.graph import Block, Value as IRValue
+from specjit.ir.graph import Block
+from specjit.ir.graph import Value as IRValue
 from specjit.ir.structure import make_if
 from specjit.ir.types import Type
 

@@ -14,8 +14,8 @@ from typing import Any
 
 from specjit.capture.errors import Unsupported
 from specjit.capture.frame import Frame
-from specjit.capture.scope import Exits, assigned, read
-from specjit.capture.values import UNBOUND, Abstract, Known, Maybe, Unbound, Value
+from specjit.capture.scope import Exits, assigned, local_names, read
+from specjit.capture.values import UNBOUND, Abstract, Known, Local, Maybe, Unbound, Value
 from specjit.ir.types import ANY
 from specjit.ops.registry import get
 
@@ -28,7 +28,9 @@ def note(f: Frame, reason: str) -> None:
 def outline(f: Frame, s: ast.stmt, error: Unsupported) -> None:
     """Append statement `s` as an opaque node; raises `error` again where the statement cannot stand alone."""
     exits = Exits([s])
-    unbound = isinstance(s, ast.Global | ast.Nonlocal) or any(isinstance(n, ast.Global | ast.Nonlocal) for n in ast.walk(s))
+    unbound = isinstance(s, ast.Global | ast.Nonlocal) or any(
+        isinstance(n, ast.Global | ast.Nonlocal) for n in ast.walk(s)
+    )
     if exits.any or unbound:
         raise error
     reads, writes = _names(f, s, error)
@@ -36,7 +38,9 @@ def outline(f: Frame, s: ast.stmt, error: Unsupported) -> None:
     result = [ast.Name(n, ast.Load()) if n in definite else _maybe(n) for n in writes]
     body = [s, ast.Return(ast.Tuple(result, ast.Load()))] if writes else [s]
     function = _compile(f, s, body, reads)
-    node, _ = f.emit_node(get("py.call"), [f.value(Known(function)), f.value(Known(None)), *(f.value(f.env[n]) for n in reads)])
+    node, _ = f.emit_node(
+        get("py.call"), [f.value(Known(function)), f.value(Known(None)), *(f.value(f.env[n]) for n in reads)]
+    )
     _taint(f, error)
     if not writes:
         return
@@ -51,10 +55,54 @@ def outline_expression(f: Frame, node: ast.expr, error: Unsupported) -> Value:
         raise error
     reads, _ = _names(f, node, error)
     function = _compile(f, node, [ast.Return(node)], reads)
-    out, _ = f.emit_node(get("py.call"), [f.value(Known(function)), f.value(Known(None)), *(f.value(f.env[n]) for n in reads)])
+    out, _ = f.emit_node(
+        get("py.call"), [f.value(Known(function)), f.value(Known(None)), *(f.value(f.env[n]) for n in reads)]
+    )
     out.results[0].type = ANY
     _taint(f, error)
     return out.results[0]
+
+
+def function_value(f: Frame, local: Local) -> Value:
+    """A nested function as a Python function object, made from its own source over the values it captures.
+
+    Python's closures see later assignments; so the captured variables must have none.
+    """
+    home = local.frame
+    if home is not f or home.parent is not None:
+        raise f.unsupported(f"the function {local.name!r} as a value here", hint="pass data instead of a function")
+    own = local_names(local.node)
+    names = sorted((read(local.node) - own) & home.locals)
+    for name in names:
+        if stores(home.source.node, name) > 1 or isinstance(home.env.get(name, UNBOUND), Maybe | Unbound):
+            what = f"the function {local.name!r} as a value, which captures the variable {name!r} that is assigned more than once"
+            raise f.unsupported(what, hint="pass the variable as a default argument")
+    node = local.node
+    made: list[ast.stmt] = (
+        [ast.Return(node)] if isinstance(node, ast.Lambda) else [node, ast.Return(ast.Name(node.name, ast.Load()))]
+    )
+    maker = _compile(f, node, made, names)
+    if not names:
+        return f.value(Known(maker()))
+    return f.emit("py.call", Known(maker), None, *(home.env[n] for n in names))
+
+
+def stores(function: ast.AST, name: str) -> int:
+    """How often a function may bind `name`; a binding in a loop counts twice."""
+    count = 0
+
+    def visit(node: ast.AST, weight: int) -> None:
+        nonlocal count
+        if isinstance(node, ast.arg) and node.arg == name and weight == 1:
+            count += 1
+        if isinstance(node, ast.Name) and node.id == name and not isinstance(node.ctx, ast.Load):
+            count += weight
+        for child in ast.iter_child_nodes(node):
+            if not isinstance(child, ast.Lambda | ast.FunctionDef):
+                visit(child, 2 if isinstance(node, ast.For | ast.While) else weight)
+
+    visit(function, 1)
+    return count
 
 
 def _taint(f: Frame, error: Unsupported) -> None:
@@ -93,7 +141,9 @@ def _maybe(name: str) -> ast.expr:
 
 def _always_binds(s: ast.stmt, name: str) -> bool:
     """Whether running `s` to its end certainly binds `name`."""
-    if isinstance(s, ast.Assign | ast.AnnAssign | ast.AugAssign | ast.FunctionDef | ast.ClassDef | ast.Import | ast.ImportFrom):
+    if isinstance(
+        s, ast.Assign | ast.AnnAssign | ast.AugAssign | ast.FunctionDef | ast.ClassDef | ast.Import | ast.ImportFrom
+    ):
         return True
     if isinstance(s, ast.With):
         return False  # a context manager may swallow the exception that skipped the binding
@@ -106,8 +156,12 @@ def _compile(f: Frame, origin: ast.AST, body: list[ast.stmt], params: list[str])
     """A function of `params` with this body, in the user's file, over the user's globals and cells."""
     fn = f.function
     free = list(fn.__code__.co_freevars)
-    arguments = ast.arguments(posonlyargs=[], args=[ast.arg(p) for p in params], kwonlyargs=[], kw_defaults=[], defaults=[])
-    inner = ast.FunctionDef(name=fn.__name__ if fn.__name__.isidentifier() else "body", args=arguments, body=body, decorator_list=[])
+    arguments = ast.arguments(
+        posonlyargs=[], args=[ast.arg(p) for p in params], kwonlyargs=[], kw_defaults=[], defaults=[]
+    )
+    inner = ast.FunctionDef(
+        name=fn.__name__ if fn.__name__.isidentifier() else "body", args=arguments, body=body, decorator_list=[]
+    )
     cells = [n for n in free if n not in params]
     holder = ast.arguments(
         posonlyargs=[],

@@ -36,9 +36,7 @@ def assigned(nodes: Iterable[ast.AST] | ast.AST) -> set[str]:
             out.add(node.id)
         elif isinstance(node, ast.NamedExpr):
             out.add(node.target.id)
-        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and not inner:
-            out.add(node.name)
-        elif isinstance(node, ast.ExceptHandler) and node.name:
+        elif (isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and not inner) or (isinstance(node, ast.ExceptHandler) and node.name):
             out.add(node.name)
         elif isinstance(node, ast.Import | ast.ImportFrom):
             out.update((a.asname or a.name).split(".")[0] for a in node.names)
@@ -133,7 +131,8 @@ class Liveness:
 
     def _list(self, body: list[ast.stmt], out: set[str], brk: set[str], cont: set[str]) -> set[str]:
         for stmt in reversed(body):
-            self.after[stmt] = out | self.always
+            # Where a branch leaves the list, its variables still meet those of the other branch right after the `if`.
+            self.after[stmt] = out | brk | cont | self.always
             out = self._stmt(stmt, out, brk, cont)
         return out
 
@@ -162,8 +161,10 @@ class Liveness:
         test = read(s.test) if isinstance(s, ast.While) else set()
         targets = _plain_targets(s.target) if isinstance(s, ast.For) else set()
         head = done | test | read(getattr(s, "target", None))
+        exits = Exits(s.body)
         while True:
-            inner = (self._list(s.body, head, out, head) - targets) | head
+            inner = self._list(s.body, head, out if exits.breaks else set(), head if exits.continues else set())
+            inner = (inner - targets) | head
             if inner == head:
                 break
             head = inner

@@ -26,7 +26,9 @@ from specjit.ir.types import Type
 from specjit.tensor.tensor import Tensor
 
 MAX_RESTARTS = 6
-_WAY_OUT = "move it into a function marked @specjit.jit.ignore, or use specjit.optimize, which runs such lines in Python"
+_WAY_OUT = (
+    "move it into a function marked @specjit.jit.ignore, or use specjit.optimize, which runs such lines in Python"
+)
 OnEvent = Callable[..., None]
 
 
@@ -115,7 +117,9 @@ def _graph_name(fn: types.FunctionType, root: Any) -> str:
     return type(root).__name__ if root is not None and fn.__name__ == "forward" else fn.__name__.strip("<>")
 
 
-def _run(session: Session, fn: types.FunctionType, source: Any, params: list[str], examples: Mapping[str, Any]) -> Block:
+def _run(
+    session: Session, fn: types.FunctionType, source: Any, params: list[str], examples: Mapping[str, Any]
+) -> Block:
     frame = Frame(session, source, fn, {})
     for name in params:
         frame.env[name] = _input(frame, name, examples[name])
@@ -125,7 +129,10 @@ def _run(session: Session, fn: types.FunctionType, source: Any, params: list[str
     statements.run(frame, frame.body)
     block = session.block
     result: Abstract = const(None) if DEAD in frame.env else frame.env[RETURN_VALUE]
+    before = len(block.nodes)
     block.outputs = [frame.value(result)]
+    for node in block.nodes[before:]:
+        node.loc = None  # the tuple that is returned belongs to every return statement
     return block
 
 
@@ -133,7 +140,9 @@ def _input(f: Frame, name: str, example: Any) -> Abstract:
     """An input, typed by the Python structure of its example."""
     value = f.session.block.param(Type("any"), name)
     facts = f.session.facts
-    if isinstance(example, types.FunctionType | types.BuiltinFunctionType | type | types.ModuleType) or hasattr(example, "record"):
+    if isinstance(example, types.FunctionType | types.BuiltinFunctionType | type | types.ModuleType) or hasattr(
+        example, "record"
+    ):
         facts.add("arguments", name, "identity", example, "", name)
         return Known(example)
     if type(example) in (list, dict, set):
@@ -167,7 +176,11 @@ def _container_type(f: Frame, source: str, fetch: str, example: Any) -> Type:
         if all(type(x) is kind for x in example) and (kind in SIMPLE or issubclass(kind, Tensor)):
             f.session.facts.add("arguments", source, "items", kind, "", fetch)
             return Type.list(type_for(example[0]))
-    return type_for(example) if not example else Type(type(example).__name__, tuple(Type("any") for _ in type_for(example).args))
+    return (
+        type_for(example)
+        if not example
+        else Type(type(example).__name__, tuple(Type("any") for _ in type_for(example).args))
+    )
 
 
 HANDLER_MODULES = (builtins, contexts, expressions, loops, statements)  # imported for what they register

@@ -8,13 +8,14 @@ rest stands in the other one, so plain early returns need no flags at all.
 from __future__ import annotations
 
 import ast
+import sys
 from collections.abc import Callable
 from typing import Any
 
 from specjit.capture import merge, opaque
-from specjit.capture.attributes import MISSING, instance_data
+from specjit.capture.attributes import MISSING, attribute, instance_data
 from specjit.capture.errors import Unsupported
-from specjit.capture.expressions import BINARY, TENSOR_BINARY, bind_name, binary, getitem, nested, truth, unpack
+from specjit.capture.expressions import BINARY, TENSOR_BINARY, binary, bind_name, getitem, nested, truth, unpack
 from specjit.capture.frame import HANDLERS, Frame, lowers
 from specjit.capture.loops import NeedsConstant
 from specjit.capture.merge import BROKE, CONTINUED, DEAD, FLAGS, RETURN_VALUE, RETURNED
@@ -119,7 +120,7 @@ def _statement(f: Frame, s: ast.stmt, rest: list[ast.stmt]) -> bool:
 
 def _outline(f: Frame, s: ast.stmt, error: Unsupported, mark: Any, env: dict[str, Abstract]) -> None:
     """The statement as an opaque node; re-raises where it has to be captured."""
-    if f.session.strict or isinstance(s, ast.Expr) and isinstance(s.value, ast.Yield | ast.YieldFrom | ast.Await):
+    if f.session.strict or (isinstance(s, ast.Expr) and isinstance(s.value, ast.Yield | ast.YieldFrom | ast.Await)):
         raise error
     f.session.rollback(mark)
     f.env = dict(env)
@@ -299,7 +300,9 @@ def set_attribute(f: Frame, owner: Abstract, name: str, value: Abstract) -> None
         # From here on the example does not say what the attribute is; in a loop, from the start of the turn.
         key, written = (id(owner.obj), name), f.session.written
         before = instance_data(owner.obj, name)
-        t = join(widen(type_of_abstract(value)), written.get(key) or (type_for(before) if before is not MISSING else ANY))
+        t = join(
+            widen(type_of_abstract(value)), written.get(key) or (type_for(before) if before is not MISSING else ANY)
+        )
         if written.get(key) != t:
             written[key] = t
             f.session.unsettled = True
@@ -320,8 +323,6 @@ def _augmented(f: Frame, s: ast.AugAssign) -> None:
         load = ast.copy_location(ast.Name(target.id, ast.Load()), target)
         bind_name(f, target.id, augmented(f, name, f.expr(load), f.expr(s.value)))
     elif isinstance(target, ast.Attribute):
-        from specjit.capture.attributes import attribute
-
         owner = f.expr(target.value)
         before = attribute(f, owner, target.attr)
         set_attribute(f, owner, target.attr, augmented(f, name, before, f.expr(s.value)))
@@ -401,5 +402,16 @@ def _scope(f: Frame, s: ast.Global) -> None:
 
 
 @lowers(ast.Import, ast.ImportFrom)
-def _import(f: Frame, s: ast.Import) -> None:
-    raise f.unsupported("import inside a function", hint="import at the top of the module")
+def _import(f: Frame, s: ast.Import | ast.ImportFrom) -> None:
+    """An import of what is already imported binds a name; the guard says it still is."""
+    if isinstance(s, ast.ImportFrom) and s.level:
+        raise f.unsupported("a relative import inside a function", hint="import at the top of the module")
+    for alias in s.names:
+        path = s.module or "" if isinstance(s, ast.ImportFrom) else alias.name
+        module = sys.modules.get(path)
+        if module is None or alias.name == "*" or (isinstance(s, ast.Import) and "." in path and not alias.asname):
+            raise f.unsupported("import inside a function", hint="import at the top of the module")
+        fetch = f"{f.session.facts.bind(sys.modules)}[{path!r}]"
+        f.session.facts.add("globals", f"sys.modules[{path!r}]", "identity", module, str(f.location()), fetch)
+        found = Known(module) if isinstance(s, ast.Import) else attribute(f, Known(module), alias.name)
+        bind_name(f, alias.asname or alias.name, found)

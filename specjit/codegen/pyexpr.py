@@ -200,7 +200,10 @@ def _op_call(node: Node, args: list[Text], scope: Scope) -> Text:
     op: Any = node.op
     params = expand(op, len(node.args))
     texts: list[str] = []
-    keep = [not (a.is_const and not p.required and not p.variadic and same(a.const, p.default)) for p, a in zip(params, node.args)]
+    keep = [
+        not (a.is_const and not p.required and not p.variadic and same(a.const, p.default))
+        for p, a in zip(params, node.args)
+    ]
     last = max((k for k, p in enumerate(params) if keep[k] and not p.kwonly), default=-1)
     for k, (p, text) in enumerate(zip(params, args)):
         if p.kwonly:
@@ -307,7 +310,7 @@ def _concat(node: Node, args: list[Text], scope: Scope) -> Text:
     text = ""
     for value, arg in zip(node.args, args):
         if value.is_const:
-            text += repr(value.const)[1:-1].replace("{", "{{").replace("}", "}}") if _plain(value.const) else "\0"
+            text += _literal(value.const)
             continue
         inner = value.node
         if inner is None or inner.op.name != "py.format" or not arg.text.startswith("format("):
@@ -316,7 +319,7 @@ def _concat(node: Node, args: list[Text], scope: Scope) -> Text:
         spec = inner.args[2]
         parts = split(arg.text[7:-1])
         shown = parts[0]
-        if any(c in shown for c in "\"'\\{}!#\n") or not spec.is_const or any(c in spec.const for c in "\"'\\{}\n"):
+        if any(c in shown for c in '"\\{}!#\n') or not spec.is_const or any(c in spec.const for c in "\"'\\{}\n"):
             text += "\0"
             continue
         conversion = inner.args[1].const
@@ -324,12 +327,18 @@ def _concat(node: Node, args: list[Text], scope: Scope) -> Text:
             shown = shown[shown.index("(") + 1 : -1]
         text += f"{{{shown}{'!' + conversion if conversion else ''}{':' + spec.const if spec.const else ''}}}"
     if "\0" not in text:
-        return Text(f"f'{text}'")
+        return Text(f'f"{text}"')
     return Text(f"''.join([{', '.join(a.at(TERNARY) for a in args)}])")
 
 
-def _plain(text: str) -> bool:
-    return "'" not in text and "\\" not in text and "\0" not in text
+def _literal(text: Any) -> str:
+    """Constant text inside an f-string; a NUL where it cannot be said there."""
+    if not isinstance(text, str) or "\0" in text:
+        return "\0"
+    body = repr(text)[1:-1]
+    if repr(text)[0] == "'":
+        body = body.replace('"', '\\"').replace("\\'", "'")
+    return body.replace("{", "{{").replace("}", "}}")
 
 
 def _global(node: Node, args: list[Text], scope: Scope) -> Text:

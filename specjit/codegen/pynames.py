@@ -190,4 +190,8 @@ class Names:
             elif result not in self.of:
                 self._give(result, name)
             self._try(init, name)
+            if out is body.params[0] and out not in self.of and not self.lives.of[param].uses:
+                # The loop variable itself goes on after the loop: `for i in ...` assigns it.
+                if not any(self.lives.clash(out, m) for m in self._members[name] if m is not param):
+                    self._give(out, name)
             self._try(out, name)

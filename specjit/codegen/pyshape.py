@@ -7,19 +7,21 @@ Invariant: what is an expression here consists of nodes whose results are used o
 from __future__ import annotations
 
 from specjit.codegen.pyexpr import STATEMENTS, order
+from specjit.codegen.pyloops import Header, header
 from specjit.ir.graph import Block, Node, Value, uses
-from specjit.ir.structure import IF
+from specjit.ir.structure import IF, LOOP
 
 MAX_EXPRESSION = 12  # nodes in one branch of a conditional expression
 
 
 class Shape:
-    """expressions: `if` nodes written as `and`, `or` or a ternary. tails: `if` nodes whose branches return."""
+    """headers: the form of `for` statements. expressions: `if` nodes written as `and`, `or` or a ternary. tails: `if` nodes whose branches return."""
 
     def __init__(self, block: Block, flat: bool) -> None:
         self.counts = {v: len(u) for v, u in uses(block).items()}
         self.expressions: set[Node] = set()
         self.tails: set[Node] = set()
+        self.headers: dict[Node, Header] = {}
         self._find(block)
         self._tail(block.nodes, block.outputs)
 
@@ -27,6 +29,9 @@ class Shape:
         for node in block.nodes:
             for inner in node.blocks:
                 self._find(inner)
+            form = header(node, self.counts) if node.op is LOOP else None
+            if form is not None:
+                self.headers[node] = form
             if node.op is IF and len(node.results) == 1 and all(self._as_expression(b, node) for b in node.blocks):
                 self.expressions.add(node)
 
@@ -82,4 +87,8 @@ class Shape:
             return None
         then, other = node.blocks
         (out,) = then.outputs
-        return node if not then.nodes and out.is_const and out.const is False and self._as_expression(other, node) else None
+        return (
+            node
+            if not then.nodes and out.is_const and out.const is False and self._as_expression(other, node)
+            else None
+        )

@@ -125,4 +125,3 @@ HELPERS: dict[str, Any] = {
     "_show_places": _show_places,
     "_stack_rows": _stack_rows,
 }
-

@@ -15,6 +15,7 @@ from typing import Any
 
 from specjit.codegen import pysupport
 from specjit.codegen.pyexpr import AND, OR, TERNARY, Scope, Text, expression, index_text, order
+from specjit.codegen.pyloops import Header
 from specjit.codegen.pynames import Names
 from specjit.codegen.pyshape import Shape
 from specjit.ir.graph import Block, Graph, Location, Node, Value, free_values, uses
@@ -429,35 +430,63 @@ class _Writer:
     def for_loop(self, node: Node) -> None:
         trip, cond = node.args[:2]
         (body,) = node.blocks
-        carried_names = [v for v in node.args[2:]]
-        waiting = {p.value for p in self.pending}
-        if any(self.resolve(v) in waiting for v in carried_names):
-            self.flush()
-        count, first = self.statement([trip, cond])
+        form = self.shape.headers.get(node)
+        over = self.span(node, form)
+        self.flush()
+        guarded = not (cond.is_const and cond.const)
+        (first,) = self.statement([cond])
         rows = self.start(node)
-        if not (cond.is_const and cond.const):
+        if guarded:
             self.line(f"if {_condition(first)}:")
             self.depth += 1
-        index = self.names[body.params[0]] if self.counts.get(body.params[0]) else "_"
-        span = f"range({count.at(TERNARY)} - 1, -1, -1)" if node.attrs.get("reverse") else f"range({count.at(TERNARY)})"
-        self.line(f"for {index} in {span}:")
+        self.line(f"for {self.loop_target(node, form)} in {over}:")
         self.depth += 1
         begin = len(self.lines)
-        self.nodes(body)
+        for inner in body.nodes[form.skip if form else 0 :]:
+            self.node(inner)
         go_on = body.outputs[0]
-        leave = None
-        if not (go_on.is_const and go_on.const):
-            leave = self.leave(go_on)
+        leave = None if go_on.is_const and go_on.const else self.leave(go_on)
         self.end(node, rows)
         if leave is not None:
             self.line(f"if {leave}:")
             self.line("    break")
         if len(self.lines) == begin:
             self.line("pass")
-        self.depth -= 1
-        if not (cond.is_const and cond.const):
-            self.depth -= 1
+        self.depth -= 1 + guarded
         self.after(node, rows)
+
+    def span(self, node: Node, form: Header | None) -> str:
+        """What a `for` runs over. It takes the trip count off the waiting expressions, or what the count was made from."""
+        trip = node.args[0]
+        if form is None or form.kind == "range":
+            parts: tuple[Value | int, ...] = form.parts if form else (0, trip, 1)
+            if form is not None and form.count == "drop" and self.pending and self.pending[-1].value is trip:
+                self.pending.pop()
+            if form is not None and form.count == "span":
+                (text,) = self.take([trip])
+                return text.text[4:-1]  # len(range(...))
+            if form is None and node.attrs.get("reverse"):
+                (text,) = self.take([trip])
+                return f"range({text.at(11)} - 1, -1, -1)"
+            values = [p for p in parts if isinstance(p, Value)]
+            texts = iter(self.take(values))
+            shown = [next(texts).at(TERNARY) if isinstance(p, Value) else str(p) for p in parts]
+            if shown[2] == "1":
+                shown = shown[:2] if shown[0] != "0" else shown[1:2]
+            return f"range({', '.join(shown)})"
+        (sequence,) = form.parts
+        assert isinstance(sequence, Value)
+        if self.pending and self.pending[-1].value is trip:
+            self.pending.pop()
+        text = self.simple(self.resolve(sequence))
+        return text.text if form.kind == "each" else f"enumerate({text.text})"
+
+    def loop_target(self, node: Node, form: Header | None) -> str:
+        index = node.blocks[0].params[0]
+        if form is None:
+            return self.names[index] if self.counts.get(index) else "_"
+        item = self.names[form.item] if self.counts.get(form.item) else "_"
+        return f"{self.names[index]}, {item}" if form.kind == "enumerate" else item
 
     def leave(self, go_on: Value) -> str:
         """The condition under which a loop is left at the end of a turn, evaluated before variables move on."""
@@ -589,7 +618,12 @@ def _condition(t: Text) -> str:
 
 def _negation(t: Text) -> str:
     text = _strip_bool(t)
-    if text.text.startswith("not ") and " and " not in text.text and " or " not in text.text and " if " not in text.text:
+    if (
+        text.text.startswith("not ")
+        and " and " not in text.text
+        and " or " not in text.text
+        and " if " not in text.text
+    ):
         return text.text[4:]
     return f"not {text.at(5)}"
 
@@ -597,6 +631,7 @@ def _negation(t: Text) -> str:
 def _single_if(lines: list[str], depth: int) -> bool:
     """Whether the lines are one `if` statement with its `elif`s and `else`."""
     indent = "    " * depth
-    top = [line[len(indent) :] for line in lines if line.startswith(indent) and line[len(indent) : len(indent) + 1] != " "]
+    top = [
+        line[len(indent) :] for line in lines if line.startswith(indent) and line[len(indent) : len(indent) + 1] != " "
+    ]
     return bool(top) and top[0].startswith("if ") and all(t.startswith(("elif ", "else:")) for t in top[1:])
-
