@@ -462,7 +462,8 @@ class _Loop:
         return init
 
     def param(self, t: Type, init: Abstract, path: Path) -> Value:
-        hint = path[0] if str(path[0]).isidentifier() and path[0] != RETURN_VALUE else ""
+        # An item of a tuple takes the name of the value that a turn puts there.
+        hint = path[0] if len(path) == 1 and str(path[0]).isidentifier() and path[0] != RETURN_VALUE else ""
         value = self.body.param(t, hint)
         self.params.append((value, init, hint))
         return value
@@ -516,6 +517,11 @@ class _Loop:
         self.outputs = [replaced.get(o, o) for o in self.outputs]
         self.body.params = [self.body.params[0], *(self.params[k][0] for k in kept)]
         self.body.outputs = [self.next_cond, *(self.outputs[k] for k in kept)]
+        for k in kept:
+            param, init, hint = self.params[k]
+            if not hint and not self.outputs[k].is_const:
+                param.hint = hint = self.outputs[k].hint
+                self.params[k] = param, init, hint
         hints = [self.params[k][2] for k in kept]
         trip = self.count if self.count is not None else Value.constant(None, NONE)
         node = make_loop(
