@@ -1,0 +1,59 @@
+"""Every program of the table, as plain Python and as generated code: same results, exceptions, prints and mutated arguments."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import io
+
+import pytest
+
+from specjit.capture.errors import CaptureError
+from specjit.capture.script import capture
+from specjit.codegen.python import generate
+from tests.capture.programs import PROGRAMS
+
+# What still runs in Python, statement by statement: everything else is captured whole.
+OPAQUE = {"try_stmt", "with_stmt"}
+
+
+def run(fn, args):
+    args = copy.deepcopy(args)
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        try:
+            result = ("returned", fn(*args))
+        except Exception as error:
+            result = ("raised", type(error), str(error))
+    return repr(result), out.getvalue(), repr(args)
+
+
+def names(fn):
+    return fn.__code__.co_varnames[: fn.__code__.co_argcount]
+
+
+CASES = [pytest.param(fn, args, id=f"{fn.__name__}-{k}") for fn, cases in PROGRAMS for k, args in enumerate(cases)]
+
+
+@pytest.mark.parametrize(("fn", "args"), CASES)
+def test_generated_code_does_what_python_does(fn, args):
+    captured = capture(fn, dict(zip(names(fn), copy.deepcopy(args))))
+    code = generate(captured.graph, name=fn.__name__)
+    assert run(code.fn, args) == run(fn, args), code.source
+    assert captured.check(*args) is None
+    assert (fn.__name__ in OPAQUE) == bool(captured.opaque)
+    if not captured.opaque:
+        capture(fn, dict(zip(names(fn), copy.deepcopy(args))), strict=True)
+    else:
+        with pytest.raises(CaptureError):
+            capture(fn, dict(zip(names(fn), copy.deepcopy(args))), strict=True)
+
+
+@pytest.mark.parametrize("fn", [p for p, _ in PROGRAMS], ids=lambda p: p.__name__)
+def test_one_capture_serves_every_case_that_passes_its_guards(fn):
+    cases = next(c for f, c in PROGRAMS if f is fn)
+    captured = capture(fn, dict(zip(names(fn), copy.deepcopy(cases[0]))))
+    code = generate(captured.graph, name=fn.__name__)
+    for args in cases:
+        if captured.check(*args) is None:
+            assert run(code.fn, args) == run(fn, args), (args, code.source)
