@@ -104,6 +104,10 @@ class Checks:
         body = f"    try:\n        return ({tests})\n    except (AttributeError, KeyError, IndexError, TypeError, ValueError):\n"
         return self._function(body + "        return False\n", "guards")
 
+    def has(self, group: Group) -> bool:
+        """Whether any fact is in the group."""
+        return any(f.group == group for f in self._facts)
+
     def failing(self, *args: Any) -> Guard | None:
         """The first guard that does not hold, in order; None if all hold."""
         if self.all(*args):

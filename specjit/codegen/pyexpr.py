@@ -379,7 +379,6 @@ _PY: dict[str, Handler] = {
     "py.format": _format,
     "py.concat": _concat,
     "py.iter_list": _function("list"),
-    "py.rows": _function("list"),
     "py.global": _global,
     "py.closure": _closure,
     "py.bound": _bound,

@@ -48,7 +48,7 @@ def build_variant(site: Site, profile: Profile, disabled: frozenset[str]) -> Var
     context = passes.Context(disable=disabled, numerics=options.numerics, name=f"{program.name}.{number}")
     passes.optimize(graph, context)
     before = {id(n): n for n in graph.walk()}
-    refusals = regions.partition(graph)
+    report = regions.partition(graph)
     built = _Regions(program, variant, context)
     for node, parent in _region_nodes(graph.block):
         built.add(node, parent)
@@ -56,12 +56,15 @@ def build_variant(site: Site, profile: Profile, disabled: frozenset[str]) -> Var
     variant.native_nodes = built.native_nodes
     variant.python_nodes = sum(1 for n in before.values() if not n.blocks) - built.native_nodes
     body_source, body = _body(graph, specialized, variant)
-    entry_source, entry = make_entry(variant, specialized, program._signature, body, f"{program.name}_{number}")
+    entry_source, entry = make_entry(
+        variant, specialized, site.captured, site.root, program._signature, body, f"{program.name}_{number}"
+    )
     variant.source = entry_source + "\n" + body_source
     variant.entry = entry
     variant.seconds = time.perf_counter() - start
-    for refusal in refusals or ():
-        program.emit(EventKind.NOT_FUSED, refusal.reason, location=str(refusal.loc or ""), specialization=number)
+    for node, reason in report.refused:
+        message = f"{node.op.name} stays in Python: {reason}"
+        program.emit(EventKind.NOT_FUSED, message, location=str(node.loc or ""), specialization=number)
     hits = sum(k.cached for r in variant.regions for k in r.kernels)
     total = sum(len(r.kernels) for r in variant.regions)
     cache = "hit" if hits == total else "miss" if hits == 0 else f"{hits}/{total}"

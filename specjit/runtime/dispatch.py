@@ -81,17 +81,17 @@ class Sites:
             program = self.program
             model = program._model
             root = None if program._function is model else model
-            names = arguments if root is None else {"self": root, **arguments}
             try:
                 captured = capture(
-                    program._function, names, root=root, strict=program._options.strict, on_event=_forward(program)
+                    program._function, arguments, root=root, strict=program._options.strict, on_event=_forward(program)
                 )
                 site: Site | None = Site(program, captured, root)
             except CaptureError as error:
                 if program._options.strict:
                     raise
                 site = None
-                program.emit(EventKind.FALLBACK, f"runs as plain Python: {error}", location=error.location_text())
+                where = f"{error.location.file}:{error.location.line}" if error.location else ""
+                program.emit(EventKind.FALLBACK, f"runs as plain Python: {error}", location=where)
             else:
                 nodes = sum(1 for _ in captured.graph.walk())
                 program.emit(EventKind.CAPTURED, f"{nodes} nodes, {len(captured.guards)} capture guards", nodes=nodes)

@@ -34,7 +34,13 @@ class _Writer:
 
 
 def make_entry(
-    variant: Variant, specialized: Specialized, signature: inspect.Signature, body: Callable[..., Any], name: str
+    variant: Variant,
+    specialized: Specialized,
+    captured: Any,
+    root: Any,
+    signature: inspect.Signature,
+    body: Callable[..., Any],
+    name: str,
 ) -> tuple[str, Callable[..., Any]]:
     """(source, function). `body(*leaf arguments)` takes argument leaves only; parameters are bound inside it."""
     w = _Writer()
@@ -51,8 +57,11 @@ def make_entry(
             same = f"{leaf} != {k}" if type(value) is int else f"({leaf} != {k} or repr({leaf}) != repr({k}))"
             w.miss_if(f"type({leaf}) is not {fact.cls.__name__} or {same}")
     w.miss_if(f"_thread.grad is not {assume.signature.grad_mode}")
-    if specialized.attributes or any(leaf.fixed is not None for leaf in specialized.leaves):
-        w.miss_if("_state.module_epoch != _v.module_epoch and not _v.attributes_hold()")
+    given = ", ".join([*(["_root"] if root is not None else []), *assume.signature.names])
+    w.names.update(_root=root, _globals=captured.checks.globals, _structure=captured.checks.structure)
+    if captured.checks.has("globals"):
+        w.miss_if(f"not _globals({given})")
+    w.miss_if(f"_state.module_epoch != _v.module_epoch and not (_structure({given}) and _v.attributes_hold())")
     for read in specialized.globals:
         k, r = w.constant(read.expected), w.constant(read, "read")
         if read.namespace is not None:

@@ -148,7 +148,7 @@ def make_region(
     fell_back: Callable[[str, str], None],
 ) -> NativeRegion | None:
     """Schedule, compile and link a region's block; None (with an event) where it cannot be native after all."""
-    generic = generate_block(block, name=name)
+    generic = generate_block(block, block.params, name=name).fn
     wanted = [grad_mode and wants_gradient(given.type) for given in inputs]
     try:
         if not any(wanted):

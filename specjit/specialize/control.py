@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from specjit.ir.graph import Block, Node, Value
-from specjit.ir.structure import make_if, make_loop, trip_dim
+from specjit.ir.structure import WITH, make_if, make_loop, trip_dim
 from specjit.ir.types import BOOL, Type, join, type_of
 from specjit.specialize.abstract import (
     Known,
@@ -69,6 +69,35 @@ def branch(spec: Specializer, node: Node) -> None:
     merged = [next(results) if m is None else m for m in merged]
     _rebind(spec, hidden, [merged.pop() for _ in hidden][::-1])
     spec.env.update(zip(node.results, [unflatten(s, merged) for s in s1], strict=True))
+
+
+def grad_mode(spec: Specializer, node: Node) -> None:
+    """A `with no_grad()` (or `enable_grad()`) block: part of the code around it where it changes nothing."""
+    (inner,) = node.blocks
+    if spec.grad == node.attrs["grad"]:
+        spec.walk(inner)
+        spec.env.update(zip(node.results, [spec.get(o) for o in inner.outputs], strict=True))
+        return
+    outside, spec.grad = spec.grad, node.attrs["grad"]
+    hidden = _written_outside(spec, node)
+    try:
+        with Scope(spec, "with", hidden) as scope:
+            spec.walk(inner)
+            leaves: list[Any] = []
+            structure = tuple(flatten(spec.get(o), leaves) for o in inner.outputs)
+            count = len(leaves)
+            leaves += scope.current_hidden()
+    finally:
+        spec.grad = outside
+    run_time = [k for k, a in enumerate(leaves) if not isinstance(a, Known)]
+    scope.block.outputs = [leaves[k] for k in run_time]
+    types = [leaves[k].type for k in run_time]
+    made = Node(WITH, [], types, blocks=[scope.block], attrs=dict(node.attrs), loc=spec.loc)
+    spec.block.nodes.append(made)
+    for k, r in zip(run_time, made.results, strict=True):
+        leaves[k] = r
+    _rebind(spec, hidden, leaves[count:])
+    spec.env.update(zip(node.results, _unflatten_all(structure, leaves[:count]), strict=True))
 
 
 def loop(spec: Specializer, node: Node) -> None:

@@ -16,6 +16,7 @@ from specjit.ops import registry
 from specjit.specialize import lists
 from specjit.specialize.abstract import Abstract, Known, Mapping, Obj, Refused, Seq
 from specjit.specialize.specializer import Specializer, _constant
+from specjit.tensor.methods import TensorMethods
 
 Handler = Callable[[Specializer, list[Any], Node], Any]
 HANDLERS: dict[str, Handler] = {}
@@ -282,6 +283,14 @@ def truth(spec: Specializer, args: list[Any], node: Node) -> Abstract:
     return default(spec, args, node)
 
 
+@handles("py.refine", "py.bound")
+def same_value(spec: Specializer, args: list[Any], node: Node) -> Abstract:
+    a: Abstract = args[0]
+    if isinstance(a, Known) and type(a.value).__name__ == "Unbound":
+        raise Refused(f"{args[1].value!r} may be used before it has a value", spec.loc)
+    return a
+
+
 @handles("py.global", "py.closure")
 def read_global(spec: Specializer, args: list[Any], node: Node) -> Abstract:
     return spec.read_global(node, args)
@@ -334,11 +343,11 @@ def method(spec: Specializer, args: list[Any], node: Node) -> Any:
     keywords = args[2].value if isinstance(args[2], Known) else tuple(k.value for k in args[2].items)
     rest = args[3:]
     if is_tensor(target):
-        op = registry.find_method(name)
+        op = getattr(getattr(TensorMethods, name, None), "record", None)
         if op is None:
             raise Refused(f"tensor method {name!r} is not modelled", spec.loc)
         split = len(rest) - len(keywords)
-        bound = op.bind([target, *rest[:split]], dict(zip(keywords, rest[split:], strict=True)))
+        bound = registry.bind(op, [target, *rest[:split]], dict(zip(keywords, rest[split:], strict=True)))
         return spec.tensor_op(
             op, [a if isinstance(a, (Value, Known, Seq, Obj, Mapping)) else Known(a) for a in bound], node
         )

@@ -13,7 +13,7 @@ from typing import Any
 
 from specjit.ir.graph import Block, Graph, Location, Node, Value
 from specjit.ir.guard import Guard
-from specjit.ir.structure import IF, LOOP
+from specjit.ir.structure import IF, LOOP, WITH
 from specjit.ir.types import ANY, Type
 from specjit.ops import registry
 from specjit.specialize.abstract import Abstract, Known, Mapping, Obj, Refused, Rows, Seq, each_value, substitute
@@ -63,6 +63,8 @@ class Specializer:
             control.branch(self, node)
         elif node.op is LOOP:
             control.loop(self, node)
+        elif node.op is WITH:
+            control.grad_mode(self, node)
         else:
             args = [self.get(a) for a in node.args]
             handler = python_ops.HANDLERS.get(node.op.name)
