@@ -1,0 +1,212 @@
+"""Matrix-product and packing kernels against the NumPy evaluator: all sizes from none to many, any layout, fused
+epilogues.
+"""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from specjit.codegen.kernels import gemm, pack
+from specjit.codegen.kernels.reference import DTYPES
+from specjit.codegen.kernels.spec import Access, Arg, Extent, GemmSpec, Inst, PackSpec, Store
+from specjit.codegen.lanes import panel_lanes
+from tests.codegen.kernel_runs import both, garbage, run
+
+ROWS = [1, 1, 2, 3, 5, 7, 12, 13, 40, 130]
+UNITS = [1, 2, 3, 8, 15, 16, 17, 33, 48, 80]
+DEPTHS = [0, 1, 2, 3, 5, 16, 31, 130, 300, 1100]
+CHUNKS = [1, 1, 1, 2, 3, 4, 4, 5, 9]
+
+
+def panels(matrix: np.ndarray, lanes: int) -> np.ndarray:
+    """B(..., k, chunk, unit) as panels, written independently of the kernel."""
+    *outer, k, chunks, units = matrix.shape
+    count = -(-units // lanes)
+    out = np.zeros((*outer, count, k, chunks, lanes), matrix.dtype)
+    for u in range(units):
+        out[..., u // lanes, :, :, u % lanes] = matrix[..., u]
+    return out.ravel()
+
+
+class Maker:
+    def __init__(self, seed: int):
+        self.rng = random.Random(seed)
+        self.numbers = np.random.default_rng(seed)
+        self.operands: list = []
+
+    def operand(self, value: object) -> int:
+        self.operands.append(value)
+        return len(self.operands) - 1
+
+    def maybe_symbolic(self, value: int, chance: float = 0.25) -> Extent:
+        return Arg(self.operand(value)) if self.rng.random() < chance else value
+
+    def normal(self, count: int, dtype: str) -> np.ndarray:
+        return self.numbers.normal(size=count).astype(DTYPES[dtype])
+
+    def window(self, shape: tuple[int, ...], dtype: str, values: str, broadcast: bool = False) -> Access:
+        """A new array of that shape, perhaps transposed or padded."""
+        order = list(range(len(shape)))
+        if self.rng.random() < 0.3:
+            self.rng.shuffle(order)
+        strides, step = [0] * len(shape), 1
+        for d in reversed(order):
+            if broadcast and self.rng.random() < 0.4:
+                continue
+            strides[d] = step
+            step = step * max(shape[d], 1) + (self.rng.randrange(3) if self.rng.random() < 0.3 else 0)
+        make = self.normal(step + 4, dtype) if values == "normal" else garbage(step + 4, DTYPES[dtype])
+        return Access(self.operand(make), dtype, tuple(strides), self.rng.choice([0, 3]))
+
+
+def product(seed: int) -> tuple[GemmSpec, list]:
+    make = Maker(seed)
+    pick = make.rng.choice
+    dtype = pick(["f32", "f32", "f64"])
+    outer = tuple(pick([1, 2, 3]) for _ in range(pick([0, 0, 0, 1, 2])))
+    rows, units, k, chunks = pick(ROWS), pick(UNITS), pick(DEPTHS), pick(CHUNKS)
+    if rows * units * k * chunks > 4_000_000:
+        k = 31
+    units_spec = make.maybe_symbolic(units, 0.15)
+    lanes = panel_lanes(dtype, units_spec if isinstance(units_spec, int) else None)
+    a = make.window((*outer, rows, k), dtype, "normal")
+    shared = [make.rng.random() < 0.5 for _ in outer]
+    matrix = make.numbers.normal(size=(*(1 if s else n for s, n in zip(shared, outer)), k, chunks, units))
+    packed = panels(matrix.astype(DTYPES[dtype]), lanes)
+    size = packed.size // int(np.prod([1 if s else n for s, n in zip(shared, outer)], dtype=int))
+    b = make.operand(np.concatenate([packed, np.full(3, np.nan, packed.dtype)]))
+    strides, step = [0] * len(outer), size
+    for d in reversed(range(len(outer))):
+        if not shared[d]:
+            strides[d], step = step, step * outer[d]
+    domain = (*outer, rows, units)
+    body: list[Inst] = []
+    stores: list[Store] = []
+    for g in range(chunks):
+        body.append(Inst("acc", dtype, operand=g))
+        value = len(body) - 1
+        for _ in range(pick([0, 1, 2]) if chunks < 6 else 0):
+            body.append(Inst("load", dtype, access=make.window(domain, dtype, "normal", broadcast=True)))
+            text = pick(["{0} + {1}", "{0} * {1}", "{1} - {0}", "vecmath.tanh({0}) * {1}"])
+            body.append(Inst("apply", dtype, args=(value, len(body) - 1), text=text))
+            value = len(body) - 1
+        stores.append(Store(make.window(domain, dtype, "garbage"), value))
+    if make.rng.random() < 0.2:
+        body.append(Inst("index", "i64", dim=make.rng.randrange(len(domain))))
+        stores.append(Store(make.window(domain, "i64", "garbage"), len(body) - 1))
+    spec = GemmSpec(
+        dtype,
+        tuple(make.maybe_symbolic(n) for n in outer),
+        make.maybe_symbolic(rows),
+        units_spec,
+        chunks,
+        make.maybe_symbolic(k),
+        a,
+        b,
+        tuple(strides),
+        tuple(body),
+        tuple(stores),
+    )
+    return spec, make.operands
+
+
+@hypothesis_settings(max_examples=50)
+@given(st.integers(0, 10**9))
+def test_products(library, seed):
+    spec, operands = product(seed)
+    native, expected = both(library, spec, operands)
+    tolerance = 2e-5 if spec.dtype == "f32" else 1e-13
+    for s in spec.stores:
+        got, want = native[s.access.base], expected[s.access.base]
+        scale = np.abs(want[np.isfinite(want)]).max(initial=1.0)
+        np.testing.assert_allclose(got, want, rtol=50 * tolerance, atol=5 * tolerance * scale, err_msg=str(spec))
+
+
+@hypothesis_settings(max_examples=25)
+@given(st.integers(0, 10**9))
+def test_packing(library, seed):
+    make = Maker(seed)
+    pick = make.rng.choice
+    dtype = pick(["f32", "f64"])
+    outer = tuple(pick([1, 2, 3]) for _ in range(pick([0, 0, 1, 2])))
+    units, k, chunks = pick(UNITS), pick(DEPTHS[:-1]), pick(CHUNKS)
+    source = make.window((*outer, k, chunks, units), dtype, "normal", broadcast=True)
+    units_spec, k_spec = make.maybe_symbolic(units, 0.2), make.maybe_symbolic(k)
+    outer_spec = tuple(make.maybe_symbolic(n) for n in outer)
+    spec = PackSpec(dtype, outer_spec, units_spec, chunks, k_spec, source, -1)
+    sizes = {i: v for i, v in enumerate(make.operands) if isinstance(v, int)}
+    count = pack.panel_elements(spec, sizes) * int(np.prod(outer, dtype=int))
+    spec = PackSpec(dtype, outer_spec, units_spec, chunks, k_spec, source, make.operand(garbage(count, DTYPES[dtype])))
+    native, expected = both(library, spec, make.operands)
+    assert (native[spec.dst] == expected[spec.dst]).all(), spec
+    at = np.indices((*outer, k, chunks, units))
+    picked = sum((i * s for i, s in zip(at, source.strides)), np.zeros(at.shape[1:], np.int64)) + source.offset
+    lanes = pack.lanes_for(spec)
+    assert (native[spec.dst] == panels(make.operands[source.base][picked], lanes)).all()
+
+
+def plain(rows: Extent, k: Extent, units: int, dtype: str = "f32") -> GemmSpec:
+    """C = A @ B with contiguous A and C; operands a, b, c and then what the Args name."""
+    k_stride = k if isinstance(k, int) else Arg(k.index)
+    out = Access(2, dtype, (units, 1))
+    body, stores = (Inst("acc", dtype, operand=0),), (Store(out, 0),)
+    return GemmSpec(dtype, (), rows, units, 1, k, Access(0, dtype, (k_stride, 1)), 1, (), body, stores)
+
+
+@pytest.mark.parametrize("rows", [1, 3, 12])
+def test_long_products_are_as_accurate_as_blas(library, rows):
+    """max(2 x BLAS's error, 4 eps sum|a b|), on sums of one sign and of both."""
+    k, units = 60_000, 16
+    rng = np.random.default_rng(1)
+    for low in (0.0, -1.0):
+        a = rng.uniform(low, 1, (rows, k)).astype(np.float32)
+        b = rng.uniform(low, 1, (k, units)).astype(np.float32)
+        out = garbage(rows * units, np.float32)
+        packed = panels(b.reshape(k, 1, units), panel_lanes("f32", units))
+        assert run(library, gemm.render(plain(rows, Arg(3), units)), a, packed, out, k) == 0
+        exact = a.astype(np.float64) @ b.astype(np.float64)
+        size = np.abs(a.astype(np.float64)) @ np.abs(b.astype(np.float64))
+        error = np.abs(out.reshape(rows, units) - exact)
+        blas = np.abs(a @ b - exact)
+        assert (error <= np.maximum(2 * blas.max(), 4 * np.finfo(np.float32).eps * size)).all()
+        assert error.max() <= max(2 * blas.max(), 4 * np.finfo(np.float32).eps * np.abs(exact).max())
+
+
+def test_rows_do_not_depend_on_their_neighbours(library):
+    """A row computed among many gives the same bits at any place in its tile's height class."""
+    k, units = 70, 33
+    rng = np.random.default_rng(2)
+    row = rng.normal(size=k).astype(np.float32)
+    b = panels(rng.normal(size=(k, 1, units)).astype(np.float32), panel_lanes("f32", units))
+    results = []
+    for count in (24, 30):
+        out = garbage(count * units, np.float32)
+        assert run(library, gemm.render(plain(Arg(3), k, units)), np.tile(row, count), b, out, count) == 0
+        results.append(out.reshape(count, units))
+    assert len({r.tobytes() for result in results for r in result}) == 1
+
+
+def test_nan_and_infinity_pass_through_a_product(library):
+    a = np.array([[1, np.inf, 0], [np.nan, 0, 1], [0, 0, 2]], np.float32)
+    b = np.array([[1, 2], [3, 0], [np.inf, 1]], np.float32)
+    out = garbage(6, np.float32)
+    packed = panels(b.reshape(3, 1, 2), panel_lanes("f32", 2))
+    assert run(library, gemm.render(plain(3, 3, 2)), a, packed, out) == 0
+    with np.errstate(all="ignore"):
+        np.testing.assert_array_equal(out.reshape(3, 2), a @ b)
+
+
+def test_panel_elements_counts_whole_panels():
+    spec = PackSpec("f32", (), 17, 3, 5, Access(0, "f32", (0, 0, 0)), 1)
+    lanes = panel_lanes("f32", 17)
+    assert pack.panel_elements(spec) == -(-17 // lanes) * lanes * 5 * 3
+    symbolic = PackSpec("f32", (), 17, 3, Arg(2), Access(0, "f32", (0, 0, 0)), 1)
+    assert pack.panel_elements(symbolic, {2: 5}) == pack.panel_elements(spec)
+    with pytest.raises(ValueError, match="sizes"):
+        pack.panel_elements(symbolic)
