@@ -66,7 +66,7 @@ class GraphPrinter:
         """The `%name` of a value, or the literal of a constant."""
         if value.is_const:
             text = self._constants.show(value.const)
-            return text if value.type == type_of(value.const) else f"{text}: {value.type}"
+            return text if str(value.type) == str(type_of(value.const)) else f"{text}: {value.type}"
         if value not in self._names:
             self._names[value] = self._unique(value.hint)
         return self._names[value]

@@ -127,7 +127,7 @@ class _Checker:
         self.use(node, node.args)
         before = len(self.faults)
         if node.op in STRUCTURAL:
-            check = {IF: self.check_if, LOOP: self.check_loop}.get(node.op, self.check_region)  # type: ignore[call-overload]
+            check = {IF: self.check_if, LOOP: self.check_loop}.get(node.op, self.check_region)
             check(node)
         elif node.blocks:
             self.fault(node, f"{node.op.name} cannot have blocks")

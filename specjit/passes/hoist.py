@@ -46,8 +46,7 @@ def _hoist(node: Node, aliases: Aliases, ctx: Context) -> list[Node]:
     rows = _row_nodes(loop, aliases)
     before = Block()
     for root in _worth_moving(loop, rows):
-        name = root.op.name if root.result not in rows else rows[root.result].op.name
-        if not ctx.fire(f"one {name} for all turns of the loop, before it", root.loc):
+        if not ctx.fire("one product for all turns of the loop, before it", root.loc):
             break
         _Sequences(loop, rows, before, ctx).move(root)
     return before.nodes

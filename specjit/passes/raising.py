@@ -15,6 +15,9 @@ from specjit.ops.lowering import Contraction, Creation, Pointwise, Reduction, Sp
 Bounds = dict[Value, Dim]
 EMPTY_REDUCTIONS = ("sum", "prod", "any", "all")  # those that have a value over no elements
 SAFE_SPECIALS = ("cat", "stack")  # their shapes are checked by infer; other specials look things up by data
+# On numbers of one kind these always have a value; int and float together may overflow, and division may divide by
+# zero.
+SAFE_ARITHMETIC = ("py.add", "py.sub", "py.mul", "py.neg", "py.pos", "py.abs", "py.min", "py.max")
 
 
 def loop_bounds(graph: Graph) -> Bounds:
@@ -79,6 +82,8 @@ def _scalar_may_fail(node: Node) -> bool:
         return False
     if node.op.traits.view_of is not None or node.op.traits.io:
         return True
+    if node.op.name in SAFE_ARITHMETIC and len({a.type.kind for a in node.args}) == 1:
+        return node.args[0].type.kind not in ("int", "float", "bool")
     kinds = {r.type.kind for r in node.results}
     if kinds == {"bool"}:
         return not all(a.type.kind in SCALAR_KINDS for a in node.args)

@@ -32,10 +32,17 @@ def floating(m: Match) -> bool:
     return dtype is not None and dtype.is_floating_point
 
 
+def one_dtype(m: Match) -> bool:
+    """Whether every tensor of the match has the result's dtype, so that no cast lies between the two sides'
+    roundings."""
+    dtype = m.node.result.type.dtype
+    return all(v.type.dtype is dtype for v in m.values.values() if v.type.is_tensor)
+
+
 def power_of_two(m: Match) -> bool:
     """Whether c and 1/c are both exact in every float type."""
     c = m.const("c")
-    if type(c) not in (int, float) or not floating(m) or c == 0 or not math.isfinite(c):
+    if type(c) not in (int, float) or not floating(m) or not one_dtype(m) or c == 0 or not math.isfinite(c):
         return False
     mantissa, exponent = math.frexp(c)
     return abs(mantissa) == 0.5 and -10 < exponent < 10
@@ -99,9 +106,9 @@ RULES = (
     Rule("add(x, 0)", "x", "integers have no sign of zero (-0.0 + 0 would be 0.0)", integer, commutes=True),
     Rule("mul(x, 0)", "zeros_like(x)", "integers have no NaN, infinity or sign of zero", integer, commutes=True),
     Rule("neg(neg(x))", "x", "the sign flips twice; integers wrap twice"),
-    Rule("add(x, neg(y))", "sub(x, y)", "IEEE defines x - y as x + (-y)", commutes=True),
-    Rule("sub(x, neg(y))", "add(x, y)", "IEEE defines x - y as x + (-y)"),
-    Rule("mul(neg(x), neg(y))", "mul(x, y)", "the signs cancel before rounding"),
+    Rule("add(x, neg(y))", "sub(x, y)", "IEEE defines x - y as x + (-y)", one_dtype, commutes=True),
+    Rule("sub(x, neg(y))", "add(x, y)", "IEEE defines x - y as x + (-y)", one_dtype),
+    Rule("mul(neg(x), neg(y))", "mul(x, y)", "the signs cancel before rounding", one_dtype),
     Rule("abs(abs(x))", "abs(x)", "the sign is gone"),
     Rule("where(c, x, x)", "x", "both choices are the same value"),
     Rule(

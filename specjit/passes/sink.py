@@ -57,7 +57,7 @@ def _sink_stacked(node: Node, after: Block, replaced: dict[Value, Value], aliase
     for k in reversed(range(carried, len(node.results))):
         value = loop.body.outputs[1 + k]
         chain = _Chain(loop, value, aliases)
-        if not chain.pays() or not ctx.fire(f"{chain.describe()} for all turns of the loop, after it", chain.loc):
+        if not chain.pays() or not ctx.fire("one computation for all turns of the loop, after it", chain.loc):
             continue
         result = node.results[k]
         del node.results[k], loop.body.outputs[1 + k]
@@ -117,11 +117,6 @@ class _Chain:
             for n in self.nodes.values()
         )
 
-    def describe(self) -> str:
-        names = [n.op.name for n in self.nodes.values()]
-        products = [n.op.name for n in self.nodes.values() if isinstance(n.op.lower, Contraction)]  # type: ignore[attr-defined]
-        return f"one {(products or names)[0]}"
-
     def build(self, after: Block, ctx: Context) -> Value:
         made: dict[Value, Value] = {v: self.loop.stack(v) for v in self.frontier}
 
@@ -151,7 +146,7 @@ def _sink_sums(node: Node, after: Block, replaced: dict[Value, Value], aliases: 
         if term is None or any(aliases.written(v) for v in (term, node.results[k])):
             continue
         total = _Total(loop, term, after, ctx)
-        if not total.pays() or not ctx.fire(f"one {total.describe()} over all turns of the loop, after it", total.loc):
+        if not total.pays() or not ctx.fire("one sum over all turns of the loop, after it", total.loc):
             continue
         result, init, adder = node.results[k], node.args[2 + k], loop.body.outputs[1 + k].node
         del node.results[k], node.args[2 + k], loop.body.params[1 + k], loop.body.outputs[1 + k]
@@ -200,9 +195,6 @@ class _Total:
 
     def _single(self, value: Value) -> bool:
         return value.node in self.loop.body.nodes and uses_in(self.loop.body, value) == 1
-
-    def describe(self) -> str:
-        return self.node.op.name if self.node else ""
 
     def pays(self) -> bool:
         if self.node is None or not self._single(self.term):
