@@ -40,9 +40,7 @@ Event = Callable[..., None]
 
 
 class Entry(NamedTuple):
-    """A compiled kernel: facts about it (symbol, hint, seconds), the object image, and LLVM IR text packed by
-    `pack_text`.
-    """
+    """A compiled kernel: facts about it (symbols, hint, seconds), the object image, and its packed LLVM IR text."""
 
     facts: dict[str, Any]
     image: bytes
@@ -94,7 +92,11 @@ def decode(data: bytes) -> Entry:
     """The entry in `data`; ValueError when it is not one, whole and unchanged."""
     head = len(MAGIC) + _DIGEST
     body = data[head:]
-    if data[: len(MAGIC)] != MAGIC or hashlib.sha256(body).digest() != data[len(MAGIC) : head]:
+    if (
+        data[: len(MAGIC)] != MAGIC
+        or len(body) < _SIZES.size
+        or hashlib.sha256(body).digest() != data[len(MAGIC) : head]
+    ):
         raise ValueError("truncated or changed")
     facts, image, text = _SIZES.unpack_from(body)
     start = _SIZES.size
@@ -117,8 +119,9 @@ class DiskCache:
     """One folder of entries, shared by any number of processes."""
 
     def __init__(self, folder: Path | None = None, limit_bytes: int = 512 << 20, on_event: Event | None = None) -> None:
-        """`on_event(kind, **facts)` hears CACHE_REJECT and CACHE_STORE. A folder that cannot be written makes a cache
-        that holds nothing.
+        """`on_event(kind, **facts)` hears CACHE_REJECT and CACHE_STORE.
+
+        A folder that cannot be written makes a cache that holds nothing, and says so once.
         """
         self.folder = default_folder() if folder is None else folder
         self.limit_bytes = limit_bytes
@@ -164,9 +167,7 @@ class DiskCache:
                 self.evict()
 
     def source_file(self, key: str, source: str) -> Path:
-        """A file that holds the kernel's source, for tracebacks and debuggers: beside its entry, or in this process's
-        temporary folder.
-        """
+        """A file that holds the kernel's source: beside its entry, or in this process's temporary folder."""
         path = self._path(key, ".py")
         if path is None or not (path.exists() or self._write(path, source.encode())):
             path = Path(_temporary_folder().name, f"{key}.py")
@@ -174,8 +175,7 @@ class DiskCache:
         return path
 
     def evict(self) -> None:
-        """Remove the entries used longest ago until three quarters of the limit are left; nothing to do below the
-        limit.
+        """Above the limit, remove the entries used longest ago until three quarters of it are left.
 
         One process at a time; who finds the lock taken leaves the work to its holder.
         """
@@ -186,8 +186,7 @@ class DiskCache:
         try:
             with FileLock(self.folder / "lock", timeout=0):
                 self._evict_under_lock(self.folder)
-        # someone else is at it, or the folder became read-only: the bound is kept by the next store
-        except (Timeout, OSError):
+        except (Timeout, OSError):  # someone else is at it, or the folder became read-only: the next store tries again
             return
 
     def _evict_under_lock(self, folder: Path) -> None:
@@ -213,9 +212,7 @@ class DiskCache:
         return None if self.folder is None else self.folder / key[:2] / (key + suffix)
 
     def _write(self, path: Path, data: bytes) -> bool:
-        """Write through a temporary file in the same folder, so that no interruption leaves a broken file under the
-        name.
-        """
+        """Write through a temporary file beside it: an interruption leaves no broken file under the name."""
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:

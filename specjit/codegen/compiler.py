@@ -22,7 +22,7 @@ from specjit.codegen.worker import read_message, write_message
 
 IDLE_SECONDS = 120.0  # then a worker ends, and with it its 140 MB
 REQUESTS_PER_WORKER = 300  # Numba never forgets a type or a symbol: a fresh process bounds the memory
-MAX_CRASHES = 4  # in a row, over all requests: then the pool gives up until `reset`
+MAX_CRASHES = 4  # in a row, over all requests: then the pool gives up
 
 
 class CompileError(Exception):
@@ -122,7 +122,7 @@ class CompilerPool:
         _POOLS.add(self)
 
     def _reset_state(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._slots = threading.BoundedSemaphore(self.workers)
         self._idle: list[_Worker] = []
         self._all: set[_Worker] = set()
@@ -233,9 +233,7 @@ class CompilerPool:
         worker.close()
 
     def _after_fork_in_child(self) -> None:
-        """The workers belong to the parent: close our copies of the pipes (or they would never see the parent's end)
-        and start anew.
-        """
+        """The workers are the parent's. Close our ends of their pipes, or they would outlive it; start anew."""
         for worker in self._all:
             worker.forget()
         self._reset_state()

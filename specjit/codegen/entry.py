@@ -12,6 +12,8 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from specjit.codegen import entry_native, entry_plain, layout, loader
 from specjit.codegen.guard_table import GuardTable
 from specjit.codegen.loader import KernelLibrary
@@ -22,27 +24,26 @@ from specjit.codegen.output_table import OutputTable
 class Entry(NamedTuple):
     """How generated code enters native regions.
 
-    bind(frame, guards, *objects) -> int       0: every guard holds, and the frame is filled; i + 1: object i is the
-    first that fails, and what
-                                                the frame's free slots hold is unspecified. Sets frame[PC] = 0. Never
-                                                raises.
-    run(frame, code, outputs, *arrays) -> int  a `Status`. Puts the arrays' data addresses in the frame, gives the
-    machine its budget and
-                                                runs it from frame[PC]; after YIELD or GROW, call again with the same
-                                                arguments.
+    bind(frame, guards, *objects) -> int
+        0: every guard holds, and the frame is filled. i + 1: object i is the first that fails, and the frame's free
+        slots hold anything. Sets frame[PC] = 0. Never raises.
+    run(frame, code, outputs, *arrays) -> int
+        A `Status`. Puts the arrays' data addresses in the frame, gives the machine its budget and runs it from
+        frame[PC]. After YIELD or GROW, call again with the same arguments.
+    address(array) -> int
+        The data address of an exact ndarray, 0 for anything else.
 
     `frame` and `code` are int64 arrays; `guards` and `outputs` are handles from `guards()` and `outputs()`.
     """
 
     bind: Callable[..., int]
     run: Callable[..., int]
+    address: Callable[[np.ndarray], int]
     native: bool
     layout: layout.Layout | None
 
     def guards(self, table: GuardTable) -> Any:
-        """The handle of a guard table. Keep the table as long as the handle: it holds the objects that are compared
-        with.
-        """
+        """The handle of a guard table. Keep the table as long: it holds the objects that are compared with."""
         return table.encode(self.layout) if self.native and self.layout else table
 
     def outputs(self, table: OutputTable) -> Any:
@@ -51,9 +52,7 @@ class Entry(NamedTuple):
 
 
 def make_entry(library: KernelLibrary, slots: Iterable[tuple[type, str]] = (), plain: bool = False) -> Entry:
-    """An entry. `slots` lists every (class, slot name) that guards will read: if one has no fixed place, the entry is
-    plain.
-    """
+    """An entry. `slots` lists every (class, slot name) that guards will read; it is plain if one has no fixed place."""
     code = machine(library)
     known = None if plain else layout.probe()
     if known is not None:
@@ -63,9 +62,9 @@ def make_entry(library: KernelLibrary, slots: Iterable[tuple[type, str]] = (), p
         except layout.LayoutError:
             known = None
     if known is None:
-        return Entry(entry_plain.bind, entry_plain.make_run(code), False, None)
-    bind, run = entry_native.make(library, known, code)
-    return Entry(bind, run, True, known)
+        return Entry(entry_plain.bind, entry_plain.make_run(code), entry_plain.address, False, None)
+    bind, run, address = entry_native.make(library, known, code)
+    return Entry(bind, run, address, True, known)
 
 
 _lock = threading.Lock()

@@ -1,4 +1,4 @@
-"""The way in from Python as LLVM IR: two METH_FASTCALL builtins, `bind` and `run`, that read object headers themselves.
+"""The way in from Python as LLVM IR: the METH_FASTCALL builtins `bind`, `run` and `address`, reading headers themselves.
 
 Enters: the probed `Layout` (offsets become constants of the code). Leaves: IR text, and the builtins made from its
 native code.
@@ -25,15 +25,14 @@ from specjit.codegen.loader import Kernel, KernelLibrary
 from specjit.codegen.output_table import RELEASE_GIL
 
 METH_FASTCALL = 0x80
+SYMBOLS = ("specjit_bind", "specjit_run", "specjit_address")
 
 
 def render(layout: Layout) -> str:
-    """IR text that exports `specjit_bind` and `specjit_run`, both `PyObject* f(PyObject* self, PyObject** args,
-    Py_ssize_t n)`.
-    """
+    """IR text that exports the `SYMBOLS`, each a `PyObject* f(PyObject* self, PyObject** args, Py_ssize_t n)`."""
     return f"""\
 {render_guards(layout)}
-define internal ptr @small_int(ptr %self, i64 %value) alwaysinline {{
+define internal ptr @to_int(ptr %self, i64 %value) alwaysinline {{
   %from_long = call ptr @known(ptr %self, i64 {Self.FROM_LONG:d})
   %result = call ptr %from_long(i64 %value)
   ret ptr %result
@@ -100,13 +99,13 @@ tensor:
 next:
   br label %head
 miss:
-  %missed = call ptr @small_int(ptr %self, i64 %i.next)
+  %missed = call ptr @to_int(ptr %self, i64 %i.next)
   ret ptr %missed
 end:
   %too.many = icmp sgt i64 %given, %count
   %beyond = add i64 %count, 1
   %answer = select i1 %too.many, i64 %beyond, i64 0
-  %result = call ptr @small_int(ptr %self, i64 %answer)
+  %result = call ptr @to_int(ptr %self, i64 %answer)
   ret ptr %result
 }}
 
@@ -167,11 +166,25 @@ released:
   br label %finish
 finish:
   %status = phi i64 [ %status.holding, %holding ], [ %status.released, %released ]
-  %result = call ptr @small_int(ptr %self, i64 %status)
+  %result = call ptr @to_int(ptr %self, i64 %status)
   ret ptr %result
 refuse:
-  %refused = call ptr @small_int(ptr %self, i64 {Status.GUARD:d})
+  %refused = call ptr @to_int(ptr %self, i64 {Status.GUARD:d})
   ret ptr %refused
+}}
+
+define ptr @specjit_address(ptr %self, ptr %args, i64 %n) {{
+  %array = load ptr, ptr %args
+  %exact = call i1 @is_a(ptr %self, ptr %array, i64 {Self.NDARRAY:d})
+  br i1 %exact, label %yes, label %no
+yes:
+  %data = call ptr @data_of(ptr %array)
+  %address = ptrtoint ptr %data to i64
+  %result = call ptr @to_int(ptr %self, i64 %address)
+  ret ptr %result
+no:
+  %zero = call ptr @to_int(ptr %self, i64 0)
+  ret ptr %zero
 }}
 """
 
@@ -189,9 +202,9 @@ class _MethodDef(ctypes.Structure):
 _kept: list[object] = []
 
 
-def make(library: KernelLibrary, layout: Layout, machine: Kernel) -> tuple[Callable[..., int], Callable[..., int]]:
-    """The builtins (bind, run), for a machine."""
-    code = library.get_ir(render(layout), ("specjit_bind", "specjit_run"))
+def make(library: KernelLibrary, layout: Layout, machine: Kernel) -> list[Callable[..., int]]:
+    """The builtins (bind, run, address), for a machine."""
+    code = library.get_ir(render(layout), SYMBOLS)
     api = ctypes.pythonapi
 
     def function(name: str) -> int:
@@ -213,15 +226,17 @@ def make(library: KernelLibrary, layout: Layout, machine: Kernel) -> tuple[Calla
     new_builtin.restype = ctypes.py_object
     new_builtin.argtypes = [ctypes.c_void_p, ctypes.py_object, ctypes.py_object]
     builtins = []
-    for name, doc in (("bind", _BIND_DOC), ("run", _RUN_DOC)):
-        definition = _MethodDef(name.encode(), code.addresses[f"specjit_{name}"], METH_FASTCALL, doc.encode())
+    for symbol in SYMBOLS:
+        name = symbol.removeprefix("specjit_")
+        definition = _MethodDef(name.encode(), code.addresses[symbol], METH_FASTCALL, DOCS[name].encode())
         _kept.append(definition)
         builtins.append(new_builtin(ctypes.byref(definition), words, None))
     _kept.extend((code, machine, words))
-    return builtins[0], builtins[1]
+    return builtins
 
 
-_BIND_DOC = (
-    "bind(frame, table, *objects) -> 0 when every guard holds and the frame is filled, i + 1 when object i fails"
-)
-_RUN_DOC = "run(frame, code, outputs, *arrays) -> status of the machine"
+DOCS = {
+    "bind": "bind(frame, guards, *objects): 0 when every guard holds and the frame is filled, i + 1 if object i fails",
+    "run": "run(frame, code, outputs, *arrays): the machine's status",
+    "address": "address(array): the data address of an exact ndarray, 0 for anything else",
+}

@@ -113,6 +113,11 @@ def _passes_strides(guard: ArrayGuard, array: np.ndarray, frame: Words) -> bool:
     return True
 
 
+def address(array: np.ndarray) -> int:
+    """The data address of an exact ndarray, 0 for anything else."""
+    return array.__array_interface__["data"][0] if type(array) is np.ndarray else 0
+
+
 def make_run(machine: Kernel) -> Callable[..., int]:
     """`run(frame, code, outputs, *arrays) -> status` for the native machine at this address, called through ctypes."""
     released = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_size_t, ctypes.c_size_t)(machine.address)

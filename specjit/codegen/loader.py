@@ -95,8 +95,8 @@ class KernelLibrary:
     def __init__(
         self, disk: DiskCache | None = None, pool: CompilerPool | None = None, on_event: cache.Event | None = None
     ) -> None:
-        """`on_event(kind, **facts)` hears CACHE_HIT, CACHE_MISS, CACHE_REJECT and CACHE_STORE."""
-        self._on_event = on_event or (lambda kind, **facts: None)
+        """`on_event(kind, **facts)` hears CACHE_HIT, CACHE_MISS, CACHE_REJECT and CACHE_STORE; it may be replaced."""
+        self.on_event: cache.Event = on_event or (lambda kind, **facts: None)
         self.disk = disk or DiskCache()
         self.pool = pool or CompilerPool()
         self.disk.on_event = self._emit
@@ -105,7 +105,7 @@ class KernelLibrary:
         _LIBRARIES.add(self)
 
     def _fresh_locks(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._turns: weakref.WeakValueDictionary[str, threading.Lock] = weakref.WeakValueDictionary()
 
     def get(self, source: str, hint: str = "kernel") -> Kernel:
@@ -186,7 +186,7 @@ class KernelLibrary:
         return Entry(_facts([symbol], hint, start), image, pack_text(text))
 
     def _emit(self, kind: str, **facts: object) -> None:
-        self._on_event(kind, **facts)
+        self.on_event(kind, **facts)
 
 
 def _facts(symbols: Sequence[str], hint: str, start: float) -> dict[str, object]:

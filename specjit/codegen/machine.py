@@ -111,8 +111,10 @@ class Label:
 
 
 class Assembler:
-    """Builds a program: one method per instruction, in the operand order of the table in CONTRACTS. Slots are frame
-    slot indices.
+    """Builds a program: one method per instruction, with the operands in the order of `OPERANDS`.
+
+    d, s, a, b and the like are frame slots; imm and weight are immediates. What an instruction computes:
+    `machine_python`.
     """
 
     def __init__(self) -> None:
@@ -303,9 +305,7 @@ def disassemble(code: Sequence[int] | Words, names: Mapping[int, str] | None = N
 
 
 def verify(code: Sequence[int] | Words, slots: int) -> None:
-    """Raise ValueError unless every slot is inside a frame of `slots` words, every jump meets an instruction, and
-    control cannot run off the end.
-    """
+    """Raise ValueError for a slot outside a frame of `slots` words, a jump into an instruction, or an open end."""
     program = list(instructions(code))
     starts = {instruction.position for instruction in program}
     for position, op, operands in program:

@@ -1,5 +1,4 @@
-"""Kernel source -> object image, through Numba. The only file that touches Numba's compile pipeline; runs in the
-worker.
+"""Kernel source -> object image, in the worker. The only file that touches Numba's compile pipeline.
 
 Enters: source text (an optional preamble and one `def kernel(frame, ops):`), the C symbol, and the file that holds the
 text.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -63,6 +64,12 @@ def test_any_change_is_noticed(data):
         decode(whole[:position])
     with pytest.raises(ValueError, match="truncated or changed"):
         decode(whole + bytes([change]))
+
+
+def test_a_whole_file_of_too_few_bytes_is_no_entry():
+    body = b"short"
+    with pytest.raises(ValueError, match="truncated"):
+        decode(cache.MAGIC + hashlib.sha256(body).digest() + body)
 
 
 def test_store_and_load(disk, events, tmp_path):

@@ -495,6 +495,12 @@ def test_the_gil_is_released_when_asked(entry, library, release):
     assert status == (Status.OK if release else Status.ASSERT)
 
 
+def test_address(entry):
+    array = np.zeros((3, 4))[1:, ::2]
+    assert entry.address(array) == array.ctypes.data
+    assert [entry.address(x) for x in (array.view(SubArray), None, 1, [1.0], Box(array))] == [0] * 5
+
+
 # -- layout
 
 
