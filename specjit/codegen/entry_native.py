@@ -1,4 +1,4 @@
-"""The way in from Python as LLVM IR: the METH_FASTCALL builtins `bind`, `run` and `address`, reading headers themselves.
+"""The way in from Python as LLVM IR: the METH_FASTCALL builtins `bind`, `run` and `address`, which read headers.
 
 Enters: the probed `Layout` (offsets become constants of the code). Leaves: IR text, and the builtins made from its
 native code.
