@@ -180,7 +180,7 @@ def digits() -> None:
 
 def main() -> None:
     print(
-        '"""Polynomial coefficients and constants of the math functions; made by bench/fit_vecmath.py, which describes them."""\n'
+        '"""Coefficients and constants of the math functions; made by bench/fit_vecmath.py, which describes them."""\n'
     )
     exp_tables()
     log_tables()

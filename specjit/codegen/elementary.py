@@ -253,15 +253,15 @@ def _scaled_log(x: Reg, factor: Fraction, base_two: bool) -> Reg:
         e, m = _log_short(wide)
         result = fma(m, float(factor), e if base_two else e * float(factor * LN2))
         return _log_special(x, r.cast(result, "f32"))
-    e, m = _log_pair(x)
+    e, pair = _log_pair(x)
     high, low = split(factor, 53)
-    result = twofloat.multiply(m, (x.const(high), x.const(low)))
+    scaled = twofloat.multiply(pair, (x.const(high), x.const(low)))
     if base_two:
-        first, error = twofloat.two_sum(e, result[0])
-        return _log_special(x, first + (error + result[1]))
+        first, error = twofloat.two_sum(e, scaled[0])
+        return _log_special(x, first + (error + scaled[1]))
     step, step_low = split(factor * LN2, 40)
-    first, error = twofloat.two_sum(e * step, result[0])
-    return _log_special(x, first + (error + fma(e, step_low, result[1])))
+    first, error = twofloat.two_sum(e * step, scaled[0])
+    return _log_special(x, first + (error + fma(e, step_low, scaled[1])))
 
 
 def log2(x: Reg) -> Reg:
@@ -284,10 +284,10 @@ def pow(x: Reg, y: Reg) -> Reg:
         exponent = r.cast(y, "f64") * (e * float(LN2) + m)
         size = r.cast(_exp_pair(exponent, exponent.const(0.0)), "f32")
     else:
-        e, m = _log_pair(r.absolute(x))
+        e, pair = _log_pair(r.absolute(x))
         step, step_low = FORMATS["f64"].ln2
-        first, error = twofloat.two_sum(e * step, m[0])
-        log_x = twofloat.fast_two_sum(first, error + fma(e, step_low, m[1]))
+        first, error = twofloat.two_sum(e * step, pair[0])
+        log_x = twofloat.fast_two_sum(first, error + fma(e, step_low, pair[1]))
         high, low = twofloat.two_product(y, log_x[0])
         size = _exp_pair(high, low + y * log_x[1])
     return _pow_special(x, y, size)

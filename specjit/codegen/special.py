@@ -14,7 +14,11 @@ from specjit.codegen.registers import Reg, copysign, fma, polynomial, select
 
 # Ends of the ranges of the f64 polynomials, as in bench/fit_vecmath.py: each is in the distance from its range's
 # middle.
-PIECES_F64 = ((1.0, 2.0, c.ERF_LARGE_0_F64), (2.0, 3.5, c.ERF_LARGE_1_F64), (3.5, 6.0, c.ERF_LARGE_2_F64))
+PIECES_F64: tuple[tuple[float, float, tuple[float, ...]], ...] = (
+    (1.0, 2.0, c.ERF_LARGE_0_F64),
+    (2.0, 3.5, c.ERF_LARGE_1_F64),
+    (3.5, 6.0, c.ERF_LARGE_2_F64),
+)
 
 
 def erf(x: Reg) -> Reg:

@@ -197,9 +197,9 @@ def _tangent(quadrant: Reg, high: Reg, low: Reg, short: bool) -> Reg:
         over, under = sum_of(sine), sum_of(cosine)
         return select(odd, -under, over) / select(odd, over, under)
     s, k = twofloat.fast_two_sum(*sine), twofloat.fast_two_sum(*cosine)
-    over = [select(odd, -b, a) for a, b in zip(s, k)]
-    under = [select(odd, a, b) for a, b in zip(s, k)]
-    return sum_of(twofloat.divide((over[0], over[1]), (under[0], under[1])))
+    top = (select(odd, -k[0], s[0]), select(odd, -k[1], s[1]))
+    bottom = (select(odd, s[0], k[0]), select(odd, s[1], k[1]))
+    return sum_of(twofloat.divide(top, bottom))
 
 
 def tan(x: Reg) -> Reg:

@@ -272,7 +272,9 @@ def test_empty_reductions_have_their_neutral_element(library):
     body += (reduce("any", 3, "bool"),)
     stores = (store(1, (1, 0), 1), store(2, (1, 0), 2), store(3, (1, 0), 4, "bool"))
     assert run(library, loops.render(LoopSpec((4, Arg(4)), body, stores, 1)), x, sums, products, anything, 0) == 0
-    assert (sums == 0).all() and (products == 1).all() and not anything.any()
+    assert (sums == 0).all()
+    assert (products == 1).all()
+    assert not anything.any()
 
 
 def test_first_index_wins_ties_and_nan_wins_all(library):
@@ -307,7 +309,7 @@ def test_softmax_in_one_kernel(library, columns):
     x = np.random.default_rng(columns).normal(size=(9, columns)).astype(np.float32) * 20
     out = garbage(x.size, np.float32)
     assert run(library, loops.render(softmax(columns)), x, out, 9) == 0
-    wide = np.exp(x.astype(np.float64) - x.max(1, keepdims=True))
+    wide = np.exp((x - x.max(1, keepdims=True)).astype(np.float64))
     np.testing.assert_allclose(out.reshape(x.shape), wide / wide.sum(1, keepdims=True), rtol=2e-6, atol=1e-38)
 
 
@@ -339,5 +341,7 @@ def test_layer_norm_in_place(library):
 def test_text_is_readable_and_says_what_it_computes():
     text = loops.render(softmax(100))
     assert text.startswith("# Fused loops over (n2, 100), the last 1 reduced.\n")
-    assert "#   v1 = max of v0\n" in text and "def kernel(frame, ops):" in text
-    assert len(text.splitlines()) < 60 and max(map(len, text.splitlines())) < 120
+    assert "#   v1 = max of v0\n" in text
+    assert "def kernel(frame, ops):" in text
+    assert len(text.splitlines()) < 60
+    assert max(map(len, text.splitlines())) < 120

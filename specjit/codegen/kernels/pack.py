@@ -35,8 +35,8 @@ def render(spec: PackSpec) -> str:
     outer = len(spec.outer)
     domain = ", ".join(w.describe_extent(e) for e in (*spec.outer, spec.k, spec.chunks, spec.units))
     header = [
-        f"# Panels of {lanes} units from the matrix over (outer..., k, chunk, unit) = ({domain}): {w.describe_access(spec.src)},",
-        f"# at x{spec.dst}: [outer...][panel][k][chunk][{lanes}], zero past the last unit.",
+        f"# Panels of {lanes} units from the matrix over (outer..., k, chunk, unit) = ({domain}):",
+        f"# {w.describe_access(spec.src)}, at x{spec.dst}: [outer...][panel][k][chunk][{lanes}], zero past the last unit.",
     ]
     out = Writer()
     units, k = Size.of(spec.units), Size.of(spec.k)

@@ -8,11 +8,11 @@ and the vocabulary.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from specjit.codegen.kernels.spec import Access, Arg, Extent, Inst
+from specjit.codegen.kernels.spec import Access, Arg, DTypeName, Extent, Inst
 from specjit.codegen.lanes import FLOATS, ITEMSIZE
 
 CHEAP_MATH = ("vecmath.sqrt", "vecmath.abs", "vecmath.floor", "vecmath.ceil", "vecmath.trunc", "vecmath.round")
@@ -169,7 +169,7 @@ def prologue(extents: Iterable[Extent], bases: Iterable[int]) -> list[str]:
     return lines + [f"x{b} = frame[ops[{b}]]" for b in sorted(set(bases))]
 
 
-def module_text(header: list[str], classes: dict[str, int], globals_: list[str], body: list[str]) -> str:
+def module_text(header: list[str], classes: Mapping[DTypeName, int], globals_: list[str], body: list[str]) -> str:
     """The whole source file of a kernel. `classes` maps each dtype in use to its lane count."""
     tops = [f'{class_name(d)} = simd.vector("{d}", {n})' for d, n in sorted(classes.items())]
     return "\n".join([*header, "", *tops, *globals_, "", "", "def kernel(frame, ops):", *body, "    return 0", ""])
