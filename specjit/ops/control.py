@@ -93,34 +93,3 @@ _py(
     Traits(view_of=0, reads=True),
     doc="`a, *b, c = obj`: `before` items, the list of those between, `after` items.",
 )
-
-
-def _renewed(value: Any, after: Any) -> Any:
-    return value
-
-
-_py(
-    "renew(value: any, after: any) -> any",
-    _renewed,
-    _renewed,
-    Traits(view_of=0, reads=True),
-    doc="The same tensor, as it is after the write that gave `after`: reads before and after a write stay different values.",
-)
-
-
-def _rows(stacked: Any) -> list[Any]:
-    return [row.clone() if hasattr(row, "clone") else row.copy() for row in stacked]
-
-
-def _row_list(stacked: Any) -> Any:
-    t = stacked if isinstance(stacked, Type) else ANY
-    return Type.list(t.with_(dims=None if t.dims is None else t.dims[1:])) if t.is_tensor else ANY
-
-
-_py(
-    "rows(stacked: any) -> any",
-    _rows,
-    _row_list,
-    READS,
-    doc="What a loop appended to a list, as a list again: one fresh tensor per row of `stacked`.",
-)
