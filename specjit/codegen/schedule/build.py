@@ -16,6 +16,7 @@ from specjit.codegen.lanes import ITEMSIZE
 from specjit.codegen.schedule import control_items, numbers, tensors
 from specjit.codegen.schedule.errors import NotSchedulable
 from specjit.codegen.schedule.model import (
+    SHARED,
     Binding,
     BlockItems,
     Home,
@@ -46,6 +47,7 @@ class Builder:
         self.inputs: list[Storage | Reg | None] = []
         self.symbols: set[str] = set()
         self.constants: list[tuple[Storage, np.ndarray]] = []
+        self.packed: list[Storage] = []  # what the prologue hands to the region
         self.fixed: set[Source] = set()  # sources that are parameters or made in the prologue
         self.loc: Location | None = None
         self.op = ""
@@ -69,7 +71,7 @@ class Builder:
         storage = Storage("input", dtype, product(dims) or 0, value.hint)
         storage.index = len(self.inputs)
         source = Source(dtype, dims, value.hint, Home(storage))
-        source.external = True
+        source.shares = SHARED
         ref = ViewRef.contiguous(dims) if strides is None else ViewRef(dims, tuple(strides))
         if strides is not None:
             self._bind_symbols(strides)
@@ -207,7 +209,7 @@ class Builder:
             if isinstance(binding, View) and result.hint and not binding.source.hint:
                 binding.source.hint = result.hint
 
-    def in_block(self, block: BlockItems, run: Callable[[], None]) -> None:
+    def in_block(self, block: BlockItems, run: Callable[[], object]) -> None:
         outer, self.block = self.block, block
         try:
             run()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from specjit.codegen.schedule.index import identity
 from specjit.codegen.schedule.model import (
+    FRESH,
     BlockItems,
     CarriedScalar,
     CarriedTensor,
@@ -35,11 +36,29 @@ if TYPE_CHECKING:
     from specjit.codegen.schedule.build import Builder
 
 
-def made_in(block: BlockItems, view: View) -> bool:
-    """Whether the view is all of an array that an item of this very block computes and that has no place yet."""
-    source = view.source
-    computed = isinstance(source.maker, Map | Reduce | Matmul) and source.owner is block
-    return computed and source.want is None and source.home is None and identity(view.ref, source.dims)
+def claim(block: BlockItems, view: View, home: Home) -> bool:
+    """Have the value made at `home` in the first place, if an item of this very block makes it, the view is all of it, and it has no
+    other place yet."""
+    source, maker = view.source, view.source.maker
+    if source.owner is not block or not identity(view.ref, source.dims):
+        return False
+    if isinstance(maker, Map | Reduce | Matmul):
+        if source.want is not None:
+            return False
+        source.want = home
+        return True
+    if home.strides is not None:
+        return False
+    if isinstance(maker, Loop) and any(t.result is source for t in maker.tensors):
+        if source.want is not None:
+            return False
+        source.want = home
+        return True
+    base = source.home.base if source.home is not None else None
+    if not isinstance(base, Storage) or base.kind != "temp" or base.instead is not None:
+        return False
+    base.instead = home
+    return True
 
 
 def loop(b: Builder, n: Node) -> None:
@@ -76,6 +95,9 @@ def loop(b: Builder, n: Node) -> None:
     index.owner = body
     for c in carried:
         c.param.owner = body
+    for t in tensors:
+        if t.flag is not None:
+            t.flag.param.owner = body
     item = Loop(
         trip=trip, cond=cond, reverse=bool(n.attrs.get("reverse")), body=body, index=index,
         next_cond=Scalar("bool", True), tensors=tensors, scalars=scalars, stacked=stacked,
@@ -94,6 +116,8 @@ def loop(b: Builder, n: Node) -> None:
                 c.next = _number(b, b.scalar(value), c.param.kind)
 
     b.in_block(body, inside)
+    for t in tensors:
+        _passed_on(b, t, scalars)
     b.add(item, here=True)
     for c, result in zip(carried, n.results, strict=False):
         if isinstance(c, CarriedTensor):
@@ -115,15 +139,20 @@ def _carried_tensor(b: Builder, init: Value, param: Value, result: Value) -> Car
     dtype, dims = tensor_type(param.type, param.hint or "a carried value")
     out_dtype, out_dims = tensor_type(result.type, result.hint or "a loop result")
     start = b.tensor(init)
+    shares = start.source.shares
     if (dtype, dims) != (out_dtype, out_dims) or start.source.dtype != dtype or start.dims != dims:
         raise b.fail(f"a value carried as {param.type} becomes {result.type}")
     if not start.ref.is_contiguous:
         start = b.copy(start).whole()
     current, following = Pointer(param.hint or "carried"), Pointer(f"{param.hint or 'carried'}'")
     inner = Source(dtype, dims, param.hint, Home(current))
-    inner.external = start.source.external
     outer = Source(dtype, dims, result.hint, Home(current))
-    return CarriedTensor(start, inner, outer, current, following)
+    made = CarriedTensor(start, inner, outer, current, following, shares=shares)
+    if shares.value is not False:
+        reg = b.new_reg("bool")
+        made.flag = CarriedScalar(shares, reg, reg)
+        inner.shares = Scalar("bool", reg)
+    return made
 
 
 def _carried_scalar(b: Builder, init: Value, param: Value, result: Value) -> CarriedScalar:
@@ -149,9 +178,7 @@ def _store_row(b: Builder, row: View, stack: Source, index: Size) -> None:
         raise b.fail(f"a row of sizes {row.dims} in a stack of {stack.dims}")
     step = contiguous_strides(stack.dims)[0]
     home = Home(stack.home.base, index * step)  # type: ignore[operator]
-    if made_in(b.block, row):
-        row.source.want = home
-    else:
+    if not claim(b.block, row, home):
         b.copy(row, home)
 
 
@@ -164,14 +191,16 @@ def _carry(b: Builder, c: CarriedTensor, value: View, tensors: list[CarriedTenso
     if source is c.param and identity(value.ref, source.dims):
         c.moved = value
         return
-    if made_in(b.block, value):
-        source.want = Home(c.following)
+    if claim(b.block, value, Home(c.following)):
         return
     taken = any(t is not c and t.next is not None and t.next.source is source for t in tensors)
+    place = source.want or source.home
+    row = None if place is None else place.resolved()
     if (
         source.owner is b.block
-        and source.want is not None
-        and source.want.strides is None
+        and row is not None
+        and isinstance(row.base, Storage)
+        and row.strides is None
         and identity(value.ref, source.dims)
         and not taken
     ):
@@ -179,12 +208,25 @@ def _carry(b: Builder, c: CarriedTensor, value: View, tensors: list[CarriedTenso
         return
     if _outlives(b, source) and value.ref.is_contiguous:
         c.moved = value
-        if source.external:
-            c.result.external = c.param.external = True
         return
-    c.result.external = c.result.external or source.external
     c.next = b.copy(value, Home(c.following)).whole()
-    c.copied = True
+    c.next.source.shares = source.shares
+
+
+def _passed_on(b: Builder, t: CarriedTensor, scalars: list[CarriedScalar]) -> None:
+    """Whether the loop's result is the caller's memory, as it would be in eager. A fresh value in every turn leaves only the case of no
+    turn at all, which `lower_loop` looks at."""
+    assert t.next is not None
+    after = t.next.source.shares
+    if t.flag is None and after.value is not False:
+        reg = b.new_reg("bool")
+        t.flag = CarriedScalar(FRESH, reg, reg)
+    if t.flag is None:
+        return
+    t.flag.next = after
+    scalars.append(t.flag)
+    if after.value is not False:
+        t.result.shares = Scalar("bool", t.flag.result)
 
 
 def _outlives(b: Builder, source: Source) -> bool:
@@ -200,8 +242,10 @@ def branch(b: Builder, n: Node) -> None:
     cond = b.scalar(n.args[0])
     then, other = BlockItems(b.block, "branch"), BlockItems(b.block, "branch")
     results: list[Source] = []
+    shared: list[list[Scalar]] = []
     for r in n.results:
         if r.type.is_tensor:
+            shared.append([])
             dtype, dims = tensor_type(r.type, r.hint or "a branch result")
             results.append(Source(dtype, dims, r.hint, Home(Storage("temp", dtype, product(dims) or 0, r.hint))))
     found: list[list[Scalar]] = [[], []]
@@ -209,10 +253,12 @@ def branch(b: Builder, n: Node) -> None:
 
         def inside(ir_block=ir_block, numbers=numbers) -> None:  # type: ignore[no-untyped-def]
             b.walk(ir_block)
-            wanted = iter(results)
+            wanted = iter(zip(results, shared, strict=True))
             for out, r in zip(ir_block.outputs, n.results, strict=True):
                 if r.type.is_tensor:
-                    _result(b, b.tensor(out), next(wanted))
+                    result, flags = next(wanted)
+                    flags.append(b.tensor(out).source.shares)
+                    _result(b, b.tensor(out), result)
                 else:
                     numbers.append(_number(b, b.scalar(out), r.type.kind))
 
@@ -228,14 +274,18 @@ def branch(b: Builder, n: Node) -> None:
         a, c = next(numbers_of)
         scalars.append((reg, a, c))
         b.env[r] = Scalar(r.type.kind, reg.size if r.type.kind == "int" else reg)
+    for source, (x, y) in zip(results, shared, strict=True):
+        if x.value is False and y.value is False:
+            continue
+        flag = b.new_reg("bool")
+        scalars.append((flag, x, y))
+        source.shares = Scalar("bool", flag)
     b.add(If(cond=cond, branches=(then, other), results=results, scalars=scalars), here=True)
 
 
 def _result(b: Builder, value: View, result: Source) -> None:
     if value.dims != result.dims or value.source.dtype != result.dtype:
         raise b.fail(f"a branch gives {value.source.dtype}{list(value.dims)} where {result.dtype}{list(result.dims)} is expected")
-    if made_in(b.block, value):
-        value.source.want = result.home
-    else:
-        result.external = result.external or value.source.external
+    assert result.home is not None
+    if not claim(b.block, value, result.home):
         b.copy(value, result.home)

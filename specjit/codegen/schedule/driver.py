@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from specjit.codegen.schedule import memory
+from specjit.codegen.abi import Status
+from specjit.codegen.schedule import memory, prune
 from specjit.codegen.schedule.build import Builder
 from specjit.codegen.schedule.code import Code
+from specjit.codegen.schedule.control_items import claim
 from specjit.codegen.schedule.errors import NotSchedulable
 from specjit.codegen.schedule.lower import Lowering
-from specjit.codegen.schedule.model import Home, Pointer, Reg, Scalar, Source, Storage, View
+from specjit.codegen.schedule.model import Check, Home, Instr, Pointer, Reg, Scalar, Source, Storage, View
 from specjit.codegen.schedule.plan import InputPlan, Note, OutputPlan, PackedPlan, RegionPlan, StoragePlan
 from specjit.codegen.schedule.steps import Call, LoopStep, Spec, Step, walk, work
 from specjit.ir.dims import Poly, product
@@ -41,6 +43,7 @@ def schedule(
     builder = Builder(block, layouts or {}, set(params or ()) - set(live_params or ()))
     builder.walk(block)
     outputs = [deliver(builder, value) for value in block.outputs]
+    prune.unread_numbers(builder.top, [o for o in outputs if isinstance(o, Scalar)])
     lowering = Lowering(builder)
     before, steps = lowering.run()
     return Assembly(name, builder, lowering, before, steps, outputs, block).plan()
@@ -56,15 +59,21 @@ def deliver(b: Builder, value: Value) -> View | Scalar:
     source = found.source
     if source.home is not None and isinstance(source.home.base, Storage) and source.home.base.kind == "input":
         return found
-    if source.external:
-        raise NotSchedulable("an output may or may not share memory with an input")
+    if source.shares.value is True:
+        raise NotSchedulable("an output shares memory with an input in a way that is known only at run time")
+    if isinstance(source.shares.value, Reg):
+        fresh_one = b.new_reg("bool")
+        b.add(Instr(name="NOT", args=[source.shares], target=fresh_one))
+        b.add(Check(cond=Scalar("bool", fresh_one), status=Status.GUARD))
     if source in b.fixed:
         return b.copy(found, fresh(b, source, found), here=True).whole()
-    if source.home is not None and isinstance(source.home.base, Storage):
-        source.home.base.kind = "output"
-    elif source.want is None:
-        source.want = fresh(b, source, source.whole())
-    return found
+    place = source.want or source.home
+    base = None if place is None else place.resolved().base
+    if isinstance(base, Storage) and base.kind == "output":
+        return found
+    if claim(b.top, source.whole(), fresh(b, source, source.whole())):
+        return found
+    return b.copy(found, fresh(b, source, found), here=True).whole()
 
 
 def fresh(b: Builder, source: Source, view: View) -> Home:
@@ -144,8 +153,8 @@ class Assembly:
             if o.is_const:
                 return OutputPlan("const", value=o.value)
             return OutputPlan(o.kind)
-        home = o.source.home
-        assert home is not None, f"output {o.source} was never stored"
+        assert o.source.home is not None, f"output {o.source} was never stored"
+        home = o.source.home.resolved()
         base = home.base
         if isinstance(base, Pointer):
             raise NotSchedulable("an output whose place is decided at run time")

@@ -81,7 +81,7 @@ def constant_part(size: Size) -> tuple[Size, int]:
 def home_of(source: Source) -> Home:
     if source.home is None:
         raise AssertionError(f"{source} is read from memory but was never put there")
-    return source.home
+    return source.home.resolved()
 
 
 def memory_index(view: View, reader: IMap) -> Index:
@@ -238,7 +238,8 @@ class Body:
 
     def stores(self, homes: list[tuple[Source, Home]]) -> list[tuple[Window, int]]:
         out = []
-        for source, home in homes:
+        for source, place in homes:
+            home = place.resolved()
             own = self.group.maps[source]
             wide = any(KAPPA in i.keys for i in own)
             count = self.group.chunk[1] if wide and self.group.chunk else 1

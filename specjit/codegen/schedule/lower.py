@@ -41,7 +41,7 @@ class Lowering:
         self.builder = builder
         self.steps: dict[BlockItems, list[Step]] = {builder.prologue: [], builder.top: []}
         self.panels: dict[object, Panels] = {}
-        self.packed: list[Storage] = []  # what the prologue hands to the region
+        self.packed = builder.packed
         self.groups: list[Group] = []
         self.readers: dict[Source, list[Item]] = {}
         for block in (builder.prologue, builder.top):

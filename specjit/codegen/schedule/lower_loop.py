@@ -57,7 +57,7 @@ def loop(low: Lowering, item: Loop, block: BlockItems, steps: list[Step]) -> Non
     held: set[Storage] = set()
     after: list[Step] = []
     turned = _turned(low, item, after)
-    if turned is not None and any(t.result.want is not None and t.init.source.external for t in item.tensors):
+    if turned is not None and any(_leaves(t) for t in item.tensors):
         after.append(Require(turned, Status.GUARD))
         turned = None
     for t in item.tensors:
@@ -70,10 +70,10 @@ def loop(low: Lowering, item: Loop, block: BlockItems, steps: list[Step]) -> Non
             _deliver(t, None, turned, after)
             continue
         in_place = can_overwrite(t, body)
-        want = t.result.want.base if t.result.want is not None and in_place else None
+        want = _target(t) if in_place else None
         elements = product(t.param.dims)
         assert elements is not None
-        buffer = want if isinstance(want, Storage) else Storage("temp", t.param.dtype, elements, t.param.hint)
+        buffer = want or Storage("temp", t.param.dtype, elements, t.param.hint)
         held.add(buffer)
         t.current.targets.add(buffer)
         t.following.targets.add(buffer)
@@ -87,7 +87,7 @@ def loop(low: Lowering, item: Loop, block: BlockItems, steps: list[Step]) -> Non
                 p.targets |= {buffer, second}
             starts.append((spare, Addr(second, t.param.dtype)))
             moves += [(t.following, Addr(spare, t.param.dtype)), (spare, Addr(t.following, t.param.dtype))]
-        _deliver(t, buffer if want is not None else None, turned, after)
+        _deliver(t, want, turned, after)
     numbers = [(s.param, s.init, s.next) for s in item.scalars if s.next is not None]
     made = LoopStep(
         item.trip, item.cond, item.next_cond, item.reverse, item.index, body, numbers, starts, moves, held,
@@ -111,15 +111,31 @@ def _turned(low: Lowering, item: Loop, after: list[Step]) -> Scalar | None:
 
 
 def _deliver(t: CarriedTensor, buffer: Storage | None, turned: Scalar | None, after: list[Step]) -> None:
-    """Put a wanted result where it must be after the loop."""
+    """Put a wanted result where it must be after the loop; `buffer` is that place if the loop wrote there."""
     want = t.result.want
     if want is None:
         return
+    want = want.resolved()
     if buffer is None:
         after.append(copy_call(t, want))
     elif turned is not None:
         after.append(IfStep(turned, [], [copy_call(t, want)], []))
     t.result.home = want
+
+
+def _target(t: CarriedTensor) -> Storage | None:
+    """The storage that a wanted result is all of."""
+    if t.result.want is None:
+        return None
+    want = t.result.want.resolved()
+    whole = isinstance(want.base, Storage) and want.offset == 0 and want.strides is None
+    return want.base if whole and isinstance(want.base, Storage) else None
+
+
+def _leaves(t: CarriedTensor) -> bool:
+    """Whether the result becomes an output of the region, and the initial value may be the caller's memory."""
+    target = _target(t)
+    return t.shares.value is not False and target is not None and target.kind == "output"
 
 
 def copy_call(t: CarriedTensor, want: Home) -> Call:
@@ -136,16 +152,24 @@ def copy_call(t: CarriedTensor, want: Home) -> Call:
 
 def can_overwrite(t: CarriedTensor, body: list[Step]) -> bool:
     """Whether `following` may be the memory of `current`."""
-    written = False
-    for step in body:
+    return _written(t, body, False) is True
+
+
+def _written(t: CarriedTensor, steps: list[Step], written: bool) -> bool | None:
+    """Whether `following` is written after the steps; None if the current value is read when or after that happens."""
+    for step in steps:
+        if isinstance(step, IfStep):
+            sides = [_written(t, side, written) for side in (step.then, step.other)]
+            if None in sides:
+                return None
+            written = any(sides)
+            continue
         calls = [s for s in walk([step]) if isinstance(s, Call)]
-        reads = any(_reads(c, t.current) for c in calls)
-        if written and reads:
-            return False
-        writers = [c for c in calls if any(c.operands[k].base is t.following for k in c.writes)]  # type: ignore[union-attr]
-        if writers:
+        if written and any(_reads(c, t.current) for c in calls):
+            return None
+        if any(c.operands[k].base is t.following for c in calls for k in c.writes):  # type: ignore[union-attr]
             if calls != [step] or not _same_elements(calls[0], t):
-                return False
+                return None
             written = True
     return written
 

@@ -52,10 +52,14 @@ class Scalar:
         return isinstance(self.value, int | float | bool)
 
 
+FRESH = Scalar("bool", False)
+SHARED = Scalar("bool", True)
+
+
 class Storage:
     """A piece of memory whose address is in a frame slot: a region input, an output, a temporary, or a prologue result."""
 
-    __slots__ = ("dtype", "elements", "index", "kind", "name", "serial")
+    __slots__ = ("dtype", "elements", "index", "instead", "kind", "name", "serial")
 
     def __init__(self, kind: Literal["input", "output", "temp", "packed", "frame"], dtype: str, elements: Size, name: str = "") -> None:
         self.kind = kind
@@ -64,6 +68,7 @@ class Storage:
         self.name = name
         self.serial = next(_serial)
         self.index = -1
+        self.instead: Home | None = None  # what was to be here is put there
 
     @property
     def bytes(self) -> Size:
@@ -97,11 +102,18 @@ class Home:
     offset: Size = 0
     strides: tuple[Size, ...] | None = None
 
+    def resolved(self) -> Home:
+        """Where this really is."""
+        if not isinstance(self.base, Storage) or self.base.instead is None:
+            return self
+        there = self.base.instead.resolved()
+        return Home(there.base, there.offset + self.offset, self.strides)
+
 
 class Source:
     """One array. `maker` is the item that computes it (None: it is there when its block starts)."""
 
-    __slots__ = ("dims", "dtype", "external", "home", "hint", "maker", "owner", "parts", "serial", "want")
+    __slots__ = ("dims", "dtype", "home", "hint", "maker", "owner", "parts", "serial", "shares", "want")
 
     def __init__(self, dtype: str, dims: tuple[Size, ...], hint: str = "", home: Home | None = None) -> None:
         self.dtype = dtype
@@ -112,7 +124,7 @@ class Source:
         self.owner: BlockItems | None = None  # the block of the maker
         self.want: Home | None = None  # where it must be put if it is put into memory at all
         self.parts: list[Source] = []  # a source put together from these, which are stored into its home
-        self.external = False  # may share memory with a region input
+        self.shares = FRESH  # whether it is memory of the caller's (an input, or eager would have passed one through)
         self.serial = next(_serial)
 
     def whole(self) -> View:
@@ -346,7 +358,8 @@ class CarriedTensor:
     following: Pointer
     next: View | None = None
     moved: View | None = None  # the next value is this view of memory that stays: only the pointer moves
-    copied: bool = False  # the next value was copied from another place
+    shares: Scalar = FRESH  # whether the initial value is the caller's memory
+    flag: CarriedScalar | None = None  # carries `shares` from turn to turn, where it varies
 
 
 @dataclass(eq=False)

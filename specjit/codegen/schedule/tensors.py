@@ -126,10 +126,12 @@ def pointwise(b: Builder, n: Node, lower: lowering.Pointwise) -> View:
     casts: list[str] = []
     cast = [f for i, f in zip(used, found, strict=True) if i not in lower.keep]
     compute = dtype if lower.compute == "result" else promoted(b, cast)
+    if text == "{0}":
+        text = ""
     if ("//" in text or "%" in text) and compute not in ("f32", "f64"):
         raise b.fail("an integer divisor may be zero")
     operands: list[Any] = []
-    for i, (value, binding) in zip(used, found, strict=True):
+    for i, (_, binding) in zip(used, found, strict=True):
         keeps = i in lower.keep
         if isinstance(binding, View):
             operands.append(expand(binding, dims, b))
@@ -361,7 +363,11 @@ def _item(b: Builder, found: Any) -> View:
 
 def join(b: Builder, items: list[View], dtype: str, dims: tuple[Size, ...], dim: int) -> View:
     """Concatenate along `dim`: every item is stored into its slice of one array."""
-    storage = Storage("temp", dtype, product(dims) or 0)
+    elements = product(dims)
+    assert elements is not None
+    fixed = all(i.source in b.fixed for i in items) and all(isinstance(d, int) for i in items for d in i.dims)
+    block = b.prologue if fixed else b.block
+    storage = Storage("packed" if fixed else "temp", dtype, elements)
     out = Source(dtype, dims, "")
     out.home = Home(storage)
     strides = contiguous_strides(dims)
@@ -369,13 +375,14 @@ def join(b: Builder, items: list[View], dtype: str, dims: tuple[Size, ...], dim:
     for item in items:
         part = Source(dtype, item.dims)
         part.want = Home(storage, at * strides[dim], strides)  # type: ignore[operator,arg-type]
-        b.add(
-            Map(out=part, text="", operands=[item], casts=[dtype], compute=dtype),
-            here=True,
-        )
+        copy = Map(out=part, text="", operands=[item], casts=[dtype], compute=dtype)
+        b.in_block(block, lambda copy=copy: b.add(copy, here=True))  # type: ignore[misc]
         out.parts.append(part)
         at = at + item.dims[dim]
-    b.add(Part(out=out), here=True)
+    b.in_block(block, lambda: b.add(Part(out=out), here=True))
+    if fixed:
+        b.fixed.add(out)
+        b.packed.append(storage)
     return out.whole()
 
 
