@@ -80,7 +80,7 @@ def aligned(size: int, dtype: Any = np.uint8) -> np.ndarray:
     """Fresh, uninitialized memory for `size` elements whose address is a multiple of 64."""
     itemsize = np.dtype(dtype).itemsize
     raw = np.empty(size * itemsize + ALIGNMENT, np.uint8)
-    start = -raw.ctypes.data % ALIGNMENT
+    start = -process_entry().address(raw) % ALIGNMENT
     return raw[start : start + size * itemsize].view(dtype)
 
 

@@ -14,6 +14,7 @@ import copy
 import inspect
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
@@ -157,7 +158,8 @@ class Program(Generic[P, R]):
                 job()
             except BaseException as error:
                 self._failure = error
-                self.emit(EventKind.SPECIALIZE_FAILED, f"{type(error).__name__}: {error}", error=repr(error))
+                text = "".join(traceback.format_exception(error))
+                self.emit(EventKind.SPECIALIZE_FAILED, f"{type(error).__name__}: {error}", traceback=text)
                 if not isinstance(error, Exception):
                     raise
             finally:
