@@ -24,6 +24,7 @@ from specjit.tensor.tensor import Tensor
 FUNCTIONS = (types.FunctionType, types.BuiltinFunctionType, types.MethodType, types.MethodDescriptorType, type)
 ALWAYS_KNOWN = (*FUNCTIONS, types.ModuleType, DType)
 TENSOR_ATTRIBUTES = {"ndim": INT, "requires_grad": BOOL, "is_leaf": BOOL, "grad": ANY, "dtype": ANY, "device": ANY}
+REGISTRIES = ("_parameters", "_buffers", "_modules")  # of a Module
 MISSING = object()
 
 
@@ -231,7 +232,8 @@ def _instance_attribute(f: Frame, owner: Known, name: str) -> Abstract:
     inner = group if group != "structure" or isinstance(obj, Module) else "arguments"
     if isinstance(obj, Module) and inner == "arguments":
         inner = "structure"
-    where = f"{fetch}.{name}" if name.isidentifier() else f"getattr({fetch}, {name!r})"
+    table = next((t for t in REGISTRIES if isinstance(obj, Module) and name in obj.__dict__.get(t, ())), None)
+    where = f"{fetch}.{table}[{name!r}]" if table else f"{fetch}.{name}"
     written = f.session.written.get((id(obj), name))
     if written is not None:
         value = read()
@@ -277,7 +279,7 @@ def instance_data(obj: Any, name: str) -> Any:
     if name in own:
         return own[name]
     if isinstance(obj, Module):
-        for table in ("_parameters", "_buffers", "_modules"):
+        for table in REGISTRIES:
             if name in own.get(table, {}):
                 return own[table][name]
     return MISSING

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from specjit.capture import elements
 from specjit.capture.errors import Place, Unsupported
 from specjit.capture.guards import Facts
 from specjit.capture.scope import Liveness, local_names
@@ -32,6 +33,7 @@ from specjit.capture.values import (
     Value,
     const,
     constant_of,
+    widen,
 )
 from specjit.ir.graph import Block, Location, Node, OpLike
 from specjit.ir.types import ANY, TENSOR, Type, type_of
@@ -61,6 +63,7 @@ class Session:
     strict: bool
     root: types.FunctionType
     written: dict[tuple[int, str], Type]  # types of attributes that the program sets: of all turns and paths
+    elements: dict[Any, Type]  # element types of lists by origin: of all turns and paths
     block: Block = field(default_factory=Block)
     facts: Facts = field(default_factory=Facts)
     opaque: list[tuple[Location, str]] = field(default_factory=list)
@@ -70,6 +73,7 @@ class Session:
     unsettled: bool = False  # `written` has grown: capture again
     unrollable: int = 0  # open loops over ranges that could be unrolled
     sunk: int = 0
+    origins: dict[Value, frozenset[Any]] = field(default_factory=dict)  # where the lists come from
     used: set[Value] = field(default_factory=set)  # lists that are an argument of some node already
     examples: dict[Value, Any] = field(default_factory=dict)  # attribute reads: (example, group, source, fetch)
 
@@ -171,6 +175,8 @@ class Frame:
         if self.via:
             node.attrs["_via"] = self.via
         self.session.block.nodes.append(node)
+        elements.made(self, node, self.at)
+        elements.used(self, node)
         return node, several
 
     def infer(self, op: OpLike, args: Sequence[Value]) -> tuple[list[Type], bool]:
@@ -275,7 +281,8 @@ def generic(t: Type) -> Type:
     """The type without dtypes and sizes, which a generic graph never relies on."""
     if t.is_tensor:
         return TENSOR
-    return t.with_(args=tuple(map(generic, t.args))) if t.args else t
+    t = t.with_(args=tuple(map(generic, t.args))) if t.args else t
+    return widen(t) if t.kind in ("list", "dict", "set") else t
 
 
 def _holds_types(items: Any) -> bool:

@@ -11,7 +11,10 @@ Three groups, by what can change them: "arguments" (every call), "globals" (ever
 
 from __future__ import annotations
 
+import functools
+import re
 import types
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -23,13 +26,12 @@ Group = Literal["arguments", "globals", "structure"]
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """A guard with the code that checks it: `fetch` is an expression over parameters and `bindings`."""
+    """A guard with the code that checks it: `test` is an expression with one hole for what `fetch` fetches."""
 
     guard: Guard
     group: Group
     fetch: str
     test: str
-    bindings: tuple[tuple[str, Any], ...]
 
 
 class Facts:
@@ -50,7 +52,7 @@ class Facts:
     def bind(self, obj: Any) -> str:
         """A name under which the checking code refers to `obj`."""
         if id(obj) not in self._names:
-            self._names[id(obj)] = f"_{len(self._objects)}"
+            self._names[id(obj)] = f"__b{len(self._objects)}"
             self._objects.append(obj)
         return self._names[id(obj)]
 
@@ -60,22 +62,22 @@ class Facts:
             return
         bound = self.bind(expected)
         test = {
-            "type": f"type({fetch}) is {bound}",
-            "identity": f"{fetch} is {bound}",
-            "value": f"{fetch} == {bound}",
-            "length": f"len({fetch}) == {bound}",
-            "absent": f"{bound} not in {fetch}",
-            "empty": f"not {fetch}",
-            "items": f"all([type(x) is {bound} for x in {fetch}])",
+            "type": f"type({{}}) is {bound}",
+            "identity": f"{{}} is {bound}",
+            "value": f"{{}} == {bound}",
+            "length": f"len({{}}) == {bound}",
+            "absent": f"{bound} not in {{}}",
+            "empty": "not {}",
+            "items": f"all([type(x) is {bound} for x in {{}}])",
         }[kind]
-        self._facts[source, kind] = Fact(Guard(source, kind, expected, origin), group, fetch, test, ())
+        self._facts[source, kind] = Fact(Guard(source, kind, expected, origin), group, fetch, test)
 
     @property
     def guards(self) -> list[Guard]:
         return [f.guard for f in self._facts.values()]
 
     def compile(self, params: list[str]) -> Checks:
-        return Checks(list(self._facts.values()), params, {f"_{i}": o for i, o in enumerate(self._objects)})
+        return Checks(list(self._facts.values()), params, {f"__b{i}": o for i, o in enumerate(self._objects)})
 
 
 class Checks:
@@ -85,11 +87,26 @@ class Checks:
         self._facts = facts
         self._params = params
         self._bindings = bindings
-        self.arguments = self._predicate([f for f in facts if f.group == "arguments"])
-        self.globals = self._predicate([f for f in facts if f.group == "globals"])
-        self.structure = self._predicate([f for f in facts if f.group == "structure"])
-        self.every_call = self._predicate([f for f in facts if f.group != "structure"])
-        self.all = self._predicate(facts)
+
+    @functools.cached_property
+    def arguments(self) -> Callable[..., bool]:
+        return self._predicate([f for f in self._facts if f.group == "arguments"])
+
+    @functools.cached_property
+    def globals(self) -> Callable[..., bool]:
+        return self._predicate([f for f in self._facts if f.group == "globals"])
+
+    @functools.cached_property
+    def structure(self) -> Callable[..., bool]:
+        return self._predicate([f for f in self._facts if f.group == "structure"])
+
+    @functools.cached_property
+    def every_call(self) -> Callable[..., bool]:
+        return self._predicate([f for f in self._facts if f.group != "structure"])
+
+    @functools.cached_property
+    def all(self) -> Callable[..., bool]:
+        return self._predicate(self._facts)
 
     def _function(self, body: str, name: str) -> Any:
         source = f"def {name}({', '.join(self._params)}):\n{body}"
@@ -98,15 +115,26 @@ class Checks:
         return scope[name]
 
     def _predicate(self, facts: list[Fact]) -> Callable[..., bool]:
-        if not facts:
+        """All tests in order, with every object that several of them start from fetched once."""
+        counts = Counter(prefix for fact in facts for prefix in _prefixes(fact.fetch))
+        shared: dict[str, str] = {}
+        lines = []
+        for fact in facts:
+            text = fact.fetch
+            for prefix in _prefixes(fact.fetch):
+                if prefix in shared:
+                    text = shared[prefix] + fact.fetch[len(prefix) :]
+                elif counts[prefix] > 1:
+                    name = f"__v{len(shared)}"
+                    lines.append(f"{name} = {text[: len(text) - len(fact.fetch) + len(prefix)]}")
+                    shared[prefix] = name
+                    text = name + fact.fetch[len(prefix) :]
+            lines.append(f"if not ({fact.test.format(text)}): return False")
+        if not lines:
             return self._function("    return True\n", "guards")
-        tests = "\n        and ".join(f.test for f in facts)
-        body = f"    try:\n        return ({tests})\n    except (AttributeError, KeyError, IndexError, TypeError, ValueError):\n"
-        return self._function(body + "        return False\n", "guards")
-
-    def has(self, group: Group) -> bool:
-        """Whether any fact is in the group."""
-        return any(f.group == group for f in self._facts)
+        body = "".join(f"        {line}\n" for line in lines)
+        failed = "(AttributeError, KeyError, IndexError, TypeError, ValueError)"
+        return self._function(f"    try:\n{body}    except {failed}:\n        return False\n    return True\n", "guards")
 
     def failing(self, *args: Any) -> Guard | None:
         """The first guard that does not hold, in order; None if all hold."""
@@ -116,6 +144,12 @@ class Checks:
             if not self._predicate([fact])(*args):
                 return fact.guard
         return None
+
+
+def _prefixes(fetch: str) -> list[str]:
+    """The expressions that `fetch` goes through, shortest first, itself included: a.b['c'].d -> a.b, a.b['c'], a.b['c'].d."""
+    ends = [m.start() for m in re.finditer(r"[.\[]", fetch)][1:] + [len(fetch)]
+    return [fetch[:e] for e in ends if fetch[:e].count("[") == fetch[:e].count("]")] if "." in fetch or "[" in fetch else []
 
 
 def is_stable_module(module: types.ModuleType) -> bool:

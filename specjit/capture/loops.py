@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from specjit.capture import merge
+from specjit.capture import elements, merge
 from specjit.capture.attributes import module_items
 from specjit.capture.errors import Unsupported
 from specjit.capture.expressions import bind_name, getitem, truth, unpack
@@ -385,6 +385,7 @@ class _Loop:
         self.f, self.s, self.names, self.count, self.cond = f, s, names, count, cond
         self.env = dict(f.env)
         self.force: dict[Path, tuple[str, Type]] = {}
+        self.origins: dict[Path, frozenset[Any]] = {}  # of lists that a turn ends with
         self.params: list[tuple[Value, Abstract, str]] = []
         self.outputs: list[Value] = []
         self.mark = f.session.mark()
@@ -465,6 +466,13 @@ class _Loop:
         # An item of a tuple takes the name of the value that a turn puts there.
         hint = path[0] if len(path) == 1 and str(path[0]).isidentifier() and path[0] != RETURN_VALUE else ""
         value = self.body.param(t, hint)
+        origins = self.f.session.origins
+        start = init.value if isinstance(init, Maybe) else init
+        found = self.origins.get(path, frozenset())
+        if isinstance(start, Value):
+            found |= origins.get(start, frozenset())
+        if found:
+            origins[value] = found
         self.params.append((value, init, hint))
         return value
 
@@ -483,6 +491,10 @@ class _Loop:
             t = join(param.type, widen(value.type))
             if t != param.type:
                 self.force[path] = ("maybe" if maybe else "value", t if len(self.force) < 100 else ANY)
+                return False
+            fresh = f.session.origins.get(value, frozenset()) - f.session.origins.get(param, frozenset())
+            if fresh:
+                self.origins[path] = self.origins.get(path, frozenset()) | fresh
                 return False
             self.outputs.append(value)
             return True
@@ -529,6 +541,8 @@ class _Loop:
         )
         if f.via:
             node.attrs["_via"] = f.via
+        for r, k in zip(node.results, kept):
+            elements.merged(f.session, r, [self.params[k][0]])
         results = dict(replaced)
         results.update({self.params[k][0]: r for k, r in zip(kept, node.results)})
         env = {n: a for n, a in self.env.items() if n not in assigned(self.s)}

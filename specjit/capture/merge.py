@@ -10,6 +10,7 @@ import ast
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from specjit.capture import elements
 from specjit.capture.frame import Frame
 from specjit.capture.values import (
     UNBOUND,
@@ -177,6 +178,8 @@ class Joiner:
         if self.f.via:
             node.attrs["_via"] = self.f.via
         self.results = node.results
+        for result, sources in zip(node.results, self.outputs):
+            elements.merged(self.f.session, result, sources)
         if self.negated is not None:
             self.not_cond = self.f.emit("py.not", cond)
 

@@ -11,7 +11,7 @@ import types
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from specjit.capture import builtins, contexts, expressions, loops, statements
+from specjit.capture import builtins, contexts, elements, expressions, loops, statements
 from specjit.capture.attributes import describe
 from specjit.capture.errors import CaptureError, Unsupported, to_capture_error
 from specjit.capture.frame import SIMPLE, Frame, Session
@@ -89,8 +89,9 @@ def capture(
     if missing:
         raise CaptureError("signature", f"{fn.__qualname__}: no example for {', '.join(missing)}")
     written: dict[tuple[int, str], Type] = {}
+    held: dict[Any, Type] = {}
     for _ in range(MAX_RESTARTS):
-        session = Session(strict, fn, written)
+        session = Session(strict, fn, written, held)
         try:
             block = _run(session, fn, source, params, examples)
         except (Unsupported, NeedsConstant) as error:
@@ -147,6 +148,8 @@ def _input(f: Frame, name: str, example: Any) -> Abstract:
         return Known(example)
     if type(example) in (list, dict, set):
         value.type = _container_type(f, name, name, example)
+        if type(example) is list:
+            value.type = elements.start(f.session, value, ("input", name), value.type.args[0] if example else None)
         facts.add("arguments", name, "type", type(example), "", name)
         return value
     found = describe(f, example, "arguments", name, name, lambda: value)
@@ -165,7 +168,7 @@ def _item_type(f: Frame, source: str, item: Any) -> Type:
         facts.add("arguments", source, "length", len(item), "", source)
         return Type.tuple(*(_item_type(f, f"{source}[{i}]", x) for i, x in enumerate(item)))
     if type(item) in (list, dict, set):
-        return _container_type(f, source, source, item)
+        return elements.shallow(_container_type(f, source, source, item))
     return type_for(item)
 
 
