@@ -79,6 +79,11 @@ def differentiate(
 def _differentiate(
     forward: Block, wanted: Sequence[bool], stopped: set[Value], name: str, lookup: Callable[[str], OpLike]
 ) -> Derivative:
+    for node in forward.walk():
+        if node.op.traits.writes or node.op.traits.io:
+            raise RefusedError(
+                f"{node.op.name} has an effect, so its block cannot run apart from its gradient", node.loc
+            )
     active = {p for p, w in zip(forward.params, wanted) if w and is_differentiable(p.type)}
     find_active(forward, active, stopped)
     count = len(forward.outputs)

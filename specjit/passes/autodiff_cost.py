@@ -8,7 +8,7 @@ once.
 The rule, in units of 1/16 of the bytes of a value:
     keep a tensor                               16 per byte, a view 17; 0 for inputs, outputs and sizes
     run again: views, sizes, Python numbers      0 (a floor of 1 per node prefers fewer)
-    run again: pointwise arithmetic, fills       1 per byte of the result
+    run again: pointwise arithmetic, fills, cat  1 per byte of the result
     run again: a pointwise function (exp, tanh)  4 per byte of the result
     all else (products, reductions, random)      never
 A minimum cut finds the cheapest choice. So four transcendentals may be run again to keep one tensor less, but not five.
@@ -24,12 +24,13 @@ from dataclasses import dataclass
 from specjit.ir.dims import Dim, Poly
 from specjit.ir.graph import Block, Location, Node, Value
 from specjit.ir.types import Type
-from specjit.ops.lowering import Creation, Pointwise, Viewing
+from specjit.ops.lowering import Creation, Pointwise, Special, Viewing
 from specjit.passes.mincut import INFINITE, Network, Unbounded
 
 TYPICAL_SIZE = 64
 KEEP, ARITHMETIC, FUNCTION = 16, 1, 4
-CHEAP_WORDS = {"select", "minimum", "maximum", "abs", "and", "or", "not", "floor", "ceil", "sqrt", "rint", "trunc"}
+CHEAP_WORDS = {"select", "minimum", "maximum", "abs", "and", "or", "not", "floor", "ceil", "sqrt", "round", "trunc"}
+COPIES = ("cat", "stack")
 SCALARS = ("int", "float", "bool")
 
 
@@ -67,11 +68,12 @@ def typical(dim: Dim) -> int:
 def price_again(node: Node) -> int | None:
     """The price of running a node again for one of its results; None if it must not be."""
     traits, lower = node.op.traits, getattr(node.op, "lower", None)
-    if node.blocks or traits.writes or traits.random or traits.io or traits.reads:
+    # `reads` is no obstacle: blocks that write anything are refused before.
+    if node.blocks or not traits.effect_free:
         return None
     if isinstance(lower, Viewing) or traits.view_of is not None or not any(r.type.is_tensor for r in node.results):
         return 1
-    if isinstance(lower, Creation):
+    if isinstance(lower, Creation) or (isinstance(lower, Special) and lower.name in COPIES):
         return ARITHMETIC * size_of(node.results[0].type)
     if isinstance(lower, Pointwise):
         calls = set(re.findall(r"([a-z_]\w*)\s*\(", lower.text)) - CHEAP_WORDS

@@ -113,8 +113,6 @@ class Reverse:
             grads.add(row, found[0] if whole else builder.call("squeeze", found[0], [row.axis]))
             return
         assert isinstance(op, Op)
-        if op.traits.writes:
-            raise RefusedError(f"{op.name} writes its argument in place", node.loc)
         needs = [any(map(self.active.__contains__, _tensors(node.args[i]))) for i in op.tensor_positions]
         several = len(op.returns) != 1 or op.returns[0].endswith("[]")
         try:

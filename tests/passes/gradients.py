@@ -8,16 +8,17 @@ from typing import Any
 
 import numpy as np
 
-import specjit
-import specjit.ops
 from specjit.ir.graph import Block, Graph, Node, Value
 from specjit.ir.interpret import interpret
 from specjit.ir.structure import IF, LOOP
 from specjit.ir.text import parse
 from specjit.ir.types import Type
 from specjit.ir.verify import verify
+from specjit.ops import registry
+from specjit.ops.combine import stack
 from specjit.passes.autodiff import Derivative, differentiate
-from specjit.tensor.tensor import Tensor
+from specjit.tensor import tape
+from specjit.tensor.tensor import Tensor, wrap
 
 
 def is_float(type: Type) -> bool:
@@ -30,7 +31,7 @@ def floats(graph: Graph) -> list[bool]:
 
 def derive(text: str, wanted: list[bool] | None = None) -> tuple[Graph, Derivative]:
     """Parse and differentiate (by default with respect to every floating-point input); both results are verified."""
-    graph = parse(text)
+    graph = parse(text, ops=registry.get)
     verify(graph)
     before = str(graph)
     derivative = differentiate(graph.block, floats(graph) if wanted is None else wanted, name=graph.name)
@@ -38,7 +39,7 @@ def derive(text: str, wanted: list[bool] | None = None) -> tuple[Graph, Derivati
     if derivative.refused is None:
         for made in derivative.graphs:
             verify(made)
-            assert str(parse(str(made))) == str(made)
+            assert str(parse(str(made), ops=registry.get)) == str(made)
     return graph, derivative
 
 
@@ -122,15 +123,15 @@ def _differences(graph: Graph, inputs: list[Any], i: int, grads: dict[int, np.nd
 
 def tape_gradients(graph: Graph, inputs: list[Any], wanted: list[bool], grads: dict[int, np.ndarray]) -> list[Any]:
     """The gradients that eager mode finds, running the graph op by op; None where it finds none."""
-    tensors = [
-        specjit.from_numpy(np.array(data)).requires_grad_(w) if v.type.is_tensor else data
-        for v, data, w in zip(graph.inputs, inputs, wanted)
-    ]
+    tensors = [wrap(np.array(data)) if v.type.is_tensor else data for v, data in zip(graph.inputs, inputs)]
+    for t, w in zip(tensors, wanted):
+        if w:
+            t.requires_grad = True
     results = _Eager(dict(zip(graph.inputs, tensors))).block(graph.block)
-    asked = [(results[j], specjit.from_numpy(g)) for j, g in grads.items() if results[j].requires_grad]
+    asked = [(results[j], wrap(g)) for j, g in grads.items() if results[j].requires_grad]
     if asked:
-        specjit.autograd.backward([r for r, _ in asked], [g for _, g in asked])
-    return [None if t.grad is None else t.grad.numpy() for t, w in zip(tensors, wanted) if w]
+        tape.backward([r for r, _ in asked], [g for _, g in asked])
+    return [None if t.grad is None else t.grad._data for t, w in zip(tensors, wanted) if w]
 
 
 class _Eager:
@@ -155,20 +156,23 @@ class _Eager:
         out = node.op.fn(*args[: len(args) - len(named)], **named)  # type: ignore[attr-defined]
         return list(out) if isinstance(out, (tuple, list)) and node.results[0].type.kind == "tensor" else [out]
 
-    def loop(self, node: Node, trip: int, cond: bool, *carried: Any) -> list[Any]:
+    def loop(self, node: Node, trip: int | None, cond: bool, *carried: Any) -> list[Any]:
         (body,) = node.blocks
         rows: list[list[Tensor]] = []
-        turns = range(trip - 1, -1, -1) if node.attrs.get("reverse") else range(trip)
+        limit = 1000 if trip is None else trip
+        turns = range(limit - 1, -1, -1) if node.attrs.get("reverse") else range(limit)
         values = list(carried)
         for i in turns:
+            if not cond:
+                break
             self.env.update(zip(body.params, [i, *values], strict=True))
-            _, *outs = self.block(body)
+            cond, *outs = self.block(body)
             values = outs[: len(carried)]
             rows.append(outs[len(carried) :])
         if node.attrs.get("reverse"):
             rows.reverse()
         stacks = [
-            specjit.stack([row[k] for row in rows]) if rows else self.empty(result)
+            stack([row[k] for row in rows]) if rows else self.empty(result)
             for k, result in enumerate(node.results[len(carried) :])
         ]
         return values + stacks
@@ -176,9 +180,8 @@ class _Eager:
     def empty(self, result: Value) -> Tensor:
         assert result.type.dims is not None
         assert result.type.dtype is not None
-        return specjit.zeros(
-            [0] + [d if isinstance(d, int) else 1 for d in result.type.dims[1:]], dtype=result.type.dtype
-        )
+        sizes = [d if isinstance(d, int) else 1 for d in result.type.dims[1:]]
+        return wrap(np.zeros([0, *sizes], result.type.dtype.numpy))
 
 
 def bytes_per_turn(d: Derivative, symbol: str = "T") -> int:
