@@ -1,9 +1,9 @@
 """`check_pass(name, before, after)`: the unit test of a pass, as text in and text out.
 
-It parses and verifies `before`, runs the pass, verifies, compares texts, and evaluates both sides with the reference
-interpreter on random and special values (NaN, infinities, -0.0, integer extremes), on several sizes of every symbol (0
-and 1 among them): equal results, equal exceptions, equal final contents of the inputs, equal sharing of storage
-between outputs and inputs.
+It parses and verifies `before`, runs the pass, verifies, compares texts (but for names), and evaluates both sides with
+the reference interpreter on random and special values (NaN, infinities, -0.0, integer extremes), on several sizes of
+every symbol (0 and 1 among them): equal results, equal exceptions, equal final contents of the inputs, equal sharing
+of storage between outputs and inputs.
 """
 
 from __future__ import annotations
@@ -36,8 +36,17 @@ def graph_of(text: str, name: str = "g") -> Graph:
 def check_pass(name: str, before: str, after: str, *, exact: bool = True, numerics: str = "exact") -> None:
     """The pass turns `before` into `after`. `exact=False`: sums and products may round differently."""
     graph = run_pass(name, before, exact=exact, numerics=numerics)
-    expected = print_graph(graph_of(after))
-    assert print_graph(graph) == expected, f"\n--- got\n{graph}\n--- expected\n{expected}"
+    expected = graph_of(after)
+    assert nameless(graph) == nameless(expected), f"\n--- got\n{graph}\n--- expected\n{expected}"
+
+
+def nameless(graph: Graph) -> str:
+    """The text of a graph with all values but the inputs numbered: names are for readers, a pass may choose them."""
+    graph = copy_graph(graph)
+    for node in graph.walk():
+        for value in (*node.results, *(p for b in node.blocks for p in b.params)):
+            value.hint = ""
+    return print_graph(graph)
 
 
 def check_unchanged(name: str, text: str, **options: Any) -> None:
@@ -69,6 +78,8 @@ def check_same(before: Graph, after: Graph, *, exact: bool = True, seeds: int = 
     names = symbols_of(before)
     choices = [dict(zip(names, itertools.cycle(SIZES))), dict.fromkeys(names, 1), dict.fromkeys(names, 0)]
     for sizes in choices if names else choices[:1]:
+        if any(evaluate(size, sizes) == 0 for size in after.attrs.get("nonempty", ())):
+            continue  # guarded
         for seed in range(seeds):
             given = make_inputs(before, sizes, seed, special=seed % 2 == 1)
             a = outcome(before, [copied(g) for g in given])

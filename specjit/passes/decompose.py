@@ -1,15 +1,20 @@
 """Decomposition: an op that is defined by other ops is replaced by them.
 
 Enters: typed graphs. Leaves: no op whose record says `lower=composite(fn)`, where `fn` can be run on tracers.
-Legality: the record says that `fn`, written in specjit ops, is the same computation.
+Legality: the record says that `fn`, written in specjit ops, is the same computation. Where `fn` reduces over a
+symbolic size with a reduction that has no value over nothing (the maximum in a softmax), that holds for sizes from 1
+on: the sizes are added to `graph.attrs["nonempty"]`, for the specializer to guard.
 """
 
 from __future__ import annotations
 
+from specjit.ir.dims import Poly
 from specjit.ir.graph import Block, Graph, Node, Value
-from specjit.ops.lowering import Composite
+from specjit.ops.lowering import Composite, Reduction
 from specjit.passes.manager import Context
+from specjit.passes.raising import EMPTY_REDUCTIONS
 from specjit.passes.rewrite import rewrite
+from specjit.passes.rows import reduced_dims
 from specjit.tensor.tracer import TraceError, argument, recording, wrap
 
 
@@ -22,10 +27,23 @@ def run(graph: Graph, ctx: Context) -> None:
         if made is None or not ctx.fire():
             return None
         nodes, results = made
+        for size in sizes_needed(nodes):
+            graph.attrs.setdefault("nonempty", set()).add(size)
         block.nodes += nodes
         return results
 
     rewrite(graph, visit)
+
+
+def sizes_needed(nodes: list[Node]) -> set[Poly]:
+    """The symbolic sizes that must not be 0 for these nodes to have a value."""
+    found: set[Poly] = set()
+    for node in nodes:
+        lower = getattr(node.op, "lower", None)
+        if isinstance(lower, Reduction) and lower.kind not in EMPTY_REDUCTIONS:
+            dims = node.args[0].type.dims or ()
+            found.update(d for d in (dims[k] for k in reduced_dims(node) or range(len(dims))) if isinstance(d, Poly))
+    return found
 
 
 def expand(node: Node, lower: Composite, ctx: Context) -> tuple[list[Node], list[Value]] | None:

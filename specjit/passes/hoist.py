@@ -84,9 +84,9 @@ def _only_user(node: Node, loop: Loop, rows: dict[Value, Node]) -> Node | None:
     if uses_in(loop.body, node.result) != 1:
         return None
     user = next((n for n in loop.body.nodes if any(a is node.result for a in n.args)), None)
-    if user is None or len(user.results) != 1 or user.result not in rows or user.results[0].type.dims != node.result.type.dims:
+    if user is None or user.results[0] not in rows:  # chunks and the like are no rows
         return None
-    return user
+    return user if user.result.type.dims == node.result.type.dims else None
 
 
 def _row_operands(root: Node, rows: dict[Value, Node]) -> set[Value]:

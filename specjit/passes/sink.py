@@ -18,7 +18,7 @@ from __future__ import annotations
 from specjit.ir.dims import product
 from specjit.ir.graph import Block, Graph, Location, Node, Value, replace_uses
 from specjit.ir.structure import LOOP
-from specjit.ops.lowering import Contraction, Creation, Reduction
+from specjit.ops.lowering import Contraction, Creation, Pointwise, Reduction
 from specjit.passes.aliases import Aliases
 from specjit.passes.manager import Context
 from specjit.passes.raising import may_raise
@@ -143,12 +143,16 @@ def _sink_sums(node: Node, after: Block, replaced: dict[Value, Value], aliases: 
     for k in reversed(range(len(node.args) - 2)):
         loop = Loop(node)
         term = _running_sum(loop, k)
-        if term is None or any(aliases.written(v) for v in (term, node.results[k])):
+        result, init = node.results[k], node.args[2 + k]
+        if term is None or any(aliases.written(v) for v in (term, result)):
+            continue
+        # Without a turn the result is the start value itself, which the caller could tell from a sum.
+        if aliases.escapes(result) and not _is_zero(init):
             continue
         total = _Total(loop, term, after, ctx)
         if not total.pays() or not ctx.fire("one sum over all turns of the loop, after it", total.loc):
             continue
-        result, init, adder = node.results[k], node.args[2 + k], loop.body.outputs[1 + k].node
+        adder = loop.body.outputs[1 + k].node
         del node.results[k], node.args[2 + k], loop.body.params[1 + k], loop.body.outputs[1 + k]
         loop.body.nodes.remove(adder)  # type: ignore[arg-type]
         made = total.build()
@@ -200,19 +204,27 @@ class _Total:
         if self.node is None or not self._single(self.term):
             return False
         lower = self.node.op.lower  # type: ignore[attr-defined]
-        if isinstance(lower, Contraction):
-            a, b = self.node.args[:2]
-            both_turn = not self.loop.invariant(a) and not self.loop.invariant(b)
-            return both_turn and all(len(v.type.dims or ()) == 2 for v in (a, b))
+        if self._is_product():
+            return not any(self.loop.invariant(v) for v in self.node.args[:2])
         if isinstance(lower, Reduction):
             row = self.node.args[0]
             return lower.kind == "sum" and batchable(self.node, lambda v: v is row, self.loop.invariant)
         return False
 
+    def _is_product(self) -> bool:
+        """A product of two matrices; an elementwise product of a column and a row is one, too."""
+        assert self.node is not None
+        a, b = (v.type.dims for v in (*self.node.args, *self.node.args)[:2])
+        if a is None or b is None or len(a) != 2 or len(b) != 2:
+            return False
+        lower = self.node.op.lower  # type: ignore[attr-defined]
+        outer = isinstance(lower, Pointwise) and lower.text == "{0} * {1}" and a[1] == 1 and b[0] == 1
+        return isinstance(lower, Contraction) or outer
+
     def build(self) -> Value:
         assert self.node is not None
         builder = self.ctx.builder(self.after, self.loc)
-        if isinstance(self.node.op.lower, Contraction):  # type: ignore[attr-defined]
+        if self._is_product():
             made = self._product()
         else:
             made = self._sum()

@@ -37,10 +37,11 @@ from tests.golden import check_pass, check_unchanged
         ("f32", "%a = expand(%x, [-1, 3])", ""),
         ("f32", "%a = slice(%x, 1, 0, 3)", ""),
         ("f32", "%a = reshape(%x, [-1, 3])", ""),
+        ("f32", "%a = clone(%x)", ""),
         (
             "f32",
-            "%l = py.list(%x, %y); %s = stack(%l, 1); %a = select(%s, 1, -2)",
-            "%l = py.list(%x, %y); %s = stack(%l, 1)",
+            "%l = py.list(%x, %y); %k = stack(%l, 1); %a = select(%k, 1, -2)",
+            "%l = py.list(%x, %y); %k = stack(%l, 1)",
         ),
     ],
 )
@@ -90,7 +91,7 @@ def test_near_misses_stay(dtype, lines):
 
 def test_change_of_type_stays():
     check_unchanged("simplify", "(%x: i64[N]) { %a = div(%x, 4); %b = tanh(%a); return %b }")
-    check_unchanged("simplify", "(%x: f32[N]) { %a = to(%x, f64); %b = tanh(%a); return %b }")
+    check_unchanged("simplify", "(%x: f32[N]) { %a = to_dtype(%x, f64); %b = tanh(%a); return %b }")
 
 
 def test_result_that_the_caller_gets_stays_fresh():

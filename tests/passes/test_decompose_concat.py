@@ -1,0 +1,91 @@
+"""Decomposition of composite ops, and joining of products that share an operand."""
+
+from __future__ import annotations
+
+import pytest
+
+from specjit.ir.dims import symbol
+from specjit.passes.concat import pays
+from tests.golden import check_pass, check_unchanged, run_pass
+
+
+def test_composites_become_their_definition():
+    check_pass(
+        "decompose",
+        "(%x: f32[B,4]) { %m = mean(%x, [1], True); return %m }",
+        "(%x: f32[B,4]) { %s = sum(%x, [1], True); %m = div(%s, 4); return %m }",
+    )
+    graph = run_pass("decompose", "(%x: f32[B,N]) { %m = softmax(%x, -1); return %m }", exact=False)
+    assert [n.op.name for n in graph.walk()] == ["amax", "sub", "exp", "sum", "div"]
+    assert graph.attrs["nonempty"] == {symbol("N")}
+
+
+def test_ops_with_a_kernel_stay():
+    check_unchanged("decompose", "(%x: f32[B,4]) { %m = sum(%x, [1]); %y = tanh(%m); return %y }")
+
+
+HEAD = "(param %ur: f32[8,8], param %uz: f32[8,8], %vz: f32[8,8], param %un: f32[8,4], %h0: f32[B,8], %n: int<T>)"
+GRU = """{{
+  {before}
+  %h = loop {trip}, True, (%i, %h1 = %h0) {{
+    {body}
+    %s = add(%r, %z)
+    %h2 = mul(%h1, %s)
+    yield True, %h2
+  }}
+  return %h
+}}"""
+
+
+def gru(body: str, before: str = "", trip: str = "%n") -> str:
+    return HEAD + GRU.format(body=body, before=before, trip=trip)
+
+
+def test_products_of_one_operand_join():
+    check_pass(
+        "concat",
+        gru("%r = matmul(%h1, %ur); %z = matmul(%h1, %uz)"),
+        gru("%l = py.list(%ur, %uz); %w = cat(%l, 1); %p = matmul(%h1, %w); %r, %z = chunk(%p, 2, -1)"),
+        exact=False,
+    )
+
+
+def test_joined_weights_leave_the_loop():
+    graph = run_pass("all", gru("%r = matmul(%h1, %ur); %z = matmul(%h1, %uz)"), exact=False)
+    assert [n.op.name for n in graph.block.nodes] == ["py.list", "cat", "loop"]
+
+
+@pytest.mark.parametrize(
+    ("body", "trip"),
+    [
+        pytest.param("%r = matmul(%h1, %ur); %z = matmul(%r, %uz)", "%n", id="other operands"),
+        pytest.param("%r = matmul(%h1, %ur); %z = matmul(%h1, %ur)", "%n", id="the same weights: one product, by cse"),
+        pytest.param("%r = matmul(%h1, %ur); %k = matmul(%h1, %un); %z = sum(%k)", "%n", id="other widths"),
+        pytest.param("%r = matmul(%h1, %ur); %z = matmul(%h1, %vz)", "2", id="too few turns for a copy per call"),
+        pytest.param(
+            "%u = mul(%ur, %i); %r = matmul(%h1, %u); %z = matmul(%h1, %uz)",
+            "%n",
+            id="no weights",
+        ),
+    ],
+)
+def test_near_misses(body, trip):
+    check_unchanged("concat", gru(body, trip=trip), exact=False)
+
+
+def test_results_that_the_caller_gets_stay_apart():
+    text = "(%x: f32[B,8], param %u: f32[8,8], param %v: f32[8,8]) {{ %a = matmul(%x, %u); %b = matmul(%x, %v); {} }}"
+    check_unchanged("concat", text.format("return %a, %b"), exact=False)
+    graph = run_pass("concat", text.format("%c = add(%a, %b); return %c"), exact=False)
+    assert [n.op.name for n in graph.walk()] == ["py.list", "cat", "matmul", "chunk", "add"]
+
+
+def test_decision():
+    T = symbol("T")
+    assert pays([64, 64], T, False)
+    assert pays([64, 64, 64], 1, True)
+    assert not pays([64, 64], 4, False)
+    assert not pays([64, 32], T, True)
+    assert not pays([64], T, True)
+    assert not pays([T, T], T, True)
+    assert not pays([8192, 8192], T, True)

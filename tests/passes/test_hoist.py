@@ -1,0 +1,134 @@
+"""Whole-sequence products move out of loops."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.golden import check_pass, check_unchanged
+
+HEAD = (
+    "(%x: f32[T,B,6], %y: f32[B,T,6], %z: f32[T,6], %w: f32[6,8], %b: f32[8], %u: f32[8,8], %v: f32[6], %k: f32[8,6],"
+    " %h0: f32[B,8], %n: int<T>, %m: int, %c: bool)"
+)
+
+
+def loop(body: str, before: str = "", header: str = "loop %n, True, (%i, %h1 = %h0)") -> str:
+    rest = "%r = matmul(%h1, %u); %s = add(%q, %r); yield True, %s"
+    return f"{HEAD} {{ {before}\n %h = {header} {{ {body}; {rest} }}\n return %h }}"
+
+
+@pytest.mark.parametrize(
+    ("body", "before", "after"),
+    [
+        pytest.param(
+            "%xt = select(%x, 0, %i); %q = matmul(%xt, %w)",
+            "%q_ = matmul(%x, %w)",
+            "%xt = select(%x, 0, %i); %q = select(%q_, 0, %i)",
+            id="row times weights",
+        ),
+        pytest.param(
+            "%xt = select(%x, 0, %i); %p = matmul(%xt, %w); %q = add(%p, %b)",
+            "%0 = matmul(%x, %w); %q_ = add(%0, %b)",
+            "%xt = select(%x, 0, %i); %p = matmul(%xt, %w); %q = select(%q_, 0, %i)",
+            id="with its bias",
+        ),
+        pytest.param(
+            "%xt = select(%x, 0, %i); %a = tanh(%xt); %d = mul(%a, %v); %q = matmul(%d, %w)",
+            "%0 = tanh(%x); %1 = mul(%0, %v); %q_ = matmul(%1, %w)",
+            "%xt = select(%x, 0, %i); %a = tanh(%xt); %d = mul(%a, %v); %q = select(%q_, 0, %i)",
+            id="behind elementwise work",
+        ),
+        pytest.param(
+            "%xt = select(%x, 0, %i); %a = sum(%xt, [-1], True); %d = div(%xt, %a); %q = matmul(%d, %w)",
+            "%0 = sum(%x, [2], True); %1 = div(%x, %0); %q_ = matmul(%1, %w)",
+            "%xt = select(%x, 0, %i); %a = sum(%xt, [-1], True); %d = div(%xt, %a); %q = select(%q_, 0, %i)",
+            id="behind a reduction inside the row",
+        ),
+        pytest.param(
+            "%xt = select(%y, 1, %i); %q = matmul(%xt, %w)",
+            "%0 = permute(%y, [1, 0, 2]); %q_ = matmul(%0, %w)",
+            "%xt = select(%y, 1, %i); %q = select(%q_, 0, %i)",
+            id="time second",
+        ),
+        pytest.param(
+            "%zt = select(%z, 0, %i); %q = matmul(%zt, %w)",
+            "%q_ = matmul(%z, %w)",
+            "%zt = select(%z, 0, %i); %q = select(%q_, 0, %i)",
+            id="vector times weights",
+        ),
+        pytest.param(
+            "%zt = select(%z, 0, %i); %q = matmul(%k, %zt)",
+            "%0 = permute(%k, [1, 0]); %q_ = matmul(%z, %0)",
+            "%zt = select(%z, 0, %i); %q = select(%q_, 0, %i)",
+            id="weights times vector",
+        ),
+        pytest.param(
+            "%xt = select(%x, 0, %i); %zt = select(%z, 0, %i); %a = add(%xt, %zt); %q = matmul(%a, %w)",
+            "%0 = unsqueeze(%z, 1); %1 = add(%x, %0); %q_ = matmul(%1, %w)",
+            "%xt = select(%x, 0, %i); %zt = select(%z, 0, %i); %a = add(%xt, %zt); %q = select(%q_, 0, %i)",
+            id="rows of different rank",
+        ),
+        pytest.param(
+            "%xt = select(%x, 0, %i); %a = matmul(%xt, %w); %d = tanh(%a); %q = matmul(%d, %u)",
+            "%0 = matmul(%x, %w); %1 = tanh(%0); %q_ = matmul(%1, %u)",
+            "%xt = select(%x, 0, %i); %a = matmul(%xt, %w); %d = tanh(%a); %q = select(%q_, 0, %i)",
+            id="two layers",
+        ),
+    ],
+)
+@pytest.mark.parametrize("reverse", [False, True])
+def test_products_of_rows_move(body, before, after, reverse):
+    header = "loop %n, True, (%i, %h1 = %h0)" + (" reverse" if reverse else "")
+    check_pass("hoist", loop(body, header=header), loop(after, before, header), exact=False)
+
+
+@pytest.mark.parametrize(
+    ("body", "header"),
+    [
+        pytest.param("%xt = select(%x, 0, %i); %a = matmul(%h1, %u); %q = add(%a, %b)", "", id="no row"),
+        pytest.param("%xt = select(%x, 0, 1); %q = matmul(%xt, %w)", "", id="always the same row"),
+        pytest.param("%j = py.sub(%i, 1); %xt = select(%x, 0, %j); %q = matmul(%xt, %w)", "", id="another row"),
+        pytest.param("%xt = select(%x, 0, %i); %q = tanh(%b)", "", id="no product"),
+        pytest.param("%xt = select(%x, 0, %i); %a = sum(%xt); %q = add(%b, %a)", "", id="a reduction is no product"),
+        pytest.param(
+            "%xt = select(%x, 2, 0); %a = select(%x, 1, %i); %q = matmul(%a, %w)", "", id="not the turns' dimension"
+        ),
+        pytest.param("%xt = select(%x, 0, %i); %q = matmul(%xt, %w)", "loop %m, True", id="other trip count"),
+        pytest.param("%xt = select(%x, 0, %i); %q = matmul(%xt, %w)", "loop %n, %c", id="may stop early"),
+    ],
+)
+def test_near_misses(body, header):
+    check_unchanged("hoist", loop(body, header=f"{header or 'loop %n, True'}, (%i, %h1 = %h0)"), exact=False)
+
+
+def test_written_weights_stay():
+    body = "%xt = select(%x, 0, %i); %q = matmul(%xt, %w); %0 = add_(%w, 1.0)"
+    check_unchanged("hoist", loop(body), exact=False)
+
+
+def test_inner_loops_first():
+    """A product of rows of rows moves through both loops."""
+    text = """(%x: f32[S,T,B,6], %w: f32[6,8], %h0: f32[B,8], %s: int<S>, %n: int<T>) {{
+      {before}
+      %h = loop %s, True, (%j, %h1 = %h0) {{
+        %xs = select(%x, 0, %j)
+        {middle}
+        %g = loop %n, True, (%i, %g1 = %h1) {{
+          {inner}
+          %g2 = add(%g1, %p)
+          yield True, %g2
+        }}
+        yield True, %g
+      }}
+      return %h
+    }}"""
+    check_pass(
+        "hoist",
+        text.format(before="", middle="", inner="%xt = select(%xs, 0, %i); %p = matmul(%xt, %w)"),
+        text.format(
+            before="%p1 = matmul(%x, %w)",
+            middle="%p2 = select(%p1, 0, %j)",
+            inner="%xt = select(%xs, 0, %i); %p = select(%p2, 0, %i)",
+        ),
+        exact=False,
+    )
