@@ -321,6 +321,17 @@ def iota(typing: Any, cls: Any, start: Any, step: Any) -> Any:
 
 
 @intrinsic
+def integer(typing: Any, x: Any) -> Any:
+    """The first lane of an integer register, as int64."""
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        wide = r.cast(Reg(builder, args[0], x.dtype, x.lanes), "i64")
+        return builder.extract_element(wide.value, ir.Constant(r.I32, 0))
+
+    return types.int64(x), lower
+
+
+@intrinsic
 def cast(typing: Any, cls: Any, x: Any) -> Any:
     """NumPy's astype, lane by lane."""
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from specjit.codegen.kernels.spec import Access, Arg, Extent, GemmSpec, Inst, LoopSpec, PackSpec
+from specjit.codegen.kernels.spec import Access, Arg, Extent, GemmSpec, Inst, LoopSpec, PackSpec, PickSpec
 
 DTYPES: dict[str, Any] = {
     "f32": np.float32,
@@ -99,15 +99,18 @@ VECMATH = SimpleNamespace(
 )
 
 
-def evaluate(spec: LoopSpec | GemmSpec | PackSpec, operands: Operands) -> None:
-    """Do what the kernel of `spec` does, on the arrays in `operands`."""
+def evaluate(spec: LoopSpec | GemmSpec | PackSpec | PickSpec, operands: Operands) -> int:
+    """Do what the kernel of `spec` does, on the arrays in `operands`; its status."""
     with np.errstate(all="ignore"):
         if isinstance(spec, LoopSpec):
             _loop(spec, operands)
         elif isinstance(spec, GemmSpec):
             _gemm(spec, operands)
-        else:
+        elif isinstance(spec, PackSpec):
             _pack(spec, operands)
+        else:
+            return _pick(spec, operands)
+    return 0
 
 
 def _number(extent: Extent, operands: Operands) -> int:
@@ -243,3 +246,23 @@ def _pack(spec: PackSpec, operands: Operands) -> None:
     split = padded.reshape(*outer, k, spec.chunks, panels, lanes)
     packed = np.moveaxis(split, -2, len(outer)).ravel()
     operands[spec.dst][: packed.size] = packed
+
+
+def _pick(spec: PickSpec, operands: Operands) -> int:
+    domain = tuple(_number(e, operands) for e in spec.domain)
+    if 0 in domain:
+        return 0
+    count, step = _number(spec.count, operands), _number(spec.step, operands)
+    at = operands[spec.index.base][_positions(spec.index, domain, operands)].astype(np.int64)
+    if spec.wrap:
+        at = np.where(at < 0, at + count, at)
+    if at.min() < 0 or at.max() >= count:
+        return 5
+    source, target = (_positions(a, domain, operands) for a in (spec.source, spec.target))
+    if spec.gather:
+        operands[spec.target.base][target.ravel()] = operands[spec.source.base][(source + at * step).ravel()]
+        return 0
+    values = operands[spec.source.base][source.ravel()]
+    for where, value in zip((target + at * step).ravel(), values):
+        operands[spec.target.base][where] += value
+    return 0

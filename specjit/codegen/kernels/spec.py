@@ -134,3 +134,24 @@ class PackSpec:
     k: Extent
     src: Access
     dst: int
+
+
+@dataclass(frozen=True)
+class PickSpec:
+    """Elements at run-time positions: with p = index(i), for every point i of the domain in order,
+
+        gather          target(i) = source(i, p)        where `source` moves on by p * `step`
+        not gather      target(i, p) += source(i)       where `target` does; a repeated position adds up in order
+
+    `index` is an integer access with stride 0 along the innermost dimensions that share a position. A position outside 0 .. count-1
+    returns Status.INDEX; with `wrap` a negative one counts from the end.
+    """
+
+    domain: tuple[Extent, ...]
+    index: Access
+    source: Access
+    target: Access
+    step: Extent
+    count: Extent
+    gather: bool
+    wrap: bool = False

@@ -22,6 +22,7 @@ from specjit.codegen.schedule.model import (
     Home,
     Item,
     Map,
+    Pick,
     Reg,
     Scalar,
     Source,
@@ -156,6 +157,7 @@ class Builder:
         reads = list(item.views())
         if (
             not here
+            and not isinstance(item, Pick)  # it may fail, which a prologue must not
             and reads
             and all(v.source in self.fixed for v in reads)
             and all(isinstance(s, int) for s in item.sizes())

@@ -20,6 +20,7 @@ from specjit.codegen.schedule.model import (
     Loop,
     Map,
     Matmul,
+    Pick,
     Pointer,
     Reduce,
     Scalar,
@@ -42,7 +43,7 @@ def claim(block: BlockItems, view: View, home: Home) -> bool:
     source, maker = view.source, view.source.maker
     if source.owner is not block or not identity(view.ref, source.dims):
         return False
-    if isinstance(maker, Map | Reduce | Matmul):
+    if isinstance(maker, Map | Reduce | Matmul | Pick):
         if source.want is not None:
             return False
         source.want = home

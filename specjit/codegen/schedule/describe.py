@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from specjit.codegen.kernels.spec import Access, Arg, Extent, GemmSpec, Inst, LoopSpec, PackSpec, Store
+from specjit.codegen.kernels.spec import Access, Arg, Extent, GemmSpec, Inst, LoopSpec, PackSpec, PickSpec, Store
 from specjit.codegen.schedule.code import Kernel, Label
 from specjit.codegen.schedule.steps import Spec
 
@@ -80,6 +80,10 @@ def spec_lines(spec: Spec) -> Iterator[str]:
         yield f"gemm {spec.dtype}{outer} rows {_extent(spec.rows)} units {_extent(spec.units)} x {spec.chunks} k {_extent(spec.k)}"
         yield f"a = {_access(spec.a)}; b = panels x{spec.b} {_tuple(spec.b_strides) if spec.outer else ''}".rstrip()
         yield from _body(spec.body, spec.stores)
+    elif isinstance(spec, PickSpec):
+        place = f"[{_access(spec.index)} of {_extent(spec.count)}, step {_extent(spec.step)}]"
+        source, target = _access(spec.source), _access(spec.target)
+        yield f"pick {_tuple(spec.domain)}: " + (f"{target} = {source}{place}" if spec.gather else f"{target}{place} += {source}")
     else:
         assert isinstance(spec, PackSpec)
         outer = f" outer {_tuple(spec.outer)}" if spec.outer else ""

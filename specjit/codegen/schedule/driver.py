@@ -213,9 +213,10 @@ def used_storages(steps: list[Step]) -> set[Storage]:
 
 
 def hint_of(call: Call) -> str:
-    from specjit.codegen.kernels.spec import GemmSpec, LoopSpec
+    from specjit.codegen.kernels.spec import GemmSpec, LoopSpec, PackSpec, PickSpec
 
-    kind = "loops" if isinstance(call.spec, LoopSpec) else "gemm" if isinstance(call.spec, GemmSpec) else "pack"
+    kinds = {LoopSpec: "loops", GemmSpec: "gemm", PackSpec: "pack", PickSpec: "pick"}
+    kind = kinds[type(call.spec)]
     ops = [op for op in call.ops if op not in ("pack",)]
     shown = ", ".join(ops[:8]) + (", ..." if len(ops) > 8 else "")
     return f"{kind}({shown})" if shown else kind

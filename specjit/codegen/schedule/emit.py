@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from specjit.codegen.kernels.spec import Access, Arg, Extent, Inst, LoopSpec, Store
+from specjit.codegen.kernels.spec import Access, Arg, Extent, Inst, LoopSpec, PickSpec, Store
 from specjit.codegen.schedule.errors import NotSchedulable
-from specjit.codegen.schedule.fuse import Group, compose, weight
+from specjit.codegen.schedule.fuse import Group, compose, new_axes, weight
 from specjit.codegen.schedule.index import KAPPA, Axis, IMap, Index, decode
-from specjit.codegen.schedule.model import Base, Home, Map, Matmul, Reduce, Reg, Scalar, Source, View
+from specjit.codegen.schedule.model import Base, Home, Map, Matmul, Pick, Reduce, Reg, Scalar, Source, View, estimate
 from specjit.codegen.schedule.steps import Addr, Call, Operand
-from specjit.ir.dims import Size
+from specjit.ir.dims import Size, product
 from specjit.ir.viewref import contiguous_strides
 
 COMBINE = {
@@ -278,3 +278,56 @@ def finish_call(group: Group, spec: object, operands: Operands, insts: tuple[Ins
         ops=[i.op for i in group.items if i.op],
         locs=[i.loc for i in group.items if i.loc is not None],
     )
+
+
+def single_call(item: Map, home: Home) -> Call:
+    """The kernel of one map by itself."""
+    item.out.maker = item
+    group = Group(0)
+    group.items.append(item)
+    group.axes, group.maps[item.out] = new_axes(item.out.dims)
+    return loop_call(group, [(item.out, home)])
+
+
+def copy_call(source: Source, home: Home) -> Call:
+    """Copy an array in memory to `home`."""
+    out = Source(source.dtype, source.dims)
+    return single_call(Map(out=out, text="", operands=[source.whole()], casts=[out.dtype], compute=out.dtype), home)
+
+
+def fill_call(source: Source, value: float) -> Call:
+    """Fill an array that has a home."""
+    out = Source(source.dtype, source.dims)
+    item = Map(out=out, text="", operands=[Scalar("int", value)], casts=[out.dtype], compute=out.dtype)
+    return single_call(item, home_of(source))
+
+
+def pick_call(item: Pick) -> Call:
+    """The kernel of a gather or of a sum at run-time positions."""
+    operands = Operands()
+    axes, reader = new_axes(item.index.dims)
+    target = View(item.out, item.out_ref)
+    windows = []
+    for view in (item.index, item.source, target):
+        at = memory_index(view, reader)
+        dynamic, fixed = constant_part(at.offset)
+        strides = tuple(at.coefficient(a) for a in axes)
+        windows.append(Window(home_of(view.source).base, view.source.dtype, strides, dynamic, fixed))
+        operands.see(windows[-1])
+    index, source, written = (operands.access(w) for w in windows)
+    spec = PickSpec(
+        tuple(operands.extent(a.extent) for a in axes),
+        index,
+        source,
+        written,
+        operands.extent(item.step),
+        operands.extent(item.count),
+        item.gather,
+        item.wrap,
+    )
+    reads = {index.base, source.base}
+    if not item.gather:
+        reads.add(written.base)
+    work = 2 * estimate(product(item.index.dims))
+    locs = [item.loc] if item.loc is not None else []
+    return Call(spec, operands.list, reads, {written.base}, work, [item.op], locs)

@@ -1,12 +1,136 @@
-"""Rows picked by run-time indices (embedding, index_select): rules of the scheduler for `special` ops."""
+"""Elements at run-time positions (embedding, index_select, gather, and embedding's gradient): rules for `special` ops.
+
+Enters: nodes of those ops. Leaves: `Pick` items.
+Invariant: a position out of range leaves the region with INDEX, as eager raises.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from specjit.codegen.schedule.model import Pick, Source, View
+from specjit.ir.dims import Size
+from specjit.ir.viewref import ViewRef, contiguous_strides
+
 if TYPE_CHECKING:
     from specjit.codegen.schedule.build import Builder
     from specjit.ir.graph import Node
 
-RULES: dict[str, Callable[[Builder, Node], Any]] = {}
+
+def _indices(b: Builder, view: View) -> View:
+    if view.source.dtype not in ("i64", "i32", "i16", "i8", "u8"):
+        raise b.fail(f"indices of dtype {view.source.dtype}")
+    return view
+
+
+def _spread(view: View, before: tuple[Size, ...], after: tuple[Size, ...]) -> View:
+    """The view with broadcast dims around its own."""
+    ref = view.ref
+    sizes, strides = (*before, *ref.sizes, *after), (*(0 for _ in before), *ref.strides, *(0 for _ in after))
+    return view.with_ref(ViewRef(sizes, strides, ref.offset))
+
+
+def rows(b: Builder, node: Node, table: View, dim: int, index: View) -> View:
+    """table with `dim` replaced by the dims of index."""
+    from specjit.codegen.schedule.tensors import tensor_type
+
+    dtype, dims = tensor_type(node.result.type, node.op.name)
+    t = table.ref
+    before, after = t.sizes[:dim], t.sizes[dim + 1 :]
+    out = Source(dtype, (*before, *index.dims, *after), node.result.hint)  # type: ignore[arg-type]
+    picked = ViewRef(out.dims, (*t.strides[:dim], *(0 for _ in index.dims), *t.strides[dim + 1 :]), t.offset)
+    b.add(
+        Pick(
+            out=out,
+            index=_spread(_indices(b, index), before, after),  # type: ignore[arg-type]
+            source=table.with_ref(picked),
+            out_ref=out.whole().ref,
+            step=t.strides[dim],  # type: ignore[arg-type]
+            count=t.sizes[dim],  # type: ignore[arg-type]
+            gather=True,
+        )
+    )
+    if out.dims != dims:
+        raise b.fail(f"sizes {out.dims} where {dims} are expected")
+    return out.whole()
+
+
+def embedding(b: Builder, node: Node) -> View:
+    return rows(b, node, b.tensor(node.args[0]), 0, b.tensor(node.args[1]))
+
+
+def index_select(b: Builder, node: Node) -> View:
+    table, index = b.tensor(node.args[0]), b.tensor(node.args[2])
+    if table.ref.rank == 0 or index.ref.rank != 1:
+        raise b.fail("only a vector of positions in a tensor with dims")
+    dim = b.scalar(node.args[1]).value
+    if not isinstance(dim, int):
+        raise b.fail("the dimension is not constant")
+    return rows(b, node, table, table.ref.axis(dim), index)
+
+
+def gather(b: Builder, node: Node) -> View:
+    from specjit.codegen.schedule.index import at_least
+    from specjit.codegen.schedule.tensors import numbers_check, tensor_type
+
+    table, index = b.tensor(node.args[0]), _indices(b, b.tensor(node.args[2]))
+    dtype, dims = tensor_type(node.result.type, node.op.name)
+    dim = b.scalar(node.args[1]).value
+    t = table.ref
+    if not isinstance(dim, int) or t.rank == 0 or index.ref.rank != t.rank:
+        raise b.fail("a scalar operand, or a dimension that is not constant")
+    axis = t.axis(dim)
+    for d, (have, want) in enumerate(zip(t.sizes, dims)):
+        if d != axis and have != want and not at_least(have - want, 0):  # type: ignore[operator]
+            b.add(numbers_check(b, have - want, 0))  # type: ignore[operator]
+    out = Source(dtype, dims, node.result.hint)
+    picked = ViewRef(dims, tuple(0 if d == axis else s for d, s in enumerate(t.strides)), t.offset)
+    b.add(
+        Pick(
+            out=out,
+            index=index,
+            source=table.with_ref(picked),
+            out_ref=out.whole().ref,
+            step=t.strides[axis],  # type: ignore[arg-type]
+            count=t.sizes[axis],  # type: ignore[arg-type]
+            gather=True,
+        )
+    )
+    return out.whole()
+
+
+def embedding_backward(b: Builder, node: Node) -> View:
+    from specjit.codegen.schedule.tensors import tensor_type
+
+    grad, index = b.tensor(node.args[0]), _indices(b, b.tensor(node.args[1]))
+    padding = b.scalar(node.args[3]).value
+    if not isinstance(padding, int) or padding >= 0:
+        raise b.fail("a padding row")
+    dtype, dims = tensor_type(node.result.type, node.op.name)
+    if dtype not in ("f32", "f64") or grad.source.dtype != dtype:
+        raise b.fail(f"sums of {dtype}")
+    out = Source(dtype, dims, node.result.hint)
+    width = dims[1]
+    strides = contiguous_strides(dims)
+    b.add(
+        Pick(
+            out=out,
+            index=_spread(index, (), (width,)),
+            source=grad,
+            out_ref=ViewRef((*index.dims, width), (*(0 for _ in index.dims), strides[1]), 0),
+            step=strides[0],  # type: ignore[arg-type]
+            count=dims[0],
+            gather=False,
+            wrap=True,
+        )
+    )
+    return out.whole()
+
+
+RULES: dict[str, Callable[[Builder, Node], Any]] = {
+    "embedding": embedding,
+    "index_select": index_select,
+    "gather": gather,
+    "embedding_backward": embedding_backward,
+}

@@ -14,7 +14,7 @@ import numpy as np
 
 from specjit.codegen.abi import NEEDED, WORKSPACE, WORKSPACE_BYTES, Status
 from specjit.codegen.kernels import reference
-from specjit.codegen.kernels.spec import GemmSpec, Inst, LoopSpec, PackSpec
+from specjit.codegen.kernels.spec import GemmSpec, Inst, LoopSpec, PackSpec, PickSpec
 from specjit.codegen.lanes import ITEMSIZE
 from specjit.codegen.machine import bits_float, float_bits
 from specjit.codegen.machine_python import run_python
@@ -170,14 +170,13 @@ def _kernel(spec: Spec, memory: Memory) -> Any:
                 operands.append(memory.at(word, dtypes[k]))
             else:
                 operands.append(bits_float(word) if numbers.get(k) in ("f32", "f64") else word)
-        reference.evaluate(spec, operands)
-        return 0
+        return reference.evaluate(spec, operands)
 
     return run
 
 
 def _insts(spec: Spec) -> tuple[Inst, ...]:
-    return () if isinstance(spec, PackSpec) else spec.body
+    return () if isinstance(spec, PackSpec | PickSpec) else spec.body
 
 
 def operand_dtypes(spec: Spec) -> dict[int, str]:
@@ -190,6 +189,8 @@ def operand_dtypes(spec: Spec) -> dict[int, str]:
         found |= {spec.a.base: spec.a.dtype, spec.b: spec.dtype}
     elif isinstance(spec, PackSpec):
         found |= {spec.src.base: spec.src.dtype, spec.dst: spec.dtype}
+    elif isinstance(spec, PickSpec):
+        found |= {a.base: a.dtype for a in (spec.index, spec.source, spec.target)}
     return found  # type: ignore[return-value]
 
 

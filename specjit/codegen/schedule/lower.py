@@ -24,6 +24,7 @@ from specjit.codegen.schedule.model import (
     Item,
     Loop,
     Part,
+    Pick,
     Reg,
     Scalar,
     Source,
@@ -101,12 +102,21 @@ class Lowering:
             steps.append(Require(item.cond, item.status))
         elif isinstance(item, Fetch):
             steps.append(fetch_call(item))
+        elif isinstance(item, Pick):
+            self.pick(item, block, steps)
         elif isinstance(item, Loop):
             lower_loop.loop(self, item, block, steps)
         elif isinstance(item, If):
             self.branch(item, steps)
         elif not isinstance(item, Part):
             raise AssertionError(f"no way to lower {type(item).__name__}")
+
+    def pick(self, item: Pick, block: BlockItems, steps: list[Step]) -> None:
+        out = item.out
+        out.home = out.want or Home(self.storage(out.dtype, out.dims, out.hint, block))
+        if not item.gather:
+            steps.append(emit.fill_call(out, 0))
+        steps.append(emit.pick_call(item))
 
     def branch(self, item: If, steps: list[Step]) -> None:
         then, other = (self.block(b) for b in item.branches)

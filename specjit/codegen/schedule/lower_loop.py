@@ -13,14 +13,12 @@ from typing import TYPE_CHECKING
 from specjit.codegen.abi import Status
 from specjit.codegen.kernels.spec import GemmSpec, LoopSpec
 from specjit.codegen.schedule import emit
-from specjit.codegen.schedule.fuse import Group, new_axes
 from specjit.codegen.schedule.model import (
     Base,
     BlockItems,
     CarriedTensor,
     Home,
     Loop,
-    Map,
     Pointer,
     Reg,
     Scalar,
@@ -117,10 +115,15 @@ def _deliver(t: CarriedTensor, buffer: Storage | None, turned: Scalar | None, af
         return
     want = want.resolved()
     if buffer is None:
-        after.append(copy_call(t, want))
+        after.append(emit.copy_call(current_of(t), want))
     elif turned is not None:
-        after.append(IfStep(turned, [], [copy_call(t, want)], []))
+        after.append(IfStep(turned, [], [emit.copy_call(current_of(t), want)], []))
     t.result.home = want
+
+
+def current_of(t: CarriedTensor) -> Source:
+    """The carried value where it is now."""
+    return Source(t.param.dtype, t.param.dims, home=Home(t.current))
 
 
 def _target(t: CarriedTensor) -> Storage | None:
@@ -136,18 +139,6 @@ def _leaves(t: CarriedTensor) -> bool:
     """Whether the result becomes an output of the region, and the initial value may be the caller's memory."""
     target = _target(t)
     return t.shares.value is not False and target is not None and target.kind == "output"
-
-
-def copy_call(t: CarriedTensor, want: Home) -> Call:
-    """From where the carried value is now to its place."""
-    moving = Source(t.param.dtype, t.param.dims, home=Home(t.current))
-    out = Source(t.param.dtype, t.param.dims)
-    item = Map(out=out, text="", operands=[moving.whole()], casts=[out.dtype], compute=out.dtype)
-    out.maker = item
-    group = Group(0)
-    group.items.append(item)
-    group.axes, group.maps[out] = new_axes(out.dims)
-    return emit.loop_call(group, [(out, want)])
 
 
 def can_overwrite(t: CarriedTensor, body: list[Step]) -> bool:

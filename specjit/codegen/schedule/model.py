@@ -284,6 +284,34 @@ class Fetch(Item):
 
 
 @dataclass(eq=False)
+class Pick(Item):
+    """Elements of `source` at run-time positions along one dim, or (not `gather`) zeros with `source` added at run-time positions.
+
+    All views have the same dims, the domain. gather: out[i] = picked[i] moved on by index[i] * step, where `picked` is the view of the
+    source at position 0. Otherwise the same place of out gets += source[i], and `picked` is None; `out_ref` views out at position 0.
+    """
+
+    out: Source = field(kw_only=True)
+    index: View = field(kw_only=True)
+    source: View = field(kw_only=True)
+    out_ref: ViewRef = field(kw_only=True)
+    step: Size = field(kw_only=True)
+    count: Size = field(kw_only=True)
+    gather: bool = field(kw_only=True)
+    wrap: bool = field(kw_only=True, default=False)
+
+    def views(self) -> Iterator[View]:
+        return iter((self.index, self.source))
+
+    def sizes(self) -> Iterator[Size | None]:
+        yield from Item.sizes(self)
+        yield from (self.step, self.count)
+
+    def makes(self) -> list[Source]:
+        return [self.out]
+
+
+@dataclass(eq=False)
 class Part(Item):
     """Nothing to do; `out` is complete once the sources in `out.parts` are stored."""
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from specjit.codegen.kernels import gemm, loops, pack
-from specjit.codegen.kernels.spec import GemmSpec, LoopSpec
+from specjit.codegen.kernels import gemm, loops, pack, pick
+from specjit.codegen.kernels.spec import GemmSpec, LoopSpec, PickSpec
 from specjit.codegen.schedule.steps import Spec
 
 
 def render(spec: Spec) -> str:
     if isinstance(spec, LoopSpec):
         return loops.render(spec)
+    if isinstance(spec, PickSpec):
+        return pick.render(spec)
     return gemm.render(spec) if isinstance(spec, GemmSpec) else pack.render(spec)

@@ -9,13 +9,26 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from specjit.codegen.abi import Status
 from specjit.codegen.lanes import ITEMSIZE
 from specjit.codegen.schedule import gathers
 from specjit.codegen.schedule.errors import NotSchedulable
 from specjit.codegen.schedule.index import at_least
-from specjit.codegen.schedule.model import Binding, Home, Map, Matmul, Part, Reduce, Reg, Scalar, Source, Storage, View
-from specjit.dtypes import BY_SHORT
-from specjit.ir.dims import Poly, Size, product
+from specjit.codegen.schedule.model import (
+    Binding,
+    Check,
+    Home,
+    Instr,
+    Map,
+    Matmul,
+    Part,
+    Reduce,
+    Scalar,
+    Source,
+    Storage,
+    View,
+)
+from specjit.ir.dims import Poly, Size, divide, product
 from specjit.ir.graph import Node, Value
 from specjit.ir.types import Type
 from specjit.ir.viewref import ViewRef, contiguous_strides
@@ -175,7 +188,26 @@ def viewing(b: Builder, n: Node, lower: lowering.Viewing) -> Binding:
             raise b.fail("neither a view nor a reshape of a copy")
     if isinstance(found, list | tuple):
         return [_known(b, base.with_ref(r)) for r in found]
+    if n.op.name in ("slice", "narrow"):
+        check_part(b, base.ref, found, base.ref.axis(rest[0]), int(rest[3]) if n.op.name == "slice" else 1)
     return _known(b, base.with_ref(found))
+
+
+def check_part(b: Builder, whole: ViewRef, part: ViewRef, dim: int, step: int) -> None:
+    """Leave the region if a part with symbolic bounds does not lie inside its dim (a slice would be clipped, narrow raises)."""
+    size, length, stride = whole.sizes[dim], part.sizes[dim], whole.strides[dim]
+    if size is None or length is None or stride is None or part.offset is None or whole.offset is None:
+        return
+    moved = part.offset - whole.offset
+    if isinstance(size, int) and isinstance(length, int) and isinstance(moved, int):
+        return
+    first = divide(moved, stride) if stride != 0 else None
+    if first is None:
+        raise b.fail("where this part starts is not known")
+    for value in (first, length, size - first - length * step + (step - 1)):
+        low, _ = bounds(b, value)
+        if low is None or not at_least(low, 0):
+            b.add(numbers_check(b, value, 0, Status.GUARD))
 
 
 def _known(b: Builder, view: View) -> View:
@@ -200,21 +232,16 @@ def checked_index(b: Builder, index: Any, size: Size) -> Any:
     low, high = bounds(b, dim)
     if low is not None and high is not None and at_least(low, 0) and at_least(size - 1 - high, 0):
         return index
-    from specjit.codegen.schedule.model import Instr
-
     reg = b.new_reg("int", size)
     b.add(Instr(name="INDEX", args=[Scalar("int", dim), Scalar("int", size)], target=reg))
     return Type.int(reg.size)
 
 
-def numbers_check(b: Builder, size: Size, needed: int) -> Any:
+def numbers_check(b: Builder, size: Size, needed: int, status: Status = Status.INDEX) -> Check:
     """A check that a symbolic size is at least `needed`."""
-    from specjit.codegen.abi import Status
-    from specjit.codegen.schedule.model import Check, Instr
-
     reg = b.new_reg("bool")
     b.add(Instr(name="LE", args=[Scalar("int", needed), Scalar("int", size)], target=reg))
-    return Check(cond=Scalar("bool", reg), status=Status.INDEX)
+    return Check(cond=Scalar("bool", reg), status=status)
 
 
 def bounds(b: Builder, dim: Size) -> tuple[Size | None, Size | None]:
@@ -386,9 +413,48 @@ def join(b: Builder, items: list[View], dtype: str, dims: tuple[Size, ...], dim:
     return out.whole()
 
 
-def known_reg(found: Scalar) -> Reg | None:
-    return found.value if isinstance(found.value, Reg) else None
+def inverse_of_part(b: Builder, n: Node) -> View:
+    """Zeros of a size, with the argument in one slice (the gradient of slice) or at one position (of select)."""
+    grad = b.tensor(n.args[0])
+    dtype, dims = tensor_type(n.result.type, n.op.name)
+    dim = ViewRef.contiguous(dims).axis(int(constant(b, n, "dim")))
+    if n.op.name == "select_backward":
+        at = checked_index(b, arg_type(b, n.args[3]), dims[dim])
+        first: Any = at.dim if isinstance(at, Type) else at + dims[dim] if isinstance(at, int) and at < 0 else at
+        grad = grad.with_ref(grad.ref.unsqueeze(dim))
+    else:
+        if constant(b, n, "step") != 1:
+            raise b.fail("a step other than 1")
+        whole = ViewRef.contiguous(dims)
+        part = slice_of(whole, dim, arg_type(b, n.args[3]), arg_type(b, n.args[4]))
+        check_part(b, whole, part, dim, 1)
+        if part.sizes != grad.dims:
+            raise b.fail(f"a slice of sizes {part.sizes} where {grad.dims} are given")
+        first = divide(part.offset, whole.strides[dim])
+    left: Size = dims[dim] - first - grad.dims[dim]
+    parts = [grad]
+    for position, extent in ((0, first), (2, left)):
+        if extent != 0:
+            zeros = full(b, dtype, (*dims[:dim], extent, *dims[dim + 1 :]), Scalar("int", 0))
+            parts.insert(position, zeros)
+    return join(b, parts, dtype, dims, dim)
 
 
-SPECIAL = {"cat": cat, "stack": stack, **gathers.RULES}
-SHORT_NAMES = frozenset(BY_SHORT)
+def slice_of(ref: ViewRef, dim: int, start: Any, end: Any) -> ViewRef:
+    """`ref[start:end]` along dim, by the rule of the slice op."""
+    from specjit.ops.registry import get
+
+    lower = get("slice").lower
+    assert isinstance(lower, lowering.Viewing)
+    found = lower.fn(ref, dim, start, end, 1)
+    assert isinstance(found, ViewRef)
+    return found
+
+
+SPECIAL = {
+    "cat": cat,
+    "stack": stack,
+    "select_backward": inverse_of_part,
+    "slice_backward": inverse_of_part,
+    **gathers.RULES,
+}
