@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 MAX_CAPTURES = 8
 MAX_RECAPTURES = 16
 EXPLAINED_MISSES = 100
+SETTLED_STRIDE = 15  # a site that stays generic looks at every 16th call only
 
 
 class _Miss:
@@ -55,14 +56,17 @@ class Sites:
         self.program = program
         self.by_structure: dict[Any, Site | None] = {}
         self.recaptures = 0
+        self.recent: Site | None = None
         self.retired: list[Variant] = []
         self._lock = threading.Lock()
 
     def find(self, arguments: dict[str, Any]) -> Site | None:
         """The site for these arguments, capturing it on first sight; None: this structure runs eagerly (events say
         why)."""
-        signature = observe(arguments, state.is_grad_enabled())
-        key = signature.structures
+        recent = self.recent
+        if recent is not None and recent.captured.check(*recent.inputs(arguments)) is None:
+            return recent
+        key = observe(arguments, state.is_grad_enabled()).structures
         site = self.by_structure.get(key, MISS)
         if site is MISS:
             if len(self.by_structure) >= MAX_CAPTURES:
@@ -72,8 +76,7 @@ class Sites:
             broken = site.captured.check(*site.inputs(arguments))
             if broken is not None:
                 site = self._recapture(arguments, key, broken)
-        if site is not None:
-            site.latest = signature
+        self.recent = site
         return site
 
     def _capture(self, arguments: dict[str, Any], key: Any) -> Site | None:
@@ -145,8 +148,8 @@ class Site:
         self.source: str = code.source
         self._fn: Callable[..., Any] = code.fn
         self.histories: dict[Any, History] = {}
-        self.latest: Signature | None = None
         self._megamorphic = False
+        self._skip = 0
 
     def inputs(self, arguments: dict[str, Any]) -> tuple[Any, ...]:
         values = tuple(arguments.values())
@@ -157,8 +160,10 @@ class Site:
 
     def observe(self, arguments: dict[str, Any], enough: bool = False) -> Plan | None:
         """Record the call; a plan when it is time to build."""
-        signature = self.latest
-        assert signature is not None
+        if self._skip and not enough:
+            self._skip -= 1
+            return None
+        signature = observe(arguments, state.is_grad_enabled())
         history = self.histories.get(signature.key())
         if history is None:
             history = self.histories[signature.key()] = History(Profile(signature))
@@ -171,6 +176,7 @@ class Site:
             return None
         if not history.variants:
             if history.failed_at >= 0 and not taught:
+                self._skip = SETTLED_STRIDE
                 return None
             if profile.count < options.warmup and not enough:
                 return None
@@ -188,6 +194,7 @@ class Site:
         drop = None
         if len(program._variants) >= program._options.max_specializations:
             if history.misses < history.retry_at:
+                self._skip = SETTLED_STRIDE
                 return None
             if not self._megamorphic:
                 self._megamorphic = True

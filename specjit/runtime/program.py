@@ -44,6 +44,7 @@ _OWN = frozenset(
         "_function",
         "_signature",
         "_failure",
+        "_plain_names",
     }
 )
 
@@ -64,12 +65,13 @@ class Program(Generic[P, R]):
         self._function = type(self._model).forward if is_module else self._model
         self._log = EventLog(self._options.name or _name_of(self._model))
         self._signature = _signature_of(self._function, drop_first=is_module)
+        self._plain_names = _plain_names(self._signature)
         self._sites = Sites(self)
         self._variants: tuple[Variant, ...] = ()
         self._lock = threading.RLock()
         self._idle = threading.Condition()
         self._pending = 0
-        self._counts = {"calls": 0, "generic": 0, "eager": 0, "misses": 0}
+        self._counts = {"generic": 0, "eager": 0, "misses": 0}
         self._seconds = 0.0
         self._failure: BaseException | None = None
 
@@ -91,15 +93,17 @@ class Program(Generic[P, R]):
     def _slow(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> R:
         """No variant took the call (or a setting wants a look at every call)."""
         counts = self._counts
-        counts["calls"] += 1
-        settings = config.current()
-        stance = stances.current()
-        if not settings.enabled:
-            counts["eager"] += 1
-            return self._model(*args, **kwargs)
-        if stance.kind != "generic" and (stances.engaged.count or config.slow_road.count):
-            for variant in self._variants:
-                verify = settings.verify and self.calls % settings.verify == 0
+        stance = stances.current() if stances.engaged.count else stances.DEFAULT
+        if stances.engaged.count or config.slow_road.count:
+            verify_every = 0
+            if config.slow_road.count:
+                settings = config.current()
+                verify_every = settings.verify
+                if not settings.enabled:
+                    counts["eager"] += 1
+                    return self._model(*args, **kwargs)
+            for variant in self._variants if stance.kind != "generic" else ():
+                verify = verify_every and self.calls % verify_every == 0
                 out = self._verified(variant, args, kwargs) if verify else variant.entry(*args, **kwargs)
                 if out is not MISS:
                     return out
@@ -127,6 +131,8 @@ class Program(Generic[P, R]):
         """Arguments by parameter name; None where the call does not fit (the original then raises its own error)."""
         if self._signature is None:
             return None
+        if len(args) == len(self._plain_names) and not kwargs:
+            return dict(zip(self._plain_names, args))
         try:
             bound = self._signature.bind(*args, **kwargs)
         except TypeError:
@@ -364,6 +370,14 @@ def _rebuild(model: Any, options: dict[str, Any]) -> Program[Any, Any]:
 def _name_of(model: Any) -> str:
     name = type(model).__name__ if isinstance(model, Module) else getattr(model, "__name__", type(model).__name__)
     return name.lower().strip("<>_") or "program"
+
+
+def _plain_names(signature: inspect.Signature | None) -> tuple[str, ...]:
+    """The parameters of a call that gives each of them by position; empty where that is not possible."""
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    if signature is None or any(p.kind not in kinds for p in signature.parameters.values()):
+        return ()
+    return tuple(signature.parameters)
 
 
 def _signature_of(function: Any, drop_first: bool) -> inspect.Signature | None:

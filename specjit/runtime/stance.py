@@ -36,8 +36,8 @@ class _Engaged:
 
 
 engaged = _Engaged()
-_DEFAULT = Stance()
-_current: ContextVar[Stance] = ContextVar("specjit_stance", default=_DEFAULT)
+DEFAULT = Stance()
+_current: ContextVar[Stance] = ContextVar("specjit_stance", default=DEFAULT)
 
 
 def current() -> Stance:
