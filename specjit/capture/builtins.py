@@ -10,6 +10,7 @@ import builtins as python
 from collections.abc import Callable
 from typing import Any
 
+from specjit.capture import marks
 from specjit.capture.attributes import attribute, instance_data, module_items
 from specjit.capture.calls import BUILTINS, METHODS, python_call, python_method
 from specjit.capture.expressions import binary
@@ -320,6 +321,16 @@ def _plain_call(*functions: Any) -> None:
 
 
 _plain_call(sorted, any, all, ord, chr, divmod, hash, id, repr, bin, hex, oct, python.slice, python.complex)
+
+
+@builtin(marks.is_scripting)
+def _is_scripting(f: Frame, args: Args, named: Named) -> Abstract:
+    return const(f.session.scripting)
+
+
+@builtin(marks.annotate)
+def _annotate(f: Frame, args: Args, named: Named) -> Abstract:
+    return named["the_value"] if "the_value" in named else args[1]
 
 
 # tensors

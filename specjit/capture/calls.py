@@ -14,7 +14,7 @@ import types
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from specjit.capture import opaque
+from specjit.capture import marks, opaque
 from specjit.capture.attributes import attribute, place_of
 from specjit.capture.errors import CaptureError, Unsupported
 from specjit.capture.expressions import known_items
@@ -332,6 +332,15 @@ def call_function(f: Frame, fn: types.FunctionType, args: list[Abstract], kwargs
         return handler(f, args, kwargs)
     session = f.session
     reason = ""
+    if getattr(fn, marks.IGNORED, False):
+        return python_call(f, Known(fn), args, kwargs)
+    if getattr(fn, marks.UNUSED, False):
+        if session.scripting:
+            message = f"{fn.__qualname__} is marked unused"
+            f.emit("py.raise", f.emit("py.call", Known(NotImplementedError), None, message), NONE_VALUE)
+            f.env[DEAD] = const(True)
+            return NONE_VALUE
+        return python_call(f, Known(fn), args, kwargs)
     if any(code is fn.__code__ for code in session.active):
         reason = "recursion"
     elif len(session.active) >= MAX_DEPTH:

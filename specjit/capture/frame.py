@@ -64,6 +64,7 @@ class Session:
     root: types.FunctionType
     written: dict[tuple[int, str], Type]  # types of attributes that the program sets: of all turns and paths
     elements: dict[Any, Type]  # element types of lists by origin: of all turns and paths
+    scripting: bool = False
     block: Block = field(default_factory=Block)
     facts: Facts = field(default_factory=Facts)
     opaque: list[tuple[Location, str]] = field(default_factory=list)

@@ -134,7 +134,9 @@ class Checks:
             return self._function("    return True\n", "guards")
         body = "".join(f"        {line}\n" for line in lines)
         failed = "(AttributeError, KeyError, IndexError, TypeError, ValueError)"
-        return self._function(f"    try:\n{body}    except {failed}:\n        return False\n    return True\n", "guards")
+        return self._function(
+            f"    try:\n{body}    except {failed}:\n        return False\n    return True\n", "guards"
+        )
 
     def failing(self, *args: Any) -> Guard | None:
         """The first guard that does not hold, in order; None if all hold."""
@@ -149,7 +151,11 @@ class Checks:
 def _prefixes(fetch: str) -> list[str]:
     """The expressions that `fetch` goes through, shortest first, itself included: a.b['c'].d -> a.b, a.b['c'], a.b['c'].d."""
     ends = [m.start() for m in re.finditer(r"[.\[]", fetch)][1:] + [len(fetch)]
-    return [fetch[:e] for e in ends if fetch[:e].count("[") == fetch[:e].count("]")] if "." in fetch or "[" in fetch else []
+    return (
+        [fetch[:e] for e in ends if fetch[:e].count("[") == fetch[:e].count("]")]
+        if "." in fetch or "[" in fetch
+        else []
+    )
 
 
 def is_stable_module(module: types.ModuleType) -> bool:

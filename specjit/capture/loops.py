@@ -298,10 +298,10 @@ def _may_resize(block: Block, lists: tuple[Value, ...]) -> bool:
     fresh = [v for v in lists if v.node is not None and v.node.op.name == "py.list"]
     for node in block.walk():
         name = node.op.name
-        if (
-            (name == "py.method"
-            and node.args[0].type.kind not in ("list", "any"))
-            or name in ("py.print", "py.setitem", "py.assert")
+        if (name == "py.method" and node.args[0].type.kind not in ("list", "any")) or name in (
+            "py.print",
+            "py.setitem",
+            "py.assert",
         ):
             continue
         if not (node.op.traits.writes or node.op.traits.io) or node.blocks:

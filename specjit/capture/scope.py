@@ -36,7 +36,9 @@ def assigned(nodes: Iterable[ast.AST] | ast.AST) -> set[str]:
             out.add(node.id)
         elif isinstance(node, ast.NamedExpr):
             out.add(node.target.id)
-        elif (isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and not inner) or (isinstance(node, ast.ExceptHandler) and node.name):
+        elif (isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and not inner) or (
+            isinstance(node, ast.ExceptHandler) and node.name
+        ):
             out.add(node.name)
         elif isinstance(node, ast.Import | ast.ImportFrom):
             out.update((a.asname or a.name).split(".")[0] for a in node.names)

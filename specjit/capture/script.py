@@ -68,6 +68,7 @@ def capture(
     *,
     root: Any = None,
     strict: bool = False,
+    scripting: bool = False,
     on_event: OnEvent | None = None,
 ) -> Captured:
     """Capture `fn`, a function or method; `root` is the module whose forward it is, which is then the first input.
@@ -91,7 +92,7 @@ def capture(
     written: dict[tuple[int, str], Type] = {}
     held: dict[Any, Type] = {}
     for _ in range(MAX_RESTARTS):
-        session = Session(strict, fn, written, held)
+        session = Session(strict, fn, written, held, scripting)
         try:
             block = _run(session, fn, source, params, examples)
         except (Unsupported, NeedsConstant) as error:

@@ -121,6 +121,7 @@ HELPERS: dict[str, Any] = {
     "_bound": control.bound,
     "_closure": _closure,
     "_global": _global,
+    "_guard": control.check_guard,
     "_next": control.next_item,
     "_show_places": _show_places,
     "_stack_rows": _stack_rows,

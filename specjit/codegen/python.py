@@ -295,6 +295,9 @@ class _Writer:
             named = [self.names[r] if self.counts.get(r) else "_" for r in node.results]
             named[args[1].const] = f"*{named[args[1].const]}"
             self.line(f"{', '.join(named)}{',' if len(named) == 1 else ''} = {text.text}")
+        elif name == "py.guard":
+            value, seen = self.statement(args)
+            self.line(f"_guard({value.at(TERNARY)}, {seen.at(TERNARY)})")
         elif name == "py.next":
             (text,) = self.statement(args)
             self.line(f"{self.targets(node.results)} = _next({text.text})")

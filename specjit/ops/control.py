@@ -93,3 +93,21 @@ _py(
     Traits(view_of=0, reads=True),
     doc="`a, *b, c = obj`: `before` items, the list of those between, `after` items.",
 )
+
+
+class GuardFailed(Exception):
+    """A tensor's value is not what it was when the program was traced; the caller runs the original."""
+
+
+def check_guard(value: Any, seen: Any) -> None:
+    if value is not seen and not (type(value) is type(seen) and (value == seen or (value != value and seen != seen))):
+        raise GuardFailed(f"expected {seen!r}, got {value!r}")
+
+
+_py(
+    "guard(value: any, seen: any) -> None",
+    check_guard,
+    rule.nothing,
+    IO,
+    doc="Of a trace: the program has decided on this value, and went on with it as a constant.",
+)

@@ -1,0 +1,341 @@
+"""Capture from a run: every op call that a function makes is recorded, in order.
+
+Enters: a function or module and example inputs. Leaves: `Traced`, a callable: the recorded graph as generated Python, under guards.
+Invariant: no decision is erased silently. The sizes, dtypes and Python values of the inputs are guards; a tensor that became a Python
+number is a guard inside the graph. Where a guard fails the original function runs (an error under `strict`). What else the run saw
+(parameters by path, other tensors, numbers) is a constant and listed in `constants`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from specjit.capture.errors import CaptureError
+from specjit.ir.graph import Graph, Location, Value
+from specjit.ir.guard import Guard
+from specjit.ir.types import Type
+from specjit.nn.module import Module
+from specjit.ops import call
+from specjit.ops.control import GuardFailed
+from specjit.ops.registry import Op, get
+from specjit.tensor import state
+from specjit.tensor.tensor import Tensor, type_of_tensor
+
+
+class TracingCheckError(CaptureError):
+    """A second run of the function did something else than the recorded one."""
+
+
+class Recorder:
+    """Receives the op calls of one run (`tensor.state.recording`) and appends them to a graph."""
+
+    def __init__(self, name: str, root: Module | None) -> None:
+        self.graph = Graph(name)
+        self.block = self.graph.block
+        self.values: dict[int, Value] = {}
+        self.alive: list[Any] = []  # ids stay unique while their objects live
+        self.constants: list[tuple[str, Any]] = []
+        self.root = root
+        self.paths = {id(t): path for path, t in _named_tensors(root)} if root is not None else {}
+        self.self_value = self.block.param(Type.instance(type(root).__qualname__), "self") if root is not None else None
+        self.dirty = False  # something has been written or drawn: the run cannot start again from here
+
+    def define(self, tensor: Tensor, value: Value) -> None:
+        self.values[id(tensor)] = value
+        self.alive.append(tensor)
+
+    # recording
+
+    def call(self, op: Op, args: Sequence[Any]) -> Any:
+        """One op call: run it, append it, and guard what leaves the graph as a Python number."""
+        with state.recording(None):
+            found = call.dispatch(op, args)
+        node = self.block.append(op, [self.value(a) for a in args], self.types(op, found), loc=_place())
+        results = found if isinstance(found, list | tuple) and len(node.results) == len(found) else [found]
+        for result, value in zip(results, node.results):
+            if isinstance(result, Tensor):
+                self.define(result, value)
+        self.dirty |= bool(op.traits.writes or op.traits.random)
+        if len(node.results) == 1 and isinstance(found, bool | int | float) and not node.results[0].is_const:
+            self.guard(node.results[0], found)
+        return found
+
+    def guard(self, value: Value, seen: Any) -> None:
+        place = _place()
+        if self.dirty:
+            raise CaptureError(
+                "unsupported",
+                "a tensor becomes a Python number after an in-place write or a random draw",
+                location=place,
+                hint="use specjit.jit.script or specjit.optimize, which keep the decision",
+            )
+        self.block.append(get("py.guard"), [value, Value.constant(seen)], [], loc=place)
+
+    def types(self, op: Op, found: Any) -> list[Type]:
+        if isinstance(found, Tensor):
+            return [type_of_tensor(found)]
+        if isinstance(found, list | tuple) and all(isinstance(t, Tensor) for t in found) and op.returns:
+            return [type_of_tensor(t) for t in found]
+        return (
+            []
+            if found is None
+            else [Type(type(found).__name__) if isinstance(found, bool | int | float) else Type("any")]
+        )
+
+    def value(self, x: Any) -> Value:
+        """An argument as a value of the graph."""
+        if isinstance(x, Tensor):
+            return self.tensor(x)
+        if isinstance(x, list | tuple) and any(isinstance(i, Tensor) for i in x):
+            items = [self.value(i) for i in x]
+            if isinstance(x, list):
+                made = Type.list(Type("any"))
+                return self.block.append(get("py.list"), items, [made], loc=_place()).result
+            return self.block.append(
+                get("py.tuple"), items, [Type.tuple(*(i.type for i in items))], loc=_place()
+            ).result
+        return Value.constant(x)
+
+    def tensor(self, x: Tensor) -> Value:
+        if id(x) not in self.values:
+            path = self.paths.get(id(x))
+            if path is not None and self.self_value is not None:
+                self.constants.append((path, "parameter or buffer"))
+                self.define(x, self.attribute(path, type_of_tensor(x)))
+            else:
+                self.constants.append((f"tensor {list(x.shape)}", x))
+                self.define(x, Value.constant(x, type_of_tensor(x)))
+        return self.values[id(x)]
+
+    def attribute(self, path: str, t: Type) -> Value:
+        assert self.self_value is not None
+        value = self.self_value
+        for name in path.split("."):
+            kind = t if path.endswith(name) else Type("any")
+            node = self.block.append(
+                get("py.getattr"), [value, Value.constant(name)], [kind], loc=_place(), hints=[name]
+            )
+            value = node.result
+        value.type = t
+        return value
+
+    def output(self, x: Any) -> Value:
+        if isinstance(x, Tensor):
+            return self.tensor(x)
+        if isinstance(x, list | tuple) and type(x) in (list, tuple):
+            items = [self.output(i) for i in x]
+            name = "py.list" if isinstance(x, list) else "py.tuple"
+            t = Type.list(Type("any")) if isinstance(x, list) else Type.tuple(*(i.type for i in items))
+            return self.block.append(get(name), items, [t]).result
+        if type(x) is dict:
+            pairs = [v for k, i in x.items() for v in (Value.constant(k), self.output(i))]
+            return self.block.append(get("py.dict"), pairs, [Type("dict", (Type("any"), Type("any")))]).result
+        return Value.constant(x)
+
+
+def _named_tensors(root: Module) -> Any:
+    for path, module in root.named_modules():
+        for table in ("_parameters", "_buffers"):
+            for name, t in module.__dict__[table].items():
+                if t is not None:
+                    yield f"{path}.{name}" if path else name, t
+
+
+def _place() -> Location | None:
+    """The innermost line of the program outside this package."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        name = frame.f_globals.get("__name__", "")
+        inside = name == "specjit" or name.startswith("specjit.") or frame.f_code.co_filename.startswith("<specjit")
+        if not inside:
+            return Location(frame.f_code.co_filename, frame.f_lineno, 0, frame.f_code.co_qualname)
+        frame = frame.f_back  # type: ignore[assignment]
+    return None
+
+
+class Traced:
+    """A traced function. graph, source, guards, constants describe it; calling it runs the graph while the guards hold."""
+
+    def __init__(self, original: Callable[..., Any], recorder: Recorder, facts: list[_Fact], strict: bool) -> None:
+        self.original = original
+        self.graph = recorder.graph
+        self.constants = recorder.constants
+        self.guards = [Guard(f.source, f.kind, f.expected) for f in facts]
+        self.strict = strict
+        self.misses = 0
+        self._facts = facts
+        self._root = recorder.root
+        self._run: Callable[..., Any] | None = None
+        self.code = ""
+
+    def link(self, run: Callable[..., Any], code: str) -> None:
+        self._run, self.code = run, code
+
+    def __call__(self, *args: Any) -> Any:
+        failed = next((f for f in self._facts if not f.holds(args)), None)
+        if failed is None and self._run is not None:
+            try:
+                return self._run(*args) if self._root is None else self._run(self._root, *args)
+            except GuardFailed as error:
+                return self._miss(f"a tensor's value: {error}", args)
+        return self._miss(
+            f"{failed.source} {failed.kind}: traced with {failed.expected!r}" if failed else "no code", args
+        )
+
+    def _miss(self, reason: str, args: tuple[Any, ...]) -> Any:
+        self.misses += 1
+        if self.strict:
+            raise CaptureError("guard", f"the trace does not cover this call: {reason}")
+        return self.original(*args)
+
+
+class _Fact:
+    """One guard on an input: `path` is the argument's position and the indices into it."""
+
+    def __init__(self, source: str, kind: str, expected: Any, path: tuple[Any, ...]) -> None:
+        self.source, self.kind, self.expected, self.path = source, kind, expected, path
+
+    def holds(self, args: Sequence[Any]) -> bool:
+        try:
+            x: Any = args
+            for step in self.path:
+                x = x[step]
+            return bool(_aspect(x, self.kind) == self.expected)
+        except (IndexError, KeyError, TypeError, AttributeError):
+            return False
+
+
+def _aspect(x: Any, kind: str) -> Any:
+    if kind == "type":
+        return type(x)
+    if kind == "value":
+        return x
+    if kind == "length":
+        return len(x)
+    return getattr(x, kind) if kind != "shape" else tuple(x.shape)
+
+
+def _input(recorder: Recorder, name: str, x: Any, path: tuple[Any, ...], facts: list[_Fact], value: Value) -> None:
+    """Define the tensors of an argument, and guard everything about it that the run may have looked at."""
+    facts.append(_Fact(name, "type", type(x), path))
+    if isinstance(x, Tensor):
+        for kind in ("shape", "dtype", "requires_grad"):
+            facts.append(_Fact(f"{name}.{kind}", kind, _aspect(x, kind), path))
+        value.type = type_of_tensor(x)
+        recorder.define(x, value)
+    elif type(x) in (list, tuple, dict):
+        facts.append(_Fact(name, "length", len(x), path))
+        keys = list(x) if isinstance(x, dict) else list(range(len(x)))
+        for key in keys:
+            node = recorder.block.append(
+                get("py.getitem"), [value, Value.constant(key)], [Type("any")], hints=[f"{name}_{key}"]
+            )
+            _input(recorder, f"{name}[{key!r}]", x[key], (*path, key), facts, node.result)
+    elif not isinstance(x, Module):
+        facts.append(_Fact(name, "value", x, path))
+
+
+def record(fn: Callable[..., Any], inputs: Sequence[Any], strict: bool) -> tuple[Traced, Any]:
+    """Run `fn` once under a recorder."""
+    root = fn if isinstance(fn, Module) else None
+    name = type(fn).__name__ if root is not None else getattr(fn, "__name__", "traced").strip("<>")
+    recorder = Recorder(name, root)
+    facts: list[_Fact] = []
+    names = _parameter_names(fn, len(inputs))
+    values = [recorder.block.param(Type("any"), n) for n in names]
+    for k, (n, x, v) in enumerate(zip(names, inputs, values)):
+        _input(recorder, n, x, (k,), facts, v)
+    with state.recording(recorder):
+        out = fn(*inputs)
+    recorder.block.outputs = [recorder.output(out)]
+    return Traced(fn, recorder, facts, strict), out
+
+
+def _parameter_names(fn: Any, count: int) -> list[str]:
+    import inspect
+
+    target = fn.forward if isinstance(fn, Module) else fn
+    try:
+        names = [
+            p.name
+            for p in inspect.signature(target).parameters.values()
+            if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+        ]
+    except (TypeError, ValueError):
+        names = []
+    return names[:count] + [f"argument{k}" for k in range(len(names), count)]
+
+
+def trace(
+    fn: Callable[..., Any],
+    example_inputs: Any,
+    *,
+    strict: bool = False,
+    check_trace: bool = True,
+    check_tolerance: float = 1e-5,
+    compile: Callable[[Graph], tuple[Callable[..., Any], str]],
+) -> Traced:
+    """Record `fn(*example_inputs)`. check_trace: run it again, compare the recorded calls one by one and the results of the
+    generated code within `check_tolerance`; TracingCheckError names the first difference and its line."""
+    inputs = tuple(example_inputs) if isinstance(example_inputs, tuple | list) else (example_inputs,)
+    traced, out = record(fn, inputs, strict)
+    traced.link(*compile(traced.graph))
+    if check_trace and not _has_effects(traced.graph):
+        again, _ = record(fn, inputs, strict)
+        _compare_graphs(traced.graph, again.graph)
+        _compare("result", out, traced(*inputs), check_tolerance)
+    return traced
+
+
+def _has_effects(graph: Graph) -> bool:
+    return any(
+        n.op.traits.writes or n.op.traits.random or n.op.traits.io for n in graph.walk() if n.op.name != "py.guard"
+    )
+
+
+def _compare_graphs(a: Graph, b: Graph) -> None:
+    for x, y in zip(a.block.nodes, b.block.nodes):
+        if (
+            x.op is not y.op
+            or [v.type for v in x.results] != [v.type for v in y.results]
+            or not _same_constants(x.args, y.args)
+        ):
+            raise TracingCheckError(
+                "trace",
+                f"a second run called {y.op.name} where the trace has {x.op.name}, or with other constants",
+                location=y.loc,
+            )
+    if len(a.block.nodes) != len(b.block.nodes):
+        longer = a.block.nodes if len(a.block.nodes) > len(b.block.nodes) else b.block.nodes
+        node = longer[min(len(a.block.nodes), len(b.block.nodes))]
+        raise TracingCheckError(
+            "trace", f"the number of calls differs between two runs, from {node.op.name} on", location=node.loc
+        )
+
+
+def _same_constants(a: Sequence[Value], b: Sequence[Value]) -> bool:
+    for x, y in zip(a, b):
+        if x.is_const != y.is_const:
+            return False
+        if x.is_const and not isinstance(x.const, Tensor) and repr(x.const) != repr(y.const):
+            return False
+    return len(a) == len(b)
+
+
+def _compare(where: str, a: Any, b: Any, tolerance: float) -> None:
+    if isinstance(a, Tensor):
+        if not isinstance(b, Tensor) or tuple(a.shape) != tuple(b.shape):
+            raise TracingCheckError("trace", f"{where}: traced code gives another kind of result")
+        x, y = a.detach().numpy(), b.detach().numpy()
+        if not np.allclose(x, y, rtol=tolerance, atol=tolerance, equal_nan=True):
+            raise TracingCheckError("trace", f"{where}: traced code differs by {np.abs(x - y).max()}")
+    elif isinstance(a, list | tuple):
+        for k, (x, y) in enumerate(zip(a, b, strict=True)):
+            _compare(f"{where}[{k}]", x, y, tolerance)
+    elif isinstance(a, Mapping):
+        for k in a:
+            _compare(f"{where}[{k!r}]", a[k], b[k], tolerance)
