@@ -203,7 +203,7 @@ class _Total:
     def pays(self) -> bool:
         if self.node is None or not self._single(self.term):
             return False
-        lower = self.node.op.lower  # type: ignore[attr-defined]
+        lower = getattr(self.node.op, "lower", None)
         if self._is_product():
             return not any(self.loop.invariant(v) for v in self.node.args[:2])
         if isinstance(lower, Reduction):
