@@ -1,7 +1,6 @@
-"""Modules that hold modules or parameters.
+"""Modules that hold modules.
 
-Enters: modules in order or by name. Leaves: `Sequential`, `ModuleList`, `ModuleDict`, `ParameterList`.
-Invariant: children are registered, so that state and modes reach them; positions are the names "0", "1", ...
+Enters: modules. Leaves: registered children, reached by position or key.
 """
 
 from __future__ import annotations
@@ -9,55 +8,67 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from specjit.nn.module import Module
-from specjit.tensor import Parameter, state
+from specjit.nn.module import Module, Registry
 
 
-class _Indexed(Module):
-    """Children by position."""
+def _position(n: int, index: int) -> int:
+    if not -n <= index < n:
+        raise IndexError(f"index {index} is out of range")
+    return index % n
 
-    def _name(self, index: int) -> str:
-        count = len(self._modules)
-        if not -count <= index < count:
-            raise IndexError(f"index {index} is out of range")
-        return list(self._modules)[index]
+
+class _Numbered(Module):
+    """Children named "0", "1", ..."""
+
+    def _put(self, modules: Iterable[Module]) -> None:
+        self.__dict__["_modules"] = Registry()
+        for i, module in enumerate(modules):
+            self.add_module(str(i), module)
 
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
-            return type(self)(*_one_or_many(self, list(self._modules.values())[index]))
-        return self._modules[self._name(index)]
+            return self._copy(list(self._modules.items())[index])
+        return list(self._modules.values())[_position(len(self._modules), index)]
+
+    def _copy(self, items: list[tuple[str, Module]]) -> Any:
+        out = type(self)()
+        out._put(m for _, m in items)
+        return out
 
     def __setitem__(self, index: int, module: Module) -> None:
-        setattr(self, self._name(index), module)
+        key = list(self._modules)[_position(len(self._modules), index)]
+        setattr(self, key, module)
 
-    def __delitem__(self, index: int) -> None:
-        delattr(self, self._name(index))
+    def __delitem__(self, index: Any) -> None:
         kept = list(self._modules.values())
-        self._modules.clear()
-        self._modules.update({str(i): m for i, m in enumerate(kept)})
+        del kept[index]
+        self._put(kept)
 
     def __len__(self) -> int:
         return len(self._modules)
 
-    def __iter__(self) -> Iterator[Any]:
-        return iter(list(self._modules.values()))
+    def __iter__(self) -> Iterator[Module]:
+        return iter(self._modules.values())
 
     def append(self, module: Module) -> Any:
+        """Add a module at the end; returns self."""
         self.add_module(str(len(self)), module)
         return self
 
     def extend(self, modules: Iterable[Module]) -> Any:
-        for m in modules:
-            self.append(m)
+        for module in modules:
+            self.append(module)
+        return self
+
+    def insert(self, index: int, module: Module) -> Any:
+        kept = list(self._modules.values())
+        kept.insert(index, module)
+        self._put(kept)
         return self
 
 
-def _one_or_many(container: Module, modules: list[Any]) -> list[Any]:
-    return modules if isinstance(container, Sequential) else [modules]
-
-
-class Sequential(_Indexed):
-    """Calls its modules one after another, each on the result of the one before."""
+class Sequential(_Numbered):
+    """Modules applied one after another. Takes modules, or one dict of named ones."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__()
@@ -68,25 +79,26 @@ class Sequential(_Indexed):
             for i, module in enumerate(args):
                 self.add_module(str(i), module)
 
+    def _copy(self, items: list[tuple[str, Module]]) -> Any:
+        return type(self)(dict(items))
+
     def forward(self, input: Any) -> Any:
         for module in self:
             input = module(input)
         return input
 
 
-class ModuleList(_Indexed):
-    """A list of modules."""
+class ModuleList(_Numbered):
+    """A list of modules; calling them is the owner's business."""
 
     def __init__(self, modules: Iterable[Module] | None = None) -> None:
         super().__init__()
-        self.extend(modules or ())
+        if modules is not None:
+            self.extend(modules)
 
-    def insert(self, index: int, module: Module) -> None:
-        children = list(self._modules.values())
-        children.insert(index, module)
-        self._modules.clear()
-        self._modules.update({str(i): m for i, m in enumerate(children)})
-        state.bump_module_epoch()
+    def __iadd__(self, modules: Iterable[Module]) -> ModuleList:
+        self.extend(modules)
+        return self
 
 
 class ModuleDict(Module):
@@ -94,21 +106,17 @@ class ModuleDict(Module):
 
     def __init__(self, modules: Mapping[str, Module] | None = None) -> None:
         super().__init__()
-        self.update(modules or {})
+        if modules is not None:
+            self.update(modules)
 
-    def update(self, modules: Mapping[str, Module]) -> None:
-        for name, module in modules.items():
-            self[name] = module
+    def __getitem__(self, key: str) -> Any:
+        return self._modules[key]
 
-    def __getitem__(self, name: str) -> Any:
-        return self._modules[name]
+    def __setitem__(self, key: str, module: Module) -> None:
+        self.add_module(key, module)
 
-    def __setitem__(self, name: str, module: Module) -> None:
-        self._modules.pop(name, None)
-        self.add_module(name, module)
-
-    def __delitem__(self, name: str) -> None:
-        delattr(self, name)
+    def __delitem__(self, key: str) -> None:
+        del self._modules[key]
 
     def __len__(self) -> int:
         return len(self._modules)
@@ -116,39 +124,23 @@ class ModuleDict(Module):
     def __iter__(self) -> Iterator[str]:
         return iter(self._modules)
 
-    def __contains__(self, name: object) -> bool:
-        return name in self._modules
+    def __contains__(self, key: str) -> bool:
+        return key in self._modules
 
-    def keys(self) -> Iterable[str]:
+    def keys(self) -> Any:
         return self._modules.keys()
 
-    def values(self) -> Iterable[Any]:
+    def values(self) -> Any:
         return self._modules.values()
 
-    def items(self) -> Iterable[tuple[str, Any]]:
+    def items(self) -> Any:
         return self._modules.items()
 
+    def pop(self, key: str) -> Module:
+        found: Module = self._modules[key]
+        del self._modules[key]
+        return found
 
-class ParameterList(Module):
-    """A list of parameters."""
-
-    def __init__(self, parameters: Iterable[Parameter] | None = None) -> None:
-        super().__init__()
-        for p in parameters or ():
-            self.append(p)
-
-    def append(self, parameter: Parameter) -> ParameterList:
-        self.register_parameter(str(len(self._parameters)), parameter)
-        return self
-
-    def __getitem__(self, index: int) -> Any:
-        count = len(self._parameters)
-        if not -count <= index < count:
-            raise IndexError(f"index {index} is out of range")
-        return self._parameters[str(index % count)]
-
-    def __len__(self) -> int:
-        return len(self._parameters)
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(list(self._parameters.values()))
+    def update(self, modules: Mapping[str, Module]) -> None:
+        for key, module in modules.items():
+            self.add_module(key, module)

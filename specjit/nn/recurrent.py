@@ -1,142 +1,247 @@
-"""Recurrent cells and layers, plain Python over ops: the optimizer has no private kernel to lean on.
+"""Recurrent cells and layers, in plain Python over ops.
 
-Enters: sizes. Leaves: `RNNCell`-style cells (batch, features) and layers over sequences (time, batch, features).
-Invariant: parameter names, shapes and gate order are PyTorch's, so that weights carry over. Equations: Hochreiter and
-Schmidhuber 1997 with forget gates (LSTM), Cho et al. 2014 in the form with a gate on the hidden projection (GRU).
+Enters: inputs (input size last) and states. Leaves: outputs and new states, with PyTorch's parameter names, shapes and gate order.
+Invariant: there is no kernel here; a layer is a loop over its cell's equations, as a user would write it.
 """
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
-import specjit
 from specjit.nn import functional as F
 from specjit.nn import init
 from specjit.nn.module import Module
-from specjit.tensor import Parameter, Tensor
+from specjit.ops.combine import cat, stack
+from specjit.ops.creation import empty, zeros
+from specjit.ops.pointwise import sigmoid, tanh
+from specjit.tensor.tensor import Parameter
 
 
-def _parameters(module: Module, inputs: int, hidden: int, gates: int, bias: bool, suffix: str = "") -> None:
-    bound = 1 / math.sqrt(hidden) if hidden else 0.0
-    shapes = {"weight_ih": (gates * hidden, inputs), "weight_hh": (gates * hidden, hidden)}
-    if bias:
-        shapes |= {"bias_ih": (gates * hidden,), "bias_hh": (gates * hidden,)}
-    for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
-        shape = shapes.get(name)
-        made = None if shape is None else init.uniform_(Parameter(specjit.zeros(*shape)), -bound, bound)
-        module.register_parameter(name + suffix, made)  # type: ignore[arg-type]
-
-
-def lstm_step(
-    x: Tensor, h: Tensor, c: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor
-) -> tuple[Tensor, Tensor]:
-    """One LSTM step: gates i, f, g, o side by side in the projections. Returns (h, c)."""
+def lstm_cell(x: Any, h: Any, c: Any, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any) -> Any:
+    """One step: gates i, f, g, o from x (B, I) and h (B, H)."""
     gates = F.linear(x, w_ih, b_ih) + F.linear(h, w_hh, b_hh)
     i, f, g, o = gates.chunk(4, -1)
-    c = f.sigmoid() * c + i.sigmoid() * g.tanh()
-    return o.sigmoid() * c.tanh(), c
+    c = sigmoid(f) * c + sigmoid(i) * tanh(g)
+    h = sigmoid(o) * tanh(c)
+    return h, c
 
 
-def gru_step(x: Tensor, h: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor) -> Tensor:
-    """One GRU step: gates r, z, n side by side in the projections."""
-    xr, xz, xn = F.linear(x, w_ih, b_ih).chunk(3, -1)
-    hr, hz, hn = F.linear(h, w_hh, b_hh).chunk(3, -1)
-    r = (xr + hr).sigmoid()
-    z = (xz + hz).sigmoid()
-    n = (xn + r * hn).tanh()
-    return (1 - z) * n + z * h
+def gru_cell(x: Any, h: Any, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any) -> Any:
+    """One step: gates r, z, n; the reset gate acts on the hidden part of n after its bias."""
+    r_x, z_x, n_x = F.linear(x, w_ih, b_ih).chunk(3, -1)
+    r_h, z_h, n_h = F.linear(h, w_hh, b_hh).chunk(3, -1)
+    r = sigmoid(r_x + r_h)
+    z = sigmoid(z_x + z_h)
+    n = tanh(n_x + r * n_h)
+    return n + z * (h - n)
 
 
-class LSTMCell(Module):
-    """(batch, input_size), ((batch, hidden), (batch, hidden)) -> (h, c)."""
+class _Cell(Module):
+    gates = 1
 
-    def __init__(self, input_size: int, hidden_size: int, bias: bool = True) -> None:
+    def __init__(self, input_size: int, hidden_size: int, bias: bool = True, dtype: Any = None) -> None:
         super().__init__()
-        self.input_size, self.hidden_size = input_size, hidden_size
-        _parameters(self, input_size, hidden_size, 4, bias)
+        self.input_size = input_size
+        self.hidden_size = hidden_size
+        rows = self.gates * hidden_size
+        self.weight_ih = Parameter(empty(rows, input_size, dtype=dtype))
+        self.weight_hh = Parameter(empty(rows, hidden_size, dtype=dtype))
+        for name in ("bias_ih", "bias_hh"):
+            self.register_parameter(name, Parameter(empty(rows, dtype=dtype)) if bias else None)
+        self.reset_parameters()
 
-    def forward(self, input: Tensor, hx: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, Tensor]:
+    def reset_parameters(self) -> None:
+        bound = 1.0 / math.sqrt(self.hidden_size) if self.hidden_size > 0 else 0
+        for p in self.parameters():
+            init.uniform_(p, -bound, bound)
+
+    def extra_repr(self) -> str:
+        return f"{self.input_size}, {self.hidden_size}"
+
+
+class LSTMCell(_Cell):
+    """(x, (h, c)) -> (h, c); states default to zeros. x (B, I) or (I)."""
+
+    gates = 4
+
+    def forward(self, input: Any, hx: Any = None) -> Any:
         if hx is None:
-            zeros = specjit.zeros(input.shape[0], self.hidden_size, dtype=input.dtype)
-            hx = (zeros, zeros)
-        h, c = hx
-        return lstm_step(input, h, c, self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
+            start = zeros((*input.shape[:-1], self.hidden_size), dtype=input.dtype)
+            hx = (start, start)
+        return lstm_cell(input, hx[0], hx[1], self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
 
 
-class GRUCell(Module):
-    """(batch, input_size), (batch, hidden) -> h."""
+class GRUCell(_Cell):
+    """(x, h) -> h; the state defaults to zeros. x (B, I) or (I)."""
 
-    def __init__(self, input_size: int, hidden_size: int, bias: bool = True) -> None:
-        super().__init__()
-        self.input_size, self.hidden_size = input_size, hidden_size
-        _parameters(self, input_size, hidden_size, 3, bias)
+    gates = 3
 
-    def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
+    def forward(self, input: Any, hx: Any = None) -> Any:
         if hx is None:
-            hx = specjit.zeros(input.shape[0], self.hidden_size, dtype=input.dtype)
-        return gru_step(input, hx, self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
+            hx = zeros((*input.shape[:-1], self.hidden_size), dtype=input.dtype)
+        return gru_cell(input, hx, self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
 
 
-class LSTM(Module):
-    """A stack of LSTM layers. input: (T, B, input_size), or (B, T, input_size) with `batch_first`.
+class _Recurrent(Module):
+    """Layers and directions around a cell. Parameters are named weight_ih_l0, weight_hh_l0, bias_ih_l0, ... (`_reverse`)."""
 
-    Returns (output, (h_n, c_n)) with h_n, c_n of shape (num_layers, B, hidden_size)."""
+    gates = 1
 
     def __init__(
-        self, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True, batch_first: bool = False
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        dtype: Any = None,
     ) -> None:
         super().__init__()
-        self.input_size, self.hidden_size = input_size, hidden_size
-        self.num_layers, self.batch_first = num_layers, batch_first
+        if not 0 <= dropout <= 1:
+            raise ValueError("dropout should be a number in range [0, 1] representing the probability of an element being zeroed")
+        self.input_size = input_size
+        self.hidden_size = hidden_size
+        self.num_layers = num_layers
+        self.bias = bias
+        self.batch_first = batch_first
+        self.dropout = float(dropout)
+        self.bidirectional = bidirectional
+        self.directions = 2 if bidirectional else 1
+        rows = self.gates * hidden_size
         for layer in range(num_layers):
-            _parameters(self, input_size if layer == 0 else hidden_size, hidden_size, 4, bias, f"_l{layer}")
+            width = input_size if layer == 0 else hidden_size * self.directions
+            for suffix in self._suffixes(layer):
+                self.register_parameter(f"weight_ih_{suffix}", Parameter(empty(rows, width, dtype=dtype)))
+                self.register_parameter(f"weight_hh_{suffix}", Parameter(empty(rows, hidden_size, dtype=dtype)))
+                for name in ("bias_ih", "bias_hh"):
+                    self.register_parameter(f"{name}_{suffix}", Parameter(empty(rows, dtype=dtype)) if bias else None)
+        self.reset_parameters()
 
-    def forward(self, input: Tensor, hx: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        x = input.transpose(0, 1) if self.batch_first else input
-        if hx is None:
-            zeros = specjit.zeros(self.num_layers, x.shape[1], self.hidden_size, dtype=x.dtype)
-            hx = (zeros, zeros)
-        hs, cs = [], []
+    def _suffixes(self, layer: int) -> list[str]:
+        return [f"l{layer}", f"l{layer}_reverse"] if self.bidirectional else [f"l{layer}"]
+
+    def reset_parameters(self) -> None:
+        bound = 1.0 / math.sqrt(self.hidden_size) if self.hidden_size > 0 else 0
+        for p in self.parameters():
+            init.uniform_(p, -bound, bound)
+
+    def _weights(self, suffix: str) -> Any:
+        return (
+            getattr(self, f"weight_ih_{suffix}"),
+            getattr(self, f"weight_hh_{suffix}"),
+            getattr(self, f"bias_ih_{suffix}"),
+            getattr(self, f"bias_hh_{suffix}"),
+        )
+
+    def _prepare(self, input: Any) -> Any:
+        if input.ndim not in (2, 3):
+            raise ValueError(f"{type(self).__name__}: Expected input to be 2D or 3D, got {input.ndim}D instead")
+        if input.shape[-1] != self.input_size:
+            raise RuntimeError(
+                f"input.size(-1) must be equal to input_size. Expected {self.input_size}, got {input.shape[-1]}"
+            )
+        if input.ndim == 2:
+            return input.unsqueeze(1)
+        return input.transpose(0, 1) if self.batch_first else input
+
+    def _finish(self, output: Any, batched: bool) -> Any:
+        if not batched:
+            return output.squeeze(1)
+        return output.transpose(0, 1) if self.batch_first else output
+
+    def _start(self, x: Any, state: Any, batched: bool) -> Any:
+        if state is None:
+            return zeros(self.num_layers * self.directions, x.shape[1], self.hidden_size, dtype=x.dtype)
+        return state if batched else state.unsqueeze(1)
+
+    def _between(self, layer: int, x: Any) -> Any:
+        """Dropout between layers."""
+        if layer + 1 < self.num_layers and self.dropout > 0:
+            return F.dropout(x, self.dropout, self.training)
+        return x
+
+    def extra_repr(self) -> str:
+        text = f"{self.input_size}, {self.hidden_size}"
+        return text if self.num_layers == 1 else f"{text}, num_layers={self.num_layers}"
+
+
+class LSTM(_Recurrent):
+    """input (T, B, I) [(B, T, I) with batch_first, (T, I) unbatched] and (h0, c0), each (layers * directions, B, H).
+
+    Returns output (T, B, H * directions) and (h, c).
+    """
+
+    gates = 4
+
+    def forward(self, input: Any, hx: Any = None) -> Any:
+        batched = input.ndim == 3
+        x = self._prepare(input)
+        h0 = self._start(x, None if hx is None else hx[0], batched)
+        c0 = self._start(x, None if hx is None else hx[1], batched)
+        hs = []
+        cs = []
         for layer in range(self.num_layers):
-            w_ih, w_hh = getattr(self, f"weight_ih_l{layer}"), getattr(self, f"weight_hh_l{layer}")
-            b_ih, b_hh = getattr(self, f"bias_ih_l{layer}"), getattr(self, f"bias_hh_l{layer}")
-            h, c = hx[0][layer], hx[1][layer]
             outs = []
-            for t in range(x.shape[0]):
-                h, c = lstm_step(x[t], h, c, w_ih, w_hh, b_ih, b_hh)
-                outs.append(h)
-            x = specjit.stack(outs)
-            hs.append(h)
-            cs.append(c)
-        y = x.transpose(0, 1) if self.batch_first else x
-        return y, (specjit.stack(hs), specjit.stack(cs))
+            for direction, suffix in enumerate(self._suffixes(layer)):
+                k = layer * self.directions + direction
+                out, h, c = self._run(x, h0[k], c0[k], self._weights(suffix), direction == 1)
+                outs.append(out)
+                hs.append(h)
+                cs.append(c)
+            x = outs[0] if len(outs) == 1 else cat(outs, -1)
+            x = self._between(layer, x)
+        h, c = stack(hs), stack(cs)
+        if not batched:
+            h, c = h.squeeze(1), c.squeeze(1)
+        return self._finish(x, batched), (h, c)
+
+    def _run(self, x: Any, h: Any, c: Any, weights: Any, reverse: bool) -> Any:
+        w_ih, w_hh, b_ih, b_hh = weights
+        rows = []
+        steps = x.shape[0]
+        for t in range(steps):
+            step = x[steps - 1 - t] if reverse else x[t]
+            h, c = lstm_cell(step, h, c, w_ih, w_hh, b_ih, b_hh)
+            rows.append(h)
+        out = stack(rows)
+        return out.flip(0) if reverse else out, h, c
 
 
-class GRU(Module):
-    """A stack of GRU layers; shapes as in `LSTM`, state h_n only."""
+class GRU(_Recurrent):
+    """input (T, B, I) [(B, T, I) with batch_first, (T, I) unbatched] and h0 (layers * directions, B, H).
 
-    def __init__(
-        self, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True, batch_first: bool = False
-    ) -> None:
-        super().__init__()
-        self.input_size, self.hidden_size = input_size, hidden_size
-        self.num_layers, self.batch_first = num_layers, batch_first
-        for layer in range(num_layers):
-            _parameters(self, input_size if layer == 0 else hidden_size, hidden_size, 3, bias, f"_l{layer}")
+    Returns output (T, B, H * directions) and h.
+    """
 
-    def forward(self, input: Tensor, hx: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        x = input.transpose(0, 1) if self.batch_first else input
-        if hx is None:
-            hx = specjit.zeros(self.num_layers, x.shape[1], self.hidden_size, dtype=x.dtype)
+    gates = 3
+
+    def forward(self, input: Any, hx: Any = None) -> Any:
+        batched = input.ndim == 3
+        x = self._prepare(input)
+        h0 = self._start(x, hx, batched)
         hs = []
         for layer in range(self.num_layers):
-            w_ih, w_hh = getattr(self, f"weight_ih_l{layer}"), getattr(self, f"weight_hh_l{layer}")
-            b_ih, b_hh = getattr(self, f"bias_ih_l{layer}"), getattr(self, f"bias_hh_l{layer}")
-            h = hx[layer]
             outs = []
-            for t in range(x.shape[0]):
-                h = gru_step(x[t], h, w_ih, w_hh, b_ih, b_hh)
-                outs.append(h)
-            x = specjit.stack(outs)
-            hs.append(h)
-        return (x.transpose(0, 1) if self.batch_first else x), specjit.stack(hs)
+            for direction, suffix in enumerate(self._suffixes(layer)):
+                k = layer * self.directions + direction
+                out, h = self._run(x, h0[k], self._weights(suffix), direction == 1)
+                outs.append(out)
+                hs.append(h)
+            x = outs[0] if len(outs) == 1 else cat(outs, -1)
+            x = self._between(layer, x)
+        h = stack(hs)
+        return self._finish(x, batched), (h if batched else h.squeeze(1))
+
+    def _run(self, x: Any, h: Any, weights: Any, reverse: bool) -> Any:
+        w_ih, w_hh, b_ih, b_hh = weights
+        rows = []
+        steps = x.shape[0]
+        for t in range(steps):
+            step = x[steps - 1 - t] if reverse else x[t]
+            h = gru_cell(step, h, w_ih, w_hh, b_ih, b_hh)
+            rows.append(h)
+        out = stack(rows)
+        return out.flip(0) if reverse else out, h

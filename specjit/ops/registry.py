@@ -367,6 +367,13 @@ def get(name: str) -> Op:
         raise KeyError(f"no operator {name!r}; close names: {near}") from None
 
 
+def find_method(name: str) -> Op | None:
+    """The record behind the Tensor method `name`; None if there is none, or if the method is plain Python over ops."""
+    from specjit.tensor.methods import TensorMethods
+
+    return getattr(getattr(TensorMethods, name, None), "record", None)
+
+
 def all_ops() -> dict[str, Op]:
     """Every record by name, in order of definition."""
     return dict(_OPS)

@@ -1,9 +1,7 @@
-"""Optimizers: plain Python over ops, updating parameters in place without recording gradients.
+"""Optimizers.
 
-Enters: parameters with `.grad`. Leaves: the same parameters, moved. Invariant: every update moves the parameter's
-version.
+Enters: parameters with gradients. Leaves: parameters updated in place.
 """
 
-from specjit.optim.adam import Adam
+from specjit.optim.algorithms import SGD, Adam
 from specjit.optim.optimizer import Optimizer
-from specjit.optim.sgd import SGD

@@ -1,95 +1,101 @@
-"""What all optimizers share: parameter groups, state, `state_dict`.
+"""The base of optimizers: parameter groups, state, and what they save.
 
-Enters: parameters, or dicts with a "params" entry and own options. Leaves: `Optimizer`. Invariant: state is keyed by
-parameter.
+Enters: parameters, or dicts with `params` and options of their own. Leaves: updates in place, through tensor ops under `no_grad`, so
+that versions and the write epoch move.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections import defaultdict
+from collections.abc import Callable
 from typing import Any
 
-from specjit.tensor import Tensor, state
+from specjit.tensor.state import enable_grad, no_grad
+from specjit.tensor.tensor import Tensor
 
 
 class Optimizer:
-    """Base class: `update(parameter, gradient, state, group)` moves one parameter."""
+    """Subclasses give defaults and `_update(group)`."""
 
-    def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
+    def __init__(self, params: Any, defaults: dict[str, Any]) -> None:
+        if isinstance(params, Tensor):
+            raise TypeError("params argument given to the optimizer should be an iterable of Tensors or dicts, but got Tensor")
         groups = list(params)
         if not groups:
             raise ValueError("optimizer got an empty parameter list")
-        if not isinstance(groups[0], dict):
-            groups = [{"params": groups}]
         self.defaults = defaults
+        self.state: dict[Any, dict[str, Any]] = defaultdict(dict)
         self.param_groups: list[dict[str, Any]] = []
-        self.state: dict[Tensor, dict[str, Any]] = {}
-        for group in groups:
+        for group in groups if isinstance(groups[0], dict) else [{"params": groups}]:
             self.add_param_group(group)
 
-    def add_param_group(self, group: dict[str, Any]) -> None:
-        """Add parameters with options of their own; TypeError for what is not a tensor, ValueError for one already
-        there."""
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add parameters, with options of their own."""
+        group = {**self.defaults, **param_group}
         given = group["params"]
-        chosen = [given] if isinstance(given, Tensor) else list(given)
-        known = {id(p) for g in self.param_groups for p in g["params"]}
-        for p in chosen:
+        group["params"] = [given] if isinstance(given, Tensor) else list(given)
+        taken = {id(p) for g in self.param_groups for p in g["params"]}
+        for p in group["params"]:
             if not isinstance(p, Tensor):
                 raise TypeError(f"optimizer can only optimize Tensors, but one of the params is {type(p).__name__}")
             if not p.is_leaf:
                 raise ValueError("can't optimize a non-leaf Tensor")
-            if id(p) in known:
+            if id(p) in taken:
                 raise ValueError("some parameters appear in more than one parameter group")
-            known.add(id(p))
-        self.param_groups.append({**self.defaults, **group, "params": chosen})
+        self.param_groups.append(group)
 
     def zero_grad(self, set_to_none: bool = True) -> None:
+        """Clear the gradients."""
         for group in self.param_groups:
             for p in group["params"]:
-                if set_to_none or p.grad is None:
-                    p.grad = None
-                else:
-                    p.grad.zero_()
+                if p.grad is not None:
+                    if set_to_none:
+                        p.grad = None
+                    else:
+                        with no_grad():
+                            p.grad = p.grad.detach()
+                            p.grad.zero_()
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Move every parameter that has a gradient; `closure` recomputes the loss first, which is returned."""
+        """Update every parameter that has a gradient. `closure` computes the loss again and returns it."""
         loss = None
         if closure is not None:
-            with state.enable_grad():
+            with enable_grad():
                 loss = closure()
-        with state.no_grad():
+        with no_grad():
             for group in self.param_groups:
-                for p in group["params"]:
-                    if p.grad is not None:
-                        self.update(p, p.grad, self.state.setdefault(p, {}), group)
+                self._update(group)
         return loss
 
-    def update(self, p: Tensor, g: Tensor, s: dict[str, Any], group: dict[str, Any]) -> None:
+    def _update(self, group: dict[str, Any]) -> None:
         raise NotImplementedError
 
     def state_dict(self) -> dict[str, Any]:
-        """State by position of the parameter, and the groups' options."""
-        order = [p for g in self.param_groups for p in g["params"]]
-        place = {id(p): i for i, p in enumerate(order)}
-        groups = [{**g, "params": [place[id(p)] for p in g["params"]]} for g in self.param_groups]
-        return {"state": {place[id(p)]: dict(s) for p, s in self.state.items()}, "param_groups": groups}
+        """State and options by parameter number."""
+        number = {id(p): i for i, p in enumerate(p for g in self.param_groups for p in g["params"])}
+        groups = [{**g, "params": [number[id(p)] for p in g["params"]]} for g in self.param_groups]
+        return {"state": {number[id(p)]: dict(s) for p, s in self.state.items()}, "param_groups": groups}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over what `state_dict` returned; ValueError if the groups differ in number or size."""
+        """Continue from a saved state; the groups must have the same sizes."""
         groups = state_dict["param_groups"]
-        if [len(g["params"]) for g in groups] != [len(g["params"]) for g in self.param_groups]:
-            raise ValueError("loaded state dict has parameter groups of other sizes")
-        order = [p for g in self.param_groups for p in g["params"]]
-        for mine, theirs in zip(self.param_groups, groups):
-            mine.update({k: v for k, v in theirs.items() if k != "params"})
-        self.state = {
-            order[i]: {k: v.clone() if isinstance(v, Tensor) else v for k, v in s.items()}
-            for i, s in state_dict["state"].items()
-        }
+        if len(groups) != len(self.param_groups):
+            raise ValueError("loaded state dict has a different number of parameter groups")
+        if any(len(a["params"]) != len(b["params"]) for a, b in zip(groups, self.param_groups)):
+            raise ValueError("loaded state dict contains a parameter group that doesn't match the size of optimizer's group")
+        params = [p for g in self.param_groups for p in g["params"]]
+        for mine, saved in zip(self.param_groups, groups):
+            mine.update({k: v for k, v in saved.items() if k != "params"})
+        self.state.clear()
+        for i, held in state_dict["state"].items():
+            self.state[params[i]] = {k: v.clone() if isinstance(v, Tensor) else v for k, v in held.items()}
+
+    def __repr__(self) -> str:
+        options = {k: v for k, v in self.param_groups[0].items() if k != "params"}
+        return f"{type(self).__name__}({', '.join(f'{k}={v}' for k, v in options.items())})"
 
 
-def check(**ranges: tuple[float, bool]) -> None:
-    """ValueError for an option out of range: `check(lr=(lr, lr >= 0))`."""
-    for name, (value, fits) in ranges.items():
-        if not fits:
-            raise ValueError(f"Invalid {name}: {value}")
+def check(name: str, value: float, upper: float | None = None) -> None:
+    """ValueError for an option outside its range."""
+    if value < 0.0 or (upper is not None and value >= upper):
+        raise ValueError(f"Invalid {name}: {value}")

@@ -1,0 +1,23 @@
+"""One record per operator, grouped by family. The only place where an operator is defined.
+
+Enters: NumPy, and the types of the IR. Leaves: `Op` records, the public functions and the Tensor methods.
+Invariant: importing this package defines every record and attaches every method.
+"""
+
+from specjit.ops import (
+    casts,
+    combine,
+    compare,
+    control,
+    conv,
+    creation,
+    indexing,
+    inplace,
+    linalg,
+    methods,
+    pointwise,
+    python,
+    reduce,
+    registry,
+    shape,
+)

@@ -1,0 +1,113 @@
+"""Comparisons, logic and bits.
+
+Enters: tensors and Python numbers. Leaves: bool tensors (bitwise ops: the promoted integer dtype). No gradients.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from specjit.ops import infer
+from specjit.ops.eager import binary
+from specjit.ops.lowering import pointwise
+from specjit.ops.quiet import quiet
+from specjit.ops.registry import NO_GRAD, defop
+
+
+def _compare(name: str, fn: Any, text: str) -> Any:
+    return defop(
+        f"{name}(input: 'Tensor|Scalar', other: 'Tensor|Scalar') -> Tensor",
+        eager=binary(fn),
+        infer=infer.compare,
+        vjp=NO_GRAD,
+        lower=pointwise(text, compute="inputs"),
+        method=True,
+    )
+
+
+eq = _compare("eq", np.equal, "{0} == {1}")
+ne = _compare("ne", np.not_equal, "{0} != {1}")
+lt = _compare("lt", np.less, "{0} < {1}")
+le = _compare("le", np.less_equal, "{0} <= {1}")
+gt = _compare("gt", np.greater, "{0} > {1}")
+ge = _compare("ge", np.greater_equal, "{0} >= {1}")
+
+
+def _logical(name: str, fn: Any, text: str) -> Any:
+    return defop(
+        f"{name}(input, other) -> Tensor",
+        eager=quiet(fn),
+        infer=infer.compare,
+        vjp=NO_GRAD,
+        lower=pointwise(text, compute="inputs"),
+    )
+
+
+logical_and = _logical("logical_and", np.logical_and, "({0} != 0) & ({1} != 0)")
+logical_or = _logical("logical_or", np.logical_or, "({0} != 0) | ({1} != 0)")
+logical_xor = _logical("logical_xor", np.logical_xor, "({0} != 0) ^ ({1} != 0)")
+
+
+def _test(name: str, fn: Any, text: str) -> Any:
+    return defop(
+        f"{name}(input) -> Tensor",
+        eager=quiet(fn),
+        infer=infer.like_bool,
+        vjp=NO_GRAD,
+        lower=pointwise(text, compute="inputs"),
+    )
+
+
+logical_not = _test("logical_not", np.logical_not, "{0} == 0")
+isnan = _test("isnan", np.isnan, "isnan({0})")
+isinf = _test("isinf", np.isinf, "isinf({0})")
+isfinite = _test("isfinite", np.isfinite, "isfinite({0})")
+
+
+def _no_floats(name: str, dtype: Any) -> None:
+    if dtype is not None and dtype.is_floating_point:
+        raise RuntimeError(f"\"{name}\" not implemented for '{dtype.name}'")
+
+
+def _bitwise(name: str, fn: Any, text: str) -> Any:
+    def eager(a: Any, b: Any) -> Any:
+        if a.dtype.kind == "f" or b.dtype.kind == "f":
+            raise RuntimeError(f"\"{name}\" not implemented for floating point")
+        return fn(a, b)
+
+    def rule(a: Any, b: Any) -> Any:
+        out = infer.pointwise(a, b)
+        _no_floats(name, out.dtype)
+        return out
+
+    return defop(
+        f"{name}(input: 'Tensor|Scalar', other: 'Tensor|Scalar') -> Tensor",
+        eager=binary(eager),
+        infer=rule,
+        vjp=NO_GRAD,
+        lower=pointwise(text),
+        method=True,
+    )
+
+
+bitwise_and = _bitwise("bitwise_and", np.bitwise_and, "{0} & {1}")
+bitwise_or = _bitwise("bitwise_or", np.bitwise_or, "{0} | {1}")
+bitwise_xor = _bitwise("bitwise_xor", np.bitwise_xor, "{0} ^ {1}")
+
+
+def _bitwise_not(x: np.ndarray) -> Any:
+    if x.dtype.kind == "f":
+        raise RuntimeError("\"bitwise_not\" not implemented for floating point")
+    return np.invert(x)
+
+
+def _bitwise_not_infer(x: Any) -> Any:
+    _no_floats("bitwise_not", x.dtype)
+    return infer.same(x)
+
+
+bitwise_not = defop(
+    "bitwise_not(input) -> Tensor", eager=_bitwise_not, infer=_bitwise_not_infer, vjp=NO_GRAD, lower=pointwise("~{0}")
+)

@@ -1,0 +1,79 @@
+"""Building blocks of eager functions: NumPy with PyTorch's promotion, dims arguments and result dtypes.
+
+Enters: ndarrays and plain Python values, as the schema says. Leaves: fresh arrays (views only from view ops).
+Invariant: what a builder returns is silent about floating-point exceptions (`quiet`), and its fast case adds one comparison to NumPy's call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from specjit.ops.quiet import quiet
+from specjit.tensor.promotion import common
+from specjit.tensor.tensor import get_default_dtype
+
+ndarray = np.ndarray
+
+
+def default_float() -> np.dtype:
+    return get_default_dtype().numpy
+
+
+def as_float(x: np.ndarray) -> np.ndarray:
+    return x if x.dtype.kind == "f" else x.astype(default_float())
+
+
+def unary_float(fn: Callable[..., Any]) -> Callable[[np.ndarray], Any]:
+    """A floating-point function; ints and bools are converted first."""
+
+    def eager(x: np.ndarray) -> Any:
+        if x.dtype.kind == "f":
+            return fn(x)
+        return fn(x.astype(default_float()))
+
+    return quiet(eager)
+
+
+def binary(fn: Callable[..., Any], floating: bool = False) -> Callable[[Any, Any], Any]:
+    """A pointwise function of two operands. `floating`: ints are converted to floats first (true division)."""
+
+    def eager(a: Any, b: Any) -> Any:
+        if type(a) is ndarray and type(b) is ndarray and a.dtype is b.dtype and not (floating and a.dtype.kind != "f"):
+            return fn(a, b)
+        if (type(b) is float or type(b) is int) and a.dtype.kind == "f":
+            return fn(a, b)
+        a, b = common(a, b)
+        if floating and a.dtype.kind != "f":
+            return fn(a.astype(default_float()), b.astype(default_float()))
+        return fn(a, b)
+
+    return quiet(eager)
+
+
+def axes(dim: Any) -> Any:
+    """A `dim: int[]?` argument for NumPy."""
+    if dim is None or type(dim) is int:
+        return dim
+    return tuple(dim) or None
+
+
+def reduce_axes(x: np.ndarray, dim: Any) -> Any:
+    """The same for a possibly 0-d array, where dims 0 and -1 are allowed."""
+    found = axes(dim)
+    if x.ndim or found is None:
+        return found
+    for d in (found,) if type(found) is int else found:
+        if d not in (0, -1):
+            raise IndexError(f"Dimension out of range (expected to be in range of [-1, 0], but got {d})")
+    return None
+
+
+def one_axis(x: np.ndarray, dim: int) -> tuple[np.ndarray, int]:
+    """(array of at least one dim, valid axis) for ops along a single dim, which treat 0-d as one element."""
+    bound = max(x.ndim, 1)
+    if not -bound <= dim < bound:
+        raise IndexError(f"Dimension out of range (expected to be in range of [{-bound}, {bound - 1}], but got {dim})")
+    return (x if x.ndim else x.reshape(1)), dim % bound

@@ -1,0 +1,497 @@
+"""`Tensor`: a NumPy array with a dtype, a gradient and a version.
+
+Enters: ndarrays of the supported dtypes in native byte order. Leaves: tensors whose methods are the operators of `specjit.ops`.
+Invariant: `_data` is an ndarray (never a NumPy scalar), or None on the `meta` device, where `_meta` holds (dtype, shape).
+`_requires_grad` is a real bool. Views share `_version` with their `_base`, which is never itself a view.
+The first slots are read natively at fixed offsets; subclasses add none before them.
+"""
+
+from __future__ import annotations
+
+import copyreg
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from specjit import dtypes
+from specjit.dtypes import DType, dtype_of
+from specjit.ir.types import Type
+from specjit.ir.viewref import contiguous_strides
+from specjit.tensor import devices
+from specjit.tensor import state, storage
+from specjit.tensor.devices import device
+from specjit.tensor.methods import TensorMethods
+
+_new = object.__new__
+
+
+class Size(tuple[int, ...]):
+    """The shape of a tensor: a tuple of ints that also knows its number of elements."""
+
+    __slots__ = ()
+
+    def numel(self) -> int:
+        total = 1
+        for size in self:
+            total *= size
+        return total
+
+    def __getitem__(self, index: Any) -> Any:
+        found = tuple.__getitem__(self, index)
+        return Size(found) if type(found) is tuple else found
+
+    def __add__(self, other: Any) -> Size:
+        return Size(tuple.__add__(self, tuple(other)))
+
+    def __radd__(self, other: Any) -> Size:
+        return Size(tuple(other) + tuple(self))
+
+    def __mul__(self, count: Any) -> Size:
+        return Size(tuple.__mul__(self, count))
+
+    __rmul__ = __mul__
+
+    def __repr__(self) -> str:
+        return f"specjit.Size([{', '.join(map(str, self))}])"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Size, (tuple(self),)
+
+
+class Tensor(TensorMethods):
+    """A multi-dimensional array. Make one with `specjit.tensor(data)`; `Tensor(sequence)` and `Tensor(2, 3)` give float32.
+
+    grad            the accumulated gradient of a leaf, or None
+    requires_grad   whether ops on it are recorded for `backward`
+    """
+
+    __slots__ = (
+        "_data",
+        "_requires_grad",
+        "grad",
+        "_node",
+        "_version",
+        "_base",
+        "_attached",
+        "_hooks",
+        "_meta",
+        "__weakref__",
+    )
+
+    _data: Any
+    _requires_grad: bool
+    grad: Tensor | None
+    _node: Any
+    _version: list[Any]
+    _base: Tensor | None
+    _attached: int
+    _hooks: dict[int, Callable[..., Any]] | None
+    _meta: tuple[DType, tuple[int, ...]]
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        return _init(_new(cls), np.empty(0, np.float32))
+
+    def __init__(self, *args: Any, dtype: DType | None = None) -> None:
+        wanted = (dtype or dtypes_default()).numpy
+        if args and all(isinstance(a, int) and not isinstance(a, bool) for a in args):
+            self._data = np.zeros(args, wanted)
+        elif len(args) == 1:
+            self._data = np.array(to_numpy(args[0]), dtype=wanted)
+        elif args:
+            raise TypeError("Tensor() takes one sequence, or sizes as ints")
+
+    @property
+    def dtype(self) -> DType:
+        data = self._data
+        return self._meta[0] if data is None else dtype_of(data.dtype)
+
+    @property
+    def shape(self) -> Size:
+        data = self._data
+        return Size(self._meta[1] if data is None else data.shape)
+
+    @property
+    def ndim(self) -> int:
+        data = self._data
+        return len(self._meta[1]) if data is None else data.ndim
+
+    @property
+    def device(self) -> device:
+        return devices.meta if self._data is None else devices.cpu
+
+    @property
+    def is_cpu(self) -> bool:
+        return self._data is not None
+
+    @property
+    def is_meta(self) -> bool:
+        return self._data is None
+
+    @property
+    def itemsize(self) -> int:
+        return self.dtype.itemsize
+
+    @property
+    def nbytes(self) -> int:
+        return self.dtype.itemsize * self.numel()
+
+    def element_size(self) -> int:
+        return self.dtype.itemsize
+
+    @property
+    def requires_grad(self) -> bool:
+        return self._requires_grad
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        value = bool(value)
+        if value and not self.dtype.is_floating_point:
+            raise RuntimeError("only Tensors of floating point dtype can require gradients")
+        if self._node is not None and not value:
+            raise RuntimeError(
+                "you can only change requires_grad flags of leaf variables. If you want to use a computed variable in a "
+                "subgraph that doesn't require differentiation use var_no_grad = var.detach()."
+            )
+        self._requires_grad = value
+
+    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
+        """Set `requires_grad` and return the tensor."""
+        self.requires_grad = requires_grad
+        return self
+
+    @property
+    def is_leaf(self) -> bool:
+        return not self._requires_grad or self.grad_fn is None
+
+    @property
+    def grad_fn(self) -> Any:
+        """The node that computed this tensor, None for a leaf."""
+        from specjit.tensor import tape
+
+        node = tape.node_of(self)
+        return node.public if node is not None else None
+
+    @property
+    def output_nr(self) -> int:
+        return getattr(self._node, "index", 0)
+
+    @property
+    def data(self) -> Tensor:
+        """The same storage without history and with a version of its own: writes to it are not noticed by autograd."""
+        out = self._detached([0])
+        storage.share(self._version, out)
+        return out
+
+    @data.setter
+    def data(self, value: Tensor) -> None:
+        if not isinstance(value, Tensor):
+            raise TypeError(f"Variable data has to be a tensor, but got {type(value).__name__}")
+        if value._data is None:
+            self._meta = value._meta
+        self._data = value._data
+        state.bump_write_epoch()
+
+    def _detached(self, version: list[Any]) -> Tensor:
+        out = wrap(self._data)
+        out._version = version
+        if self._data is None:
+            out._meta = self._meta
+        return out
+
+    def exported(self) -> bool:
+        """Whether memory outside (a live `numpy()` array, DLPack, `from_numpy`) shares this storage."""
+        return storage.exported(self._version)
+
+    def stride(self, dim: int | None = None) -> Any:
+        """Strides in elements, or the one of `dim`."""
+        data = self._data
+        strides: tuple[Any, ...] = (
+            contiguous_strides(self._meta[1]) if data is None else tuple(s // data.itemsize for s in data.strides)
+        )
+        return strides if dim is None else strides[dim]
+
+    def storage_offset(self) -> int:
+        if self._base is None or self._data is None:
+            return 0
+        return (address(self._data) - address(self._base._data)) // self._data.itemsize
+
+    def data_ptr(self) -> int:
+        return 0 if self._data is None else address(self._data)
+
+    def dim(self) -> int:
+        return self.ndim
+
+    ndimension = dim
+
+    def numel(self) -> int:
+        data = self._data
+        return self.shape.numel() if data is None else data.size
+
+    nelement = numel
+
+    def is_floating_point(self) -> bool:
+        return self.dtype.is_floating_point
+
+    def is_contiguous(self) -> bool:
+        return self._data is None or self._data.flags.c_contiguous
+
+    def numpy(self, *, force: bool = False) -> np.ndarray:
+        """An ndarray on the same memory. `force=True` detaches first."""
+        if self._data is None:
+            raise RuntimeError("a tensor on the meta device has no data to give to NumPy")
+        if self._requires_grad and not force:
+            raise RuntimeError(
+                "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead."
+            )
+        return storage.export(self._version, self._data)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        if copy and self._data is not None and not self._requires_grad:
+            return np.array(self._data, dtype=dtype)
+        out = self.numpy()
+        return out if dtype is None or out.dtype == dtype else out.astype(dtype)
+
+    def __dlpack__(self, **kwargs: Any) -> Any:
+        if self._requires_grad:
+            raise BufferError("Can't export tensors that require gradient, use tensor.detach()")
+        return self.numpy().__dlpack__(**kwargs)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return (1, 0)
+
+    def tolist(self) -> Any:
+        """Nested Python lists of Python numbers; a number for a 0-d tensor."""
+        return self._needs_data("tolist").tolist()
+
+    def _needs_data(self, what: str) -> np.ndarray:
+        if self._data is None:
+            raise RuntimeError(f"Tensor.{what}() cannot be called on meta tensors")
+        data: np.ndarray = self._data
+        return data
+
+    def _scalar(self) -> Any:
+        data = self._needs_data("item")
+        if data.size != 1:
+            raise RuntimeError(f"a Tensor with {data.size} elements cannot be converted to Scalar")
+        if state.recorders and state.thread.recorder is not None:
+            return self.item()
+        return data.item()
+
+    def __bool__(self) -> bool:
+        data = self._needs_data("__bool__")
+        if data.size != 1:
+            if not data.size:
+                raise RuntimeError("Boolean value of Tensor with no values is ambiguous")
+            raise RuntimeError("Boolean value of Tensor with more than one value is ambiguous")
+        return bool(self._scalar())
+
+    def __int__(self) -> int:
+        return int(self._scalar())
+
+    def __float__(self) -> float:
+        return float(self._scalar())
+
+    def __complex__(self) -> complex:
+        return complex(self._scalar())
+
+    def __index__(self) -> int:
+        if self.dtype.is_floating_point or self.numel() != 1:
+            raise TypeError("only integer tensors of a single element can be converted to an index")
+        return int(self._scalar())
+
+    def __len__(self) -> int:
+        if self.ndim == 0:
+            raise TypeError("len() of a 0-d tensor")
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[Tensor]:
+        if self.ndim == 0:
+            raise TypeError("iteration over a 0-d tensor")
+        return iter(self.unbind(0))
+
+    def __contains__(self, item: Any) -> bool:
+        return bool((self == item).any())
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __repr__(self) -> str:
+        from specjit.tensor.printing import show
+
+        return show(self)
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if self.ndim == 0 and spec else repr(self)
+
+    def backward(
+        self,
+        gradient: Tensor | None = None,
+        retain_graph: bool | None = None,
+        create_graph: bool = False,
+        inputs: Sequence[Tensor] | None = None,
+    ) -> None:
+        """Add the gradient of this tensor to the `.grad` of the leaves it was computed from.
+
+        gradient: of this tensor's shape; may be left out for a tensor with one element (it is 1).
+        """
+        from specjit.tensor import tape
+
+        tape.backward(self, gradient, retain_graph, create_graph, inputs)
+
+    def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> Any:
+        """Call `hook(grad)` whenever the gradient of this tensor is computed; what it returns replaces the gradient."""
+        from specjit.tensor import tape
+
+        return tape.register_hook(self, hook)
+
+    def retain_grad(self) -> None:
+        """Keep the gradient of this non-leaf tensor in `.grad` too."""
+        from specjit.tensor import tape
+
+        tape.retain_grad(self)
+
+    def detach_(self) -> Tensor:
+        """Cut this tensor from its history, in place."""
+        if self._base is not None:
+            raise RuntimeError("Can't detach views in-place. Use detach() instead.")
+        self._node = None
+        self._requires_grad = False
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+        if id(self) in memo:
+            return memo[id(self)]
+        if self._node is not None:
+            raise RuntimeError(
+                "Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol at the moment"
+            )
+        out: Tensor = _init(_new(type(self)), None if self._data is None else self._data.copy(order="K"))
+        if self._data is None:
+            out._meta = self._meta
+        out._requires_grad = self._requires_grad
+        memo[id(self)] = out
+        if self.grad is not None:
+            out.grad = self.grad.__deepcopy__(memo)
+        extra = getattr(self, "__dict__", None)
+        if extra:
+            from copy import deepcopy
+
+            out.__dict__.update(deepcopy(extra, memo))
+        return out
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        held = self._meta if self._data is None else np.ascontiguousarray(self._data).reshape(self._data.shape)
+        return _rebuild, (type(self), held, self._requires_grad, getattr(self, "__dict__", None) or {})
+
+
+class Parameter(Tensor):
+    """A tensor that a Module registers when it is assigned as an attribute. `requires_grad` is True by default."""
+
+    def __new__(cls, data: Any = None, requires_grad: bool = True) -> Any:
+        out = _new(cls)
+        if data is None:
+            _init(out, np.empty(0, np.float32))
+        elif isinstance(data, Tensor):
+            _init(out, data._data)
+            out._version = data._version
+            if data._data is None:
+                out._meta = data._meta
+        else:
+            raise TypeError(f"Parameter data has to be a tensor, but got {type(data).__name__}")
+        out.requires_grad = requires_grad
+        return out
+
+    def __init__(self, data: Any = None, requires_grad: bool = True) -> None:
+        """`__new__` has done everything."""
+
+    def __repr__(self) -> str:
+        return "Parameter containing:\n" + super().__repr__()
+
+
+def _init(out: Any, data: Any) -> Any:
+    out._data = data
+    out._requires_grad = False
+    out.grad = None
+    out._node = None
+    out._version = [0]
+    out._base = None
+    return out
+
+
+def _rebuild(kind: type, held: Any, requires_grad: bool, extra: dict[str, Any]) -> Tensor:
+    out: Tensor = _init(_new(kind), held if isinstance(held, np.ndarray) else None)
+    if out._data is None:
+        out._meta = held
+    out._requires_grad = requires_grad
+    if extra:
+        out.__dict__.update(extra)
+    return out
+
+
+copyreg.constructor(_rebuild)
+
+
+def wrap(data: Any) -> Tensor:
+    """A new tensor around an ndarray that nobody else writes to."""
+    out = _new(Tensor)
+    out._data = data
+    out._requires_grad = False
+    out.grad = None
+    out._node = None
+    out._version = [0]
+    out._base = None
+    return out
+
+
+def wrap_meta(dtype: DType, shape: Sequence[int]) -> Tensor:
+    """A tensor on the meta device."""
+    out = wrap(None)
+    out._meta = (dtype, tuple(shape))
+    return out
+
+
+def wrap_node(data: np.ndarray, node: Any) -> Tensor:
+    """A new tensor that `node` computed (`node` is a `tape.Node`, or its `output(i)`)."""
+    out = wrap(data)
+    out._requires_grad = True
+    out._node = node
+    return out
+
+
+def address(array: np.ndarray) -> int:
+    return int(array.__array_interface__["data"][0])
+
+
+def type_of_tensor(t: Tensor) -> Type:
+    """The IR type of a tensor, with everything known."""
+    return Type.tensor(t.dtype, tuple(t.shape), t.device.type, t._requires_grad)
+
+
+def to_numpy(data: Any) -> Any:
+    """Nested sequences with tensors in them as something NumPy understands."""
+    if isinstance(data, Tensor):
+        return data._needs_data("numpy")
+    if isinstance(data, (list, tuple)):
+        return [to_numpy(x) for x in data]
+    return data
+
+
+_default = dtypes.float32
+
+
+def dtypes_default() -> DType:
+    return _default
+
+
+def get_default_dtype() -> DType:
+    """The dtype of tensors made from Python floats."""
+    return _default
+
+
+def set_default_dtype(d: DType) -> None:
+    """Change the dtype of tensors made from Python floats; float16, float32 or float64."""
+    global _default
+    if not isinstance(d, DType) or not d.is_floating_point:
+        raise TypeError(f"only floating-point types are supported as the default type, got {d!r}")
+    _default = d
