@@ -366,10 +366,29 @@ def fold(x: Reg, combine: Callable[[Reg, Reg], Reg]) -> Reg:
     width = x.lanes
     while width > 1:
         width //= 2
-        order = ir.Constant(ir.VectorType(I32, x.lanes), [ir.Constant(I32, i ^ width) for i in range(x.lanes)])
-        other = x.like(x.builder.shuffle_vector(x.value, ir.Constant(x.type, ir.Undefined), order))
-        x = combine(x, other)
+        x = combine(x, shuffle(x, x, [i ^ width for i in range(x.lanes)]))
     return x
+
+
+def transpose(rows: list[Reg]) -> list[Reg]:
+    """The columns of a square block of rows, by swapping halves, quarters, ... (Eklundh)."""
+    rows = list(rows)
+    width = len(rows) // 2
+    while width:
+        for i in range(len(rows)):
+            if not i & width:
+                a, b = rows[i], rows[i + width]
+                high = [lane + len(rows) - width if lane & width else lane for lane in range(len(rows))]
+                low = [lane + len(rows) if lane & width else lane + width for lane in range(len(rows))]
+                rows[i], rows[i + width] = shuffle(a, b, high), shuffle(a, b, low)
+        width //= 2
+    return rows
+
+
+def shuffle(a: Reg, b: Reg, lanes: list[int]) -> Reg:
+    """Lanes of a (numbered from 0) and b (numbered on)."""
+    order = ir.Constant(ir.VectorType(I32, len(lanes)), [ir.Constant(I32, i) for i in lanes])
+    return a.like(a.builder.shuffle_vector(a.value, b.value, order))
 
 
 def any_lane(mask: Reg) -> ir.Value:

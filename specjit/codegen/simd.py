@@ -248,12 +248,7 @@ def _fold_best(value: Reg, index: Reg, largest: bool) -> Reg:
     width = value.lanes
     while width > 1:
         width //= 2
-        order = ir.Constant(
-            ir.VectorType(r.I32, value.lanes), [ir.Constant(r.I32, i ^ width) for i in range(value.lanes)]
-        )
-        other, at = (
-            x.like(x.builder.shuffle_vector(x.value, ir.Constant(x.type, ir.Undefined), order)) for x in (value, index)
-        )
+        other, at = (r.shuffle(x, x, [i ^ width for i in range(x.lanes)]) for x in (value, index))
         wins = _beats(value, index, other, at, largest)
         value, index = r.select(wins, other, value), r.select(wins, at, index)
     return index
@@ -412,3 +407,24 @@ store = _storer(r.store, ())
 store_scalar = _storer(_store_lane, ())
 store_masked = _storer(lambda x, address, mask: r.store_masked(x, mask, address), (None,))
 scatter = _storer(lambda x, address, stride, mask: r.scatter(x, mask, address, stride), (types.int64, None))
+
+
+@intrinsic
+def transpose(typing: Any, cls: Any, source: Any, source_step: Any, target: Any, target_step: Any) -> Any:
+    """Copy a square block of as many rows as lanes, `source_step` bytes apart, to rows `target_step` bytes apart,
+    transposed.
+    """
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        kind = cls.vector
+        _, start, step, to, to_step = args
+
+        def place(base: ir.Value, by: ir.Value, i: int) -> ir.Value:
+            return builder.add(base, builder.mul(by, ir.Constant(r.I64, i)))
+
+        rows = [r.load(builder, kind.dtype, kind.lanes, place(start, step, i)) for i in range(kind.lanes)]
+        for i, column in enumerate(r.transpose(rows)):
+            r.store(column, place(to, to_step, i))
+        return context.get_dummy_value()
+
+    return types.void(cls, *[types.int64] * 4), lower

@@ -19,6 +19,8 @@ from specjit.codegen import registers as r
 from specjit.codegen.lanes import ITEMSIZE
 from specjit.codegen.registers import I32, I64, PTR, Reg
 
+LINE = 64  # bytes in a cache line
+
 
 @intrinsic(prefer_literal=True)
 def scratch(typing: Any, size: Any) -> Any:
@@ -162,7 +164,7 @@ class _Tile:
         for step in range(unroll):
             self._step(build.add(k, ir.Constant(I64, step)), current[step % self.sets])
         if self.prefetch:
-            self._fetch(k)
+            self._fetch(k, unroll)
         following = build.add(k, ir.Constant(I64, unroll))
         k.add_incoming(following, build.block)
         build.cbranch(build.icmp_signed("<", following, stop), body, after)
@@ -201,11 +203,14 @@ class _Tile:
                 index = row * self.vectors + j
                 sums[index] = r.fma(element, vector, Reg(build, sums[index], self.dtype, self.lanes)).value
 
-    def _fetch(self, k: ir.Value) -> None:
+    def _fetch(self, k: ir.Value, unroll: int) -> None:
+        """Ask for the cache lines of `prefetch` bytes for each k of this turn."""
         build = self.builder
-        at = build.inttoptr(build.add(self.ahead, build.mul(k, ir.Constant(I64, self.prefetch))), PTR)
+        start = build.add(self.ahead, build.mul(k, ir.Constant(I64, self.prefetch)))
         read, level, data = (ir.Constant(I32, n) for n in (0, 2, 1))
-        r.call_intrinsic(build, "llvm.prefetch.p0", ir.VoidType(), [at, read, level, data])
+        for offset in range(0, max(self.prefetch * unroll, 1), LINE):
+            at = build.inttoptr(build.add(start, ir.Constant(I64, offset)), PTR)
+            r.call_intrinsic(build, "llvm.prefetch.p0", ir.VoidType(), [at, read, level, data])
 
     def _add_sets(self, sums: list[list[ir.Value]]) -> list[ir.Value]:
         while len(sums) > 1:

@@ -26,6 +26,8 @@ class BodyWriter:
         self.stage: list[int] = []  # the reductions before an instruction's value is known
         self.level: list[int] = []  # how many loops it is inside of
         self.row_level = row_level  # that of a reduction's value
+        self.kept: dict[int, str] = {}  # values put aside for a later sweep over the same points: the address of each
+        self.saved: set[int] = set()  # those of them that are there already
         for inst in body:
             before = max((self.stage[a] for a in inst.args), default=0)
             self.stage.append(before + 1 if inst.kind == "reduce" else before)
@@ -46,14 +48,16 @@ class BodyWriter:
         return max((p + 1 for p, d in enumerate(self.order) if access.strides[d] != 0), default=0)
 
     def cone(self, roots: Iterable[int]) -> set[int]:
-        """The instructions that `roots` need, with themselves; a reduction's argument is not followed."""
+        """The instructions that `roots` need, with themselves; a reduction's argument, or a saved value's, is not
+        followed.
+        """
         seen: set[int] = set()
         todo = list(roots)
         while todo:
             i = todo.pop()
             if i not in seen:
                 seen.add(i)
-                if self.body[i].kind != "reduce":
+                if self.body[i].kind != "reduce" and i not in self.saved:
                     todo.extend(self.body[i].args)
         return seen
 
@@ -65,7 +69,13 @@ class BodyWriter:
             if i not in needed or inst.kind == "reduce" or self.level[i] != level:
                 continue
             if self.stage[i] == stage if level <= self.row_level else self.stage[i] <= stage:
+                cls = w.class_name(inst.dtype)
+                if i in self.saved:
+                    self.out.line(f"v{i} = simd.load({cls}, {self.kept[i]})")
+                    continue
                 self.out.line(self._statement(f"v{i}", inst))
+                if i in self.kept:
+                    self.out.line(f"simd.store(v{i}, {self.kept[i]})")
 
     def _statement(self, name: str, inst: Inst) -> str:
         if inst.kind == "load" and inst.access is not None:

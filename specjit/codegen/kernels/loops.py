@@ -21,6 +21,7 @@ from specjit.codegen.kernels.spec import Inst, LoopSpec, Store
 from specjit.codegen.lanes import FLOATS
 
 BLOCK = 64  # serial additions per lane in one block of a sum
+KEEP_BYTES = 16 * 1024  # of costly values kept between the sweeps of a row
 IDENTITY = {"sum": 0, "prod": 1, "any": False, "all": True}
 LOWEST = {"i64": -(2**63), "i32": -(2**31), "i16": -(2**15), "i8": -128, "u8": 0, "bool": False}
 HIGHEST = {"i64": 2**63 - 1, "i32": 2**31 - 1, "i16": 2**15 - 1, "i8": 127, "u8": 255, "bool": True}
@@ -74,6 +75,7 @@ class _Loops(BodyWriter):
             [s.value for s in nest.stores] + [i for i, x in enumerate(self.body) if x.kind == "reduce"]
         )
         self.live = everything | self.cone([a for i in everything for a in self.body[i].args])
+        self._keep()
         self.emit_level(0, self.live, stage=0)
         self._open(0, self.row_level, self.live, self._row)
 
@@ -131,17 +133,38 @@ class _Loops(BodyWriter):
     # -- one row: sweeps over the reduced dimensions, then the stores
 
     def _row(self) -> None:
+        self.saved = set()
         last = max((self.stage[i] for i in self.live), default=0)
         for stage in range(1, last + 1):
-            self._sweep(
-                [i for i in sorted(self.live) if self.body[i].kind == "reduce" and self.stage[i] == stage], stage - 1
-            )
+            self._sweep(self._reductions(stage), stage - 1)
             self.emit_level(self.row_level, self.live, stage)
         elements = [s for s in self.nest.stores if self._is_element(s)]
         if elements:
             needed = self._inside(self.cone([s.value for s in elements]))
             self._open(self.row_level, len(self.order), needed, lambda: self.store_all(elements), last)
         self.store_all([s for s in self.nest.stores if not self._is_element(s)])
+
+    def _reductions(self, stage: int) -> list[int]:
+        """Those whose values are known after sweep number `stage`."""
+        return [i for i in sorted(self.live) if self.body[i].kind == "reduce" and self.stage[i] == stage]
+
+    def _arguments(self, reductions: list[int]) -> set[int]:
+        return self._inside(self.cone([a for i in reductions for a in self.body[i].args]))
+
+    def _keep(self) -> None:
+        """Choose the costly values that several sweeps need, to be kept on the stack when a row is short and known."""
+        if not self.across or len(self.nest.inner) != 1:
+            return
+        extent = self.nest.dims[self.nest.inner[0]].extent.fixed
+        if extent is None:
+            return
+        sweeps = [self._arguments(self._reductions(s)) for s in range(1, max(self.stage, default=0) + 1)]
+        sweeps.append(self._inside(self.cone([s.value for s in self.nest.stores if self._is_element(s)])))
+        for i, inst in enumerate(self.body):
+            row = -(-extent // self.nest.lanes) * self.nest.lanes * w.ITEMSIZE[inst.dtype]
+            if w.is_heavy(inst) and sum(i in s for s in sweeps) > 1 and row * (len(self.kept) + 1) <= KEEP_BYTES:
+                self.out.line(f"c{i} = tiles.scratch({row})")
+                self.kept[i] = w.add(f"c{i}", w.product(f"i{self.vector}", str(w.ITEMSIZE[inst.dtype])))
 
     def _is_element(self, store: Store) -> bool:
         return max(self.access_level(store.access), self.level[store.value]) > self.row_level
@@ -152,7 +175,7 @@ class _Loops(BodyWriter):
 
     def _sweep(self, reductions: list[int], stage: int) -> None:
         """One pass over the reduced dimensions, for all reductions whose arguments are known."""
-        needed = self._inside(self.cone([a for i in reductions for a in self.body[i].args]))
+        needed = self._arguments(reductions)
         blocked = [i for i in reductions if self._is_blocked(i)]
         for i in reductions:
             self._start(i, "s" if i in blocked else "a")
@@ -169,6 +192,7 @@ class _Loops(BodyWriter):
             )
         for i in reductions:
             self._finish(i, i in blocked)
+        self.saved |= needed & set(self.kept)
 
     def _is_blocked(self, i: int) -> bool:
         """Whether a sum is long enough that its roundings must be looked after."""

@@ -36,7 +36,7 @@ def render(spec: PackSpec) -> str:
     domain = ", ".join(w.describe_extent(e) for e in (*spec.outer, spec.k, spec.chunks, spec.units))
     header = [
         f"# Panels of {lanes} units from the matrix over (outer..., k, chunk, unit) = ({domain}):",
-        f"# {w.describe_access(spec.src)}, at x{spec.dst}: [outer...][panel][k][chunk][{lanes}], zero past the last unit.",
+        f"# {w.describe_access(spec.src)}, at x{spec.dst}: [outer...][panel][k][chunk][{lanes}], zero-filled.",
     ]
     out = Writer()
     units, k = Size.of(spec.units), Size.of(spec.k)
@@ -67,15 +67,23 @@ def render(spec: PackSpec) -> str:
             value = f"simd.gather({cls}, {at}, {Size.of(unit_stride) * item}, m)"
         out.line(f"simd.store({value}, {to})")
 
-    def panel() -> None:
+    def gathered(k_start: str) -> None:
         out.line(f"m = simd.first({cls}, {units} - u)")
-        if unit_stride != 1 and k_stride == 1:
-            # The k of one unit lie side by side: run over k innermost, so that each cache line is used up.
-            with out.block(f"for j in range({spec.chunks}):"), out.block(f"for k in range({k}):"):
-                copy("k", "j")
-        else:
-            with out.block(f"for k in range({k}):"), out.block(f"for j in range({spec.chunks}):"):
-                copy("k", "j")
+        with out.block(f"for k in range({k_start}, {k}):"), out.block(f"for j in range({spec.chunks}):"):
+            copy("k", "j")
+
+    def panel() -> None:
+        if unit_stride in (0, 1) or k_stride != 1:
+            gathered("0")
+            return
+        # The k of one unit lie side by side: whole squares are transposed in registers.
+        place = [*zip(names, spec.src.strides), ("k", k_stride), ("j", chunk_stride), ("u", unit_stride)]
+        to = w.add("to", w.product("k", str(spec.chunks * lanes * item)), w.product("j", str(lanes * item)))
+        step = Size.of(unit_stride) * item
+        out.line(f"squares = {k} & -{lanes} if u + {lanes} <= {units} else 0")
+        with out.block(f"for k in range(0, squares, {lanes}):"), out.block(f"for j in range({spec.chunks}):"):
+            out.line(f"simd.transpose({cls}, {w.address(spec.src, place)}, {step}, {to}, {spec.chunks * lanes * item})")
+        gathered("squares")
 
     def nest(d: int) -> None:
         if d < outer:
