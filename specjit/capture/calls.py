@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ast
 import functools
-import inspect
 import types
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -427,8 +426,6 @@ def bind_parameters(
     kwargs: dict[str, Abstract],
 ) -> dict[str, Abstract] | None:
     """Arguments by parameter name; None where Python would raise a TypeError."""
-    if fn.__code__.co_flags & (inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR):
-        raise f.unsupported(f"the generator or coroutine {fn.__qualname__}")
     defaults = [_default(f, fn, d) for d in fn.__defaults__ or ()]
     named = fn.__kwdefaults__ or {}
     kw_defaults = [_default(f, fn, named[p.arg]) if p.arg in named else None for p in node.args.kwonlyargs]

@@ -69,4 +69,4 @@ def _grad_mode(f: Frame, item: ast.withitem) -> bool:
             and mode.is_const
         ):
             return bool(mode.const)
-    raise f.unsupported("with on something other than a grad mode", item.context_expr)
+    raise f.unsupported("a context manager other than a grad mode", item.context_expr)

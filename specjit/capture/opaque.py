@@ -113,7 +113,7 @@ def _taint(f: Frame, error: Unsupported) -> None:
 
 def _names(f: Frame, s: ast.AST, error: Unsupported) -> tuple[list[str], list[str]]:
     """Variables that `s` reads and writes, in a fixed order. Some values cannot be handed to Python code."""
-    writes = sorted(assigned(s) & f.locals)
+    writes = sorted(assigned(s) & f.locals & f.live.after.get(s, f.locals))  # type: ignore[call-overload]
     reads = []
     outer: Frame | None = f.parent
     for name in sorted((read(s) | set(writes)) & f.locals):

@@ -18,7 +18,7 @@ from specjit.capture.frame import SIMPLE, Frame, Session
 from specjit.capture.guards import Checks
 from specjit.capture.loops import NeedsConstant
 from specjit.capture.merge import DEAD, RETURN_VALUE
-from specjit.capture.source import parameters, source_of
+from specjit.capture.source import signature_names, source_of
 from specjit.capture.values import Abstract, Known, Value, const, type_for
 from specjit.ir.graph import Block, Graph, Node
 from specjit.ir.guard import Guard
@@ -82,7 +82,7 @@ def capture(
     if not isinstance(fn, types.FunctionType):
         raise CaptureError("source", f"{getattr(fn, '__qualname__', type(fn).__qualname__)} is not a Python function")
     source = source_of(fn)
-    params = parameters(source.node)
+    params = signature_names(source.node)
     examples = dict(example_inputs)
     if root is not None:
         examples.setdefault(params[0], root)
@@ -125,8 +125,6 @@ def _run(
     frame = Frame(session, source, fn, {})
     for name in params:
         frame.env[name] = _input(frame, name, examples[name])
-    if statements.yields(source.node):
-        raise frame.unsupported("a generator function", source.node)
     session.active.append(fn.__code__)
     statements.run(frame, frame.body)
     block = session.block

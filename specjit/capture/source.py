@@ -7,6 +7,7 @@ Invariant: the tree's arguments are those of the function's code; whole files ar
 from __future__ import annotations
 
 import ast
+import inspect
 import linecache
 import types
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from specjit.capture.errors import CaptureError
 from specjit.ir.graph import Location
 
 FunctionNode = ast.FunctionDef | ast.Lambda
+_CALL_IT = "build a list and return it, or call the function without specjit"
 _HINT = "put the function in a file, or call it without specjit"
 
 
@@ -69,6 +71,9 @@ def source_of(fn: types.FunctionType) -> FunctionSource:
     """The definition of `fn`; raises CaptureError("source") where there is none, or where the file has changed since."""
     code = fn.__code__
     place = Location(code.co_filename, code.co_firstlineno, 0, fn.__qualname__)
+    if code.co_flags & (inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR):
+        what = "a generator function" if code.co_flags & inspect.CO_GENERATOR else "a coroutine"
+        raise CaptureError("unsupported", f"{fn.__qualname__} is {what}", location=place, hint=_CALL_IT)
     file = _file(code.co_filename)
     if file is None:
         raise CaptureError("source", f"no source for {fn.__qualname__}", location=place, hint=_HINT)
@@ -86,6 +91,13 @@ def parameters(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> lis
     a = node.args
     names = [p.arg for p in (*a.posonlyargs, *a.args, *a.kwonlyargs)]
     return names + [p.arg for p in (a.vararg, a.kwarg) if p is not None]
+
+
+def signature_names(node: FunctionNode) -> list[str]:
+    """The parameters in the order of `inspect.signature`: *args before the keyword-only ones."""
+    a = node.args
+    first = [p.arg for p in (*a.posonlyargs, *a.args)] + ([a.vararg.arg] if a.vararg else [])
+    return first + [p.arg for p in a.kwonlyargs] + ([a.kwarg.arg] if a.kwarg else [])
 
 
 def _code_parameters(code: types.CodeType) -> list[str]:

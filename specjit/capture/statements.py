@@ -390,12 +390,6 @@ def _with(f: Frame, s: ast.With) -> None:
     lower_with(f, s)
 
 
-def yields(node: ast.AST) -> bool:
-    """Whether a function is a generator."""
-    body = node.body if isinstance(node, ast.FunctionDef) else []
-    return Exits(body).other
-
-
 @lowers(ast.Global, ast.Nonlocal)
 def _scope(f: Frame, s: ast.Global) -> None:
     raise f.unsupported(f"{type(s).__name__.lower()} variables", hint="pass the value in and return it")

@@ -66,10 +66,20 @@ def _frame_at(place: Location, then: types.TracebackType | None) -> types.Traceb
     """A traceback entry at a place in the user's program, followed by `then`."""
     function = place.function.rpartition(".")[2] or "<specjit>"
     code = _stub.__code__.replace(
-        co_filename=place.file, co_firstlineno=place.line, co_name=function, co_qualname=place.function or function
+        co_filename=place.file,
+        co_firstlineno=place.line,
+        co_name=function,
+        co_qualname=place.function or function,
+        co_linetable=_on_first_line(len(_stub.__code__.co_code) // 2),
     )
     frame = types.FunctionType(code, {"_frame": _frame})()
-    return types.TracebackType(then, frame, -1, place.line)
+    return types.TracebackType(then, frame, 0, place.line)
+
+
+def _on_first_line(units: int) -> bytes:
+    """A location table that puts all code units on the first line, without columns (format of CPython 3.11 and later)."""
+    chunks = [8] * (units // 8) + ([units % 8] if units % 8 else [])
+    return b"".join(bytes((0x80 | 13 << 3 | n - 1, 0)) for n in chunks)
 
 
 def _frame() -> types.FrameType:
