@@ -138,6 +138,10 @@ class Checks:
             f"    try:\n{body}    except {failed}:\n        return False\n    return True\n", "guards"
         )
 
+    def has(self, group: Group) -> bool:
+        """Whether any fact is in the group."""
+        return any(f.group == group for f in self._facts)
+
     def failing(self, *args: Any) -> Guard | None:
         """The first guard that does not hold, in order; None if all hold."""
         if self.all(*args):
