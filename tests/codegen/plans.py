@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
 
-import specjit.ops  # noqa: F401 - defines the records
 from specjit.codegen.schedule import RegionPlan, schedule
 from specjit.codegen.schedule.interp import interpret as run_plan
 from specjit.ir.graph import Graph
@@ -16,7 +16,8 @@ from specjit.ops import registry
 
 
 def graph_of(text: str) -> Graph:
-    return parse(text, ops=registry.get)
+    """Parse; a line that ends in a comma goes on in the next one."""
+    return parse(re.sub(r",\s*\n\s*", ", ", text), ops=registry.get)
 
 
 def plan_of(

@@ -363,6 +363,7 @@ class Code:
                 if not any(other == d for j, (_, other) in enumerate(pending) if j != k):
                     self.emit("MOV", d, s)
                     del pending[k]
+                    pending = [(x, d if y == s else y) for x, y in pending]  # what s held may be overwritten: d has it now
                     break
             else:
                 d, s = pending[0]

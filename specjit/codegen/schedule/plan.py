@@ -158,7 +158,7 @@ class RegionPlan:
 
     def sizes(self, symbols: Mapping[str, int]) -> list[tuple[str, int]]:
         """(dtype, elements) of every storage to allocate for these symbol values."""
-        return [(s.dtype, evaluate(s.elements, symbols)) for s in self.storages]
+        return [(s.dtype, max(0, evaluate(s.elements, symbols))) for s in self.storages]
 
     def describe(self) -> str:
         from specjit.codegen.schedule.describe import describe
