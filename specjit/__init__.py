@@ -145,7 +145,15 @@ from specjit.ops.shape import (
 )
 from specjit.tensor.devices import device
 from specjit.tensor.promotion import promote_types, result_type
-from specjit.tensor.random import Generator, default_generator, get_rng_state, initial_seed, manual_seed, seed, set_rng_state
+from specjit.tensor.random import (
+    Generator,
+    default_generator,
+    get_rng_state,
+    initial_seed,
+    manual_seed,
+    seed,
+    set_rng_state,
+)
 from specjit.tensor.state import (
     enable_grad,
     inference_mode,

@@ -19,6 +19,7 @@ ORDER = [
     {"dtypes"},
     {"ir"},
     {"tensor"},
+    {"autograd"},
     {"ops"},
     {"nn"},
     {"optim"},

@@ -279,5 +279,3 @@ def normalize(input: Any, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> A
     else:
         length = reduce.sum(pointwise.abs(input) ** p, dim, True) ** (1.0 / p)
     return input / pointwise.clamp(length, min=eps)
-
-

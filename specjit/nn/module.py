@@ -151,14 +151,18 @@ class Module:
         """Add a parameter; None reserves the name."""
         _check_name(self, name)
         if param is not None and not isinstance(param, Parameter):
-            raise TypeError(f"cannot assign '{type(param).__name__}' object to parameter '{name}' (specjit.nn.Parameter or None required)")
+            raise TypeError(
+                f"cannot assign '{type(param).__name__}' object to parameter '{name}' (specjit.nn.Parameter or None required)"
+            )
         self._parameters[name] = param
 
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
         """Add a tensor that belongs to the state but is not trained."""
         _check_name(self, name)
         if tensor is not None and not isinstance(tensor, Tensor):
-            raise TypeError(f"cannot assign '{type(tensor).__name__}' object to buffer '{name}' (specjit Tensor or None required)")
+            raise TypeError(
+                f"cannot assign '{type(tensor).__name__}' object to buffer '{name}' (specjit Tensor or None required)"
+            )
         self._buffers[name] = tensor
         if not persistent:
             self._non_persistent.add(name)
@@ -183,7 +187,9 @@ class Module:
 
     # traversal
 
-    def named_modules(self, memo: set[Any] | None = None, prefix: str = "", remove_duplicate: bool = True) -> Iterator[Any]:
+    def named_modules(
+        self, memo: set[Any] | None = None, prefix: str = "", remove_duplicate: bool = True
+    ) -> Iterator[Any]:
         """(path, module) of this module and all below it."""
         seen = set() if memo is None else memo
         if self in seen:
@@ -286,7 +292,9 @@ class Module:
     def to(self, *args: Any, **kwargs: Any) -> Module:
         """Convert floating-point parameters and buffers to a dtype, or move everything to a device; in place, returns self."""
         dtype = next((a for a in (*args, kwargs.get("dtype")) if isinstance(a, DType)), None)
-        device = next((a for a in (*args, kwargs.get("device")) if a is not None and not isinstance(a, (DType, bool))), None)
+        device = next(
+            (a for a in (*args, kwargs.get("device")) if a is not None and not isinstance(a, (DType, bool))), None
+        )
         if dtype is not None and not dtype.is_floating_point:
             raise TypeError(f"nn.Module.to only accepts floating point dtypes, but got desired dtype={dtype}")
         return self._convert(lambda t: t.to(dtype=dtype if t.dtype.is_floating_point else None, device=device))
@@ -309,7 +317,10 @@ class Module:
         """Parameters and persistent buffers by path. The tensors share memory with the module, without history."""
         out: OrderedDict[str, Any] = OrderedDict()
         for path, module in self.named_modules(prefix=prefix.rstrip("."), remove_duplicate=False):
-            held = {**module._parameters, **{k: b for k, b in module._buffers.items() if k not in module._non_persistent}}
+            held = {
+                **module._parameters,
+                **{k: b for k, b in module._buffers.items() if k not in module._non_persistent},
+            }
             for name, value in held.items():
                 if value is not None:
                     out[f"{path}.{name}" if path else name] = value if keep_vars else value.detach()
@@ -328,16 +339,16 @@ class Module:
         for key, target in own.items():
             value = state_dict.get(key)
             if value is not None and not isinstance(value, Tensor):
-                errors.append(f'While copying the parameter named "{key}", expected a Tensor but received {type(value).__name__}.')
+                errors.append(
+                    f'While copying the parameter named "{key}", expected a Tensor but received {type(value).__name__}.'
+                )
             elif value is not None and value.shape != target.shape:
                 errors.append(
                     f"size mismatch for {key}: copying a param with shape {value.shape} from checkpoint, the shape in current "
                     f"model is {target.shape}."
                 )
         if errors:
-            raise RuntimeError(
-                f"Error(s) in loading state_dict for {type(self).__name__}:\n\t" + "\n\t".join(errors)
-            )
+            raise RuntimeError(f"Error(s) in loading state_dict for {type(self).__name__}:\n\t" + "\n\t".join(errors))
         with state.no_grad():
             for key, target in own.items():
                 if key in state_dict:
@@ -387,8 +398,14 @@ def _replace(registry: str, held: Registry, name: str, value: Any) -> None:
     """Assign to a registered name a value that does not register itself."""
     if registry == "_buffers":
         if value is not None and not isinstance(value, Tensor):
-            raise TypeError(f"cannot assign '{type(value).__name__}' object to buffer '{name}' (specjit Tensor or None required)")
+            raise TypeError(
+                f"cannot assign '{type(value).__name__}' object to buffer '{name}' (specjit Tensor or None required)"
+            )
     elif value is not None:
-        what, wanted = ("parameter", "specjit.nn.Parameter") if registry == "_parameters" else ("child module", "specjit.nn.Module")
+        what, wanted = (
+            ("parameter", "specjit.nn.Parameter")
+            if registry == "_parameters"
+            else ("child module", "specjit.nn.Module")
+        )
         raise TypeError(f"cannot assign '{type(value).__name__}' as {what} '{name}' ({wanted} or None expected)")
     held[name] = value

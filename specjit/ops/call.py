@@ -418,7 +418,9 @@ def signature(op: Op) -> tuple[str, list[str]]:
         parts.append(p.name if p.required else f"{p.name}=_d{i}")
     if ready:
         parts.append("**_named")
-        ready.append(f"if _named: raise TypeError('{op.name}() got an unexpected keyword argument ' + repr(next(iter(_named))))")
+        ready.append(
+            f"if _named: raise TypeError('{op.name}() got an unexpected keyword argument ' + repr(next(iter(_named))))"
+        )
     return ", ".join(parts), ready
 
 

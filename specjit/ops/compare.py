@@ -74,7 +74,7 @@ def _no_floats(name: str, dtype: Any) -> None:
 def _bitwise(name: str, fn: Any, text: str) -> Any:
     def eager(a: Any, b: Any) -> Any:
         if a.dtype.kind == "f" or b.dtype.kind == "f":
-            raise RuntimeError(f"\"{name}\" not implemented for floating point")
+            raise RuntimeError(f'"{name}" not implemented for floating point')
         return fn(a, b)
 
     def rule(a: Any, b: Any) -> Any:
@@ -99,7 +99,7 @@ bitwise_xor = _bitwise("bitwise_xor", np.bitwise_xor, "{0} ^ {1}")
 
 def _bitwise_not(x: np.ndarray) -> Any:
     if x.dtype.kind == "f":
-        raise RuntimeError("\"bitwise_not\" not implemented for floating point")
+        raise RuntimeError('"bitwise_not" not implemented for floating point')
     return np.invert(x)
 
 

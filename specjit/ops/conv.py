@@ -48,7 +48,9 @@ def _windows(x: np.ndarray, k: tuple[int, int], stride: Any, padding: Any, dilat
     return np.lib.stride_tricks.as_strided(x, shape, (a, b, y * dh, z * dw, y * sh, z * sw), writeable=False)
 
 
-def _columns(x: np.ndarray, k: tuple[int, int], stride: Any, padding: Any, dilation: Any, groups: int) -> tuple[np.ndarray, Any]:
+def _columns(
+    x: np.ndarray, k: tuple[int, int], stride: Any, padding: Any, dilation: Any, groups: int
+) -> tuple[np.ndarray, Any]:
     """The windows as matrices (groups, C/groups*kH*kW, N*H'*W'), and (H', W')."""
     w = _windows(x, k, stride, padding, dilation)
     n, c, kh, kw, oh, ow = w.shape
@@ -71,7 +73,9 @@ def _conv2d(x: np.ndarray, weight: np.ndarray, stride: Any, padding: Any, dilati
 
 def _check(x: Any, w: Any, groups: Any, x_dtype: Any = None, w_dtype: Any = None) -> None:
     if len(x) != 4 or len(w) != 4:
-        raise RuntimeError(f"Expected 4D input and weight to conv2d, but got input of size: {list(x)}, weight {list(w)}")
+        raise RuntimeError(
+            f"Expected 4D input and weight to conv2d, but got input of size: {list(x)}, weight {list(w)}"
+        )
     if x_dtype is not None and w_dtype is not None and x_dtype != w_dtype:
         raise RuntimeError(f"Input type ({x_dtype}) and weight type ({w_dtype}) should be the same")
     if not all(isinstance(v, int) for v in (x[1], w[0], w[1], groups)):
@@ -107,7 +111,9 @@ conv2d_op = defop(
 )
 
 
-def _conv2d_input(g: np.ndarray, weight: np.ndarray, sizes: Any, stride: Any, padding: Any, dilation: Any, groups: int) -> np.ndarray:
+def _conv2d_input(
+    g: np.ndarray, weight: np.ndarray, sizes: Any, stride: Any, padding: Any, dilation: Any, groups: int
+) -> np.ndarray:
     (sh, sw), (ph, pw), (dh, dw) = pair(stride), pair(padding), pair(dilation)
     o, c, kh, kw = weight.shape
     n, _, oh, ow = g.shape
@@ -137,7 +143,9 @@ conv2d_input = defop(
 )
 
 
-def _conv2d_weight(x: np.ndarray, g: np.ndarray, sizes: Any, stride: Any, padding: Any, dilation: Any, groups: int) -> np.ndarray:
+def _conv2d_weight(
+    x: np.ndarray, g: np.ndarray, sizes: Any, stride: Any, padding: Any, dilation: Any, groups: int
+) -> np.ndarray:
     o, c, kh, kw = sizes
     oh, ow = g.shape[2:]
     w = _windows(x, (kh, kw), pair(stride), pair(padding), pair(dilation))[..., :oh, :ow]

@@ -41,14 +41,18 @@ def _made(size: Any, dtype: Any, device: Any, requires_grad: Any) -> Type:
     for n in dims or ():
         if isinstance(n, int) and n < 0:
             raise RuntimeError(f"Trying to create tensor with negative dimension {n}")
-    return Type.tensor(dtype, dims, _device(device) or "cpu", requires_grad if isinstance(requires_grad, bool) else None)
+    return Type.tensor(
+        dtype, dims, _device(device) or "cpu", requires_grad if isinstance(requires_grad, bool) else None
+    )
 
 
 def _sized(name: str, fn: Any, kind: str) -> Any:
     return defop(
         f"{name}(size: 'int[*]', *, {OPTIONS}) -> Tensor",
         eager=lambda size, dtype, device, requires_grad: fn(_shape(size), (dtype or get_default_dtype()).numpy),
-        infer=lambda size, dtype, device, requires_grad: _made(size, dtype or get_default_dtype(), device, requires_grad),
+        infer=lambda size, dtype, device, requires_grad: _made(
+            size, dtype or get_default_dtype(), device, requires_grad
+        ),
         vjp=NO_GRAD,
         lower=creation(kind),
         method=False,

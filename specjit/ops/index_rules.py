@@ -43,7 +43,9 @@ def _entries(index: Any, rank: int) -> list[Any]:
     """The index as a list with Ellipsis replaced by full slices and lists by arrays."""
     items = list(index) if isinstance(index, tuple) else [index]
     items = [np.asarray(i) if isinstance(i, (list, range)) and not _has_types(i) else i for i in items]
-    items = [i.astype(np.int64) if isinstance(i, np.ndarray) and not i.size and i.dtype.kind == "f" else i for i in items]
+    items = [
+        i.astype(np.int64) if isinstance(i, np.ndarray) and not i.size and i.dtype.kind == "f" else i for i in items
+    ]
     dots = [k for k, i in enumerate(items) if i is Ellipsis]
     if len(dots) > 1:
         raise IndexError("an index can only have a single ellipsis ('...')")

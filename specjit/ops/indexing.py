@@ -151,7 +151,9 @@ def _index_put(x: np.ndarray, indices: Any, values: np.ndarray, accumulate: bool
 
 def _put(out: np.ndarray, indices: Any, values: np.ndarray, accumulate: bool) -> np.ndarray:
     if values.dtype != out.dtype:
-        raise RuntimeError(f"Index put requires the source and destination dtypes match, got {out.dtype} and {values.dtype}")
+        raise RuntimeError(
+            f"Index put requires the source and destination dtypes match, got {out.dtype} and {values.dtype}"
+        )
     where = _plain_indices(indices)
     if accumulate:
         _accumulate(out, where, values)
@@ -194,7 +196,9 @@ def _setitem(x: np.ndarray, index: Any, value: Any) -> np.ndarray:
         extra = value.ndim - len(shape)
         if extra > 0:
             if value.shape[:extra] != (1,) * extra:
-                raise RuntimeError(f"shape mismatch: value tensor of shape {list(value.shape)} cannot be broadcast to {list(shape)}")
+                raise RuntimeError(
+                    f"shape mismatch: value tensor of shape {list(value.shape)} cannot be broadcast to {list(shape)}"
+                )
             value = value.reshape(value.shape[extra:])
     # Like NumPy and PyTorch: the value takes the dtype of the target.
     value = cast_operand(value, x.dtype)
@@ -322,7 +326,11 @@ index_add = defop(
     "index_add(input, dim: int, index, source) -> Tensor",
     eager=quiet(_index_add),
     infer=lambda x, dim, index, source: infer.same(x),
-    vjp=lambda g, _y, _x, dim, index, _source: (lambda: g, None, lambda: index_select(g, dim, index).reshape(_source.shape)),
+    vjp=lambda g, _y, _x, dim, index, _source: (
+        lambda: g,
+        None,
+        lambda: index_select(g, dim, index).reshape(_source.shape),
+    ),
     doc="A copy of input with source[i] added at position index[i] of `dim`.",
 )
 
@@ -401,7 +409,9 @@ scatter_add = defop(
 
 def _embedding(weight: np.ndarray, at: np.ndarray, padding_idx: int) -> np.ndarray:
     if at.dtype.kind not in "iu":
-        raise RuntimeError(f"Expected tensor for argument #1 'indices' to have one of the scalar types: Long, Int; got {at.dtype}")
+        raise RuntimeError(
+            f"Expected tensor for argument #1 'indices' to have one of the scalar types: Long, Int; got {at.dtype}"
+        )
     _in_bounds(at, weight.shape[0], "embedding")
     return weight[at]
 
@@ -471,7 +481,9 @@ def _masked_fill(x: np.ndarray, mask: np.ndarray, value: Any) -> np.ndarray:
     if mask.dtype.kind != "b":
         raise RuntimeError(f"masked_fill_ only supports boolean masks, but got mask with dtype {mask.dtype}")
     if isinstance(value, np.ndarray) and value.ndim:
-        raise RuntimeError(f"masked_fill_ only supports a 0-dimensional value tensor, but got tensor with {value.ndim} dimension(s).")
+        raise RuntimeError(
+            f"masked_fill_ only supports a 0-dimensional value tensor, but got tensor with {value.ndim} dimension(s)."
+        )
     if isinstance(value, float) and x.dtype.kind != "f":
         raise RuntimeError(f"value cannot be converted to type {x.dtype} without overflow")
     return np.where(mask, cast_operand(value, x.dtype), x)
@@ -548,10 +560,11 @@ one_hot = defop(
     eager=_one_hot,
     infer=lambda x, num_classes: Type.tensor(
         dtypes.int64,
-        None if x.dims is None else (*x.dims, num_classes if isinstance(num_classes, int) and num_classes > 0 else None),
+        None
+        if x.dims is None
+        else (*x.dims, num_classes if isinstance(num_classes, int) and num_classes > 0 else None),
     ),
     vjp=NO_GRAD,
     method=False,
     doc="int64 rows with a 1 at the class; -1 takes the number of classes from the data.",
 )
-

@@ -75,7 +75,9 @@ def axes(dim: Any, rank: int | None) -> tuple[int, ...] | None:
     if None in found:
         return None
     if len(set(found)) < len(found):
-        raise RuntimeError(f"dim {next(d for d in found if found.count(d) > 1)} appears multiple times in the list of dims")
+        raise RuntimeError(
+            f"dim {next(d for d in found if found.count(d) > 1)} appears multiple times in the list of dims"
+        )
     return tuple(d for d in found if d is not None and d < rank)
 
 
@@ -224,9 +226,7 @@ def expanded(x: Type, sizes: Any) -> Type:
             f"in the tensor ({len(x.dims)})"
         )
     if -1 in wanted[:lead]:
-        raise RuntimeError(
-            "The expanded size of the tensor (-1) isn't allowed in a leading, non-existing dimension 0"
-        )
+        raise RuntimeError("The expanded size of the tensor (-1) isn't allowed in a leading, non-existing dimension 0")
     out = list(wanted[:lead])
     for i, (want, have) in enumerate(zip(wanted[lead:], x.dims)):
         if isinstance(want, int) and isinstance(have, int) and want not in (-1, have) and have != 1:

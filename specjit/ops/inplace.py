@@ -29,9 +29,7 @@ def _check(have: Any, want: Any, shape: Any, target: Any) -> None:
     if shape is not None and target is not None and tuple(shape) != tuple(target):
         known = all(isinstance(d, int) for d in (*shape, *target))
         if known or len(shape) != len(target):
-            raise RuntimeError(
-                f"output with shape {list(target)} doesn't match the broadcast shape {list(shape)}"
-            )
+            raise RuntimeError(f"output with shape {list(target)} doesn't match the broadcast shape {list(shape)}")
 
 
 def _eager(op: Op, ufunc: Any) -> Callable[..., Any]:
@@ -75,7 +73,9 @@ def _define(fn: Any, ufunc: Any = None) -> Any:
     # The target itself is a tensor, also where the functional op would take a number.
     schema = op.schema.replace(op.name, op.name + "_", 1).replace("input: 'Tensor|Scalar'", "input", 1)
     assert op._vjp is not None
-    return defop(schema, eager=_eager(op, ufunc), infer=_infer(op), vjp=op._vjp, traits=WRITES_SELF, functional=op, method=True)
+    return defop(
+        schema, eager=_eager(op, ufunc), infer=_infer(op), vjp=op._vjp, traits=WRITES_SELF, functional=op, method=True
+    )
 
 
 add_ = _define(pointwise.add, np.add)
@@ -163,4 +163,3 @@ def _sampled(x: Any) -> Any:
     if not x.dtype.is_floating_point:
         raise RuntimeError("random values need a floating point tensor")
     return x.dtype
-

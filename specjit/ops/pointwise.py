@@ -137,7 +137,13 @@ def _power_of(a: Any, b: Any) -> Any:
 
     if type(b) not in (int, float) or isinstance(a, (int, float)) or not a.dtype.is_floating_point:
         raise TraceError("pow with an exponent that is not constant")
-    table: dict[Any, Any] = {2: lambda: a * a, 3: lambda: a * a * a, 0.5: lambda: a.sqrt(), 1: lambda: a.clone(), -1: lambda: 1 / a}
+    table: dict[Any, Any] = {
+        2: lambda: a * a,
+        3: lambda: a * a * a,
+        0.5: lambda: a.sqrt(),
+        1: lambda: a.clone(),
+        -1: lambda: 1 / a,
+    }
     if b not in table:
         raise TraceError("pow with a general exponent")
     return table[b]()
@@ -259,7 +265,9 @@ clamp = defop(
 
 def _where(condition: np.ndarray, a: Any, b: Any) -> np.ndarray:
     if condition.dtype.kind != "b":
-        raise RuntimeError(f"where expected condition to be a boolean tensor, but got a tensor with dtype {condition.dtype}")
+        raise RuntimeError(
+            f"where expected condition to be a boolean tensor, but got a tensor with dtype {condition.dtype}"
+        )
     if type(a) is not np.ndarray and type(b) is not np.ndarray:
         a = np.asarray(a)
         if a.dtype.kind == "f" or isinstance(b, float):
@@ -269,10 +277,10 @@ def _where(condition: np.ndarray, a: Any, b: Any) -> np.ndarray:
 
 def _where_infer(c: Any, a: Any, b: Any) -> Any:
     if c.dtype is not None and c.dtype.category:
-        raise RuntimeError(f"where expected condition to be a boolean tensor, but got a tensor with dtype {c.dtype.name}")
-    return infer.Type.tensor(
-        infer.result_type(a, b), infer.broadcast(c.dims, infer.dims_of(a), infer.dims_of(b))
-    )
+        raise RuntimeError(
+            f"where expected condition to be a boolean tensor, but got a tensor with dtype {c.dtype.name}"
+        )
+    return infer.Type.tensor(infer.result_type(a, b), infer.broadcast(c.dims, infer.dims_of(a), infer.dims_of(b)))
 
 
 where = defop(
@@ -314,7 +322,10 @@ log10 = _float("log10", np.log10, lambda g, _y, x: g / (x * 2.302585092994046), 
 log1p = _float("log1p", np.log1p, lambda g, _y, x: g / (x + 1), "log1p({0})")
 sqrt = _float("sqrt", np.sqrt, lambda g, y, _x: g / (y * 2), "sqrt({0})")
 rsqrt = _float(
-    "rsqrt", lambda x: (1 / np.sqrt(x)).astype(x.dtype, copy=False), lambda g, y, _x: g * -0.5 * (y * y * y), "1 / sqrt({0})"
+    "rsqrt",
+    lambda x: (1 / np.sqrt(x)).astype(x.dtype, copy=False),
+    lambda g, y, _x: g * -0.5 * (y * y * y),
+    "1 / sqrt({0})",
 )
 reciprocal = _float("reciprocal", lambda x: 1 / x, lambda g, y, _x: -g * y * y, "1 / {0}")
 sigmoid = _float("sigmoid", _sigmoid, lambda g, y, _x: g * (y * (1 - y)), "sigmoid({0})")
@@ -365,9 +376,7 @@ sign = defop(
 square = defop(
     "square(input) -> Tensor",
     eager=quiet(lambda x: x * x if x.dtype.kind != "b" else x.astype(np.int64)),
-    infer=lambda x: infer.Type.tensor(
-        infer.dtypes.int64 if x.dtype is infer.dtypes.bool_ else x.dtype, x.dims
-    ),
+    infer=lambda x: infer.Type.tensor(infer.dtypes.int64 if x.dtype is infer.dtypes.bool_ else x.dtype, x.dims),
     vjp=lambda g, _y, x: g * x * 2,
     lower=pointwise("{0} * {0}"),
 )
@@ -432,4 +441,3 @@ round = defop(
     vjp=lambda g, _y, _x, decimals: g * 0.0,
     lower=composite(_round_composite),
 )
-

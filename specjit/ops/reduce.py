@@ -205,7 +205,11 @@ def _variance_infer(x: Any, dim: Any, unbiased: Any, keepdim: Any, correction: A
 
 def _freedom(x: Any, dim: Any, unbiased: Any, correction: Any) -> Any:
     n = count(x, dim)
-    return builtins.max(n - _correction(unbiased, correction), 0) if isinstance(n, int) else n - _correction(unbiased, correction)
+    return (
+        builtins.max(n - _correction(unbiased, correction), 0)
+        if isinstance(n, int)
+        else n - _correction(unbiased, correction)
+    )
 
 
 def _variance_of(x: Any, dim: Any, unbiased: Any, keepdim: bool, correction: Any) -> Any:
@@ -215,7 +219,9 @@ def _variance_of(x: Any, dim: Any, unbiased: Any, keepdim: bool, correction: Any
 
 
 def _variance_vjp(g: Any, _y: Any, x: Any, dim: Any, unbiased: Any, keepdim: bool, correction: Any) -> Any:
-    scale = 2.0 / _freedom(x, dim, unbiased, correction) if _freedom(x, dim, unbiased, correction) != 0 else float("nan")
+    scale = (
+        2.0 / _freedom(x, dim, unbiased, correction) if _freedom(x, dim, unbiased, correction) != 0 else float("nan")
+    )
     return unreduce(g, x, dim, keepdim) * ((x - x.mean(dim, True)) * scale)
 
 

@@ -218,7 +218,13 @@ def _completed(op: Op, infer: Callable[..., Any]) -> Callable[..., Any]:
 
 def _tensor_types(arg: Any) -> list[Type]:
     if isinstance(arg, Type):
-        return [arg.args[0]] if arg.kind == "list" and arg.args and arg.args[0].is_tensor else [arg] if arg.is_tensor else []
+        return (
+            [arg.args[0]]
+            if arg.kind == "list" and arg.args and arg.args[0].is_tensor
+            else [arg]
+            if arg.is_tensor
+            else []
+        )
     return [t for t in arg if isinstance(t, Type) and t.is_tensor] if isinstance(arg, (list, tuple)) else []
 
 
@@ -238,8 +244,10 @@ def _fill(op: Op, found: Any, operands: list[Type]) -> Any:
     grad = found.requires_grad
     if grad is None:
         flags = [t.requires_grad for t in operands]
-        if not op.differentiable or (found.dtype is not None and not found.dtype.is_floating_point) or not any(
-            f is None or f for f in flags
+        if (
+            not op.differentiable
+            or (found.dtype is not None and not found.dtype.is_floating_point)
+            or not any(f is None or f for f in flags)
         ):
             grad = False
         elif found.dtype is not None and True in flags:

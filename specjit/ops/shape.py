@@ -115,7 +115,9 @@ def _permute(x: np.ndarray, dims: Any) -> np.ndarray:
     if len(order) != x.ndim:
         raise RuntimeError(
             "permute(sparse_coo): number of dimensions in the tensor input does not match the length of the desired ordering of "
-            f"dimensions i.e. input.dim() = {x.ndim} is not equal to len(dims) = {len(order)}".replace("(sparse_coo)", "")
+            f"dimensions i.e. input.dim() = {x.ndim} is not equal to len(dims) = {len(order)}".replace(
+                "(sparse_coo)", ""
+            )
         )
     if len(set(order)) != len(order):
         raise RuntimeError("permute(): duplicate dims are not allowed.")
@@ -229,8 +231,10 @@ def _squeeze_dims(dim: Any, rank: int) -> list[int]:
 
 def _squeeze(x: np.ndarray, dim: Any) -> np.ndarray:
     wanted = _squeeze_dims(dim, x.ndim)
-    return x.reshape([n for i, n in enumerate(x.shape) if not (i in wanted and n == 1)]) if x.flags.c_contiguous else (
-        x[tuple(0 if i in wanted and n == 1 else slice(None) for i, n in enumerate(x.shape)) + (...,)]
+    return (
+        x.reshape([n for i, n in enumerate(x.shape) if not (i in wanted and n == 1)])
+        if x.flags.c_contiguous
+        else (x[tuple(0 if i in wanted and n == 1 else slice(None) for i, n in enumerate(x.shape)) + (...,)])
     )
 
 

@@ -14,7 +14,7 @@ class device:
     __slots__ = ("type",)
     index = None
 
-    def __new__(cls, type: str | device) -> device:  # noqa: A002 the public argument name
+    def __new__(cls, type: str | device) -> device:
         if isinstance(type, device):
             return type
         if not isinstance(type, str):
@@ -24,7 +24,7 @@ class device:
             raise RuntimeError(f"Expected one of {', '.join(NAMES)} device type at start of device string: {type}")
         return _DEVICES.get(name) or super().__new__(cls)
 
-    def __init__(self, type: str | device) -> None:  # noqa: A002 the public argument name
+    def __init__(self, type: str | device) -> None:
         self.type: str = type.type if isinstance(type, device) else type.partition(":")[0]
 
     def __eq__(self, other: object) -> bool:

@@ -80,9 +80,7 @@ class FunctionNode(Node):
 
     def backward(self, grads: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
         if self.ctx._materialize:
-            grads = [
-                wrap(np.zeros(shape, dtype)) if g is None else g for g, (shape, dtype) in zip(grads, self.shapes)
-            ]
+            grads = [wrap(np.zeros(shape, dtype)) if g is None else g for g, (shape, dtype) in zip(grads, self.shapes)]
         found = self.function.backward(self.ctx, *grads)
         found = found if isinstance(found, tuple) else (found,)
         if len(found) > self.total and all(f is None for f in found[self.total :]):

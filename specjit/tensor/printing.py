@@ -38,7 +38,7 @@ class _Format:
             self.int_mode = bool(np.all(known == np.ceil(known)))
             self.science = top / low > 1000 or top > 1e8 or low < 1e-4
             if self.int_mode:
-                self.science = top / low > 1000 and top > 1e8 or top > 1e8
+                self.science = (top / low > 1000 and top > 1e8) or top > 1e8
         else:
             self.int_mode = True
         self.width = max((len(self.text(float(v))) for v in flat), default=1)

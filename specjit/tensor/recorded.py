@@ -80,10 +80,7 @@ class OpNode(Node):
         by_value = self.op.saves_result
         self.results = (
             several,
-            [
-                (t._data, t._version, t._version[0]) if by_value else (t._data.shape, t._data.dtype)
-                for t in results
-            ],
+            [(t._data, t._version, t._version[0]) if by_value else (t._data.shape, t._data.dtype) for t in results],
         )
 
     def release(self) -> None:

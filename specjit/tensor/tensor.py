@@ -18,8 +18,7 @@ from specjit import dtypes
 from specjit.dtypes import DType, dtype_of
 from specjit.ir.types import Type
 from specjit.ir.viewref import contiguous_strides
-from specjit.tensor import devices
-from specjit.tensor import state, storage
+from specjit.tensor import devices, state, storage
 from specjit.tensor.devices import device
 from specjit.tensor.methods import TensorMethods
 
@@ -241,9 +240,7 @@ class Tensor(TensorMethods):
         if self._data is None:
             raise RuntimeError("a tensor on the meta device has no data to give to NumPy")
         if self._requires_grad and not force:
-            raise RuntimeError(
-                "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead."
-            )
+            raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
         return storage.export(self._version, self._data)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
