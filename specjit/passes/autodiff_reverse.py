@@ -19,7 +19,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from specjit.ir.dims import Dim
-from specjit.ir.graph import Block, Node, Value
+from specjit.ir.graph import Block, Node, Value, free_values
 from specjit.ir.structure import IF, LOOP, make_if, make_loop, trip_dim
 from specjit.ir.types import Type
 from specjit.ops.registry import Op
@@ -241,9 +241,7 @@ class Reverse:
         reached = {s for s in seeds if s in self.active}
         for node in reversed(block.nodes):
             if any(r in reached for r in node.results):
-                reads = list(node.args)
-                for inner in node.blocks:
-                    reads += [a for sub in inner.walk() for a in sub.args] + inner.outputs
+                reads = [*node.args, *(v for inner in node.blocks for v in free_values(inner))]
                 reached.update(a for a in reads if a in self.active)
         return reached
 

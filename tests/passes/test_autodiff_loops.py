@@ -239,6 +239,25 @@ def test_nested_loops(n: int, m: int) -> None:
     check(NESTED, normal(n, m, 3), normal(3), normal(3), n, m)
 
 
+CARRIED_THROUGH = """
+graph @f(%a: f64[2], %x: f64[T,2]) -> f64[2] {
+  %n: int<T> = size(%x, 0)
+  %h: f64[2], %c: f64[2] = loop 2, True, (%i: int, %hp: f64[2] = %a, %cp: f64[2] = %a) {
+    %k: f64[2] = loop %n, True, (%j: int, %kp: f64[2] = %hp) {
+      yield True, %cp
+    }
+    yield True, %k, %hp
+  }
+  return %h
+}
+"""
+
+
+@pytest.mark.parametrize("T", [2, 0])
+def test_a_carry_that_only_an_inner_loop_hands_on(T: int) -> None:
+    check(CARRIED_THROUGH, normal(2), normal(T, 2))
+
+
 REVERSED = """
 graph @f(%x: f64[B,T,3], %h0: f64[B,3], %w: f64[3,3], %n: int<T>) -> (f64[T,B,3], f64[B,3]) {
   %h: f64[B,3], %old: f64[B,3], %ys: f64[T,B,3] = loop %n, True, (%i: int, %a: f64[B,3] = %h0, %unused: f64[B,3] = %h0) reverse {
