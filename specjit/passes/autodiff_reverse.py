@@ -60,13 +60,15 @@ def _active_loop(node: Node, active: set[Value], stopped: set[Value]) -> list[bo
     """Mark the values inside a loop; which of its results depend on active values."""
     (body,) = node.blocks
     inits, params = node.args[2:], body.params[1:]
-    fresh = [p for init, p in zip(inits, params) if init in active and is_differentiable(p.type)]
-    while fresh:
-        active.update(fresh)
+    active.update(p for init, p in zip(inits, params) if init in active and is_differentiable(p.type))
+    while True:
+        # A carried value is active as soon as one turn hands an active value on, whatever the loop started from.
         find_active(body, active, stopped)
         outs = zip(params, body.outputs[1:])
         fresh = [p for p, out in outs if out in active and p not in active and is_differentiable(p.type)]
-    find_active(body, active, stopped)
+        if not fresh:
+            break
+        active.update(fresh)
     carried = [p in active or init in active for init, p in zip(inits, params)]
     return carried + [out in active for out in body.outputs[1 + len(params) :]]
 

@@ -14,7 +14,7 @@ from typing import Any
 from specjit.ir.graph import Block, Graph, Location, Node, Value
 from specjit.ir.guard import Guard
 from specjit.ir.structure import IF, LOOP, WITH
-from specjit.ir.types import ANY, Type
+from specjit.ir.types import ANY, Type, type_of
 from specjit.ops import registry
 from specjit.specialize.abstract import Abstract, Known, Mapping, Obj, Refused, Rows, Seq, each_value, substitute
 
@@ -121,6 +121,7 @@ class Specializer:
             known = _known_of(types)
             if known is not None:
                 return known
+        listed = [t if isinstance(t, Type) else type_of(t) for t in listed]
         out = self.block.append(op, values, listed, loc=self.loc, hints=self.hints)
         if op.traits.view_of is not None:
             root = self.root(values[op.traits.view_of])
