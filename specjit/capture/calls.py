@@ -26,7 +26,6 @@ from specjit.capture.values import (
     Abstract,
     Known,
     Local,
-    Maybe,
     Method,
     TupleOf,
     Unbound,
@@ -397,7 +396,7 @@ def inline(
         f.env[DEAD] = const(True)
         return NONE_VALUE
     result = inner.env[RETURN_VALUE]
-    assert not isinstance(result, Unbound | Maybe)
+    assert not isinstance(result, Unbound)
     return result
 
 

@@ -19,7 +19,6 @@ from specjit.capture.values import (
     Iteration,
     Known,
     Local,
-    Maybe,
     Method,
     Shape,
     TupleOf,
@@ -89,12 +88,16 @@ def _name(f: Frame, node: ast.Name) -> Abstract:
     if found is None:
         return global_value(f, node.id)
     if isinstance(found, Unbound):
-        return f.emit("py.bound", found, node.id)
-    if isinstance(found, Maybe):
-        value = f.emit("py.bound", found.value, node.id, hint=node.id)
-        f.env[node.id] = value
-        return value
-    return found
+        return f.emit("py.bound", found, node.id, False)
+    flag = f.env.get(merge.bound_flag(node.id)) if node.id in f.locals else None
+    if flag is None:
+        return found
+    # Some path left the variable without a value: reading it is an error there.
+    value = f.emit("py.bound", found, node.id, flag, hint=node.id)
+    value.type = merge.type_of_abstract(found)
+    f.env[node.id] = found if isinstance(found, TupleOf) else value
+    del f.env[merge.bound_flag(node.id)]
+    return f.env[node.id]
 
 
 @lowers(ast.NamedExpr)
@@ -111,6 +114,7 @@ def bind_name(f: Frame, name: str, value: Abstract) -> None:
     if isinstance(value, Value) and not value.is_const and not value.hint:
         value.hint = name
     f.env[name] = value
+    f.env.pop(merge.bound_flag(name), None)
 
 
 @lowers(ast.Tuple)

@@ -25,8 +25,8 @@ from specjit.capture.values import (
     Iteration,
     Known,
     Local,
-    Maybe,
     Method,
+    Ran,
     Shape,
     TupleOf,
     Unbound,
@@ -252,8 +252,8 @@ class Frame:
             return self.emit("py.tuple", *a.items)
         if isinstance(a, Shape):
             return self.emit("py.getattr", a.tensor, "shape")
-        if isinstance(a, Maybe):
-            return a.value
+        if isinstance(a, Ran):
+            return a.header if a.header.type.kind == "bool" else self.emit("py.gt", a.header, 0)
         if isinstance(a, Unbound):
             return const(UNBOUND)
         if isinstance(a, Method):

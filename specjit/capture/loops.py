@@ -24,7 +24,7 @@ from specjit.capture.values import (
     Abstract,
     Iteration,
     Known,
-    Maybe,
+    Ran,
     Shape,
     TupleOf,
     Unbound,
@@ -357,6 +357,8 @@ def run_loop(
         run(f, s.orelse)
         return
     names = sorted(assigned(s) & (f.live.head[s] | f.live.after[s])) + hidden
+    open_names = [n for n in names if n.isidentifier() and not same_abstract(merge.bound(f.env, n), merge.TRUE)]
+    names += [merge.bound_flag(n) for n in open_names]
     if exits.returns:
         names += [RETURNED, RETURN_VALUE]
     if exits.breaks and s.orelse:
@@ -384,7 +386,7 @@ class _Loop:
     def __init__(self, f: Frame, s: ast.While | ast.For, names: list[str], count: Value | None, cond: Value) -> None:
         self.f, self.s, self.names, self.count, self.cond = f, s, names, count, cond
         self.env = dict(f.env)
-        self.force: dict[Path, tuple[str, Type]] = {}
+        self.force: dict[Path, Type] = {}  # of carried variables whose first guess did not hold
         self.origins: dict[Path, frozenset[Any]] = {}  # of lists that a turn ends with
         self.params: list[tuple[Value, Abstract, str]] = []
         self.outputs: list[Value] = []
@@ -406,8 +408,10 @@ class _Loop:
         i = self.body.param(INT, _index_hint(self.s))
         f.env = dict(self.env)
         for name in self.names:
-            init = self.env.get(name, merge.FALSE if name in (RETURNED, BROKE) else UNBOUND)
+            init = self.env.get(name, self.absent(name))
             f.env[name] = self.template[name] = self.make(init, (name,))
+            if isinstance(self.template[name], Unbound):
+                del f.env[name]
         for flag in (RETURNED, BROKE, CONTINUED):
             f.env.pop(flag, None)
         f.session.block = self.body
@@ -424,7 +428,9 @@ class _Loop:
             self.end = f.env
             settled = True
             for name in self.names:
-                out = self.end.get(name, merge.FALSE if name in (RETURNED, BROKE) else UNBOUND)
+                out = self.end.get(name, self.absent(name))
+                if name.endswith(" bound?"):
+                    out = merge.bound(self.end, name.removesuffix(" bound?"))
                 if dead:
                     out = self.template[name]
                 settled &= self.unify((name,), self.template[name], out)
@@ -432,6 +438,10 @@ class _Loop:
             f.session.block = outer
             f.env = dict(self.env)
         return settled
+
+    def absent(self, name: str) -> Abstract:
+        """What it means that a carried name has no entry."""
+        return merge.FALSE if name in (RETURNED, BROKE) or name.endswith(" bound?") else UNBOUND
 
     def tested(self, stop: Abstract, test: Callable[[], Value]) -> Value:
         """The condition of the next turn; the test is evaluated only if nothing stopped the loop."""
@@ -451,13 +461,9 @@ class _Loop:
     def make(self, init: Abstract, path: Path) -> Abstract:
         """What a carried variable is at the start of a turn: parameters where it changes."""
         if path in self.force:
-            kind, t = self.force[path]
-            param = self.param(t, init, path)
-            return Maybe(param) if kind == "maybe" else param
+            return self.param(self.force[path], init, path)
         if isinstance(init, Value):
             return self.param(widen(init.type), init, path)
-        if isinstance(init, Maybe):
-            return Maybe(self.param(widen(init.value.type), init, path))
         if isinstance(init, TupleOf):
             return TupleOf(tuple(self.make(x, (*path, k)) for k, x in enumerate(init.items)))
         return init
@@ -467,10 +473,9 @@ class _Loop:
         hint = path[0] if len(path) == 1 and str(path[0]).isidentifier() and path[0] != RETURN_VALUE else ""
         value = self.body.param(t, hint)
         origins = self.f.session.origins
-        start = init.value if isinstance(init, Maybe) else init
         found = self.origins.get(path, frozenset())
-        if isinstance(start, Value):
-            found |= origins.get(start, frozenset())
+        if isinstance(init, Value):
+            found |= origins.get(init, frozenset())
         if found:
             origins[value] = found
         self.params.append((value, init, hint))
@@ -479,20 +484,13 @@ class _Loop:
     def unify(self, path: Path, start: Abstract, out: Abstract) -> bool:
         """Whether what a turn ends with fits what it began with; if not, `force` says what to try next."""
         f = self.f
-        if isinstance(start, Value | Maybe) and any(
-            p is (start if isinstance(start, Value) else start.value) for p, _, _ in self.params
-        ):
-            param = start if isinstance(start, Value) else start.value
-            maybe = isinstance(start, Maybe)
-            if isinstance(out, Unbound | Maybe) and not maybe:
-                self.force[path] = ("maybe", param.type)
+        if isinstance(start, Value) and any(p is start for p, _, _ in self.params):
+            value = Value.constant(UNBOUND, start.type) if isinstance(out, Unbound) else f.value(out)
+            t = join(start.type, widen(value.type))
+            if t != start.type:
+                self.force[path] = t
                 return False
-            value = Value.constant(UNBOUND, param.type) if isinstance(out, Unbound) else f.value(out)
-            t = join(param.type, widen(value.type))
-            if t != param.type:
-                self.force[path] = ("maybe" if maybe else "value", t if len(self.force) < 100 else ANY)
-                return False
-            fresh = f.session.origins.get(value, frozenset()) - f.session.origins.get(param, frozenset())
+            fresh = f.session.origins.get(value, frozenset()) - f.session.origins.get(start, frozenset())
             if fresh:
                 self.origins[path] = self.origins.get(path, frozenset()) | fresh
                 return False
@@ -502,13 +500,12 @@ class _Loop:
             return all([self.unify((*path, k), a, b) for k, (a, b) in enumerate(zip(start.items, out.items))])
         if same_abstract(start, out):
             return True
-        if isinstance(start, Unbound) or isinstance(out, Unbound | Maybe):
-            kind = "value" if path[0] == RETURN_VALUE else "maybe"
-            self.force[path] = (kind, widen(type_of_abstract(out if isinstance(start, Unbound) else start)))
+        for known in [p for p in self.force if p[: len(path)] == path]:
+            del self.force[known]
+        if isinstance(start, Unbound) or isinstance(out, Unbound):
+            self.force[path] = widen(type_of_abstract(out if isinstance(start, Unbound) else start))
         else:
-            for known in [p for p in self.force if p[: len(path)] == path]:
-                del self.force[known]
-            self.force[path] = ("value", join(widen(type_of_abstract(start)), widen(type_of_abstract(out))))
+            self.force[path] = join(widen(type_of_abstract(start)), widen(type_of_abstract(out)))
         return False
 
     # the result
@@ -517,15 +514,8 @@ class _Loop:
         """Append the node; the variables after the loop are its results."""
         f = self.f
         inits = [self.initial(init, p.type) for p, init, _ in self.params]
-        kept = []
-        for k, ((param, _, _), out) in enumerate(zip(self.params, self.outputs, strict=True)):
-            if out is param:
-                replace_uses(self.body, {param: inits[k]})
-                if self.next_cond is param:
-                    self.next_cond = inits[k]
-            else:
-                kept.append(k)
-        replaced = {self.params[k][0]: inits[k] for k in range(len(inits)) if k not in kept}
+        replaced, shared = self.drop(inits)
+        kept = [k for k in range(len(inits)) if self.params[k][0] not in replaced and k not in shared]
         self.outputs = [replaced.get(o, o) for o in self.outputs]
         self.body.params = [self.body.params[0], *(self.params[k][0] for k in kept)]
         self.body.outputs = [self.next_cond, *(self.outputs[k] for k in kept)]
@@ -536,34 +526,60 @@ class _Loop:
                 self.params[k] = param, init, hint
         hints = [self.params[k][2] for k in kept]
         trip = self.count if self.count is not None else Value.constant(None, NONE)
-        node = make_loop(
-            f.session.block, trip, self.cond, [inits[k] for k in kept], self.body, loc=f.location(self.s), hints=hints
-        )
+        carried = [inits[k] for k in kept]
+        node = make_loop(f.session.block, trip, self.cond, carried, self.body, loc=f.location(self.s), hints=hints)
         if f.via:
             node.attrs["_via"] = f.via
-        for r, k in zip(node.results, kept):
+        results: dict[Value, Abstract] = dict(replaced)
+        for k, r in zip(kept, node.results):
+            results[self.params[k][0]] = r
             elements.merged(f.session, r, [self.params[k][0]])
-        results = dict(replaced)
-        results.update({self.params[k][0]: r for k, r in zip(kept, node.results)})
-        env = {n: a for n, a in self.env.items() if n not in assigned(self.s)}
+        for k, other in shared.items():
+            results[self.params[k][0]] = other if isinstance(other, Ran) else results[self.params[other][0]]
+        env = {n: a for n, a in self.env.items() if n.removesuffix(" bound?") not in assigned(self.s)}
         for name in self.names:
-            env[name] = self.after(self.template[name], results, self.end.get(name))
+            env[name] = self.after(self.template[name], results)
         f.env = {n: a for n, a in env.items() if not isinstance(a, Unbound)}
+        for name in self.names:
+            if name.endswith(" bound?") and (same_abstract(f.env[name], merge.TRUE) or name[:-7] not in f.env):
+                del f.env[name]
+
+    def drop(self, inits: list[Value]) -> tuple[dict[Value, Value], dict[int, Any]]:
+        """Slots that the loop need not carry: {parameter: its value} for what never changes, and {slot: another slot, or Ran} for
+        what is unread in the body and, once the loop has run, known anyway."""
+        replaced: dict[Value, Value] = {}
+        for (param, _, _), init, out in zip(self.params, inits, self.outputs, strict=True):
+            if out is param:
+                replaced[param] = init
+        replace_uses(self.body, replaced)
+        self.next_cond = replaced.get(self.next_cond, self.next_cond)
+        read = free_values(self.body)
+        shared: dict[int, Any] = {}
+        for k, (param, init, _) in enumerate(self.params):
+            out = self.outputs[k]
+            if param in replaced or param in read or any(o is param for j, o in enumerate(self.outputs) if j != k):
+                continue
+            if inits[k].is_const and inits[k].const is False and out.is_const and out.const is True and init is merge.FALSE:
+                ran = self.count is not None and self.count.is_const and self.count.const > 0
+                header = self.count if self.count is not None else self.cond
+                shared[k] = Ran(merge.TRUE if ran or header.is_const else header)
+            elif isinstance(init, Unbound):
+                same = [j for j, o in enumerate(self.outputs) if o is out and j != k and j not in shared]
+                if same and self.params[same[0]][0].type == param.type and self.params[same[0]][0] not in replaced:
+                    shared[k] = same[0]
+        return replaced, shared
 
     def initial(self, init: Abstract, t: Type) -> Value:
         if isinstance(init, Unbound):
             return Value.constant(UNBOUND, t)
         return self.f.value(init)
 
-    def after(self, start: Abstract, results: dict[Value, Value], end: Abstract | None) -> Abstract:
+    def after(self, start: Abstract, results: dict[Value, Abstract]) -> Abstract:
         if isinstance(start, Value):
-            return results.get(start, start)
-        if isinstance(start, Maybe):
-            out = results.get(start.value, start.value)
-            ran = self.count is not None and self.count.is_const and self.count.const > 0
-            return out if ran and isinstance(end, Value) else Maybe(out)
+            out = results.get(start, start)
+            return out.header if isinstance(out, Ran) and out.header.is_const else out
         if isinstance(start, TupleOf):
-            return TupleOf(tuple(self.after(x, results, None) for x in start.items))
+            return TupleOf(tuple(self.after(x, results) for x in start.items))
         return start
 
 

@@ -16,7 +16,6 @@ from specjit.capture.values import (
     UNBOUND,
     Abstract,
     Known,
-    Maybe,
     TupleOf,
     Unbound,
     Value,
@@ -34,6 +33,15 @@ from specjit.ir.types import Type
 RETURNED, RETURN_VALUE, BROKE, CONTINUED, DEAD = "return?", "return", "break?", "continue?", "dead?"
 FLAGS = (RETURNED, BROKE, CONTINUED)
 FALSE, TRUE = const(False), const(True)
+
+
+def bound_flag(name: str) -> str:
+    """The entry of `env` that says whether a variable has a value, where control flow left that open."""
+    return f"{name} bound?"
+
+
+def bound(env: dict[str, Abstract], name: str) -> Abstract:
+    return env.get(bound_flag(name), TRUE if name in env else FALSE)
 
 
 @dataclass
@@ -74,7 +82,7 @@ def join(f: Frame, cond: IRValue, then: Branch, other: Branch, live: set[str]) -
     joiner = Joiner(f, then, other)
     env: dict[str, Abstract] = {}
     for name in sorted({*then.env, *other.env}):
-        if name == DEAD:
+        if name == DEAD or name.endswith(" bound?"):
             continue
         missing = FALSE if name in FLAGS else UNBOUND
         a, b = then.env.get(name, missing), other.env.get(name, missing)
@@ -87,6 +95,14 @@ def join(f: Frame, cond: IRValue, then: Branch, other: Branch, live: set[str]) -
             env[name] = joiner.flag(cond, a, b)
         elif name in live or name in (RETURN_VALUE,):
             env[name] = joiner.merge(name, a, b)
+        if name in env and name.isidentifier():
+            has = bound(then.env, name), bound(other.env, name)
+            if then.dead or other.dead:
+                flag = joiner.only("", has[then.dead], None, then.dead)
+            else:
+                flag = has[0] if same_abstract(*has) else joiner.flag(cond, *has)
+            if not same_abstract(flag, TRUE):
+                env[bound_flag(name)] = flag
     joiner.finish(cond)
     f.env = {name: joiner.resolve(a) for name, a in env.items()}
 
@@ -126,11 +142,8 @@ class Joiner:
             return a
         if isinstance(a, TupleOf) and isinstance(b, TupleOf) and len(a.items) == len(b.items):
             return TupleOf(tuple(self.merge(name, x, y) for x, y in zip(a.items, b.items)))
-        if name == RETURN_VALUE and (isinstance(a, Unbound) or isinstance(b, Unbound)):
+        if isinstance(a, Unbound) or isinstance(b, Unbound):
             return self._fill(name, a, b)
-        if isinstance(a, Unbound | Maybe) or isinstance(b, Unbound | Maybe):
-            merged = self._fill(name, *(x.value if isinstance(x, Maybe) else x for x in (a, b)))
-            return Maybe(merged) if isinstance(merged, Value) else merged
         merged = self.output(self.side(self.then, a), self.side(self.other, b), _hint(name))
         if isinstance(a, Known) and isinstance(b, Known) and a.obj is b.obj:
             return Known(a.obj, merged, a.source)
@@ -138,6 +151,10 @@ class Joiner:
 
     def _fill(self, name: str, a: Abstract, b: Abstract) -> Abstract:
         """One side has no value: there it is the constant UNBOUND, typed like the other side."""
+        if isinstance(a, TupleOf):
+            return TupleOf(tuple(self._fill(name, x, b) for x in a.items))
+        if isinstance(b, TupleOf):
+            return TupleOf(tuple(self._fill(name, a, x) for x in b.items))
         x = self._filler(b) if isinstance(a, Unbound) else self.side(self.then, a)
         y = self._filler(a) if isinstance(b, Unbound) else self.side(self.other, b)
         return self.output(x, y, _hint(name))
@@ -149,13 +166,13 @@ class Joiner:
         """The value of the live side, handed out of its block if it was made there."""
         if isinstance(a, TupleOf):
             return TupleOf(tuple(self.only(name, x, None, then_dead) for x in a.items))
-        inner = a.value if isinstance(a, Known | Maybe) else a
+        inner = a.value if isinstance(a, Known) else a
         inside = self.defined_other if then_dead else self.defined_then
         if not isinstance(inner, Value) or inner not in inside:
             return a
         filler = self._filler(inner)
         out = self.output(filler, inner, _hint(name)) if then_dead else self.output(inner, filler, _hint(name))
-        return Known(a.obj, out, a.source) if isinstance(a, Known) else Maybe(out) if isinstance(a, Maybe) else out
+        return Known(a.obj, out, a.source) if isinstance(a, Known) else out
 
     def flag(self, cond: IRValue, a: Abstract, b: Abstract) -> Abstract:
         """A pending exit: where both sides are constants it is the condition itself, or its negation."""
@@ -191,8 +208,6 @@ class Joiner:
             return self.results[self.placeholders[a]] if a in self.placeholders else a
         if isinstance(a, TupleOf):
             return TupleOf(tuple(map(self.resolve, a.items)))
-        if isinstance(a, Maybe):
-            return Maybe(self.resolve(a.value))  # type: ignore[arg-type]
         if isinstance(a, Known) and a.value is not None:
             return Known(a.obj, self.resolve(a.value), a.source)  # type: ignore[arg-type]
         return a

@@ -12,10 +12,11 @@ import ast
 import types
 from typing import Any
 
+from specjit.capture import merge
 from specjit.capture.errors import Unsupported
 from specjit.capture.frame import Frame
 from specjit.capture.scope import Exits, assigned, local_names, read
-from specjit.capture.values import UNBOUND, Abstract, Known, Local, Maybe, Unbound, Value
+from specjit.capture.values import UNBOUND, Abstract, Known, Local, Unbound, Value, same_abstract
 from specjit.ir.types import ANY
 from specjit.ops.registry import get
 
@@ -34,7 +35,7 @@ def outline(f: Frame, s: ast.stmt, error: Unsupported) -> None:
     if exits.any or unbound:
         raise error
     reads, writes = _names(f, s, error)
-    definite = {n for n in writes if not isinstance(f.env.get(n, UNBOUND), Maybe | Unbound)}
+    definite = {n for n in writes if same_abstract(merge.bound(f.env, n), merge.TRUE)}
     result = [ast.Name(n, ast.Load()) if n in definite else _maybe(n) for n in writes]
     body = [s, ast.Return(ast.Tuple(result, ast.Load()))] if writes else [s]
     function = _compile(f, s, body, reads)
@@ -46,7 +47,10 @@ def outline(f: Frame, s: ast.stmt, error: Unsupported) -> None:
         return
     items, _ = f.emit_node(get("py.unpack"), [node.results[0], Value.constant(len(writes))], writes)
     for name, value in zip(writes, items.results):
-        f.env[name] = value if _always_binds(s, name) else Maybe(value)
+        f.env[name] = value
+        f.env.pop(merge.bound_flag(name), None)
+        if not _always_binds(s, name):
+            f.env[merge.bound_flag(name)] = f.emit("py.is_not", value, UNBOUND)
 
 
 def outline_expression(f: Frame, node: ast.expr, error: Unsupported) -> Value:
@@ -74,7 +78,7 @@ def function_value(f: Frame, local: Local) -> Value:
     own = local_names(local.node)
     names = sorted((read(local.node) - own) & home.locals)
     for name in names:
-        if stores(home.source.node, name) > 1 or isinstance(home.env.get(name, UNBOUND), Maybe | Unbound):
+        if stores(home.source.node, name) > 1 or not same_abstract(merge.bound(home.env, name), merge.TRUE):
             what = f"the function {local.name!r} as a value, which captures the variable {name!r} that is assigned more than once"
             raise f.unsupported(what, hint="pass the variable as a default argument")
     node = local.node
@@ -120,7 +124,7 @@ def _names(f: Frame, s: ast.AST, error: Unsupported) -> tuple[list[str], list[st
         value = f.env.get(name, UNBOUND)
         if isinstance(value, Unbound):
             continue
-        if isinstance(value, Maybe):
+        if merge.bound_flag(name) in f.env:
             raise error
         reads.append(name)
     while outer is not None:

@@ -359,6 +359,7 @@ def _delete(f: Frame, s: ast.Delete) -> None:
         if isinstance(target, ast.Name):
             f.expr(ast.copy_location(ast.Name(target.id, ast.Load()), target))
             f.env.pop(target.id, None)
+            f.env.pop(merge.bound_flag(target.id), None)
         elif isinstance(target, ast.Subscript):
             f.emit("py.delitem", f.value(f.expr(target.value)), f.expr(target.slice))
         else:

@@ -88,13 +88,13 @@ class Shape:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Maybe:
-    """A local variable that some path left without a value: `value` is `UNBOUND` on that path."""
+class Ran:
+    """Whether a loop ran at least once: its trip count (positive then), or its first condition."""
 
-    value: Value
+    header: Value
 
 
-Abstract = Value | Known | TupleOf | Method | Local | Iteration | Shape | Maybe | Unbound
+Abstract = Value | Known | TupleOf | Method | Local | Iteration | Shape | Ran | Unbound
 
 
 def const(value: Any) -> Value:
@@ -139,7 +139,7 @@ def same_abstract(a: Abstract, b: Abstract) -> bool:
         return a.kind == b.kind and len(a.parts) == len(b.parts) and all(map(same_abstract, a.parts, b.parts))
     if isinstance(a, Shape) and isinstance(b, Shape):
         return a.tensor is b.tensor
-    return isinstance(a, Maybe) and isinstance(b, Maybe) and a.value is b.value
+    return isinstance(a, Ran) and isinstance(b, Ran) and a.header is b.header
 
 
 def type_for(obj: Any) -> Type:
@@ -176,8 +176,8 @@ def widen(t: Type) -> Type:
 
 
 def type_of_abstract(a: Abstract) -> Type:
-    if isinstance(a, Value | Maybe):
-        return a.type if isinstance(a, Value) else a.value.type
+    if isinstance(a, Value):
+        return a.type
     if isinstance(a, TupleOf):
         return Type.tuple(*map(type_of_abstract, a.items))
     if isinstance(a, Known):

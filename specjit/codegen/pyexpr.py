@@ -360,7 +360,7 @@ def _closure(node: Node, args: list[Text], scope: Scope) -> Text:
 
 
 def _bound(node: Node, args: list[Text], scope: Scope) -> Text:
-    return Text(f"_bound({args[0].at(TERNARY)}, {args[1].text})")
+    return Text(f"_bound({args[0].at(TERNARY)}, {args[1].text}, {args[2].at(TERNARY)})")
 
 
 _PY: dict[str, Handler] = {

@@ -16,22 +16,23 @@ from specjit.ops.python import _py
 UNBOUND_NAME = "UNBOUND"
 
 
-def bound(value: Any, name: str) -> Any:
-    if type(value).__name__ == "Unbound":
+def bound(value: Any, name: str, has: bool) -> Any:
+    if not has:
         raise UnboundLocalError(f"cannot access local variable {name!r} where it is not associated with a value")
     return value
 
 
-def _same(value: Any, name: Any) -> Any:
+def _same(value: Any, name: Any, has: Any) -> Any:
     return value if isinstance(value, Type) else ANY if type(value).__name__ == "Unbound" else value
 
 
 _py(
-    "bound(value: any, name: str) -> any",
+    "bound(value: any, name: str, has: bool) -> any",
     bound,
     _same,
     Traits(view_of=0, io=True),
-    doc="A local variable that some path left without a value (the constant UNBOUND there): its value, or UnboundLocalError.",
+    doc="A local variable that some path leaves without a value: `value` if it `has` one, else UnboundLocalError. On the paths "
+    "that leave it without one, `value` is the constant UNBOUND.",
 )
 
 
