@@ -31,6 +31,8 @@ from specjit.capture.values import (
 from specjit.ir.types import ANY, INT, Type
 
 Args = list[Abstract]
+CONTAINERS = ("list", "dict", "set", "str")
+SIZE = Type.instance("Size")  # what slicing a shape gives
 Named = dict[str, Abstract]
 
 
@@ -48,6 +50,11 @@ def method(kind: str, *names: str) -> Callable[[Any], Any]:
         return handler
 
     return register
+
+
+def quiet_call(f: Frame, function: Any, args: Args, named: Named) -> Value:
+    """A call of a builtin that only looks at its arguments."""
+    return f.emit("py.call", Known(function), tuple(named) or None, *args, *named.values())
 
 
 @builtin(len)
@@ -110,7 +117,7 @@ def _isinstance(f: Frame, args: Args, named: Named) -> Abstract:
     kinds = _classes(args[1]) if len(args) == 2 and not named else None
     cls = python_class(args[0])
     if kinds is None or cls is None:
-        return python_call(f, Known(isinstance), args, named)
+        return quiet_call(f, isinstance, args, named)
     return const(issubclass(cls, kinds))
 
 
@@ -121,6 +128,12 @@ def _classes(a: Abstract) -> tuple[type, ...] | None:
         found = [_classes(x) for x in a.items]
         return tuple(c for cs in found for c in cs or ()) if all(found) else None
     return None
+
+
+def _tensor_class() -> type:
+    from specjit.tensor.tensor import Tensor
+
+    return Tensor
 
 
 def python_class(a: Abstract) -> type | None:
@@ -149,7 +162,7 @@ def python_class(a: Abstract) -> type | None:
 def _type(f: Frame, args: Args, named: Named) -> Abstract:
     if len(args) == 1 and isinstance(args[0], Known):
         return Known(type(args[0].obj))
-    return python_call(f, Known(type), args, named)
+    return quiet_call(f, type, args, named)
 
 
 @builtin(callable)
@@ -158,7 +171,7 @@ def _callable(f: Frame, args: Args, named: Named) -> Abstract:
         return const(callable(args[0].obj))
     if len(args) == 1 and isinstance(args[0], Local | Method):
         return const(True)
-    return python_call(f, Known(callable), args, named)
+    return quiet_call(f, callable, args, named)
 
 
 @builtin(hasattr)
@@ -172,7 +185,11 @@ def _hasattr(f: Frame, args: Args, named: Named) -> Abstract:
             if instance_data(owner.obj, name) is not _MISSING:
                 attribute(f, owner, name)  # notes the guard
                 return const(True)
-    return python_call(f, Known(hasattr), args, named)
+    if len(args) == 2 and isinstance(args[0], Value) and args[0].type.is_tensor:
+        ok, name = constant_of(args[1])
+        if ok and isinstance(name, str) and hasattr(_tensor_class(), name):
+            return const(True)
+    return quiet_call(f, hasattr, args, named)
 
 
 _MISSING = instance_data(object(), "")
@@ -278,9 +295,18 @@ def _list(f: Frame, args: Args, named: Named) -> Abstract:
 def _tuple(f: Frame, args: Args, named: Named) -> Abstract:
     if not args and not named:
         return TupleOf(())
-    if len(args) == 1 and isinstance(args[0], TupleOf):
-        return args[0]
-    return _converted(f, tuple, "tuple", args, named)
+    if len(args) != 1 or named:
+        return python_call(f, Known(tuple), args, named)
+    (x,) = args
+    if isinstance(x, TupleOf) or (isinstance(x, Value) and x.type.kind == "tuple"):
+        return x  # a tuple is its own copy
+    if isinstance(x, Iteration) and x.kind == "range":
+        bounds = [constant_of(p) for p in x.parts]
+        if all(ok and isinstance(v, int) for ok, v in bounds) and bounds[2][1] != 0:
+            return const(tuple(range(*(v for _, v in bounds))))
+    if isinstance(x, Shape) or (isinstance(x, Value) and (x.type.kind in CONTAINERS or x.type == SIZE)):
+        return f.emit("py.to_tuple", x)
+    return python_call(f, Known(tuple), args, named)
 
 
 @builtin(dict)
@@ -300,7 +326,7 @@ def _converted(f: Frame, function: Any, kind: str, args: Args, named: Named) -> 
     plain = (
         len(args) == 1
         and not named
-        and (not isinstance(args[0], Value) or args[0].type.kind in ("list", "tuple", "dict", "set", "str"))
+        and (not isinstance(args[0], Value) or args[0].type.kind in (*CONTAINERS, "tuple") or args[0].type == SIZE)
     )
     if not plain:
         return python_call(f, Known(function), args, named)

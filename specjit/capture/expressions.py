@@ -363,7 +363,9 @@ def getitem(f: Frame, owner: Abstract, index: Abstract) -> Abstract:
     if isinstance(owner, Shape):
         if ok and type(i) is int:
             return f.emit("size", owner.tensor, i)
-        return f.emit("py.getitem", owner, index)
+        sliced = isinstance(index, Value) and (index.node is not None and index.node.op.name == "py.slice")
+        kind = Type.instance("Size") if sliced or (ok and isinstance(i, slice)) else INT
+        return f.emit("py.getitem", owner, index, type=kind)
     if isinstance(owner, Known):
         found = attribute_item(f, owner, index)
         if found is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from specjit.ir.traits import IO, READS, Traits
-from specjit.ir.types import ANY, BOOL, Type
+from specjit.ir.types import ANY, BOOL, Type, type_of
 from specjit.ops import pyinfer as rule
 from specjit.ops.python import _py
 
@@ -57,6 +57,15 @@ _py(
 )
 
 _py("iter(obj: any) -> any", iter, rule.unknown, READS)
+
+
+def _tuple_type(obj: Any) -> Any:
+    if isinstance(obj, list | tuple):
+        return Type.tuple(*(v if isinstance(v, Type) else type_of(v) for v in obj))
+    return obj if isinstance(obj, Type) and obj.kind == "tuple" else ANY
+
+
+_py("to_tuple(obj: any) -> any", tuple, _tuple_type, READS, doc="`tuple(obj)` of a builtin container.")
 _MISSING = object()
 
 
