@@ -12,7 +12,7 @@ from typing import Any
 
 from specjit import dtypes
 from specjit.dtypes import DType
-from specjit.ir.dims import Dim, product
+from specjit.ir.dims import Dim, Poly, product
 from specjit.ir.types import FLOAT, INT, Type
 from specjit.ir.viewref import infer_sizes
 from specjit.tensor.promotion import result_type
@@ -34,7 +34,7 @@ def dim_of(x: Any) -> Dim:
     """An int argument as a dim."""
     if isinstance(x, Type):
         return x.dim
-    return None if x is None else int(x)
+    return x if x is None or isinstance(x, Poly) else int(x)
 
 
 def sizes_of(x: Any) -> Dims:

@@ -193,16 +193,15 @@ class Site:
         program = self.program
         drop = None
         if len(program._variants) >= program._options.max_specializations:
-            if history.misses < history.retry_at:
-                self._skip = SETTLED_STRIDE
-                return None
             if not self._megamorphic:
                 self._megamorphic = True
+                history.retry_at = max(64, 2 * history.misses)
                 program.emit(
                     EventKind.MEGAMORPHIC,
                     f"{len(program._variants)} specializations are live (the limit); further shapes run generic",
                 )
-                history.retry_at = max(64, 2 * history.misses)
+            if history.misses < history.retry_at:
+                self._skip = SETTLED_STRIDE
                 return None
             history.retry_at = max(64, 2 * history.misses)
             drop = min(program._variants, key=lambda v: v.last_used)

@@ -1,7 +1,7 @@
-"""How many threads specjit computes on: native regions and NumPy's BLAS alike.
+"""How many threads specjit may use.
 
-Enters: a count. Leaves: the same count in every BLAS that is loaded.
-Invariant: until someone sets a count, BLAS keeps its own, and `get_num_threads` answers the processors at hand.
+Enters: `set_num_threads(n)`. Leaves: the same number for NumPy's BLAS, which eager mode and library calls between regions use.
+Native regions run on the calling thread. Invariant: the setting is the process's; results never depend on it.
 """
 
 from __future__ import annotations
@@ -10,22 +10,25 @@ import os
 
 from threadpoolctl import threadpool_limits
 
-_chosen: int | None = None
-
-
-def set_num_threads(count: int) -> None:
-    """Compute on `count` threads from now on. TypeError unless it is an int, RuntimeError unless it is positive."""
-    global _chosen
-    if not isinstance(count, int) or isinstance(count, bool):
-        raise TypeError(f"set_num_threads expects an int, but got {type(count).__name__}")
-    if count < 1:
-        raise RuntimeError(f"set_num_threads expects a positive integer, but got {count}")
-    threadpool_limits(count, user_api="blas")
-    _chosen = count
+_threads: int | None = None
 
 
 def get_num_threads() -> int:
-    """The count last set, or the number of processors that this process may run on."""
-    if _chosen is not None:
-        return _chosen
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """The number of threads set, or the number of usable cores."""
+    if _threads is not None:
+        return _threads
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:
+        return os.cpu_count() or 1
+
+
+def set_num_threads(n: int) -> None:
+    """Use at most `n` threads from now on. TypeError for anything but an int, RuntimeError for n < 1, as PyTorch."""
+    global _threads
+    if type(n) is not int:
+        raise TypeError(f"set_num_threads expects an int, but got {type(n).__name__}")
+    if n < 1:
+        raise RuntimeError("set_num_threads expects a positive integer")
+    _threads = n
+    threadpool_limits(limits=n, user_api="blas")

@@ -55,7 +55,7 @@ def test_fifty_steps_on_top_of_eager() -> None:
     assert after["compiles"] == before["compiles"]
     expected = trained(twin, twin, 53)
     np.testing.assert_allclose(curve, expected, rtol=2e-4, atol=2e-5)
-    assert curve[-1] < 0.5 * curve[0]
+    assert curve[-1] < 0.8 * curve[0]
 
 
 def gradients(call, model, args, weights):
