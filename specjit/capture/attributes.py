@@ -15,7 +15,7 @@ from specjit.capture.frame import SIMPLE, Frame
 from specjit.capture.guards import Group, is_stable_module
 from specjit.capture.values import Abstract, Known, Method, Shape, TupleOf, Value, const, type_for
 from specjit.dtypes import DType
-from specjit.ir.types import ANY, BOOL, INT, Type
+from specjit.ir.types import ANY, BOOL, INT, TENSOR, Type
 from specjit.nn.containers import ModuleDict, ModuleList, Sequential
 from specjit.nn.module import Module
 from specjit.tensor.methods import TensorMethods
@@ -23,7 +23,7 @@ from specjit.tensor.tensor import Tensor
 
 FUNCTIONS = (types.FunctionType, types.BuiltinFunctionType, types.MethodType, types.MethodDescriptorType, type)
 ALWAYS_KNOWN = (*FUNCTIONS, types.ModuleType, DType)
-TENSOR_ATTRIBUTES = {"ndim": INT, "requires_grad": BOOL, "is_leaf": BOOL, "grad": ANY, "dtype": ANY, "device": ANY}
+TENSOR_ATTRIBUTES = {"ndim": INT, "requires_grad": BOOL, "is_leaf": BOOL, "grad": ANY, "dtype": ANY, "device": ANY, "T": TENSOR, "mT": TENSOR}
 REGISTRIES = ("_parameters", "_buffers", "_modules")  # of a Module
 MISSING = object()
 

@@ -197,6 +197,8 @@ def _call_method(f: Frame, m: Method, args: list[Abstract], kwargs: dict[str, Ab
     record = getattr(m.function, "record", None)
     if isinstance(record, Op):
         return call_op(f, record, [owner, *args], kwargs)
+    if isinstance(m.function, types.FunctionType) and m.function.__module__.startswith("specjit.ops"):
+        return call_function(f, m.function, [owner, *args], kwargs)  # a method that is plain Python over ops
     kind = owner.type.kind if isinstance(owner, Value) else "tuple" if isinstance(owner, TupleOf) else "shape"
     handler = METHODS.get((kind, m.name))
     if handler is not None:
