@@ -101,6 +101,14 @@ def _expm1_small(x: Reg) -> Reg:
     return fma(x * x, polynomial(x, FORMATS[x.dtype].expm1), x)
 
 
+def _exp_small(x: Reg) -> Reg:
+    """e^x for |x| <= ln2/2. In f64, where eager's own is nearly exact, what 1 + x loses to rounding is kept."""
+    if x.dtype == "f32":
+        return _expm1_small(x) + 1.0
+    lead = x + 1.0
+    return lead + fma(x * x, polynomial(x, c.EXPM1_F64), x - (lead - 1.0))
+
+
 def _reduce(x: Reg) -> tuple[Reg, Reg]:
     """n and r with x = n ln2 + r, |r| <= ln2/2."""
     form = FORMATS[x.dtype]
@@ -111,7 +119,7 @@ def _reduce(x: Reg) -> tuple[Reg, Reg]:
 def exp(x: Reg) -> Reg:
     """e^x."""
     n, rest = _reduce(clamp(x, *FORMATS[x.dtype].exp_range))
-    return scale(_expm1_small(rest) + 1.0, n)
+    return scale(_exp_small(rest), n)
 
 
 def exp2(x: Reg) -> Reg:
@@ -120,7 +128,7 @@ def exp2(x: Reg) -> Reg:
     n = r.round_even(x)
     rest = x - n  # exact
     high, low = split(LN2, 24 if x.dtype == "f32" else 53)
-    return scale(_expm1_small(fma(rest, high, rest * low)) + 1.0, n)
+    return scale(_exp_small(fma(rest, high, rest * low)), n)
 
 
 def expm1(x: Reg) -> Reg:
@@ -136,8 +144,12 @@ def expm1(x: Reg) -> Reg:
 
 
 def sigmoid(x: Reg) -> Reg:
-    """1 / (1 + e^-x)."""
-    return 1.0 / (exp(-x) + 1.0)
+    """1 / (1 + e^-|x|), or e^-|x| / (1 + e^-|x|) for x < 0: no overflow, and accurate on both sides."""
+    low = FORMATS[x.dtype].exp_range[0]
+    size = -r.absolute(x)
+    n, rest = _reduce(select(size < low, size.const(low), size))
+    e = scale(_exp_small(rest), n)
+    return select(x < 0.0, e, 1.0) / (e + 1.0)
 
 
 def _expm1_in_range(x: Reg) -> Reg:
@@ -147,7 +159,11 @@ def _expm1_in_range(x: Reg) -> Reg:
     n = shifted - form.magic
     rest = fma(n, -form.ln2[1], fma(n, -form.ln2[0], x))
     power = (shifted.bits() - (shifted.const(form.magic).bits() - form.bias)).shl(form.mantissa).bitcast(x.dtype)
-    return fma(power, _expm1_small(rest), power - 1.0)
+    small = _expm1_small(rest)
+    result = fma(power, small, power - 1.0)
+    if x.dtype == "f32":
+        return result
+    return fma(power, fma(rest * rest, polynomial(rest, form.expm1), rest - small), result)
 
 
 def tanh(x: Reg) -> Reg:
@@ -165,7 +181,7 @@ def _half_exp(x: Reg) -> Reg:
     """e^x / 2, which overflows no earlier than it must."""
     low, high = FORMATS[x.dtype].exp_range
     n, rest = _reduce(clamp(x, low, high + 1.0))
-    return scale(_expm1_small(rest) + 1.0, n - 1.0)
+    return scale(_exp_small(rest), n - 1.0)
 
 
 def sinh(x: Reg) -> Reg:
@@ -299,7 +315,7 @@ def _exp_pair(high: Reg, low: Reg) -> Reg:
     inside = (high > bottom) & (high < top)
     n, rest = _reduce(clamp(high, bottom, top))
     rest = rest + select(inside, low, 0.0)
-    return scale(_expm1_small(rest) + 1.0, n)
+    return scale(_exp_small(rest), n)
 
 
 def _pow_special(x: Reg, y: Reg, size: Reg) -> Reg:

@@ -32,6 +32,47 @@ from specjit.codegen import division
 from specjit.codegen import registers as r
 from specjit.codegen.registers import Reg
 
+__all__ = [
+    "beats_max",
+    "beats_min",
+    "cast",
+    "copysign",
+    "corrected",
+    "first",
+    "fma",
+    "fmod",
+    "fold_all",
+    "fold_any",
+    "fold_argmax",
+    "fold_argmin",
+    "fold_max",
+    "fold_min",
+    "fold_prod",
+    "fold_sum",
+    "gather",
+    "integer",
+    "iota",
+    "isfinite",
+    "isinf",
+    "isnan",
+    "load",
+    "load_masked",
+    "load_scalar",
+    "logical_not",
+    "maximum",
+    "minimum",
+    "scatter",
+    "select",
+    "splat",
+    "splat_bits",
+    "store",
+    "store_masked",
+    "store_scalar",
+    "sum_error",
+    "transpose",
+    "vector",
+]
+
 
 class VectorType(types.Type):
     """The Numba type of a register."""

@@ -19,6 +19,8 @@ from specjit.codegen import registers as r
 from specjit.codegen.lanes import ITEMSIZE
 from specjit.codegen.registers import I32, I64, PTR, Reg
 
+__all__ = ["product", "scratch"]
+
 LINE = 64  # bytes in a cache line
 
 

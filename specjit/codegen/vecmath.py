@@ -11,6 +11,34 @@ from specjit.codegen import elementary, registers, special, trigonometry
 from specjit.codegen.registers import Reg, select
 from specjit.codegen.simd import elementwise
 
+__all__ = [
+    "exp",
+    "exp2",
+    "expm1",
+    "log",
+    "log2",
+    "log10",
+    "log1p",
+    "sigmoid",
+    "tanh",
+    "sinh",
+    "cosh",
+    "pow",
+    "sin",
+    "cos",
+    "tan",
+    "erf",
+    "sqrt",
+    "rsqrt",
+    "reciprocal",
+    "sign",
+    "abs",
+    "floor",
+    "ceil",
+    "trunc",
+    "round",
+]
+
 
 def _rounding(function: object) -> object:
     """Integers are whole already."""

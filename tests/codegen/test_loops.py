@@ -99,11 +99,11 @@ class Maker:
     def step(self, dtype: str, exact: bool) -> None:
         """One more instruction on values of `dtype`."""
         a, b = self.pick(dtype), self.pick(dtype)
-        table = ["{0} + {1}", "{0} - {1}", "{0} * {1}", "simd.maximum({0}, {1})", "simd.select({0} < {1}, {1}, {0})"]
+        table = ["{0} + {1}", "{0} - {1}", "{0} * {1}", "maximum({0}, 0)", "select({0} < {1}, {1}, {0})"]
         if dtype in ("f32", "f64"):
-            table += ["-{0}", "vecmath.abs({0})", "{0} / {1}", "vecmath.sqrt({0})"]
+            table += ["-{0}", "abs({0})", "{0} / {1}", "1 / sqrt({0})", "simd.minimum({0}, {1})"]
             if not exact:
-                table += ["vecmath.tanh({0})", "vecmath.sigmoid({0})", "vecmath.exp(-vecmath.abs({0}))"]
+                table += ["tanh({0})", "sigmoid({0})", "vecmath.exp(-abs({0}))"]
         else:
             table += ["{0} & {1}", "{0} ^ {1}", "~{0}", "{0} // {1}", "{0} % {1}"]
         self.add(apply(self.rng.choice(table), a, b, dtype=dtype))

@@ -62,7 +62,7 @@ def _reciprocal_sqrt(x: Any) -> Any:
 
 SIMD = SimpleNamespace(
     select=np.where,
-    where=np.where,
+    fma=lambda a, b, c: a * b + c,
     minimum=np.minimum,
     maximum=np.maximum,
     fmod=np.fmod,
@@ -81,6 +81,8 @@ VECMATH = SimpleNamespace(
     log10=_wide(np.log10),
     log1p=_wide(np.log1p),
     tanh=_wide(np.tanh),
+    sinh=_wide(np.sinh),
+    cosh=_wide(np.cosh),
     sigmoid=_wide(lambda x: 1 / (1 + np.exp(-x))),
     sin=_wide(np.sin),
     cos=_wide(np.cos),
@@ -143,7 +145,7 @@ def _instruction(inst: Inst, args: list[Any], domain: tuple[int, ...], operands:
     if inst.kind == "reduce":
         return _reduce(inst.text, args[0], reduced, dtype)
     names = [f"a{i}" for i in range(len(args))]
-    scope = dict(zip(names, args), simd=SIMD, vecmath=VECMATH)
+    scope = {**vars(SIMD), **vars(VECMATH), "simd": SIMD, "vecmath": VECMATH, **dict(zip(names, args))}
     return np.asarray(eval(inst.text.format(*names), scope)).astype(dtype)
 
 

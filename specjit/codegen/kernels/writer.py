@@ -8,6 +8,7 @@ and the vocabulary.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +16,8 @@ from dataclasses import dataclass
 from specjit.codegen.kernels.spec import Access, Arg, DTypeName, Extent, Inst
 from specjit.codegen.lanes import FLOATS, ITEMSIZE
 
-CHEAP_MATH = ("vecmath.sqrt", "vecmath.abs", "vecmath.floor", "vecmath.ceil", "vecmath.trunc", "vecmath.round")
+# Functions that take tens of machine instructions.
+HEAVY = frozenset(["exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sigmoid", "tanh", "sinh", "cosh", "pow", "sin", "cos", "tan", "erf", "fmod"])
 
 
 @dataclass(frozen=True)
@@ -133,9 +135,7 @@ def is_heavy(inst: Inst) -> bool:
     """Whether an instruction costs tens of machine instructions."""
     if inst.kind != "apply":
         return False
-    if "//" in inst.text or "%" in inst.text or "pow" in inst.text:
-        return True
-    return "vecmath." in inst.text and not inst.text.startswith(CHEAP_MATH)
+    return "//" in inst.text or "%" in inst.text or not HEAVY.isdisjoint(re.findall(r"\w+", inst.text))
 
 
 def operands_of(extents: Iterable[Extent]) -> set[int]:
