@@ -357,6 +357,7 @@ class Loop(Item):
 
     def views(self) -> Iterator[View]:
         yield from (t.init for t in self.tensors)
+        yield from (t.moved for t in self.tensors if t.moved is not None)
         yield from outer_views(self.body)
 
     def sizes(self) -> Iterator[Size | None]:
