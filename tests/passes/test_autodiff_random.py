@@ -117,13 +117,17 @@ class Generator:
         return [head, *body, tail, pad + "}", *after]
 
     def graph(self) -> str:
-        scope = ["%a", "%b", "%w"]
+        scope = ["%a", "%b", "%w", "%zero"]
         lines = self.block(scope, [], 0, int(self.rng.integers(4, 9)), "  ")
         outs = list(dict.fromkeys([scope[-1], self.pick(scope)]))
         header = (
             f"graph @random(%xs: {STACK}, %a: {M}, %b: {M}, %w: {M}, %flag: bool) -> ({', '.join(M for _ in outs)}) {{"
         )
-        sizes = ["  %n: int<T> = size(%xs, 0)", "  %last: int<T-1> = py.sub(%n, 1)"]
+        sizes = [
+            "  %n: int<T> = size(%xs, 0)",
+            "  %last: int<T-1> = py.sub(%n, 1)",
+            f"  %zero: {M} = zeros([2, 2], dtype=f64)",
+        ]
         return "\n".join([header, *sizes, *lines, f"  return {', '.join(outs)}", "}"])
 
 
@@ -137,8 +141,9 @@ def inputs(seed: int) -> list[object]:
 def test_random_graphs_with_control_flow(seed: int) -> None:
     text = Generator(seed).graph()
     given = inputs(seed)
+    wanted = [bool(w) for w in np.random.default_rng(seed).integers(0, 4, 4)] + [False]
     try:
-        derivative = check(text, *given, tol=2e-6)
+        derivative = check(text, *given, wanted=wanted, tol=2e-6)
         _, grads, expected = run(derivative, given)
         # The pipeline that such code goes through next must keep the gradients.
         forward, backward = derivative.graphs
