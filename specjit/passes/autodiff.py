@@ -20,6 +20,7 @@ from typing import Any
 from specjit.ir.graph import Block, Graph, Node, OpLike, Value, copy_block, replace_uses, uses
 from specjit.ir.structure import WITH, effects
 from specjit.ops import registry
+from specjit.passes.aliases import Aliases
 from specjit.passes.autodiff_cost import CannotKeepError
 from specjit.passes.autodiff_gradients import GradientBuilder, Gradients, RefusedError, Sizes
 from specjit.passes.autodiff_keep import Keeper, Source
@@ -39,6 +40,8 @@ class Derivative:
                parameter shows, as an int; ("grad", j) is the gradient of output j. Outputs that no gradient can flow
                through have no entry.
     differentiable  the outputs that depend on wanted parameters: those that require grad in eager mode
+    watched    the outputs that backward reads, or that may share storage with a saved tensor: a write to one of them
+               between forward and backward is the error that it is in eager mode
     refused    None, or why there is no derivative, with the place; then the blocks are empty
     """
 
@@ -46,6 +49,7 @@ class Derivative:
     backward: Block = field(default_factory=Block)
     saved: list[Source] = field(default_factory=list)
     differentiable: list[int] = field(default_factory=list)
+    watched: list[int] = field(default_factory=list)
     refused: str | None = None
     name: str = ""
 
@@ -105,8 +109,15 @@ def _differentiate(
     positions = [("grad", arriving[p]) for p in backward.params]
     sources: list[Any] = Keeper(reverse.mirror, sizes, lookup).close(forward, backward)
     prune(backward)
-    depends = [j for j, output in enumerate(forward.outputs[:count]) if output in active]
-    return Derivative(forward, backward, sources + positions, depends, None, name)
+    made = Derivative(forward, backward, sources + positions, name=name)
+    made.differentiable = [j for j, output in enumerate(forward.outputs[:count]) if output in active]
+    aliases = Aliases(made.graphs[0])
+    made.watched = [
+        j
+        for j, output in enumerate(forward.outputs[:count])
+        if ("output", j) in sources or any(aliases.same(output, kept) for kept in made.kept() if not output.is_const)
+    ]
+    return made
 
 
 def _dissolve_grad_modes(block: Block, off: bool = False) -> set[Value]:

@@ -233,6 +233,19 @@ def test_views_are_taken_again_from_what_is_kept() -> None:
     assert [v.hint for v in check(text, normal(3, 4), normal(4, 4)).kept()] == ["a"]
 
 
+def test_outputs_that_share_storage_with_kept_tensors_are_watched() -> None:
+    text = line(
+        "%x: f64[B,4], %w: f64[4,4]",
+        "f64[4,B]",
+        "%a: f64[B,4] = matmul(%x, %w)",
+        "%y: f64[B,4] = mul(%a, %a)",
+        "%z: f64[4,B] = transpose(%a, 0, 1)",
+    ).replace("-> f64[4,B]", "-> (f64[B,4], f64[4,B])")
+    _, d = derive(text.replace("return %z", "return %y, %z"))
+    assert [v.hint for v in d.kept()] == ["a"]
+    assert d.watched == [1]
+
+
 def test_in_place_ops_are_refused_with_their_place() -> None:
     why = refusal(
         "graph @f(%x: f64[3]) -> f64[3] {\n  %a: f64[3] = exp(%x)\n  %b: f64[3] = add_(%a, 1.0)  # m.py:7\n"
