@@ -65,7 +65,8 @@ def item(spec: Specializer, seq: Seq, index: Any) -> Abstract:
         raise NeedsUnrolling("a tuple or list is indexed by a run-time number", spec.loc)
     if seq.plain:
         try:
-            return seq.items[index.value]
+            found = seq.items[index.value]
+            return Seq(seq.kind, found, spec.depth) if isinstance(index.value, slice) else found
         except (IndexError, TypeError) as error:
             raise Refused(str(error), spec.loc) from error
     if len(seq.items) == 1 and isinstance(index.value, int):

@@ -270,6 +270,14 @@ def iterate(spec: Specializer, args: list[Any], node: Node) -> Abstract:
     return default(spec, args, node)
 
 
+@handles("py.to_tuple")
+def to_tuple(spec: Specializer, args: list[Any], node: Node) -> Abstract:
+    if isinstance(args[0], Seq):
+        lists.check_readable(spec, args[0])
+        return Seq("tuple", list(args[0].items), spec.depth)
+    return default(spec, args, node)
+
+
 @handles("py.bool", "py.not")
 def truth(spec: Specializer, args: list[Any], node: Node) -> Abstract:
     (a,) = args

@@ -70,7 +70,7 @@ class Specializer:
             handler = python_ops.HANDLERS.get(node.op.name)
             result = handler(self, args, node) if handler else self.tensor_op(node.op, args, node)
             if len(node.results) == 1:
-                self.env[node.results[0]] = result
+                self.env[node.results[0]] = result[0] if isinstance(result, list) else result
             elif node.results:
                 items = result.items if isinstance(result, Seq) else result
                 self.env.update(zip(node.results, items, strict=True))
