@@ -22,6 +22,7 @@ from specjit.tensor import inplace, state, storage, tracer
 from specjit.tensor.devices import device
 from specjit.tensor.methods import TensorMethods
 from specjit.tensor.recorded import OpNode, edges_of
+from specjit.tensor.tape import node_of
 from specjit.tensor.tensor import Parameter, Tensor, type_of_tensor, wrap, wrap_meta
 
 if TYPE_CHECKING:
@@ -144,6 +145,8 @@ def _write(op: Op, args: Sequence[Any], grad: bool) -> Any:
     if grad and op.saves[at]:
         # The gradient reads the content before the write, so a copy is kept under the target's history.
         before = wrap(target._data.copy())
+        before._requires_grad = target._requires_grad
+        before._node = node_of(target)
         saved[at] = before
     edges = edges_of(op, args) if grad else ()
     raw = [_raw(a) for a in args]
@@ -376,6 +379,7 @@ def generate(op: Op, name: str, slow: str, swapped: bool = False) -> Callable[..
         "_reset": quiet.reset,
         "_quiet": quiet.QUIET,
         "_spread": _spread,
+        "_raw": _raw,
         **{f"_d{i}": p.default for i, p in enumerate(op.params)},
     }
     exec(compile(source, file, "exec"), namespace)
@@ -479,7 +483,10 @@ def _fast_path(op: Op, args: str) -> list[str]:
     if all(p.type.scalar for _, p in tensors):
         present.append(" or ".join(f"type(_a{i}) is _ndarray" for i, _ in tensors).join("()"))
     body.append(f"if {' and '.join(present)}:")
-    raw = ", ".join(f"_a{i}" if p.type.is_tensor else p.name for i, p in enumerate(op.params))
+    raw = ", ".join(
+        f"_a{i}" if p.type.is_tensor else f"_raw({p.name})" if p.type.base == "any" else p.name
+        for i, p in enumerate(op.params)
+    )
     quietly = hasattr(op.eager, "raw")
     run = ["_token = _set(_quiet)"] if quietly else []
     run += ["try:", f"    _r = _eager({raw})", "except Exception as _error:"]

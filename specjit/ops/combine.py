@@ -33,7 +33,7 @@ def _same_dtype(arrays: list[np.ndarray]) -> list[np.ndarray]:
 
 def _cat(tensors: Any, dim: int) -> np.ndarray:
     if not tensors:
-        raise RuntimeError("torch.cat(): expected a non-empty list of Tensors".replace("torch", "specjit"))
+        raise RuntimeError("specjit.cat(): expected a non-empty list of Tensors")
     # An empty 1-d tensor fits everywhere: the customary start of a loop that grows a tensor.
     kept = [a for a in tensors if a.shape != (0,)] or list(tensors)
     if not kept[0].ndim:
@@ -63,6 +63,8 @@ def _cat_infer(tensors: Any, dim: Any) -> Type:
         return Type.tensor(dtype)
     shapes: list[tuple[Dim, ...]] = [t.dims for t in types if t.dims is not None]
     kept = [s for s in shapes if s != (0,)] or shapes[:1]
+    # A 1-d tensor of unknown size beside others of higher rank can only be such an empty one.
+    kept = [s for s in kept if s != (None,) or all(len(o) == 1 for o in kept)]
     if not kept[0]:
         raise RuntimeError("zero-dimensional tensor (at position 0) cannot be concatenated")
     at = infer.axis(dim, len(kept[0]))

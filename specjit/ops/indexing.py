@@ -19,7 +19,7 @@ from specjit.ops.index_rules import indexed_dims, infer_getitem, numpy_index, sp
 from specjit.ops.lowering import pointwise, special
 from specjit.ops.pointwise import where
 from specjit.ops.quiet import quiet
-from specjit.ops.registry import NO_GRAD, defop, view, writes
+from specjit.ops.registry import NO_GRAD, Traits, defop, view, writes
 from specjit.ops.shape import _one, _select_index
 from specjit.tensor.promotion import cast_operand
 
@@ -183,7 +183,7 @@ defop(
     eager=quiet(_put),
     infer=lambda x, indices, values, accumulate: infer.same(x),
     vjp=_index_put_vjp,
-    traits=writes(0),
+    traits=Traits(view_of=0, writes=frozenset({0})),
     functional=index_put,
 )
 

@@ -201,7 +201,7 @@ minimum = defop(
 
 def _clamp(x: np.ndarray, low: Any, high: Any) -> np.ndarray:
     if low is None and high is None:
-        raise RuntimeError("torch.clamp: At least one of 'min' or 'max' must not be None".replace("torch", "specjit"))
+        raise RuntimeError("clamp: At least one of 'min' or 'max' must not be None")
     out = x
     if low is not None:
         out = np.maximum(*common(out, low))

@@ -114,10 +114,8 @@ def _permute(x: np.ndarray, dims: Any) -> np.ndarray:
     order = [_one(d, x.ndim) for d in ([dims] if isinstance(dims, int) else dims)]
     if len(order) != x.ndim:
         raise RuntimeError(
-            "permute(sparse_coo): number of dimensions in the tensor input does not match the length of the desired ordering of "
-            f"dimensions i.e. input.dim() = {x.ndim} is not equal to len(dims) = {len(order)}".replace(
-                "(sparse_coo)", ""
-            )
+            "permute: number of dimensions in the tensor input does not match the length of the desired ordering of dimensions "
+            f"i.e. input.dim() = {x.ndim} is not equal to len(dims) = {len(order)}"
         )
     if len(set(order)) != len(order):
         raise RuntimeError("permute(): duplicate dims are not allowed.")

@@ -61,8 +61,8 @@ class OpNode(Node):
         self._count = 1
         kept: list[Any] = []
         versions: list[int] = []
-        for value, save in zip(args, op.saves):
-            kept.append(_keep(value, save, versions))
+        for value, save, param in zip(args, op.saves, op.params):
+            kept.append(_keep(value, save, versions) if param.type.is_tensor else _Index.of(value))
         self.args: Any = kept
         self.versions = versions
 
@@ -107,7 +107,7 @@ class OpNode(Node):
         found = self.op.vjp_needed(wanted, g, y, *args)
         out: list[Tensor | None] = []
         for size, i, d in zip(counts, self.op.tensor_positions, found):
-            if isinstance(self.args[i], list):
+            if type(self.args[i]) is _Kept:
                 out += [None] * size if d is None else list(d)
             elif size:
                 out.append(d)
@@ -117,7 +117,7 @@ class OpNode(Node):
         at = 0
         out: list[Any] = []
         for value in self.args:
-            if isinstance(value, list) and value and isinstance(value[0], (Tensor, _Shape)):
+            if type(value) is _Kept:
                 items = []
                 for item in value:
                     if isinstance(item, Tensor):
@@ -125,6 +125,10 @@ class OpNode(Node):
                         at += 1
                     items.append(item.like() if isinstance(item, _Shape) else item)
                 out.append(items)
+            elif type(value) is _Index:
+                for t, version in value.tensors:
+                    self._check(t._version[0], version, t._data)
+                out.append(value.value)
             elif isinstance(value, Tensor):
                 self._check(value._version[0], self.versions[at], value._data)
                 at += 1
@@ -174,19 +178,37 @@ class _Shape(tuple[Any, ...]):
         return Like(self[0], dtype_of(self[1]))
 
 
+class _Index:
+    """An argument of any type with tensors in it (an index), and their versions."""
+
+    __slots__ = ("tensors", "value")
+
+    def __init__(self, value: Any, tensors: list[tuple[Tensor, int]]) -> None:
+        self.value = value
+        self.tensors = tensors
+
+    @staticmethod
+    def of(value: Any) -> Any:
+        items = value if type(value) is tuple or type(value) is list else (value,)
+        found = [(t, t._version[0]) for t in items if isinstance(t, Tensor)]
+        return _Index(value, found) if found else value
+
+
+class _Kept(list[Any]):
+    """What is kept of a list of tensors."""
+
+
 def _keep(value: Any, save: bool, versions: list[int]) -> Any:
     if isinstance(value, Tensor):
         if save:
             versions.append(value._version[0])
             return value
         return _Shape((value._data.shape, value._data.dtype))
-    if isinstance(value, (list, tuple)) and value and isinstance(value[0], Tensor):
-        return [_keep(item, save, versions) for item in value]
-    return value
+    return _Kept([_keep(item, save, versions) for item in value]) if isinstance(value, (list, tuple)) else value
 
 
 def _edges_of(kept: Any) -> int:
-    if isinstance(kept, list):
+    if type(kept) is _Kept:
         return len(kept)
     return 1 if isinstance(kept, (Tensor, _Shape)) else 0
 

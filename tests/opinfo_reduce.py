@@ -1,0 +1,263 @@
+"""Rows of reductions, softmax, scans and matrix products."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+import specjit
+from specjit.dtypes import float64, int64
+from tests.opinfo import ALL, FLOATS, NUMBERS, Make, Sample, row, silent
+
+
+def axes(dim: Any) -> Any:
+    return tuple(dim) if isinstance(dim, (list, tuple)) else dim
+
+
+def reductions(dims: tuple[Any, ...], low: float = -3, high: float = 3, empty: bool = True, special: bool = True) -> Any:
+    def sample(make: Make) -> Iterator[Sample]:
+        for dim in dims:
+            yield (make(2, 3, 4, low=low, high=high), dim), {}
+            yield (make(2, 3, 4, low=low, high=high), dim, True), {}
+        yield (make(low=low, high=high),), {}
+        yield (make(4, 3, low=low, high=high, layout="T"),), {}
+        yield (make(3, 4, low=low, high=high, layout="S"),), {"dim": -1}
+        yield (make(1, low=low, high=high),), {}
+        yield (make(3, 0, 2, low=low, high=high), 2), {}
+        if empty:
+            yield (make(0),), {}
+            yield (make(3, 0), 1), {}
+        if special and make.plain:
+            yield (make.special().reshape(3, 4), 1), {}
+
+    return sample
+
+
+MANY = (None, 0, -1, [0, 2], [1])
+ONE = (None, 0, -1)
+
+
+def reference(fn: Any, dtype: Any = None, ints: bool = True) -> Any:
+    def compute(x: np.ndarray, dim: Any = None, keepdim: bool = False, **_: Any) -> Any:
+        x = x.reshape(()) if x.ndim == 0 else x
+        wide = x.astype(np.float64) if x.dtype.kind == "f" else x
+        return fn(wide, axis=None if not x.ndim else axes(dim), keepdims=keepdim)
+
+    return silent(compute)
+
+
+row(
+    "sum",
+    reductions(MANY),
+    reference(np.sum),
+    dtypes=ALL,
+    scale=8,
+    errors=[
+        (lambda: specjit.ones(2).sum(3), IndexError, "Dimension out of range"),
+        (lambda: specjit.ones(2, 2).sum([0, 0]), RuntimeError, "appears multiple times"),
+        (lambda: specjit.ones(2).sum("a"), TypeError, "must be"),
+    ],
+)
+row(
+    "mean",
+    reductions(MANY, empty=False),
+    reference(np.mean),
+    scale=8,
+    errors=[(lambda: specjit.tensor([1]).mean(), RuntimeError, "floating point")],
+)
+row(
+    "amax",
+    reductions(MANY, empty=False),
+    reference(np.max),
+    dtypes=ALL,
+    exact=True,
+    errors=[(lambda: specjit.ones(0).amax(), IndexError, "amax")],
+)
+row("amin", reductions(MANY, empty=False), reference(np.min), dtypes=ALL, exact=True)
+row(
+    "argmax",
+    reductions(ONE, empty=False),
+    reference(np.argmax),
+    dtypes=NUMBERS,
+    grad=False,
+    exact=True,
+    errors=[(lambda: specjit.ones(0).argmax(), IndexError, "argmax")],
+)
+row("argmin", reductions(ONE, empty=False), reference(np.argmin), dtypes=NUMBERS, grad=False, exact=True)
+
+
+def truth(fn: Any) -> Any:
+    def compute(x: np.ndarray, dim: Any = None, keepdim: bool = False) -> Any:
+        out = fn(x, axis=None if not x.ndim else axes(dim), keepdims=keepdim)
+        return out.astype(np.uint8) if x.dtype == np.uint8 else out
+
+    return compute
+
+
+row("any", reductions(MANY, -1, 1), truth(np.any), dtypes=ALL, grad=False, exact=True)
+row("all", reductions(MANY, -1, 1), truth(np.all), dtypes=ALL, grad=False, exact=True)
+
+
+def var_samples(make: Make) -> Iterator[Sample]:
+    for dim in (None, 0, -1, [0, 2]):
+        yield (make(2, 3, 4), dim), {}
+        yield (make(2, 3, 4), dim), {"keepdim": True, "correction": 0}
+    yield (make(5), 0, False), {}
+    yield (make(4, 3, layout="T"),), {}
+    yield (make(3, 1), 1), {"correction": 0}
+    if make.plain:
+        yield (make(3, 1), 1), {}
+
+
+def var_reference(x: np.ndarray, dim: Any = None, unbiased: Any = None, keepdim: bool = False, correction: Any = None) -> Any:
+    ddof = correction if correction is not None else 1 if unbiased is None or unbiased else 0
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return np.var(x.astype(np.float64), axis=axes(dim), ddof=ddof, keepdims=keepdim)
+
+
+row("var", var_samples, silent(var_reference), scale=16)
+
+
+def along(make: Make) -> Iterator[Sample]:
+    for dim in (0, 1, -1):
+        yield (make(2, 3, 4), dim), {}
+    yield (make(4, 3, layout="T"), 0), {}
+    yield (make(), 0), {}
+    yield (make(0, 3), 1), {}
+    yield (make(1), -1), {}
+    if make.plain:
+        yield (make.special().reshape(3, 4), 1), {}
+        yield (specjit.tensor([[-np.inf, -np.inf], [0.0, -np.inf]], dtype=make.dtype), 1), {}
+
+
+def softmax_reference(x: np.ndarray, dim: int) -> np.ndarray:
+    wide = x.astype(np.float64).reshape(x.shape or (1,))
+    if not x.size:
+        return x
+    e = np.exp(wide - wide.max(axis=dim, keepdims=True))
+    return (e / e.sum(axis=dim, keepdims=True)).reshape(x.shape)
+
+
+row("softmax", along, silent(softmax_reference), scale=8, errors=[(lambda: specjit.ones(2).softmax(1), IndexError, "out of range")])
+
+
+def log_softmax_reference(x: np.ndarray, dim: int) -> np.ndarray:
+    wide = x.astype(np.float64).reshape(x.shape or (1,))
+    if not x.size:
+        return x
+    wide = wide - wide.max(axis=dim, keepdims=True)
+    return (wide - np.log(np.exp(wide).sum(axis=dim, keepdims=True))).reshape(x.shape)
+
+
+row("log_softmax", along, silent(log_softmax_reference), scale=8)
+
+
+def logsumexp_samples(make: Make) -> Iterator[Sample]:
+    for dim in (0, -1, [0, 2], [0, 1, 2]):
+        yield (make(2, 3, 4), dim), {}
+        yield (make(2, 3, 4), dim, True), {}
+    yield (make(0, 3), 0), {}
+    if make.plain:
+        yield (specjit.tensor([[-np.inf, -np.inf], [np.inf, 1.0], [1e4, -1e4]], dtype=make.dtype), 1), {}
+
+
+def logsumexp_reference(x: np.ndarray, dim: Any, keepdim: bool = False) -> np.ndarray:
+    return np.logaddexp.reduce(x.astype(np.float64), axis=axes(dim), keepdims=keepdim) if not isinstance(dim, list) else (
+        np.log(np.exp(x.astype(np.float64)).sum(axis=axes(dim), keepdims=keepdim))
+    )
+
+
+row("logsumexp", logsumexp_samples, silent(logsumexp_reference), scale=8)
+
+
+def cumsum_samples(make: Make) -> Iterator[Sample]:
+    for dim in (0, 1, -1):
+        yield (make(2, 3, 4), dim), {}
+    yield (make(), 0), {}
+    yield (make(0), 0), {}
+    yield (make(4, 3, layout="T"), 0), {}
+
+
+def cumsum_reference(x: np.ndarray, dim: int) -> np.ndarray:
+    out = x.astype(np.float64 if x.dtype.kind == "f" else np.int64).reshape(x.shape or (1,))
+    moved = np.moveaxis(out, dim, 0)
+    for i in range(1, moved.shape[0]):
+        moved[i] += moved[i - 1]
+    return out.reshape(x.shape)
+
+
+row("cumsum", cumsum_samples, cumsum_reference, dtypes=ALL, scale=8)
+
+
+def matmul_samples(make: Make) -> Iterator[Sample]:
+    shapes = [
+        ((3,), (3,)),
+        ((2, 3), (3, 4)),
+        ((3,), (3, 4)),
+        ((2, 3), (3,)),
+        ((5, 2, 3), (3, 4)),
+        ((5, 2, 3), (5, 3, 4)),
+        ((5, 1, 2, 3), (2, 3, 4)),
+        ((5, 2, 3), (3,)),
+        ((3,), (5, 3, 2)),
+        ((0, 3), (3, 4)),
+        ((2, 0), (0, 4)),
+        ((1, 1), (1, 1)),
+    ]
+    for a, b in shapes:
+        yield (make(*a, low=-1, high=1), make(*b, low=-1, high=1)), {}
+    yield (make(2, 3, layout="T", low=-1, high=1), make(3, 4, layout="S", low=-1, high=1)), {}
+
+
+def matmul_reference(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    wide = [x.astype(np.float64 if x.dtype.kind == "f" else np.int64) for x in (a, b)]
+    left = wide[0][None] if a.ndim == 1 else wide[0]
+    right = wide[1][:, None] if b.ndim == 1 else wide[1]
+    out = (left[..., :, :, None] * right[..., None, :, :]).sum(axis=-2)
+    if a.ndim == 1:
+        out = out[..., 0, :]
+    return out[..., 0] if b.ndim == 1 else out
+
+
+row(
+    "matmul",
+    matmul_samples,
+    matmul_reference,
+    dtypes=(*FLOATS, int64),
+    scale=8,
+    errors=[
+        (lambda: specjit.ones(2, 3) @ specjit.ones(2, 3), RuntimeError, "cannot be multiplied"),
+        (lambda: specjit.ones(2) @ specjit.tensor(1.0), RuntimeError, "at least 1D"),
+        (lambda: specjit.ones(2, 2) @ specjit.ones(2, 2, dtype=float64), RuntimeError, "same dtype"),
+    ],
+)
+
+
+def products(*shapes: Any) -> Any:
+    def sample(make: Make) -> Iterator[Sample]:
+        for a, b in shapes:
+            yield (make(*a, low=-1, high=1), make(*b, low=-1, high=1)), {}
+
+    return sample
+
+
+row(
+    "mm",
+    products(((2, 3), (3, 4)), ((0, 3), (3, 2))),
+    matmul_reference,
+    scale=8,
+    errors=[(lambda: specjit.mm(specjit.ones(2), specjit.ones(2, 2)), RuntimeError, "matrix")],
+)
+row(
+    "bmm",
+    products(((5, 2, 3), (5, 3, 4)), ((2, 2, 3), (2, 3, 1))),
+    matmul_reference,
+    scale=8,
+    errors=[(lambda: specjit.bmm(specjit.ones(2, 2, 2), specjit.ones(1, 2, 2)), RuntimeError, "batch")],
+)
+
