@@ -38,6 +38,7 @@ from specjit import nn
 EAGER, OPTIMIZED, GENERIC = "specjit eager", "specjit optimized", "specjit generic"
 LEARNING_RATE = 1e-3
 FEW_SHAPES = [Shape(100, 1, 128, 128), Shape(50, 32, 64, 64)]
+GROUPS = ("forward", "cells", "generic", "train", "import")
 CELLS_SHAPE = Shape(100, 1, 128, 128)
 Results = dict[str, list[Measured]]
 
@@ -55,17 +56,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     shapes = options.shapes or models.SHAPES
     groups: dict[str, Results] = {}
-    groups["forward"] = forward(shapes, chosen, rounds)
-    print_table(console, "LSTM forward, steps x batch x inputs x hidden", groups["forward"], OPTIMIZED)
-    _print_best_peer(console, groups["forward"])
-    groups["cells"] = other_cells(rounds)
-    print_table(console, f"Other cells, forward, {CELLS_SHAPE}", groups["cells"], OPTIMIZED)
-    groups["generic"] = generic_path(rounds)
-    print_table(console, "The generic path, forward", groups["generic"], EAGER)
-    groups["train"] = training(chosen, rounds)
-    print_table(console, "LSTM training step: forward, backward, SGD", groups["train"], OPTIMIZED)
-    groups["import"] = imports(rounds)
-    print_table(console, "Import, in a fresh interpreter", groups["import"], "import numpy")
+    for name in options.only or GROUPS:
+        if name == "forward":
+            title, base, results = (
+                "LSTM forward, steps x batch x inputs x hidden",
+                OPTIMIZED,
+                forward(shapes, chosen, rounds),
+            )
+        elif name == "cells":
+            title, base, results = f"Other cells, forward, {CELLS_SHAPE}", OPTIMIZED, other_cells(rounds)
+        elif name == "generic":
+            title, base, results = "The generic path, forward", EAGER, generic_path(rounds)
+        elif name == "train":
+            title, base, results = "LSTM training step: forward, backward, SGD", OPTIMIZED, training(chosen, rounds)
+        else:
+            title, base, results = "Import, in a fresh interpreter", "import numpy", imports(rounds)
+        groups[name] = results
+        print_table(console, title, results, base)
+        if base == OPTIMIZED:
+            _print_best_peer(console, results)
     if options.json:
         packages = ["numpy", "numba", "llvmlite", *(name for name in chosen)]
         suite(groups, {f"{name}_version": version(name) for name in packages}).dump(options.json)
@@ -78,6 +87,7 @@ def _parser() -> argparse.ArgumentParser:
         "--shapes", nargs="+", type=_shape, metavar="TxBxIxH", help="forward shapes, such as 100x8x128x128"
     )
     parser.add_argument("--peers", nargs="*", choices=list(peers.FORWARD), help="default: those installed")
+    parser.add_argument("--only", nargs="+", choices=GROUPS, help="default: all groups")
     parser.add_argument("--quick", action="store_true", help="few rounds: to see that it runs, not to quote")
     parser.add_argument("--json", metavar="FILE", help="write the samples for `python -m pyperf`")
     return parser
@@ -221,7 +231,7 @@ def until_native(program: specjit.Program, call: Callable[[], Any]) -> None:
         call()
         if program.stats()["fast"] > before:
             return
-    events = "\n".join(map(str, program.events()))
+    events = "\n".join(f"{event}\n{event.facts.get('traceback', '')}".rstrip() for event in program.events())
     raise RuntimeError(f"the program does not become native:\n{events}")
 
 
