@@ -1,0 +1,135 @@
+"""Plans compiled and run natively: the whole road from text to machine code, compared with the graph interpreted op by op."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from specjit.codegen.abi import BUDGET, Status
+from specjit.codegen.loader import KernelLibrary
+from specjit.codegen.machine_native import machine
+from specjit.codegen.schedule import RegionPlan
+from specjit.codegen.schedule.interp import RegionFailed, interpret
+from tests.codegen.plans import f32, graph_of, plan_of, run_graph
+from tests.codegen.region_texts import ATTENTION, gru, lstm, norm_peephole_lstm
+
+RNG = np.random.default_rng(3)
+Runner = Callable[[RegionPlan, np.ndarray], Status]
+
+
+@pytest.fixture(scope="module")
+def native(library: KernelLibrary) -> Runner:
+    """Runs a plan's program on the native machine; small budgets make it yield often."""
+    loaded = machine(library)
+    enter = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p)(loaded.address)
+
+    def run(plan: RegionPlan, frame: np.ndarray) -> Status:
+        code = plan.code(library.get_many([*zip(plan.kernels, plan.hints)]))
+        frame[BUDGET] = 3
+        status = enter(code.words.ctypes.data, frame.ctypes.data)
+        assert loaded.address, "the machine is unloaded with its last reference"
+        return Status(status)
+
+    return run
+
+
+def check_native(native: Runner, text: str, *inputs: object, params: tuple[str, ...] = ()) -> None:
+    plan = plan_of(text, params=params)
+    expected = run_graph(graph_of(text), *inputs)
+    found = interpret(plan, inputs, native)
+    for mine, theirs in zip(found, expected, strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=3e-5, atol=3e-6)
+
+
+@pytest.mark.parametrize("sizes", [(3, 2, 8, 16), (2, 1, 5, 11)])
+def test_lstm(native, sizes):
+    t, b, i, h = sizes
+    args = (f32(RNG, t, b, i), f32(RNG, b, h), f32(RNG, b, h), t)
+    weights = (f32(RNG, 4 * h, i), f32(RNG, 4 * h, h), f32(RNG, 4 * h), f32(RNG, 4 * h))
+    check_native(native, lstm(i, h), *args, *weights, params=("wi", "wh", "bi", "bh"))
+
+
+def test_gru(native):
+    t, b, i, h = 3, 2, 5, 8
+    weights = (f32(RNG, 3 * h, i), f32(RNG, 3 * h, h), f32(RNG, 3 * h), f32(RNG, 3 * h))
+    check_native(native, gru(i, h), f32(RNG, t, b, i), f32(RNG, b, h), t, *weights, params=("wi", "wh", "bi", "bh"))
+
+
+def test_normalized_peephole_lstm(native):
+    t, b, i, h = 3, 2, 5, 8
+    weights = (f32(RNG, 4 * h, i), f32(RNG, 4 * h, h), f32(RNG, 4 * h), f32(RNG, 4 * h), f32(RNG, h), f32(RNG, h))
+    args = (f32(RNG, t, b, i), f32(RNG, b, h), f32(RNG, b, h), t)
+    check_native(native, norm_peephole_lstm(i, h), *args, *weights, params=("wi", "wh", "bi", "gm", "pi", "po"))
+
+
+def test_attention(native):
+    weights = [f32(RNG, 8, 8) for _ in range(3)]
+    check_native(native, ATTENTION, f32(RNG, 3, 6, 8), *weights, params=("wq", "wk", "wv"))
+
+
+def test_joins_reductions_and_numbers(native):
+    text = """graph @f(%x: f32[B,4], %k: int, %s: float) -> (f32[B,8], f32[4], int, f32[B]) {
+      %a: f32[B,4] = mul(%x, %s)
+      %l: list[f32[B,4]] = py.list(%a, %x)
+      %c: f32[B,8] = cat(%l, 1)
+      %r: f32[4] = sum(%a, [0])
+      %m: int = py.mul(%k, 3)
+      %p: f32[B] = amax(%c, [1])
+      return %c, %r, %m, %p
+    }"""
+    for b in (1, 5):
+        check_native(native, text, f32(RNG, b, 4), 7, 0.25)
+
+
+def test_branch_in_a_loop(native):
+    text = """graph @f(%x: f32[T,4], %n: int<T>, %k: int) -> (f32[4], int) {
+      %z: f32[4] = zeros([4])
+      %a: f32[4], %m: int = loop %n, True, (%i: int, %ai: f32[4] = %z, %mi: int = 0) {
+        %r: f32[4] = select(%x, 0, %i)
+        %q: int = py.mod(%i, %k)
+        %c: bool = py.eq(%q, 0)
+        %a2: f32[4], %m2: int = if %c {
+          %t: f32[4] = add(%ai, %r)
+          %p: int = py.add(%mi, 1)
+          yield %t, %p
+        } else {
+          yield %ai, %mi
+        }
+        yield True, %a2, %m2
+      }
+      return %a, %m
+    }"""
+    check_native(native, text, f32(RNG, 7, 4), 7, 3)
+    with pytest.raises(RegionFailed, match="ZERO_DIVISION"):
+        interpret(plan_of(text), [f32(RNG, 7, 4), 7, 0], native)
+
+
+def test_while(native):
+    text = """graph @f(%x: f32[4]) -> (f32[4], int) {
+      %y: f32[4] = clone(%x)
+      %a: f32[4], %m: int = loop None, True, (%i: int, %ai: f32[4] = %y, %mi: int = 0) {
+        %b: f32[4] = mul(%ai, 0.5)
+        %q: f32[4] = mul(%b, %b)
+        %s: f32[] = sum(%q)
+        %f: float = item(%s)
+        %c: bool = py.gt(%f, 0.01)
+        %m2: int = py.add(%mi, 1)
+        yield %c, %b, %m2
+      }
+      return %a, %m
+    }"""
+    check_native(native, text, f32(RNG, 4))
+
+
+def test_picked_rows(native):
+    text = """graph @f(%w: f32[7,20], %i: i64[T,3], %g: f32[T,3,20]) -> (f32[T,3,20], f32[7,20]) {
+      %e: f32[T,3,20] = embedding(%w, %i)
+      %b: f32[7,20] = embedding_backward(%g, %i, 7, -1)
+      return %e, %b
+    }"""
+    check_native(native, text, f32(RNG, 7, 20), RNG.integers(0, 7, (4, 3)), f32(RNG, 4, 3, 20))
+    with pytest.raises(RegionFailed, match="INDEX"):
+        interpret(plan_of(text), [f32(RNG, 7, 20), np.full((1, 3), -1), f32(RNG, 1, 3, 20)], native)
