@@ -138,15 +138,14 @@ def warm_up() -> None:
 
 @functools.cache
 def _vocabulary() -> dict[str, Any]:
-    """What a kernel's text may say: the vocabulary modules, and every public name that they define."""
+    """What a kernel's text may say: the vocabulary modules, and every name of their `__all__`."""
     names: dict[str, Any] = {"np": numpy, "numpy": numpy, "math": math, "carray": numba.carray}
     for name in VOCABULARY:
         qualified = f"specjit.codegen.{name}"
         if importlib.util.find_spec(qualified) is not None:
             module = importlib.import_module(qualified)
             names[name] = module
-            own = (n for n, value in vars(module).items() if getattr(value, "__module__", None) == qualified)
-            names.update({n: getattr(module, n) for n in own if not n.startswith("_")})
+            names.update({public: getattr(module, public) for public in module.__all__})
     return names
 
 
