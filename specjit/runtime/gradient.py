@@ -46,10 +46,10 @@ class RegionNode(tape.Node):
                 self._versions[kind, i] = (inputs[i]._version, inputs[i]._version[0])
 
     def made(self, j: int, result: Tensor) -> None:
-        """Output `j` became this tensor: if backward reads it, its version is watched from now on."""
+        """Output `j` became this tensor: if backward reads its storage, its version is watched from now on."""
         assert self._region is not None
         assert self._region.derivative is not None
-        if ("output", j) in self._region.derivative.saved:
+        if j in self._region.derivative.watched:
             self._versions["output", j] = (result._version, result._version[0])
 
     @property

@@ -70,11 +70,7 @@ class NativeRegion:
         self.wanted = [i for i, given in enumerate(inputs) if derivative is not None and wants_gradient(given.type)]
         self.outputs = len(block.outputs)
         self._tensor_outputs = [o.type.is_tensor for o in block.outputs]
-        self.differentiable = [
-            j
-            for j, o in enumerate(block.outputs)
-            if o.type.is_tensor and o.type.dtype and o.type.dtype.is_floating_point
-        ]
+        self.differentiable = derivative.differentiable if derivative is not None else []
 
     @property
     def kernels(self) -> list[Any]:
