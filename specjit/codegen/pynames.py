@@ -183,7 +183,7 @@ class Names:
                 if hint is not None and not any(self.lives.clash(param, m) for m in self._members[hint]):
                     self._give(param, hint)
                 else:
-                    self._give(param, self.unique(param.hint or result.hint))
+                    self._give(param, self.unique(result.hint or param.hint))
             name = self.of[param]
             if result not in self.of and any(self.lives.clash(result, m) for m in self._members[name]):
                 self._give(result, self.unique(result.hint))

@@ -49,11 +49,11 @@ def generate_block(
     block: Block, inputs: Sequence[Value], *, name: str = "block", regions: Sequence[Callable[..., Any]] | None = None
 ) -> GenericCode:
     """Python for one block as a function of `inputs` (its parameters, or the outside values it uses); returns a tuple."""
-    missing = [v for v in free_values(block) if v not in inputs]
-    if missing:
-        raise ValueError(f"the block also uses {missing}")
     function = Block(inputs)
     function.nodes, function.outputs = block.nodes, block.outputs
+    missing = free_values(function)
+    if missing:
+        raise ValueError(f"the block also uses {missing}")
     return _Writer(function, name, regions, True).finish()
 
 

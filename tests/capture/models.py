@@ -85,7 +85,9 @@ class Peephole(nn.Module):
         return self.norm(specjit.tanh(c)), c
 
     def forward(self, x):
-        h = c = x.new_zeros(x.size(1), self.hidden) if hasattr(x, "new_zeros") else specjit.zeros(x.size(1), self.hidden)
+        h = c = (
+            x.new_zeros(x.size(1), self.hidden) if hasattr(x, "new_zeros") else specjit.zeros(x.size(1), self.hidden)
+        )
         for x_t in x:
             h, c = self.step(x_t, h, c)
         return h
