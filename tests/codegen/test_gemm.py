@@ -5,6 +5,7 @@ epilogues.
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -128,27 +129,30 @@ def test_products(library, seed):
         np.testing.assert_allclose(got, want, rtol=50 * tolerance, atol=5 * tolerance * scale, err_msg=str(spec))
 
 
-@hypothesis_settings(max_examples=25)
-@given(st.integers(0, 10**9))
-def test_packing(library, seed):
+def packing(seed: int) -> tuple[PackSpec, list]:
     make = Maker(seed)
     pick = make.rng.choice
     dtype = pick(["f32", "f64"])
     outer = tuple(pick([1, 2, 3]) for _ in range(pick([0, 0, 1, 2])))
     units, k, chunks = pick(UNITS), pick(DEPTHS[:-1]), pick(CHUNKS)
     source = make.window((*outer, k, chunks, units), dtype, "normal", broadcast=True)
-    units_spec, k_spec = make.maybe_symbolic(units, 0.2), make.maybe_symbolic(k)
-    outer_spec = tuple(make.maybe_symbolic(n) for n in outer)
-    spec = PackSpec(dtype, outer_spec, units_spec, chunks, k_spec, source, -1)
-    sizes = {i: v for i, v in enumerate(make.operands) if isinstance(v, int)}
-    count = pack.panel_elements(spec, sizes) * int(np.prod(outer, dtype=int))
-    spec = PackSpec(dtype, outer_spec, units_spec, chunks, k_spec, source, make.operand(garbage(count, DTYPES[dtype])))
-    native, expected = both(library, spec, make.operands)
+    sizes = [make.maybe_symbolic(n) for n in (*outer, k)]
+    spec = PackSpec(dtype, tuple(sizes[:-1]), make.maybe_symbolic(units, 0.2), chunks, sizes[-1], source, -1)
+    known = {i: v for i, v in enumerate(make.operands) if isinstance(v, int)}
+    count = pack.panel_elements(spec, known) * int(np.prod(outer, dtype=int))
+    return replace(spec, dst=make.operand(garbage(count, DTYPES[dtype]))), make.operands
+
+
+@hypothesis_settings(max_examples=25)
+@given(st.integers(0, 10**9))
+def test_packing(library, seed):
+    spec, operands = packing(seed)
+    native, expected = both(library, spec, operands)
     assert (native[spec.dst] == expected[spec.dst]).all(), spec
-    at = np.indices((*outer, k, chunks, units))
-    picked = sum((i * s for i, s in zip(at, source.strides)), np.zeros(at.shape[1:], np.int64)) + source.offset
-    lanes = pack.lanes_for(spec)
-    assert (native[spec.dst] == panels(make.operands[source.base][picked], lanes)).all()
+    number = lambda e: operands[e.index] if isinstance(e, Arg) else e  # noqa: E731
+    at = np.indices([number(e) for e in (*spec.outer, spec.k, spec.chunks, spec.units)])
+    picked = sum((i * s for i, s in zip(at, spec.src.strides)), np.zeros(at.shape[1:], np.int64)) + spec.src.offset
+    assert (native[spec.dst] == panels(operands[spec.src.base][picked], pack.lanes_for(spec))).all()
 
 
 def plain(rows: Extent, k: Extent, units: int, dtype: str = "f32") -> GemmSpec:
