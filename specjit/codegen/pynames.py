@@ -98,6 +98,8 @@ class Lives:
         """Whether one of two values is still needed after the other one is defined."""
         first, second = sorted((self.of[a], self.of[b]), key=lambda life: life.defined[0])
         at = second.defined
+        if first.defined == at:
+            return bool(first.uses or second.uses)  # two variables of one loop are assigned together
         return any(u[0] > at[0] and not _exclusive(u, at) for u in first.uses)
 
 
