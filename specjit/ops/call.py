@@ -11,6 +11,7 @@ from __future__ import annotations
 import linecache
 import operator
 from collections.abc import Callable, Sequence
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -357,9 +358,8 @@ def operator_function(op: Op, name: str, swapped: bool = False) -> Callable[...,
 
 
 def generate(op: Op, name: str, slow: str, swapped: bool = False) -> Callable[..., Any]:
-    source = render(op, name.replace(".", "_"), slow, swapped)
+    """The function's body is compiled by its first call: all of them at once would double the time of the import."""
     file = f"<specjit op {name}{' swapped' if swapped else ''}>"
-    linecache.cache[file] = (len(source), None, source.splitlines(True), file)
     namespace: dict[str, Any] = {
         "_op": op,
         "_eager": getattr(op.eager, "raw", op.eager),
@@ -382,8 +382,23 @@ def generate(op: Op, name: str, slow: str, swapped: bool = False) -> Callable[..
         "_raw": _raw,
         **{f"_d{i}": p.default for i, p in enumerate(op.params)},
     }
-    exec(compile(source, file, "exec"), namespace)
-    return _with_record(namespace[name.replace(".", "_")], op, name)
+
+    def finished() -> Callable[..., Any]:
+        source = render(op, name.replace(".", "_"), slow, swapped)
+        linecache.cache[file] = (len(source), None, source.splitlines(True), file)
+        exec(compile(source, file, "exec"), namespace)
+        made = namespace[name.replace(".", "_")]
+        function.__defaults__, function.__kwdefaults__ = made.__defaults__, made.__kwdefaults__
+        function.__code__ = made.__code__  # the same object, so that whoever holds the function has the finished one
+        return function
+
+    namespace["_finished"] = finished
+    function = FunctionType(_first_call.__code__.replace(co_filename=file, co_firstlineno=1), namespace, name)
+    return _with_record(function, op, name)
+
+
+def _first_call(*args, **named):  # type: ignore[no-untyped-def]  # its globals are the generated function's
+    return _finished()(*args, **named)  # type: ignore[name-defined]  # noqa: F821
 
 
 def _with_record(fn: Callable[..., Any], op: Op, name: str) -> Callable[..., Any]:
