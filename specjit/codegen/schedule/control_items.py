@@ -123,7 +123,7 @@ def loop(b: Builder, n: Node) -> None:
     for c, result in zip(carried, n.results, strict=False):
         if isinstance(c, CarriedTensor):
             unchanged = c.moved is not None and c.moved.source is c.param
-            b.env[result] = c.init if unchanged else c.result.whole()
+            b.env[result] = c.given if unchanged else c.result.whole()
         else:
             b.env[result] = Scalar(result.type.kind, c.result.size if result.type.kind == "int" else c.result)
     for source, result in zip(stacked, stacked_results, strict=True):
@@ -140,7 +140,7 @@ def _carried_tensor(b: Builder, init: Value, param: Value, result: Value) -> Car
     dtype, dims = tensor_type(param.type, param.hint or "a carried value")
     out_dtype, out_dims = tensor_type(result.type, result.hint or "a loop result")
     start = b.tensor(init)
-    shares = start.source.shares
+    given, shares = start, start.source.shares
     if (dtype, dims) != (out_dtype, out_dims) or start.source.dtype != dtype or start.dims != dims:
         raise b.fail(f"a value carried as {param.type} becomes {result.type}")
     if not start.ref.is_contiguous:
@@ -148,7 +148,7 @@ def _carried_tensor(b: Builder, init: Value, param: Value, result: Value) -> Car
     current, following = Pointer(param.hint or "carried"), Pointer(f"{param.hint or 'carried'}'")
     inner = Source(dtype, dims, param.hint, Home(current))
     outer = Source(dtype, dims, result.hint, Home(current))
-    made = CarriedTensor(start, inner, outer, current, following, shares=shares)
+    made = CarriedTensor(given, start, inner, outer, current, following, shares=shares)
     if shares.value is not False:
         reg = b.new_reg("bool")
         made.flag = CarriedScalar(shares, reg, reg)

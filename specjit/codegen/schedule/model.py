@@ -380,7 +380,8 @@ class Loop(Item):
 
 @dataclass(eq=False)
 class CarriedTensor:
-    init: View
+    given: View  # the initial value as the program has it
+    init: View  # the same, contiguous
     param: Source
     result: Source
     current: Pointer
