@@ -397,7 +397,7 @@ def generate(op: Op, name: str, slow: str, swapped: bool = False) -> Callable[..
     return _with_record(function, op, name)
 
 
-def _first_call(*args, **named):  # type: ignore[no-untyped-def]  # its globals are the generated function's
+def _first_call(*args, **named):  # its globals are the generated function's
     return _finished()(*args, **named)  # type: ignore[name-defined]  # noqa: F821
 
 
