@@ -6,6 +6,8 @@ Leaves: a `Derivative`, or in it the reason why there is none.
 Invariant: the forward block computes what the block computed, node for node. Gradients come from the records' `vjp`
 alone. They stop where eager stops them: at ops without a gradient (`detach`, comparisons, index computations) and at
 integers and bools.
+One difference stays: where eager finds only at run time that nothing reached an input (a loop without a turn, a branch
+not taken), it leaves no gradient, and here the gradient is zeros.
 
 Three steps, one file each: `autodiff_reverse` writes gradient code that reads forward values freely, `autodiff_cost`
 weighs keeping against computing again, `autodiff_keep` turns the choice into outputs and parameters.

@@ -5,11 +5,11 @@ keep, and which nodes to run again.
 Invariant: everything demanded is computable from the kept values and from what is free; each node runs again at most
 once.
 
-The rule, in units of 1/16 of the bytes of a value:
+The rule, in sixteenths of what keeping one byte costs:
     keep a tensor                               16 per byte, a view 17; 0 for inputs, outputs and sizes
     run again: views, sizes, Python numbers      0 (a floor of 1 per node prefers fewer)
     run again: pointwise arithmetic, fills, cat  1 per byte of the result
-    run again: a pointwise function (exp, tanh)  4 per byte of the result
+    run again: a pointwise function, a gather    4 per byte of the result
     all else (products, reductions, random)      never
 A minimum cut finds the cheapest choice. So four transcendentals may be run again to keep one tensor less, but not five.
 Unknown sizes count as 64.
@@ -30,7 +30,9 @@ from specjit.passes.mincut import INFINITE, Network, Unbounded
 TYPICAL_SIZE = 64
 KEEP, ARITHMETIC, FUNCTION = 16, 1, 4
 CHEAP_WORDS = {"select", "minimum", "maximum", "abs", "and", "or", "not", "floor", "ceil", "sqrt", "round", "trunc"}
-COPIES = ("cat", "stack")
+COPIES = {"cat": ARITHMETIC, "stack": ARITHMETIC, "embedding": FUNCTION, "index_select": FUNCTION}
+# These read nothing but tensors, numbers and lists built here, and blocks that write to any are refused before.
+REREADABLE = ("py.list", "py.bool", "py.int", "py.float", "py.len", "item")
 SCALARS = ("int", "float", "bool")
 
 
@@ -68,13 +70,14 @@ def typical(dim: Dim) -> int:
 def price_again(node: Node) -> int | None:
     """The price of running a node again for one of its results; None if it must not be."""
     traits, lower = node.op.traits, getattr(node.op, "lower", None)
-    # `reads` is no obstacle: blocks that write anything are refused before.
-    if node.blocks or not traits.effect_free:
+    if node.blocks or not traits.effect_free or (traits.reads and node.op.name not in REREADABLE):
         return None
     if isinstance(lower, Viewing) or traits.view_of is not None or not any(r.type.is_tensor for r in node.results):
         return 1
-    if isinstance(lower, Creation) or (isinstance(lower, Special) and lower.name in COPIES):
+    if isinstance(lower, Creation):
         return ARITHMETIC * size_of(node.results[0].type)
+    if isinstance(lower, Special):
+        return COPIES[lower.name] * size_of(node.results[0].type) if lower.name in COPIES else None
     if isinstance(lower, Pointwise):
         calls = set(re.findall(r"([a-z_]\w*)\s*\(", lower.text)) - CHEAP_WORDS
         return (FUNCTION if calls else ARITHMETIC) * size_of(node.results[0].type)
