@@ -257,29 +257,36 @@ def _region(block: Block, run: list[Node], users: dict[Value, set[Node | None]],
     new = dict(zip(results, region.results, strict=True))
     report.regions.append(region)
     out = [region, *(n for n in lists if n in kept)]
-    _replace_after(block, out[1:], new)
-    block_uses = _Renaming(new)
-    block_uses.apply(block, users, inside)
+    for made in out[1:]:
+        made.args = [new.get(a, a) for a in made.args]
+    _pass_on(block, new, users, inside)
     return out
 
 
 def _with_lists(members: list[Node]) -> list[Node]:
-    """The members, with a copy of every list that one of them reads put before it."""
+    """The members, with a copy of every outside list that one of them (or a block inside it) reads put before it."""
     out: list[Node] = []
+    own = {r for n in members for inner in (n, *_inside(n)) for r in inner.results}
 
     def localize(node: Node) -> None:
         for k, a in enumerate(node.args):
             made = a.node
-            if not a.is_const and made is not None and made.op.name in LISTS:
+            if not a.is_const and a not in own and made is not None and made.op.name in LISTS:
                 copy = Node(made.op, made.args, [r.type for r in made.results], loc=made.loc)
                 localize(copy)
                 out.append(copy)
                 node.args[k] = copy.result
 
     for node in members:
-        localize(node)
+        for reader in (node, *_inside(node)):
+            localize(reader)
         out.append(node)
     return out
+
+
+def _inside(node: Node) -> Iterator[Node]:
+    for block in node.blocks:
+        yield from block.walk()
 
 
 def _rename(block: Block, mapping: dict[Value, Value]) -> None:
@@ -290,26 +297,18 @@ def _rename(block: Block, mapping: dict[Value, Value]) -> None:
     block.outputs = [mapping.get(o, o) for o in block.outputs]
 
 
-def _replace_after(block: Block, nodes: list[Node], mapping: dict[Value, Value]) -> None:
-    for node in nodes:
-        node.args = [mapping.get(a, a) for a in node.args]
-
-
-@dataclass
-class _Renaming:
+def _pass_on(
+    block: Block, new: dict[Value, Value], users: dict[Value, set[Node | None]], inside: set[Node | None]
+) -> None:
     """Region results take the place of the values they were, in everything that is not inside the region."""
-
-    mapping: dict[Value, Value]
-
-    def apply(self, block: Block, users: dict[Value, set[Node | None]], inside: set[Node | None]) -> None:
-        touched = {u for v in self.mapping for u in users.get(v, ()) if u is not None and u not in inside}
-        for node in touched:
-            node.args = [self.mapping.get(a, a) for a in node.args]
-            for inner in node.blocks:
-                _rename(inner, self.mapping)
-        block.outputs = [self.mapping.get(o, o) for o in block.outputs]
-        for old, new in self.mapping.items():
-            users.setdefault(new, set()).update(u for u in users.get(old, ()) if u not in inside)
+    touched = {u for v in new for u in users.get(v, ()) if u is not None and u not in inside}
+    for node in touched:
+        node.args = [new.get(a, a) for a in node.args]
+        for inner in node.blocks:
+            _rename(inner, new)
+    block.outputs = [new.get(o, o) for o in block.outputs]
+    for old, value in new.items():
+        users.setdefault(value, set()).update(u for u in users.get(old, ()) if u not in inside)
 
 
 def _drop_unused_lists(block: Block) -> None:
