@@ -73,18 +73,19 @@ def by_name(name: str) -> passes.Pass:
 # -- evaluating both sides --------------------------------------------------------------------------------------------
 
 
-def check_same(before: Graph, after: Graph, *, exact: bool = True, seeds: int = 2) -> None:
-    """Both graphs do the same on random and special inputs."""
+def check_same(before: Graph, after: Graph, *, exact: bool = True, tolerance: float = 100) -> None:
+    """Both graphs do the same on random and special inputs: bit for bit, or within a tolerance (see `same_array`)."""
     names = symbols_of(before)
     choices = [dict(zip(names, itertools.cycle(SIZES))), dict.fromkeys(names, 1), dict.fromkeys(names, 0)]
     for sizes in choices if names else choices[:1]:
         if any(evaluate(size, sizes) == 0 for size in after.attrs.get("nonempty", ())):
             continue  # guarded
-        for seed in range(seeds):
-            given = make_inputs(before, sizes, seed, special=seed % 2 == 1)
+        for seed in range(2):
+            special = SPECIAL if exact else SPECIAL[:-1]  # near overflow, sums in another order may overflow elsewhere
+            given = make_inputs(before, sizes, seed, special if seed % 2 else None)
             a = outcome(before, [copied(g) for g in given])
             b = outcome(after, [copied(g) for g in given])
-            compare(a, b, exact, f"sizes {sizes}, seed {seed}\n{before}\n{after}")
+            compare(a, b, None if exact else tolerance, f"sizes {sizes}, seed {seed}\n{before}\n{after}")
 
 
 def symbols_of(graph: Graph) -> list[str]:
@@ -96,31 +97,31 @@ def symbols_of(graph: Graph) -> list[str]:
     return list(found)
 
 
-def make_inputs(graph: Graph, sizes: dict[str, int], seed: int, special: bool) -> list[Any]:
+def make_inputs(graph: Graph, sizes: dict[str, int], seed: int, special: np.ndarray | None) -> list[Any]:
     rng = np.random.default_rng(seed)
     return [make_input(v.type, sizes, rng, special) for v in graph.inputs]
 
 
-def make_input(type: Type, sizes: dict[str, int], rng: np.random.Generator, special: bool) -> Any:
+def make_input(type: Type, sizes: dict[str, int], rng: np.random.Generator, special: np.ndarray | None) -> Any:
     if type.kind == "int":
         return int(rng.integers(0, 4)) if type.dim is None else evaluate(type.dim, sizes)
     if type.kind == "bool":
         return bool(rng.integers(2))
     if type.kind == "float":
-        return float(rng.choice(SPECIAL)) if special else float(rng.standard_normal())
+        return float(rng.standard_normal()) if special is None else float(rng.choice(special))
     assert type.dtype is not None, f"tests make inputs of known types only, not {type}"
     assert type.dims is not None, f"tests make inputs of known types only, not {type}"
     shape = tuple(evaluate(d, sizes) for d in type.dims)  # type: ignore[arg-type]
     dtype = type.dtype.numpy
     if dtype.kind == "f":
         data = rng.standard_normal(shape)
-        if special:
-            data = np.where(rng.random(shape) < 0.3, rng.choice(SPECIAL, shape), data)
+        if special is not None:
+            data = np.where(rng.random(shape) < 0.3, rng.choice(special, shape), data)
         with np.errstate(all="ignore"):
             return data.astype(dtype)
     if dtype.kind == "b":
         return rng.integers(0, 2, shape).astype(bool)
-    if special:
+    if special is not None:
         info = np.iinfo(dtype)
         return rng.choice(np.array([info.min, info.max, 0, 1, info.max - 1], dtype), shape)
     return rng.integers(0, 4, shape).astype(dtype)
@@ -142,23 +143,25 @@ def outcome(graph: Graph, given: list[Any]) -> tuple[Any, ...]:
     return None, outputs, given, shared
 
 
-def compare(a: tuple[Any, ...], b: tuple[Any, ...], exact: bool, what: str) -> None:
+def compare(a: tuple[Any, ...], b: tuple[Any, ...], tolerance: float | None, what: str) -> None:
     assert a[0] == b[0], what
     assert len(a[1]) == len(b[1]), what
     for x, y in zip([*a[1], *a[2]], [*b[1], *b[2]]):
         assert type(x) is type(y), what
         if isinstance(x, np.ndarray):
             assert (x.dtype, x.shape) == (y.dtype, y.shape), what
-            same_array(x, y, exact, what)
+            same_array(x, y, tolerance, what)
         elif isinstance(x, float):
-            same_array(np.array(x), np.array(y), exact, what)
+            same_array(np.array(x), np.array(y), tolerance, what)
         else:
             assert x == y, what
     assert a[3] == b[3], f"outputs and inputs share storage differently: {what}"
 
 
-def same_array(x: np.ndarray, y: np.ndarray, exact: bool, what: str) -> None:
-    if x.dtype.kind != "f" or exact:
+def same_array(x: np.ndarray, y: np.ndarray, tolerance: float | None, what: str) -> None:
+    """The same bits (but for the payload of NaN), or the same within a tolerance: relative if below 1, else in units
+    of eps."""
+    if x.dtype.kind != "f" or tolerance is None:
         np.testing.assert_array_equal(x, y, err_msg=what)
         if x.dtype.kind == "f":
             signs = ~np.isnan(x)
@@ -167,5 +170,5 @@ def same_array(x: np.ndarray, y: np.ndarray, exact: bool, what: str) -> None:
     np.testing.assert_array_equal(np.isnan(x), np.isnan(y), err_msg=what)
     with np.errstate(all="ignore"):
         scale = np.max(np.abs(x), where=np.isfinite(x), initial=0)
-        tolerance = 100 * np.finfo(x.dtype).eps
-        np.testing.assert_allclose(x, y, rtol=tolerance, atol=tolerance * scale, err_msg=what)
+        relative = tolerance if tolerance < 1 else tolerance * np.finfo(x.dtype).eps
+        np.testing.assert_allclose(x, y, rtol=relative, atol=relative * max(scale, 1), err_msg=what)

@@ -52,6 +52,14 @@ class Aliases:
             elif (root := self.find(v)) is not first:
                 self._parent[root] = first
 
+    def merge(self, old: Value, new: Value) -> None:
+        """From now on `new` stands where `old` stood: the facts of both hold for it."""
+        facts = [(s, self.find(old) in s or self.find(new) in s) for s in (self._written, self._escaping, self._inputs)]
+        self.union([new, old])
+        for members, holds in facts:
+            if holds and not new.is_const:
+                members.add(self.find(new))
+
     def same(self, a: Value, b: Value) -> bool:
         return self.find(a) is self.find(b)
 

@@ -29,7 +29,7 @@ MAX_WIDTH = 4096  # wider products keep every register tile busy on their own
 
 def run(graph: Graph, ctx: Context) -> None:
     aliases = Aliases(graph)
-    fixed = parameter_values(graph)
+    fixed = parameter_values(graph, aliases)
     # What depends on parameters alone comes first, so that joined weights stand before every product that reads them.
     graph.block.nodes.sort(key=lambda node: not (node.results and all(r in fixed for r in node.results)))
     _block(graph.block, None, set(graph.inputs), aliases, fixed, ctx)
@@ -46,12 +46,13 @@ def pays(widths: list[Dim], turns: Dim, from_parameters: bool) -> bool:
     return from_parameters or not isinstance(turns, int) or turns >= MIN_TURNS
 
 
-def parameter_values(graph: Graph) -> set[Value]:
-    """Values of the outermost block that depend on parameters alone."""
-    known: set[Value] = set(graph.attrs.get("params", ()))
+def parameter_values(graph: Graph, aliases: Aliases) -> set[Value]:
+    """Values of the outermost block that depend on parameters alone, none of which the graph writes."""
+    known: set[Value] = {p for p in graph.attrs.get("params", ()) if not aliases.written(p)}
     for node in graph.block.nodes:
         traits = node.op.traits
-        movable = not (node.blocks or traits.random or traits.io or traits.writes or may_raise(node, {}))
+        stays = bool(node.blocks) or traits.random or traits.io or bool(traits.writes) or may_raise(node, {})
+        movable = not stays and not any(aliases.written(r) for r in node.results)
         if movable and any(a in known for a in node.args) and all(a.is_const or a in known for a in node.args):
             known.update(node.results)
     return known
@@ -80,15 +81,18 @@ def _block(
 def _groups(block: Block, outside: set[Value], fixed: set[Value], aliases: Aliases) -> Iterable[list[Node]]:
     """Products in `block` with the same left operand whose weights are there before the first of them."""
     groups: dict[tuple[Value, Dim], list[Node]] = {}
+    place = {r: k for k, node in enumerate(block.nodes) for r in node.results}
     for node in block.nodes:
         if not isinstance(getattr(node.op, "lower", None), Contraction):
             continue
         left, right = node.args[:2]
         if left.is_const or len(right.type.dims or ()) != 2 or not left.type.dims or right.type.dtype is None:
             continue
-        ready = right in outside or right in fixed
+        group = groups.setdefault((left, right.type.dims[1]), [])  # type: ignore[index]
+        first = place[(group[0] if group else node).result]
+        ready = right in outside or (right in fixed and place.get(right, -1) < first)
         if ready and not any(aliases.written(v) for v in (left, right)) and not aliases.escapes(node.result):
-            groups.setdefault((left, right.type.dims[1]), []).append(node)  # type: ignore[index]
+            group.append(node)
     return [g for g in groups.values() if len(g) >= 2 and len({n.args[1] for n in g}) == len(g)]
 
 

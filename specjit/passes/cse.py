@@ -35,7 +35,9 @@ def _block(block: Block, scopes: Scope, replaced: dict[Value, Value], aliases: A
         name = identity(node, aliases)
         known = next((s[name] for s in reversed(scopes) if name in s), None) if name is not None else None
         if known is not None and _may_merge(node, known, aliases) and ctx.fire():
-            replaced.update(zip(node.results, known, strict=True))
+            for old, new in zip(node.results, known, strict=True):
+                replaced[old] = new
+                aliases.merge(old, new)
             continue
         if name is not None and known is None:
             scopes[-1][name] = node.results

@@ -53,5 +53,8 @@ def _movable(node: Node, inside: set[Value], aliases: Aliases) -> bool:
         return False
     if any(a in inside for a in node.args) or any(aliases.written(v) for v in (*node.args, *node.results)):
         return False
+    # Each turn's fresh storage is its own where the caller may get hold of that of two turns.
+    if traits.view_of is None and any(aliases.escapes(r) for r in node.results):
+        return False
     # A list is made anew in each turn only so that someone may change it; nobody does (not written).
     return not traits.reads or node.op.name == "py.list"

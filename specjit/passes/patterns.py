@@ -51,8 +51,8 @@ class Rule:
 
     to: an expression over the pattern's variables, or a function of the match that returns a value (None: it does not
     apply).
-    because: why both sides are equal, bit for bit. when: a further condition. commutes: the two arguments may be
-    swapped.
+    because: why both sides are equal, bit for bit. when: a further condition. commutes: the arguments may be swapped.
+    view: both sides are views of the same storage, in every run.
     """
 
     pattern: str
@@ -60,6 +60,7 @@ class Rule:
     because: str
     when: Callable[[Match], bool] | None = None
     commutes: bool = False
+    view: bool = False
     tree: Any = field(init=False, compare=False, default=None)
     target: Any = field(init=False, compare=False, default=None)
 

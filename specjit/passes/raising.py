@@ -6,7 +6,9 @@ Invariant: conservative: False only where the types prove that the node cannot f
 
 from __future__ import annotations
 
-from specjit.ir.dims import Dim, Poly
+from collections.abc import Callable
+
+from specjit.ir.dims import Dim, Poly, product
 from specjit.ir.graph import Block, Graph, Node, Value
 from specjit.ir.structure import IF, LOOP, trip_dim
 from specjit.ir.types import SCALAR_KINDS
@@ -32,10 +34,15 @@ def may_raise(node: Node, bounds: Bounds) -> bool:
         return True
     lower = node.op.lower  # type: ignore[attr-defined]
     if isinstance(lower, Pointwise):
+        if not all(_broadcasts(a, node.result) for a in node.args if a.type.is_tensor):
+            return True
         # Integer division is the only elementwise work that can fail.
         floats = all(r.type.dtype is not None and r.type.dtype.is_floating_point for r in node.results)
         return not floats and any(mark in lower.text for mark in ("/", "%"))
-    if isinstance(lower, Contraction | Creation):
+    if isinstance(lower, Contraction):
+        a, b = (_dims(v) for v in node.args[:2])
+        return a[-1] is None or a[-1] != b[-2 if len(b) > 1 else -1]
+    if isinstance(lower, Creation):
         return False
     if isinstance(lower, Reduction):
         return lower.kind not in EMPTY_REDUCTIONS and any(isinstance(d, Poly) or d == 0 for d in _dims(node.args[0]))
@@ -60,13 +67,75 @@ def _dims(value: Value) -> tuple[Dim, ...]:
 
 
 def _view_in_bounds(node: Node, bounds: Bounds) -> bool:
-    """Constant positions were checked by infer. A position known only at run time is safe if it is the index of a loop
-    over that very dimension (`select(x, dim, i)`), or a size expression."""
-    moving = [a for a in node.args[1:] if not a.is_const and not (a.type.kind == "int" and a.type.dim is not None)]
-    if not moving:
+    """Whether the positions a view takes exist in every run. Where all sizes and positions are constants, infer
+    checked them."""
+    x = node.args[0]
+    rule = VIEW_RULES.get(node.op.name)
+    if rule is not None and x.type.dims is not None:
+        return rule(node, x.type.dims, bounds)
+    if not all(a.is_const for a in node.args[1:]) and not all(_position(a) is not None for a in node.args[1:]):
+        return False
+    if all(isinstance(d, int) for d in _dims(x)):
         return True
-    row = selected_row(node)
-    return row is not None and bounds.get(row[2]) is not None and bounds[row[2]] == _dims(row[0])[row[1]]
+    # All elements stay, in whatever arrangement: nothing is looked up.
+    return len(node.results) == 1 and product(_dims(x)) == product(_dims(node.result)) is not None
+
+
+def _select_in_bounds(node: Node, dims: tuple[Dim, ...], bounds: Bounds) -> bool:
+    axis, index = node.args[1:3]
+    if not axis.is_const:
+        return False
+    size = dims[axis.const]
+    if bounds.get(index) is not None:
+        return bounds[index] == size
+    position = _position(index)
+    if isinstance(position, int) and isinstance(size, int):
+        return -size <= position < size
+    return not_negative(position) and size is not None and not_negative(size - 1 - position)
+
+
+def _narrow_in_bounds(node: Node, dims: tuple[Dim, ...], bounds: Bounds) -> bool:
+    axis, start, length = (node.args[1], *map(_position, node.args[2:4]))
+    if not axis.is_const or start is None or length is None:
+        return False
+    size = dims[axis.const]
+    rest = None if size is None else size - start - length
+    return not_negative(start) and not_negative(length) and not_negative(rest)
+
+
+def _expand_fits(node: Node, dims: tuple[Dim, ...], bounds: Bounds) -> bool:
+    return _broadcasts(node.args[0], node.result)
+
+
+def _broadcasts(value: Value, result: Value) -> bool:
+    """Whether a tensor broadcasts to the result's shape for all sizes."""
+    return all(d == w or d == 1 for d, w in zip(_dims(value)[::-1], _dims(result)[::-1]))
+
+
+def _always_fits(node: Node, dims: tuple[Dim, ...], bounds: Bounds) -> bool:
+    return True
+
+
+VIEW_RULES: dict[str, Callable[[Node, tuple[Dim, ...], Bounds], bool]] = {
+    "select": _select_in_bounds,
+    "narrow": _narrow_in_bounds,
+    "expand": _expand_fits,
+    "slice": _always_fits,  # positions are clipped
+}
+
+
+def _position(value: Value) -> Dim:
+    """What is known of an int argument, as a size expression."""
+    if value.is_const:
+        return value.const if isinstance(value.const, int) else None
+    return value.type.dim if value.type.kind == "int" else None
+
+
+def not_negative(dim: Dim) -> bool:
+    """Whether a size expression is at least 0 for all sizes."""
+    if isinstance(dim, Poly):
+        return all(c >= 0 for c in dim.terms.values())
+    return dim is not None and dim >= 0
 
 
 def selected_row(node: Node) -> tuple[Value, int, Value] | None:

@@ -117,10 +117,10 @@ RULES = (
         "the reciprocal of a power of two is exact, so both round one number",
         power_of_two,
     ),
-    Rule("transpose(x, a, b)", swap_to_permute, "one spelling for all permutations of dimensions"),
-    Rule("t(x)", t_to_permute, "one spelling for all permutations of dimensions"),
-    Rule("permute(permute(x, p), q)", compose_permutes, "permutations compose"),
-    Rule("reshape(x, s)", same_dims, "the shape is the same"),
+    Rule("transpose(x, a, b)", swap_to_permute, "one spelling for all permutations of dimensions", view=True),
+    Rule("t(x)", t_to_permute, "one spelling for all permutations of dimensions", view=True),
+    Rule("permute(permute(x, p), q)", compose_permutes, "permutations compose", view=True),
+    Rule("reshape(x, s)", same_dims, "the shape is the same", view=True),
     Rule("reshape(reshape(x, a), s)", reshape_again, "both keep the order of elements"),
     Rule("reshape(unsqueeze(x, d), s)", reshape_again, "both keep the order of elements"),
     Rule("select(stack(l, d), e, k)", row_of_stack, "the row of a stack is what was stacked there"),
@@ -144,34 +144,39 @@ def run(graph: Graph, ctx: Context) -> None:
         scratch = Block()
         builder = ctx.builder(scratch, node.loc)
         found = identity(node)
-        if found is not None and not legal(node, found, False, aliases, outputs):
+        if found is not None and not legal(node, found, node.op.traits.view_of is not None, aliases, outputs):
             found = None
         for rule in by_op.get(node.op.name, ()) if found is None else ():
             scratch.nodes.clear()
             found = rule.apply(node, builder)
-            if found is not None and legal(node, found, bool(scratch.nodes), aliases, outputs):
+            fresh_both = bool(scratch.nodes) and node.op.traits.view_of is None
+            if found is not None and legal(node, found, rule.view or fresh_both, aliases, outputs):
                 break
             found = None
         if found is None or not ctx.fire():
             return None
         block.nodes += scratch.nodes
+        aliases.merge(node.result, found)
         return [found]
 
     rewrite(graph, visit)
 
 
-def legal(node: Node, new: Value, made: bool, aliases: Aliases, outputs: set[Value]) -> bool:
+def legal(node: Node, new: Value, alike: bool, aliases: Aliases, outputs: set[Value]) -> bool:
     """Whether `new` may take the place of the node's result: the same type, and storage the caller cannot tell apart.
 
-    made: `new` was computed by new nodes, so it is as fresh (or as much a view of the same storage) as the result was.
+    alike: both are fresh storage, or both are views of the same storage, in every run.
     """
     old = node.result
-    if not alike(old.type, new.type) or (not made and old in outputs):
+    if not same_type(old.type, new.type):
         return False
-    return made or new.is_const or not old.type.is_tensor or aliases.same(old, new) or not aliases.escapes(old)
+    if not old.type.is_tensor or not aliases.escapes(old):
+        return True
+    # An output stays an object of its own, even where it views all of another value.
+    return alike and not (old in outputs and (new in node.args or new.is_const))
 
 
-def alike(old: Type, new: Type) -> bool:
+def same_type(old: Type, new: Type) -> bool:
     if old.kind == "tensor":
         return new.kind == "tensor" and (old.dtype, old.dims) == (new.dtype, new.dims) and old.device == new.device
     return old.kind == new.kind
