@@ -23,7 +23,16 @@ from specjit.tensor.tensor import Tensor
 
 FUNCTIONS = (types.FunctionType, types.BuiltinFunctionType, types.MethodType, types.MethodDescriptorType, type)
 ALWAYS_KNOWN = (*FUNCTIONS, types.ModuleType, DType)
-TENSOR_ATTRIBUTES = {"ndim": INT, "requires_grad": BOOL, "is_leaf": BOOL, "grad": ANY, "dtype": ANY, "device": ANY, "T": TENSOR, "mT": TENSOR}
+TENSOR_ATTRIBUTES = {
+    "ndim": INT,
+    "requires_grad": BOOL,
+    "is_leaf": BOOL,
+    "grad": ANY,
+    "dtype": ANY,
+    "device": ANY,
+    "T": TENSOR,
+    "mT": TENSOR,
+}
 REGISTRIES = ("_parameters", "_buffers", "_modules")  # of a Module
 MISSING = object()
 

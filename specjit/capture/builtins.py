@@ -12,9 +12,9 @@ from typing import Any
 
 from specjit.capture import marks
 from specjit.capture.attributes import attribute, instance_data, module_items
-from specjit.capture.calls import BUILTINS, METHODS, python_call, python_method
-from specjit.capture.expressions import binary
 from specjit.capture.frame import Frame
+from specjit.capture.operators import binary
+from specjit.capture.pycalls import BUILTINS, METHODS, python_call, python_method
 from specjit.capture.values import (
     NONE_VALUE,
     Abstract,
@@ -210,7 +210,7 @@ def _getattr(f: Frame, args: Args, named: Named) -> Abstract:
 
 @builtin(setattr)
 def _setattr(f: Frame, args: Args, named: Named) -> Abstract:
-    from specjit.capture.statements import set_attribute
+    from specjit.capture.assignments import set_attribute
 
     ok, name = constant_of(args[1]) if len(args) == 3 else (False, None)
     if not ok or named:
@@ -235,7 +235,7 @@ _unary("py.str", str)
 
 @builtin(bool)
 def _bool(f: Frame, args: Args, named: Named) -> Abstract:
-    from specjit.capture.expressions import truth
+    from specjit.capture.operators import truth
 
     return truth(f, args[0]) if len(args) == 1 and not named else python_call(f, Known(bool), args, named)
 

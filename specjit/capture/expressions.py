@@ -8,73 +8,25 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable
-from typing import Any
 
 from specjit.capture import merge
 from specjit.capture.attributes import attribute, global_value, module_item, module_items
 from specjit.capture.frame import Frame, lowers
+from specjit.capture.operators import truth
 from specjit.capture.values import (
     NONE_VALUE,
     Abstract,
-    Iteration,
     Known,
     Local,
-    Method,
     Shape,
     TupleOf,
     Unbound,
     Value,
     const,
     constant_of,
-    is_none,
 )
-from specjit.ir.types import ANY, BOOL, INT, Type
+from specjit.ir.types import ANY, INT, Type
 from specjit.ops.registry import all_ops, get
-
-BINARY = {
-    ast.Add: "add",
-    ast.Sub: "sub",
-    ast.Mult: "mul",
-    ast.Div: "truediv",
-    ast.FloorDiv: "floordiv",
-    ast.Mod: "mod",
-    ast.Pow: "pow",
-    ast.LShift: "lshift",
-    ast.RShift: "rshift",
-    ast.BitAnd: "and",
-    ast.BitOr: "or",
-    ast.BitXor: "xor",
-    ast.MatMult: "matmul",
-}
-UNARY = {ast.USub: "neg", ast.UAdd: "pos", ast.Invert: "invert"}
-COMPARE = {
-    ast.Eq: "eq",
-    ast.NotEq: "ne",
-    ast.Lt: "lt",
-    ast.LtE: "le",
-    ast.Gt: "gt",
-    ast.GtE: "ge",
-    ast.Is: "is",
-    ast.IsNot: "is_not",
-}
-# Python operators whose tensor meaning is an op of the same operands.
-TENSOR_BINARY = {
-    "add": "add",
-    "sub": "sub",
-    "mul": "mul",
-    "truediv": "div",
-    "pow": "pow",
-    "matmul": "matmul",
-    "eq": "eq",
-    "ne": "ne",
-    "lt": "lt",
-    "le": "le",
-    "gt": "gt",
-    "ge": "ge",
-    "floordiv": "floor_divide",
-    "mod": "remainder",
-}
-NUMBERS = ("int", "float", "bool")
 
 
 @lowers(ast.Constant)
@@ -193,119 +145,6 @@ def _dict(f: Frame, node: ast.Dict) -> Abstract:
     return f.emit("py.dict", *items)
 
 
-@lowers(ast.BinOp)
-def _binop(f: Frame, node: ast.BinOp) -> Abstract:
-    left, right = f.expr(node.left), f.expr(node.right)
-    name = BINARY[type(node.op)]
-    if name == "add" and isinstance(left, TupleOf) and isinstance(right, TupleOf):
-        return TupleOf(left.items + right.items)
-    return binary(f, name, left, right)
-
-
-def binary(f: Frame, name: str, left: Abstract, right: Abstract) -> Value:
-    """`left <op> right`: the tensor op where an operand is a tensor and the other one a tensor or a number."""
-    a, b = f.value(left), f.value(right)
-    tensors = a.type.is_tensor + b.type.is_tensor
-    if tensors and name in TENSOR_BINARY and (tensors == 2 or (b if a.type.is_tensor else a).type.kind in NUMBERS):
-        op = get(TENSOR_BINARY[name])
-        if _accepts_scalar_first(op) or a.type.is_tensor:
-            return f.emit_node(op, [a, b, *(const(p.default) for p in op.params[2:])])[0].results[0]
-    return f.emit(f"py.{name}", a, b)
-
-
-def _accepts_scalar_first(op: Any) -> bool:
-    return op.params[0].type.scalar
-
-
-@lowers(ast.UnaryOp)
-def _unary(f: Frame, node: ast.UnaryOp) -> Abstract:
-    operand = f.expr(node.operand)
-    if isinstance(node.op, ast.Not):
-        return negate(f, operand)
-    v = f.value(operand)
-    if v.type.is_tensor and isinstance(node.op, ast.USub):
-        return f.emit("neg", v)
-    return f.emit(f"py.{UNARY[type(node.op)]}", v)
-
-
-def negate(f: Frame, a: Abstract) -> Value:
-    cond = truth(f, a)
-    if cond.is_const:
-        return const(not cond.const)
-    return f.emit("py.not", cond)
-
-
-def truth(f: Frame, a: Abstract) -> Value:
-    """`bool(a)`: a bool constant, or a value of type bool."""
-    ok, constant = constant_of(a)
-    if ok:
-        return const(bool(constant))
-    if isinstance(a, TupleOf):
-        return const(bool(a.items))
-    if isinstance(a, Local | Method):
-        return const(True)
-    if isinstance(a, Known):
-        kind = type(a.obj)
-        if not hasattr(kind, "__bool__") and not hasattr(kind, "__len__"):
-            return const(True)
-    v = f.value(a)
-    return v if v.type == BOOL else f.emit("py.bool", v)
-
-
-@lowers(ast.Compare)
-def _compare(f: Frame, node: ast.Compare) -> Abstract:
-    left = f.expr(node.left)
-    return _chain(f, left, list(zip(node.ops, node.comparators)), node)
-
-
-def _chain(f: Frame, left: Abstract, rest: list[tuple[ast.cmpop, ast.expr]], node: ast.Compare) -> Abstract:
-    op, expr = rest[0]
-    right = f.expr(expr)
-    first = compare(f, op, left, right)
-    if len(rest) == 1:
-        return first
-    return merge.either(f, truth(f, first), lambda: _chain(f, right, rest[1:], node), lambda: first)
-
-
-def compare(f: Frame, op: ast.cmpop, left: Abstract, right: Abstract) -> Abstract:
-    if isinstance(op, ast.Is | ast.IsNot):
-        decided = _identity(left, right)
-        if decided is not None:
-            return const(decided == isinstance(op, ast.Is))
-        return f.emit(f"py.{COMPARE[type(op)]}", left, right)
-    if isinstance(op, ast.In | ast.NotIn):
-        found = contains(f, right, left)
-        return found if isinstance(op, ast.In) else negate(f, found)
-    return binary(f, COMPARE[type(op)], left, right)
-
-
-def _identity(a: Abstract, b: Abstract) -> bool | None:
-    """Whether two values are the same object, where that is known."""
-    for x, y in ((a, b), (b, a)):
-        if is_none(x):
-            if is_none(y):
-                return True
-            if isinstance(y, TupleOf | Local | Method | Iteration | Shape):
-                return False
-            if isinstance(y, Known):
-                return y.obj is None
-            if isinstance(y, Value) and not y.is_const and y.type.kind not in ("any", "optional", "none"):
-                return False
-            if isinstance(y, Value) and y.is_const:
-                return y.const is None
-    if isinstance(a, Known) and isinstance(b, Known) and a.value is None and b.value is None:
-        return a.obj is b.obj
-    return None
-
-
-def contains(f: Frame, container: Abstract, item: Abstract) -> Value:
-    ok, items = constant_of(container)
-    known, constant = constant_of(item)
-    if ok and known and isinstance(items, tuple | str):
-        return const(constant in items)
-    return f.emit("py.contains", container, item)
-
-
 @lowers(ast.BoolOp)
 def _boolop(f: Frame, node: ast.BoolOp) -> Abstract:
     return _operands(f, isinstance(node.op, ast.And), node.values)
@@ -388,7 +227,7 @@ def attribute_item(f: Frame, owner: Known, index: Abstract) -> Abstract | None:
     if ok:
         return module_item(f, owner, i) if isinstance(i, int | str) else None
     if module_items(f, owner) is not None:
-        from specjit.capture.loops import NeedsConstant
+        from specjit.capture.iteration import NeedsConstant
 
         raise NeedsConstant("an index into a container of modules that is known only at run time")
     return None
@@ -433,10 +272,3 @@ def nested(f: Frame, node: ast.FunctionDef | ast.Lambda, name: str) -> Local:
     a = node.args
     kw = tuple(None if d is None else f.expr(d) for d in a.kw_defaults)
     return Local(node, f, tuple(f.expr(d) for d in a.defaults), kw, name)
-
-
-@lowers(ast.ListComp, ast.SetComp, ast.DictComp)
-def _comprehension(f: Frame, node: ast.ListComp) -> Abstract:
-    from specjit.capture.loops import comprehension
-
-    return comprehension(f, node)

@@ -11,12 +11,23 @@ import types
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from specjit.capture import builtins, contexts, elements, expressions, loops, statements
+from specjit.capture import (
+    assignments,
+    builtins,
+    calls,
+    comprehensions,
+    contexts,
+    elements,
+    expressions,
+    loops,
+    operators,
+    statements,
+)
 from specjit.capture.attributes import describe
 from specjit.capture.errors import CaptureError, Unsupported, to_capture_error
 from specjit.capture.frame import SIMPLE, Frame, Session
 from specjit.capture.guards import Checks
-from specjit.capture.loops import NeedsConstant
+from specjit.capture.iteration import NeedsConstant
 from specjit.capture.merge import DEAD, RETURN_VALUE
 from specjit.capture.source import signature_names, source_of
 from specjit.capture.values import Abstract, Known, Value, const, type_for
@@ -185,6 +196,16 @@ def _container_type(f: Frame, source: str, fetch: str, example: Any) -> Type:
     )
 
 
-HANDLER_MODULES = (builtins, contexts, expressions, loops, statements)  # imported for what they register
+HANDLER_MODULES = (
+    assignments,
+    builtins,
+    calls,
+    comprehensions,
+    contexts,
+    expressions,
+    loops,
+    operators,
+    statements,
+)  # imported for what they register
 
 __all__ = ["Captured", "Value", "capture"]

@@ -1,0 +1,150 @@
+"""Assignments: to names, attributes, items and nested targets; augmented ones; `del`.
+
+Enters: assignment syntax, or a target and a value. Leaves: variables in `env`, and nodes that write.
+Invariant: the value is evaluated before the target, and an augmented target's parts are evaluated once.
+"""
+
+from __future__ import annotations
+
+import ast
+
+from specjit.capture import merge
+from specjit.capture.attributes import MISSING, attribute, instance_data
+from specjit.capture.expressions import bind_name, getitem, unpack
+from specjit.capture.frame import Frame, lowers
+from specjit.capture.operators import BINARY, TENSOR_BINARY, binary
+from specjit.capture.values import (
+    Abstract,
+    Known,
+    TupleOf,
+    Value,
+    const,
+    type_for,
+    type_of_abstract,
+    widen,
+)
+from specjit.ir.types import ANY, join
+from specjit.ops.registry import all_ops, get
+
+
+@lowers(ast.Assign)
+def _assign(f: Frame, s: ast.Assign) -> None:
+    value = f.expr(s.value)
+    for target in s.targets:
+        assign(f, target, value)
+
+
+@lowers(ast.AnnAssign)
+def _annotated(f: Frame, s: ast.AnnAssign) -> None:
+    if s.value is not None:
+        assign(f, s.target, f.expr(s.value))
+
+
+def assign(f: Frame, target: ast.expr, value: Abstract) -> None:
+    """`target = value` for any kind of target."""
+    saved, f.at = f.at, target
+    try:
+        if isinstance(target, ast.Name):
+            bind_name(f, target.id, value)
+        elif isinstance(target, ast.Attribute):
+            set_attribute(f, f.expr(target.value), target.attr, value)
+        elif isinstance(target, ast.Subscript):
+            owner = f.value(f.expr(target.value))
+            set_item(f, owner, f.expr(target.slice), value)
+        elif isinstance(target, ast.Tuple | ast.List):
+            _assign_items(f, target, value)
+        else:
+            raise f.unsupported(f"assignment to {type(target).__name__}")
+    finally:
+        f.at = saved
+
+
+def _assign_items(f: Frame, target: ast.Tuple | ast.List, value: Abstract) -> None:
+    stars = [k for k, t in enumerate(target.elts) if isinstance(t, ast.Starred)]
+    if not stars:
+        items = unpack(f, value, len(target.elts))
+        for t, item in zip(target.elts, items):
+            assign(f, t, item)
+        return
+    (k,) = stars
+    after = len(target.elts) - k - 1
+    if isinstance(value, TupleOf) and len(value.items) >= k + after:
+        stop = len(value.items) - after
+        parts: list[Abstract] = [*value.items[:k], f.emit("py.list", *value.items[k:stop]), *value.items[stop:]]
+    else:
+        node, _ = f.emit_node(get("py.unpack_star"), [f.value(value), const(k), const(after)])
+        parts = list(node.results)
+    for t, item in zip(target.elts, parts):
+        assign(f, t.value if isinstance(t, ast.Starred) else t, item)
+
+
+def set_attribute(f: Frame, owner: Abstract, name: str, value: Abstract) -> None:
+    f.emit("py.setattr", owner, name, value)
+    if isinstance(owner, Known):
+        # From here on the example does not say what the attribute is; in a loop, from the start of the turn.
+        key, written = (id(owner.obj), name), f.session.written
+        before = instance_data(owner.obj, name)
+        t = join(
+            widen(type_of_abstract(value)), written.get(key) or (type_for(before) if before is not MISSING else ANY)
+        )
+        if written.get(key) != t:
+            written[key] = t
+            f.session.unsettled = True
+
+
+def set_item(f: Frame, owner: Value, index: Abstract, value: Abstract) -> None:
+    if owner.type.is_tensor and "setitem" in all_ops():
+        f.emit("setitem", owner, index, value)
+    else:
+        f.emit("py.setitem", owner, index, value)
+
+
+@lowers(ast.AugAssign)
+def _augmented(f: Frame, s: ast.AugAssign) -> None:
+    name = BINARY[type(s.op)]
+    target = s.target
+    if isinstance(target, ast.Name):
+        load = ast.copy_location(ast.Name(target.id, ast.Load()), target)
+        bind_name(f, target.id, augmented(f, name, f.expr(load), f.expr(s.value)))
+    elif isinstance(target, ast.Attribute):
+        owner = f.expr(target.value)
+        before = attribute(f, owner, target.attr)
+        set_attribute(f, owner, target.attr, augmented(f, name, before, f.expr(s.value)))
+    else:
+        owner, index = f.value(f.expr(target.value)), f.expr(target.slice)
+        before = getitem(f, owner, index)
+        set_item(f, owner, index, augmented(f, name, before, f.expr(s.value)))
+
+
+IMMUTABLE = ("int", "float", "bool", "complex", "str", "none")
+
+
+def augmented(f: Frame, name: str, left: Abstract, right: Abstract) -> Abstract:
+    """`left <op>= right`: in place for tensors and lists, a new value for numbers, strings and tuples."""
+    if isinstance(left, TupleOf):
+        if isinstance(right, TupleOf) and name == "add":
+            return TupleOf(left.items + right.items)
+    a, b = f.value(left), f.value(right)
+    if a.type.kind in IMMUTABLE and (b.type.kind in IMMUTABLE or b.type.is_tensor):
+        return binary(f, name, a, b)
+    in_place = f"{TENSOR_BINARY.get(name, '')}_"
+    if a.type.is_tensor and (b.type.is_tensor or b.type.kind in ("int", "float", "bool")) and in_place in all_ops():
+        op = get(in_place)
+        return f.emit_node(op, [a, b, *(const(p.default) for p in op.params[2:])])[0].results[0]
+    result = f.emit(f"py.i{name}", a, b)
+    if a.type.kind in ("list", "dict", "set"):
+        result.type = a.type
+    return result
+
+
+@lowers(ast.Delete)
+def _delete(f: Frame, s: ast.Delete) -> None:
+    for target in s.targets:
+        if isinstance(target, ast.Name):
+            f.expr(ast.copy_location(ast.Name(target.id, ast.Load()), target))
+            f.env.pop(target.id, None)
+            f.env.pop(merge.bound_flag(target.id), None)
+        elif isinstance(target, ast.Subscript):
+            f.emit("py.delitem", f.value(f.expr(target.value)), f.expr(target.slice))
+        else:
+            raise f.unsupported("del of an attribute")

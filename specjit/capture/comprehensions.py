@@ -1,0 +1,96 @@
+"""Comprehensions: a container, and loops that fill it.
+
+Enters: comprehension syntax. Leaves: the container. Invariant: the targets are variables of the comprehension only.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable
+from typing import Any
+
+from specjit.capture.frame import Frame, lowers
+from specjit.capture.iteration import plan
+from specjit.capture.loops import assign_target, for_each
+from specjit.capture.scope import assigned
+from specjit.capture.values import (
+    Abstract,
+)
+
+
+@lowers(ast.ListComp, ast.SetComp, ast.DictComp)
+def comprehension(f: Frame, node: ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp) -> Abstract:
+    """The container it builds. A generator is built as a list: only for consumers that take all of it."""
+    targets = {n for g in node.generators for n in assigned(g.target)}
+    saved = {n: f.env.get(n) for n in targets}
+    shadowing = targets - f.locals
+    f.locals |= targets
+    try:
+        return _comprehension(f, node)
+    finally:
+        f.locals -= shadowing
+        for n, a in saved.items():
+            f.env.pop(n, None)
+            if a is not None:
+                f.env[n] = a
+
+
+def _comprehension(f: Frame, node: Any) -> Abstract:
+    first = node.generators[0]
+    if any(g.is_async for g in node.generators):
+        raise f.unsupported("async comprehensions")
+    iterable = f.expr(first.iter)
+    if isinstance(node, ast.ListComp | ast.GeneratorExp) and len(node.generators) == 1 and not first.ifs:
+        items = plan(f, iterable).items
+        if items is not None:
+            return f.emit("py.list", *(_element(f, first.target, item, node.elt) for item in items))
+    kind = {ast.SetComp: "py.set", ast.DictComp: "py.dict"}.get(type(node), "py.list")
+    target = f.emit(kind)
+
+    def add() -> None:
+        if isinstance(node, ast.DictComp):
+            key = f.expr(node.key)
+            f.emit("py.setitem", target, key, f.expr(node.value))
+        elif isinstance(node, ast.SetComp):
+            f.emit("py.method", target, "add", None, f.expr(node.elt))
+        else:
+            f.emit("py.append", target, f.expr(node.elt))
+
+    _generators(f, node, 0, iterable, add)
+    return target
+
+
+def _element(f: Frame, target: ast.expr, item: Abstract, elt: ast.expr) -> Abstract:
+    assign_target(f, target, item)
+    return f.expr(elt)
+
+
+class _Do(ast.stmt):
+    """A statement that runs a Python function while lowering: the inside of a comprehension."""
+
+    _fields = ()
+    action: Callable[[], None]
+
+
+@lowers(_Do)
+def _do(f: Frame, s: _Do) -> None:
+    s.action()
+
+
+def _generators(f: Frame, node: Any, k: int, iterable: Abstract | None, add: Callable[[], None]) -> None:
+    """The loops of a comprehension, from generator `k` inwards."""
+    if k == len(node.generators):
+        add()
+        return
+    generator = node.generators[k]
+    inner = _Do()
+    inner.action = lambda: _generators(f, node, k + 1, None, add)
+    body: ast.stmt = inner
+    for test in reversed(generator.ifs):
+        body = ast.copy_location(ast.If(test, [body], []), test)
+    loop = ast.copy_location(ast.For(generator.target, generator.iter, [body], []), node)
+    ast.copy_location(inner, node)
+    for s in ast.walk(loop):
+        if isinstance(s, ast.stmt):
+            f.live.after[s] = f.live.head[s] = set(f.live.always)
+    for_each(f, loop, f.expr(generator.iter) if iterable is None else iterable)
