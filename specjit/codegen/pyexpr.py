@@ -54,7 +54,19 @@ _FUNCTIONS = ("int", "float", "str", "len", "abs", "min", "max", "sum", "range",
 _PLACE = {"py.contains": (1, 0)}
 STATEMENTS = frozenset(
     f"py.{name}"
-    for name in ("setattr", "setitem", "delitem", "append", "print", "raise", "assert", "unpack", "unpack_star", "next", "guard")
+    for name in (
+        "setattr",
+        "setitem",
+        "delitem",
+        "append",
+        "print",
+        "raise",
+        "assert",
+        "unpack",
+        "unpack_star",
+        "next",
+        "guard",
+    )
 )
 
 

@@ -1,0 +1,259 @@
+"""Control flow of generated Python: `if`, conditional expressions, `for`, `while`.
+
+Enters: `if` and `loop` nodes. Leaves: Python's own statements.
+Invariant: variables that a turn or a branch changes are bound at its end, together; conditions are evaluated before them.
+"""
+
+from __future__ import annotations
+
+from specjit.codegen.pyexpr import AND, OR, TERNARY, Text
+from specjit.codegen.pyloops import Header
+from specjit.codegen.pywriter import Writer, condition, negation, place, single_if, strip_bool
+from specjit.ir.graph import Block, Location, Node, Value
+
+
+class FlowWriter(Writer):
+    """Writes the nodes that have blocks."""
+
+    def branch(self, node: Node) -> None:
+        if node in self.shape.expressions:
+            self.conditional(node)
+            return
+        (cond,) = self.statement(node.args)
+        then, other = node.blocks
+        sides = [self.side(block, node) for block in (then, other)]
+        first, second = sides
+        if not first[0] and not second[0]:
+            return
+        text = condition(cond)
+        if not first[0]:
+            text, first, second = negation(cond), second, first
+        self.line(f"if {text}:")
+        self.include(first)
+        if second[0]:
+            if second[0][0].lstrip().startswith("if ") and single_if(second[0], self.depth + 1):
+                self.splice_elif(second)
+            else:
+                self.line("else:")
+                self.include(second)
+
+    def side(self, block: Block, node: Node) -> tuple[list[str], list[tuple[Location, ...]]]:
+        """The lines of a branch, which ends by binding the node's results."""
+        saved = self.lines, self.places, self.here
+        self.lines, self.places = [], []
+        self.depth += 1
+        self.nodes(block)
+        used = [(r, o) for r, o in zip(node.results, block.outputs) if self.counts.get(r)]
+        self.assign([(self.names[r], o) for r, o in used])
+        self.depth -= 1
+        out = self.lines, self.places
+        self.lines, self.places, self.here = saved
+        return out
+
+    def include(self, side: tuple[list[str], list[tuple[Location, ...]]]) -> None:
+        self.lines += side[0]
+        self.places += side[1]
+
+    def splice_elif(self, side: tuple[list[str], list[tuple[Location, ...]]]) -> None:
+        lines = [line[4:] for line in side[0]]
+        lines[0] = lines[0].replace("if ", "elif ", 1)
+        self.lines += lines
+        self.places += side[1]
+
+    def conditional(self, node: Node) -> None:
+        """An `if` whose branches are expressions: `and`, `or` or a ternary."""
+        first, second = (self.branch_text(block) for block in node.blocks)
+        self.here = place(node)
+        cond = node.args[0]
+        then, other = (self.resolve(b.outputs[0]) for b in node.blocks)
+        tested = cond
+        if cond.node is not None and cond.node.op.name == "py.bool" and self.counts.get(cond) == 1:
+            tested = cond.node.args[0]
+        (c,) = self.take([cond])
+        if other is tested and not tested.is_const:
+            text = Text(f"{strip_bool(c).at(AND)} and {first.at(AND)}", AND)
+        elif then is tested and not tested.is_const:
+            text = Text(f"{strip_bool(c).at(OR)} or {second.at(OR)}", OR)
+        else:
+            text = Text(f"{first.at(OR)} if {condition(c)} else {second.at(TERNARY)}", TERNARY)
+        self.give(node.result, text)
+
+    def branch_text(self, block: Block) -> Text:
+        """The one expression that a block consists of (`pyshape.as_expression` says it is one)."""
+        saved, self.pending = self.pending, []
+        self.one_line += 1
+        self.nodes(block)
+        (text,) = self.take(block.outputs)
+        self.one_line -= 1
+        assert not self.pending
+        self.pending = saved
+        return text
+
+    def loop(self, node: Node) -> None:
+        """A loop with a trip count, or a `while`: its header is the test, if every turn ends with the same text."""
+        trip, cond = node.args[:2]
+        if trip.is_const and trip.const is None:
+            self.while_loop(node)
+            return
+        self.for_loop(node)
+
+    def start(self, node: Node) -> list[str]:
+        """Bind what a loop carries, and make the lists of its stacked outputs."""
+        (body,) = node.blocks
+        carried = len(node.args) - 2
+        self.assign([(self.names[p], a) for p, a in zip(body.params[1:], node.args[2:])])
+        rows = []
+        for r in node.results[carried:]:
+            rows.append(self.names.unique(f"{self.names[r]}_rows"))
+            self.line(f"{rows[-1]} = []")
+        return rows
+
+    def end(self, node: Node, rows: list[str]) -> None:
+        (body,) = node.blocks
+        carried = len(node.args) - 2
+        for name, row in zip(rows, body.outputs[1 + carried :]):
+            (text,) = self.statement([row])
+            self.line(f"{name}.append({text.at(TERNARY)})")
+        self.assign([(self.names[p], o) for p, o in zip(body.params[1:], body.outputs[1:])])
+
+    def after(self, node: Node, rows: list[str]) -> None:
+        (body,) = node.blocks
+        carried = len(node.args) - 2
+        self.here = place(node)
+        moves = [(self.names[r], self.names[p]) for r, p in zip(node.results, body.params[1:]) if self.counts.get(r)]
+        for target, source in moves:
+            if target != source:
+                self.line(f"{target} = {source}")
+        for r, name in zip(node.results[carried:], rows):
+            backwards = "[::-1]" if node.attrs.get("reverse") else ""
+            row_type = self.scope.bind(r.type, "type_of_rows")
+            self.line(f"{self.names[r]} = _stack_rows({name}{backwards}, {row_type})")
+
+    def for_loop(self, node: Node) -> None:
+        trip, cond = node.args[:2]
+        (body,) = node.blocks
+        form = self.shape.headers.get(node)
+        over = self.span(node, form)
+        self.flush()
+        guarded = not (cond.is_const and cond.const)
+        (first,) = self.statement([cond])
+        rows = self.start(node)
+        if guarded:
+            self.line(f"if {condition(first)}:")
+            self.depth += 1
+        self.line(f"for {self.loop_target(node, form)} in {over}:")
+        self.depth += 1
+        begin = len(self.lines)
+        for inner in body.nodes[form.skip if form else 0 :]:
+            self.node(inner)
+        go_on = body.outputs[0]
+        leave = None if go_on.is_const and go_on.const else self.leave(go_on)
+        self.end(node, rows)
+        if leave is not None:
+            self.line(f"if {leave}:")
+            self.line("    break")
+        if len(self.lines) == begin:
+            self.line("pass")
+        self.depth -= 1 + guarded
+        self.after(node, rows)
+
+    def span(self, node: Node, form: Header | None) -> str:
+        """What a `for` runs over. It takes the trip count off the waiting expressions, or what the count was made from."""
+        trip = node.args[0]
+        if form is None or form.kind == "range":
+            parts: tuple[Value | int, ...] = form.parts if form else (0, trip, 1)
+            if form is not None and form.count == "drop" and self.pending and self.pending[-1].value is trip:
+                self.pending.pop()
+            if form is not None and form.count == "span":
+                (text,) = self.take([trip])
+                return text.text[4:-1]  # len(range(...))
+            if form is None and node.attrs.get("reverse"):
+                (text,) = self.take([trip])
+                return f"range({text.at(11)} - 1, -1, -1)"
+            values = [p for p in parts if isinstance(p, Value)]
+            texts = iter(self.take(values))
+            shown = [next(texts).at(TERNARY) if isinstance(p, Value) else str(p) for p in parts]
+            if shown[2] == "1":
+                shown = shown[:2] if shown[0] != "0" else shown[1:2]
+            return f"range({', '.join(shown)})"
+        (sequence,) = form.parts
+        assert isinstance(sequence, Value)
+        if self.pending and self.pending[-1].value is trip:
+            self.pending.pop()
+        text = self.simple(self.resolve(sequence))
+        return text.text if form.kind == "each" else f"enumerate({text.text})"
+
+    def loop_target(self, node: Node, form: Header | None) -> str:
+        index = node.blocks[0].params[0]
+        if form is None:
+            return self.names[index] if self.counts.get(index) else "_"
+        item = self.names[form.item] if self.counts.get(form.item) else "_"
+        return f"{self.names[index]}, {item}" if form.kind == "enumerate" else item
+
+    def leave(self, go_on: Value) -> str:
+        """The condition under which a loop is left at the end of a turn, evaluated before variables move on."""
+        (text,) = self.take([go_on])
+        self.flush()
+        out = negation(text)
+        if not out.replace("not ", "").isidentifier():
+            name = self.names.unique("leave")
+            self.line(f"{name} = {out}")
+            return name
+        return out
+
+    def while_loop(self, node: Node) -> None:
+        cond = node.args[1]
+        (body,) = node.blocks
+        forever = cond.is_const and bool(cond.const)
+        (first,) = self.take([cond])
+        self.flush()
+        begin = len(self.lines)
+        self.start(node)
+        moved = len(self.lines) > begin
+        header = len(self.lines)
+        self.line("while True:")
+        self.depth += 1
+        go_on = body.outputs[0]
+        pairs = list(zip(body.params[1:], body.outputs[1:]))
+        still = any(self.resolve(o).is_const or self.names.of.get(self.resolve(o)) != self.names[p] for p, o in pairs)
+        stop = None if still or forever else self.shape.stop_test(body)
+        for inner in body.nodes[:-1] if stop else body.nodes:
+            self.node(inner)
+        if forever:
+            leave = None if go_on.is_const and go_on.const else self.leave(go_on)
+            self.end(node, [])
+            if leave is not None:
+                self.line(f"if {leave}:")
+                self.line("    break")
+        else:
+            self.next_turn(node, header, first, still or moved, stop)
+        if len(self.lines) == header + 1:
+            self.line("pass")
+        self.depth -= 1
+        self.after(node, [])
+
+    def next_turn(self, node: Node, header: int, first: Text, still: bool, stop: Node | None) -> None:
+        """The end of a `while` body: the header repeats the test if it reads the same there, else a flag holds it."""
+        (body,) = node.blocks
+        go_on = body.outputs[0]
+        if stop is not None:
+            # if <stop>: leave, else evaluate the test again
+            (left,) = self.statement(stop.args)
+            self.line(f"if {condition(left)}:")
+            self.line("    break")
+            self.nodes(stop.blocks[1])
+            go_on = stop.blocks[1].outputs[0]
+        again: Text | None = None
+        if self.pending and self.pending[-1].value is self.resolve(go_on):
+            again = self.pending[-1].text
+        if again is not None and len(self.pending) == 1 and again.text == first.text and not still:
+            self.pending.clear()
+            self.lines[header] = self.lines[header].replace("while True:", f"while {condition(first)}:")
+            return
+        flag = self.names.unique("go_on")
+        self.lines[header] = self.lines[header].replace("while True:", f"while {flag}:")
+        self.lines.insert(header, "    " * (self.depth - 1) + f"{flag} = {first.text}")
+        self.places.insert(header, self.places[header])
+        (text,) = self.statement([go_on])
+        self.line(f"{flag} = {text.text}")
+        self.end(node, [])
