@@ -170,8 +170,9 @@ class Site:
         profile = history.profile
         taught = profile.add(signature)
         options = self.program._options
-        if history.variants:
-            self._missed(history, arguments)
+        built = self.variants()
+        if built:
+            self._missed(history, built, arguments)
         if history.pending:
             return None
         if not history.variants:
@@ -210,7 +211,12 @@ class Site:
         program.emit(kind, message)
         return plan
 
-    def _missed(self, history: History, arguments: dict[str, Any]) -> None:
+    def variants(self) -> list[Variant]:
+        """The live variants of this capture."""
+        live = self.program._variants
+        return [v for h in self.histories.values() for v in h.variants if v in live]
+
+    def _missed(self, history: History, built: list[Variant], arguments: dict[str, Any]) -> None:
         history.misses += 1
         program = self.program
         program._counts["misses"] += 1
@@ -218,18 +224,25 @@ class Site:
             return
         from specjit.runtime.variant import closest
 
-        found = closest(history.variants, arguments)
+        found = closest(built, arguments)
         if found is None:
             return
         variant, failures = found
         guard, actual = failures[0]
         program.emit(
             EventKind.GUARD_MISS,
-            f"closest #{variant.number}: {guard.source} expected {guard.expected}, got {actual}; ran generic",
+            f"{_told(variant, guard, actual)}; ran generic",
             guard=str(guard),
             actual=repr(actual),
             failures=len(failures),
         )
+
+    def explain_miss(self, arguments: dict[str, Any]) -> str:
+        """The closest variant and the first guard that it fails for these arguments."""
+        from specjit.runtime.variant import closest
+
+        found = closest(self.variants(), arguments)
+        return "no variant misses" if found is None else _told(found[0], *found[1][0])
 
     def _position(self, signature: Signature, at: Position) -> str:
         from specjit.profile.signature import sources
@@ -275,6 +288,10 @@ class Site:
             mine = [v for h in self.histories.values() for v in h.variants]
             program._variants = tuple(v for v in program._variants if v not in mine)
             program._sites.retired.extend(mine)
+
+
+def _told(variant: Variant, guard: Any, actual: Any) -> str:
+    return f"closest #{variant.number}: {guard.source} {guard.kind} expected {guard.expected}, got {actual}"
 
 
 def _forward(program: Program[Any, Any]) -> Callable[..., None]:

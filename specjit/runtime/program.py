@@ -142,11 +142,11 @@ class Program(Generic[P, R]):
 
     def _observe(self, site: Site, arguments: dict[str, Any]) -> None:
         stance = stances.current()
+        if stance.kind == "fail_on_miss" and site.variants():
+            raise RuntimeError(f"specjit stance fail_on_miss: {site.explain_miss(arguments)}")
         plan = site.observe(arguments)
         if plan is None:
             return
-        if stance.kind == "fail_on_miss" and self._variants:
-            raise RuntimeError(f"specjit stance fail_on_miss: {plan.message}")
         if stance.kind == "fail_on_compile":
             raise RuntimeError(f"specjit stance fail_on_compile: this call would compile ({plan.message})")
         self._start(lambda: site.build(plan, stance.disable))
