@@ -6,14 +6,14 @@ import copy
 
 import numpy as np
 
-from specjit.codegen.kernels import gemm, loops, pack, reference
-from specjit.codegen.kernels.spec import GemmSpec, LoopSpec, PackSpec
+from specjit.codegen.kernels import gemm, loops, pack, pick, reference
+from specjit.codegen.kernels.spec import GemmSpec, LoopSpec, PackSpec, PickSpec
 from specjit.codegen.loader import KernelLibrary
 from tests.codegen.sources import call
 
 GUARD = 24  # elements before and after what a kernel may write
 GARBAGE = {"f": np.nan, "i": -77, "u": 77, "b": True}
-RENDER = {LoopSpec: loops.render, GemmSpec: gemm.render, PackSpec: pack.render}
+RENDER = {LoopSpec: loops.render, GemmSpec: gemm.render, PackSpec: pack.render, PickSpec: pick.render}
 
 
 def run(library: KernelLibrary, source: str, *slots: object) -> int:
@@ -56,8 +56,7 @@ def both(library: KernelLibrary, spec: object, operands: list) -> tuple[list, li
     before = [x.whole.copy() if isinstance(x, Buffer) else None for x in native]
     source = RENDER[type(spec)](spec)
     status = run(library, source, *(x.inside if isinstance(x, Buffer) else x for x in native))
-    assert status == 0
-    reference.evaluate(spec, expected)
+    assert status == reference.evaluate(spec, expected)
     for buffer, old in zip(native, before):
         if isinstance(buffer, Buffer):
             edges = np.r_[buffer.whole[:GUARD], buffer.whole[GUARD + buffer.size :]]

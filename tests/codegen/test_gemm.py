@@ -117,7 +117,7 @@ def product(seed: int) -> tuple[GemmSpec, list]:
     return spec, make.operands
 
 
-@hypothesis_settings(max_examples=50)
+@hypothesis_settings(max_examples=30)
 @given(st.integers(0, 10**9))
 def test_products(library, seed):
     spec, operands = product(seed)
@@ -143,7 +143,7 @@ def packing(seed: int) -> tuple[PackSpec, list]:
     return replace(spec, dst=make.operand(garbage(count, DTYPES[dtype]))), make.operands
 
 
-@hypothesis_settings(max_examples=25)
+@hypothesis_settings(max_examples=15)
 @given(st.integers(0, 10**9))
 def test_packing(library, seed):
     spec, operands = packing(seed)

@@ -145,7 +145,7 @@ def pointwise(seed: int) -> tuple[LoopSpec, list, bool]:
     return LoopSpec(domain, tuple(make.body), tuple(stores)), make.operands, exact
 
 
-@hypothesis_settings(max_examples=70)
+@hypothesis_settings(max_examples=40)
 @given(st.integers(0, 10**9))
 def test_pointwise(library, seed):
     spec, operands, exact = pointwise(seed)
@@ -199,7 +199,7 @@ def reduction(seed: int) -> tuple[LoopSpec, list, bool]:
     return LoopSpec(domain, tuple(make.body), tuple(stores), reduced), make.operands, exact
 
 
-@hypothesis_settings(max_examples=70)
+@hypothesis_settings(max_examples=40)
 @given(st.integers(0, 10**9))
 def test_reductions(library, seed):
     spec, operands, exact = reduction(seed)
