@@ -1,7 +1,9 @@
 """Which parts of a typed graph become native regions.
 
-Enters: a typed graph. Leaves: the same graph with maximal runs of lowerable, effect-free nodes replaced by `region` nodes, and a report.
-Invariant: effects (writes, I/O, random draws) keep their order, and nothing moves across one; between effects only pure nodes move.
+Enters: a typed graph. Leaves: the same graph with maximal runs of lowerable, effect-free nodes replaced by `region`
+nodes, and a report.
+Invariant: effects (writes, I/O, random draws) keep their order, and nothing moves across one; between effects only
+pure nodes move.
 A region's arguments and results are tensors and numbers.
 """
 

@@ -1,7 +1,8 @@
 """PickSpec -> kernel source: rows gathered from, or added up at, run-time positions.
 
 Enters: a `PickSpec`. Leaves: the text of `kernel(frame, ops)`.
-Invariant: every position is checked before memory is touched through it; points are visited in order, so that what is added up at one
+Invariant: every position is checked before memory is touched through it; points are visited in order, so that what is
+added up at one
 position is added in order.
 """
 

@@ -1,7 +1,8 @@
 """IR nodes -> items: arrays computations, number instructions, loops and branches.
 
 Enters: a typed block. Leaves: `BlockItems` for the region and for its prologue (what depends on parameters alone).
-Invariant: no item has an outside effect, every view is checked to be in bounds (by proof or by an INDEX instruction), and whatever
+Invariant: no item has an outside effect, every view is checked to be in bounds (by proof or by an INDEX instruction),
+and whatever
 cannot be expressed raises `NotSchedulable` with the place in the user's program.
 """
 
@@ -220,7 +221,8 @@ class Builder:
 
 
 def as_type(binding: Binding, value: Value) -> Any:
-    """What `infer` and view rules see of an argument: constants, `Type.int(dim)` with run-time integers as symbols, lists of these."""
+    """What `infer` and view rules see of an argument: constants, `Type.int(dim)` with run-time integers as symbols,
+    lists of these."""
     if isinstance(binding, Scalar):
         if binding.is_const:
             return binding.value

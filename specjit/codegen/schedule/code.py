@@ -1,9 +1,12 @@
 """Steps -> machine instructions.
 
-Enters: steps, the memory bins, and the slots of inputs and outputs. Leaves: instructions with labels, the frame's slots, and the
+Enters: steps, the memory bins, and the slots of inputs and outputs. Leaves: instructions with labels, the frame's
+slots, and the
 constants to preset in it.
-Invariant: an address or a size is computed in the outermost block where all it depends on is known, once. An address that moves
-evenly with a loop by a run-time step is a pointer that the loop advances; by a constant step it is one multiply-add per turn.
+Invariant: an address or a size is computed in the outermost block where all it depends on is known, once. An address
+that moves
+evenly with a loop by a run-time step is a pointer that the loop advances; by a constant step it is one multiply-add
+per turn.
 """
 
 from __future__ import annotations
@@ -224,7 +227,8 @@ class Code:
         return slot
 
     def advanced(self, scope: Scope, a: Addr, name: str) -> int | None:
-        """An address that is linear in the loop's index, with a step known before the loop: a pointer that the loop advances, or
+        """An address that is linear in the loop's index, with a step known before the loop: a pointer that the loop
+        advances, or
         with a constant step a multiply-add on a base computed before the loop."""
         loop = scope.loop
         assert isinstance(a.offset, Poly)
@@ -341,7 +345,7 @@ class Code:
                 self.branch(step)
 
     def operand(self, s: Scalar) -> int:
-        return self.size(s.value) if isinstance(s.value, Poly) or s.kind == "int" and isinstance(s.value, int) else self.checked(s)
+        return self.size(s.value) if isinstance(s.value, Poly) or (s.kind == "int" and isinstance(s.value, int)) else self.checked(s)
 
     def do(self, step: Do) -> None:
         args = [self.checked(a) for a in step.args]

@@ -1,7 +1,8 @@
 """`loop` and `if` nodes -> items, with the places where carried, stacked and branch results must end up.
 
 Enters: structural nodes. Leaves: `Loop` and `If` items whose bodies are `BlockItems`.
-Invariant: after this, every value that leaves a block is either stored where it is wanted (`Source.want`), copied there by a `Map`, or is
+Invariant: after this, every value that leaves a block is either stored where it is wanted (`Source.want`), copied
+there by a `Map`, or is
 memory that stays and is only pointed at.
 """
 
@@ -38,7 +39,8 @@ if TYPE_CHECKING:
 
 
 def claim(block: BlockItems, view: View, home: Home) -> bool:
-    """Have the value made at `home` in the first place, if an item of this very block makes it, the view is all of it, and it has no
+    """Have the value made at `home` in the first place, if an item of this very block makes it, the view is all of
+    it, and it has no
     other place yet."""
     source, maker = view.source, view.source.maker
     if source.owner is not block or not identity(view.ref, source.dims):
@@ -215,7 +217,8 @@ def _carry(b: Builder, c: CarriedTensor, value: View, tensors: list[CarriedTenso
 
 
 def _passed_on(b: Builder, t: CarriedTensor, scalars: list[CarriedScalar]) -> None:
-    """Whether the loop's result is the caller's memory, as it would be in eager. A fresh value in every turn leaves only the case of no
+    """Whether the loop's result is the caller's memory, as it would be in eager. A fresh value in every turn leaves
+    only the case of no
     turn at all, which `lower_loop` looks at."""
     assert t.next is not None
     after = t.next.source.shares

@@ -1,7 +1,8 @@
 """`schedule`: one block, from IR to plan.
 
 Enters: a typed block, the layouts of its inputs, and which of them are parameters. Leaves: a `RegionPlan`.
-Invariant: outputs alias what eager's would: an output is fresh storage, a view of another output's storage, or a view of an input. Where
+Invariant: outputs alias what eager's would: an output is fresh storage, a view of another output's storage, or a view
+of an input. Where
 that cannot be known beforehand the block is refused.
 """
 

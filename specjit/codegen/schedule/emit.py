@@ -1,7 +1,8 @@
 """Groups -> kernel specs.
 
 Enters: a `Group` whose sources that must exist in memory have homes. Leaves: a `Call` with a `LoopSpec` or `GemmSpec`.
-Invariant: a value is computed from its maker at the index where it is needed; memory is read only through homes. Constant offsets are
+Invariant: a value is computed from its maker at the index where it is needed; memory is read only through homes.
+Constant offsets are
 relative to the lowest one of their array, so that equal kernels in different places have equal specs.
 """
 

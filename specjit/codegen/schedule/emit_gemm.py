@@ -2,7 +2,8 @@
 
 Enters: a `Group` with `product`, homes of what it stores, and where its right operand's panels are.
 Leaves: the product's `Call`, and the `Call` that packs.
-Invariant: loops are the product's own (batch, rows, units); batch loops that continue the rows in every array are joined with them.
+Invariant: loops are the product's own (batch, rows, units); batch loops that continue the rows in every array are
+joined with them.
 """
 
 from __future__ import annotations

@@ -1,8 +1,11 @@
 """Which computations run in one kernel.
 
-Enters: the items of one block. Leaves: `Group`s in an order in which they can run; each `Group` is one kernel or one other item.
-Invariant: every read of a group's own value goes through an index map that the kernel can follow (`index`), and no group depends on
-itself through another one. A group with a matrix product has exactly one; a group with reductions reduces over one set of axes.
+Enters: the items of one block. Leaves: `Group`s in an order in which they can run; each `Group` is one kernel or one
+other item.
+Invariant: every read of a group's own value goes through an index map that the kernel can follow (`index`), and no
+group depends on
+itself through another one. A group with a matrix product has exactly one; a group with reductions reduces over one
+set of axes.
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable, Iterator
 
-from specjit.codegen.schedule.index import KAPPA, Axis, IMap, Index, decode
+from specjit.codegen.schedule.index import KAPPA, Axis, IMap, Index, decode, split_multiple
 from specjit.codegen.schedule.model import Item, Map, Matmul, Reduce, Reg, Source, View, estimate
 from specjit.ir.dims import Size, divide, product
 
@@ -20,7 +23,8 @@ MIN_UNITS = 8
 
 
 class Group:
-    """A kernel in the making. `axes` are its loops, `reduced` those that reductions run over (innermost). `chunk` = (axis, n):
+    """A kernel in the making. `axes` are its loops, `reduced` those that reductions run over (innermost). `chunk` =
+    (axis, n):
     a member whose map mentions KAPPA lives at n places, KAPPA = 0..n-1, of one point of the loops."""
 
     def __init__(self, order: int) -> None:
@@ -177,7 +181,8 @@ class Fuser:
         self.register(new)
 
     def candidates(self, item: Map | Reduce) -> list[Group]:
-        """Groups whose values the item reads: first the biggest product, then reductions, then what was touched last."""
+        """Groups whose values the item reads: first the biggest product, then reductions, then what was touched
+        last."""
         found = {self.of[v.source] for v in item.views() if v.source in self.of and self.of[v.source].fusible}
 
         def rank(g: Group) -> tuple[int, int, int]:
@@ -291,7 +296,8 @@ def fit_reduce(g: Group, item: Reduce) -> IMap | None:
 
 
 def solve(g: Group, views: list[View], dims: tuple[Size, ...]) -> IMap | None:
-    """Indices of an array of `dims` over g's axes, such that every view of a member is read where the member is computed."""
+    """Indices of an array of `dims` over g's axes, such that every view of a member is read where the member is
+    computed."""
     out: dict[int, Index] = {d: Index() for d, size in enumerate(dims) if size == 1}
     for view in views:
         if not _solve_view(g, view, out):
@@ -428,12 +434,13 @@ def compose(decoded, reader: IMap, dims: tuple[Size, ...]) -> IMap | None:  # ty
         rest = along[d]
         for p in places:
             step = product([dims[q] for q in places[places.index(p) + 1 :]])
-            part = Index()
+            assert step is not None
+            part = Index(split_multiple(rest.offset, step)[0])
             for key, c in rest.terms:
                 share = divide(c, step)
-                if share is not None and step is not None and share * step == c:
+                if share is not None and share * step == c:
                     part = part.plus(Index.of(key, share))
-            rest = rest.plus(part, -1 * step if step is not None else 0)
+            rest = rest.plus(part, -1 * step)
             out[p] = part
         if rest != Index():
             return None
@@ -478,9 +485,7 @@ def merge(g: Group, other: Group, item: Map) -> Group | None:
             if found is None:
                 return None
             translation[a] = found
-    elif theirs.reduced:
-        return None
-    elif not _same_coverage(out, theirs, translation):
+    elif theirs.reduced or not _same_coverage(out, theirs, translation):
         return None
     if theirs.chunk is not None and out.chunk is None:
         chunk_axis = translation[theirs.chunk[0]].single()

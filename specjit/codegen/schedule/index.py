@@ -1,7 +1,8 @@
 """Affine index maps: how the elements of one array are reached from the axes of a loop nest.
 
 Enters: views (`ir.viewref.ViewRef` over a row-major array) and the axes of a fused group.
-Leaves: `Index` values, linear in their keys. Keys are loop axes, `KAPPA` (the chunk number of a chunked axis) or, for a decoded
+Leaves: `Index` values, linear in their keys. Keys are loop axes, `KAPPA` (the chunk number of a chunked axis) or, for
+a decoded
 view, the dimension numbers of the view.
 Invariant: an index that is not affine is never approximated; decoding answers None and the value goes through memory.
 """
@@ -79,7 +80,8 @@ IMap = tuple[Index, ...]
 class Decoded:
     """A view as an index map: source dim p is `dims[p]`, affine in the view's dimension numbers.
 
-    `merged[d]` lists the source dims that view dim d runs over together, outermost first (a reshape that joins dims); their entries
+    `merged[d]` lists the source dims that view dim d runs over together, outermost first (a reshape that joins dims);
+    their entries
     in `dims` are None.
     """
 
@@ -152,7 +154,8 @@ def _dim_of(stride: Size, size: Size, dims: Sequence[Size], strides: Sequence[ob
 
 
 def _in_range(index: Index, view: ViewRef, extent: Size) -> bool:
-    """Whether an index stays inside its dim, so that the decoding is the only one. Unknown symbolic sizes must match exactly."""
+    """Whether an index stays inside its dim, so that the decoding is the only one. Unknown symbolic sizes must match
+    exactly."""
     last: Size = index.offset
     for d, c in index.terms:
         size = view.sizes[d]  # type: ignore[call-overload]

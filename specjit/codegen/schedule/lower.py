@@ -1,7 +1,8 @@
 """Blocks of items -> structured steps: what is stored where, kernel calls, and the packing of right operands.
 
 Enters: the builder's blocks. Leaves: step lists for the region and its prologue, with every address as an `Addr`.
-Invariant: a source gets a home exactly if something outside its kernel reads it; panels are packed in the outermost block in which
+Invariant: a source gets a home exactly if something outside its kernel reads it; panels are packed in the outermost
+block in which
 their matrix does not change, and in the prologue if it depends on parameters alone.
 """
 

@@ -1,9 +1,12 @@
 """Loops -> steps: where carried values live from turn to turn.
 
 Enters: a `Loop` item. Leaves: a `LoopStep` with the pointers that it moves.
-Invariant: the next value of a carried tensor is written over the current one only if nothing reads the current one later in the turn, and
-its own kernel reads it only at the element being written. Otherwise two buffers take turns. A value that is also a row of a stack is
-carried by pointing at the row. A result that must not alias a region input never does: zero turns over an outside value leave the region.
+Invariant: the next value of a carried tensor is written over the current one only if nothing reads the current one
+later in the turn, and
+its own kernel reads it only at the element being written. Otherwise two buffers take turns. A value that is also a
+row of a stack is
+carried by pointing at the row. A result that must not alias a region input never does: zero turns over an outside
+value leave the region.
 """
 
 from __future__ import annotations

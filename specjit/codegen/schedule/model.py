@@ -1,8 +1,10 @@
 """What a region is made of before it becomes kernels: arrays, computations on them, run-time numbers, and control flow.
 
 Enters: nothing; `build` makes these from IR nodes. Leaves: the data that `fuse`, `emit` and `control` work on.
-Invariant: a computation defines one `Source`, a row-major array that need not exist in memory until `home` says where. Views
-(`View`) of a source cost nothing. Sizes are ints or polynomials over size symbols and over the symbols of run-time integers (`Reg`).
+Invariant: a computation defines one `Source`, a row-major array that need not exist in memory until `home` says
+where. Views
+(`View`) of a source cost nothing. Sizes are ints or polynomials over size symbols and over the symbols of run-time
+integers (`Reg`).
 """
 
 from __future__ import annotations
@@ -57,7 +59,8 @@ SHARED = Scalar("bool", True)
 
 
 class Storage:
-    """A piece of memory whose address is in a frame slot: a region input, an output, a temporary, or a prologue result."""
+    """A piece of memory whose address is in a frame slot: a region input, an output, a temporary, or a prologue
+    result."""
 
     __slots__ = ("dtype", "elements", "index", "instead", "kind", "name", "serial")
 
@@ -79,7 +82,8 @@ class Storage:
 
 
 class Pointer:
-    """An address that moves: carried by a loop, or chosen by a branch. `targets` are the storages that it may point into."""
+    """An address that moves: carried by a loop, or chosen by a branch. `targets` are the storages that it may point
+    into."""
 
     __slots__ = ("name", "targets")
 
@@ -96,7 +100,8 @@ Base = Storage | Pointer
 
 @dataclass(frozen=True)
 class Home:
-    """Where a source's elements lie: `strides` per source dim, or None when views of the source apply to memory as they are."""
+    """Where a source's elements lie: `strides` per source dim, or None when views of the source apply to memory as
+    they are."""
 
     base: Base
     offset: Size = 0
@@ -180,7 +185,8 @@ Cast = Literal["compute", "keep"]
 class Map(Item):
     """out[i] = text(operands[i]): every operand is a view expanded to out's dims, or a number.
 
-    `casts[k]` is the dtype operand k is converted to. An empty text stands for the operand itself. `index` operands are dimension
+    `casts[k]` is the dtype operand k is converted to. An empty text stands for the operand itself. `index` operands
+    are dimension
     numbers of out. Two conversions may be asked for: `compute` before the text, `out.dtype` after it.
     """
 
@@ -285,10 +291,13 @@ class Fetch(Item):
 
 @dataclass(eq=False)
 class Pick(Item):
-    """Elements of `source` at run-time positions along one dim, or (not `gather`) zeros with `source` added at run-time positions.
+    """Elements of `source` at run-time positions along one dim, or (not `gather`) zeros with `source` added at
+    run-time positions.
 
-    All views have the same dims, the domain. gather: out[i] = picked[i] moved on by index[i] * step, where `picked` is the view of the
-    source at position 0. Otherwise the same place of out gets += source[i], and `picked` is None; `out_ref` views out at position 0.
+    All views have the same dims, the domain. gather: out[i] = picked[i] moved on by index[i] * step, where `picked`
+    is the view of the
+    source at position 0. Otherwise the same place of out gets += source[i], and `picked` is None; `out_ref` views out
+    at position 0.
     """
 
     out: Source = field(kw_only=True)
@@ -343,7 +352,8 @@ Binding = View | Scalar | list  # list: what a py.list or py.tuple node holds
 
 @dataclass(eq=False)
 class Loop(Item):
-    """`for index in range(trip)` or `while cond`: see `ir.graph` for the node. Pairs are (parameter, initial, next, result)."""
+    """`for index in range(trip)` or `while cond`: see `ir.graph` for the node. Pairs are (parameter, initial, next,
+    result)."""
 
     trip: Scalar | None = field(kw_only=True)
     cond: Scalar = field(kw_only=True)

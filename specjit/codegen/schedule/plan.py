@@ -23,8 +23,10 @@ from specjit.ir.graph import Location, Value
 
 @dataclass(frozen=True)
 class InputPlan:
-    """How one block parameter enters the frame. kind: "tensor" (`slot` receives the data address), "int", "float", "bool" (`slot`
-    receives the number or the float64's bits), or "size" (only its size symbol is needed). `slot` is None when nothing reads it."""
+    """How one block parameter enters the frame. kind: "tensor" (`slot` receives the data address), "int", "float",
+    "bool" (`slot`
+    receives the number or the float64's bits), or "size" (only its size symbol is needed). `slot` is None when
+    nothing reads it."""
 
     value: Value
     kind: str
@@ -34,7 +36,8 @@ class InputPlan:
 
 @dataclass(frozen=True)
 class StoragePlan:
-    """A fresh array that the caller allocates (C order, 1-d or with `dims` of the output that is all of it) before the call."""
+    """A fresh array that the caller allocates (C order, 1-d or with `dims` of the output that is all of it) before
+    the call."""
 
     dtype: str
     elements: Size
@@ -46,7 +49,8 @@ class StoragePlan:
 class OutputPlan:
     """One block output.
 
-    kind "tensor": the view (offset, dims, strides, in elements) of storage `storage` (kind "fresh") or of input `storage` (kind "input";
+    kind "tensor": the view (offset, dims, strides, in elements) of storage `storage` (kind "fresh") or of input
+    `storage` (kind "input";
     offset and strides count from the input's data address). `whole`: it is all of a fresh storage, in order.
     kind "int", "float", "bool": in frame slot `slot`. kind "const": `value`.
     """
@@ -65,8 +69,10 @@ class OutputPlan:
 
 @dataclass(frozen=True)
 class PackedPlan:
-    """An array that the prologue fills and the region reads. `slot` is where the region's frame gets its address, `from_slot` where the
-    prologue's does. The caller allocates it 64-byte aligned and keeps it with the parameters' versions. `data`: a constant instead."""
+    """An array that the prologue fills and the region reads. `slot` is where the region's frame gets its address,
+    `from_slot` where the
+    prologue's does. The caller allocates it 64-byte aligned and keeps it with the parameters' versions. `data`: a
+    constant instead."""
 
     dtype: str
     elements: int
@@ -117,7 +123,8 @@ class RegionPlan:
         return self._sources
 
     def code(self, kernels: Sequence[Any]) -> MachineCode:
-        """The program; `kernels` are loaded kernels (objects with `.address`, kept alive by the result) or addresses."""
+        """The program; `kernels` are loaded kernels (objects with `.address`, kept alive by the result) or
+        addresses."""
         if len(kernels) != len(self.specs):
             raise ValueError(f"{len(self.specs)} kernels are needed, {len(kernels)} were given")
         asm = Assembler()

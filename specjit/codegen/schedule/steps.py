@@ -1,7 +1,8 @@
 """The structured program between groups and machine code.
 
 Enters: nothing; `lower` makes these. Leaves: what `memory` plans and `program` turns into instructions.
-Invariant: a step names memory by `Addr` only, so liveness is a walk over the steps; positions are the order of execution.
+Invariant: a step names memory by `Addr` only, so liveness is a walk over the steps; positions are the order of
+execution.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from specjit.ir.graph import Location
 
 @dataclass(frozen=True)
 class Addr:
-    """A byte address: `base` plus `offset` elements of `dtype`. A `Reg` base is the address of that register's frame slot."""
+    """A byte address: `base` plus `offset` elements of `dtype`. A `Reg` base is the address of that register's frame
+    slot."""
 
     base: Base | Reg
     dtype: str
@@ -79,7 +81,8 @@ class Move:
 
 @dataclass(eq=False)
 class LoopStep:
-    """`before` runs once, `body` every turn; carried numbers and pointers are assigned together at the end of a turn."""
+    """`before` runs once, `body` every turn; carried numbers and pointers are assigned together at the end of a
+    turn."""
 
     trip: Scalar | None
     cond: Scalar

@@ -194,7 +194,8 @@ def viewing(b: Builder, n: Node, lower: lowering.Viewing) -> Binding:
 
 
 def check_part(b: Builder, whole: ViewRef, part: ViewRef, dim: int, step: int) -> None:
-    """Leave the region if a part with symbolic bounds does not lie inside its dim (a slice would be clipped, narrow raises)."""
+    """Leave the region if a part with symbolic bounds does not lie inside its dim (a slice would be clipped, narrow
+    raises)."""
     size, length, stride = whole.sizes[dim], part.sizes[dim], whole.strides[dim]
     if size is None or length is None or stride is None or part.offset is None or whole.offset is None:
         return
