@@ -42,16 +42,16 @@ class Explanation:
         d, s = self.data, self.data["stats"]
         lines = [
             f"specjit program {d['program']!r} (numerics={d['numerics']})",
-            f"  calls {s['calls']}: fast {s['fast']}, generic {s['generic']}, eager {s['eager']}; "
-            f"guard misses {s['misses']}, regions that fell back {s['fallbacks']}",
+            f"  calls {s['calls']}: fast {s['fast']}, generic {s['generic']}, eager {s['eager']}",
+            f"  guard misses {s['misses']}, regions that fell back {s['fallbacks']}",
             f"  {s['compiles']} specializations compiled in {s['seconds']:.2f} s",
         ]
         if not d["specializations"]:
             lines.append("  no live specialization")
         for v in d["specializations"]:
             lines.append(
-                f"  #{v['number']}: {v['calls']} calls, {v['regions']} regions, {v['native_nodes']}/{v['nodes']} ops native, "
-                f"{len(v['kernels'])} kernels"
+                f"  #{v['number']}: {v['calls']} calls, {v['regions']} regions, "
+                f"{v['native_nodes']}/{v['nodes']} ops native, {len(v['kernels'])} kernels"
             )
             lines += [f"      guard  {g}" for g in v["guards"]]
             lines += [f"      region {line}" for r in v["plans"] for line in r.splitlines()]

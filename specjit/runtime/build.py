@@ -56,6 +56,7 @@ def build_variant(site: Site, profile: Profile, disabled: frozenset[str]) -> Var
     variant.native_nodes = built.native_nodes
     variant.python_nodes = sum(1 for n in before.values() if not n.blocks) - built.native_nodes
     body_source, body = _body(graph, specialized, variant)
+    assert program._signature is not None  # a call was bound to it, or nothing would have been profiled
     entry_source, entry = make_entry(
         variant, specialized, site.captured, site.root, program._signature, body, f"{program.name}_{number}"
     )

@@ -19,7 +19,7 @@ from specjit.codegen.abi import Status
 from specjit.codegen.python import generate_block
 from specjit.codegen.schedule import NotSchedulable, schedule
 from specjit.ir.graph import Block, Graph, Value
-from specjit.ir.types import Type
+from specjit.ir.types import Type as IrType
 from specjit.ops.call import attach_view
 from specjit.passes.autodiff import Derivative, differentiate
 from specjit.runtime.code import Code, Failed
@@ -31,11 +31,11 @@ from specjit.tensor.tensor import wrap, wrap_node
 
 @dataclass
 class Input:
-    """What is known of one region input: `fixed` is the parameter itself; `cls` the exact tensor class; `layout` its
-    strides in elements, "contiguous", or None for any."""
+    """What is known of one region input: `type`; `fixed` is the parameter itself; `cls` the exact tensor class;
+    `layout` its strides in elements, "contiguous", or None for any."""
 
-    type: Type
-    cls: type = Tensor
+    type: IrType
+    cls: Any = Tensor
     fixed: Any = None
     layout: Any = "contiguous"
 
@@ -87,7 +87,7 @@ class NativeRegion:
 
     def guarded(self, *inputs: Any) -> tuple[Any, ...] | None:
         """Results, or None if a guard on an input fails."""
-        out = self.forward.call(*inputs) if self.forced is None else Failed(self.forced)
+        out: Any = self.forward.call(*inputs) if self.forced is None else Failed(self.forced)
         if out is None:
             return None
         if type(out) is Failed:
@@ -129,7 +129,7 @@ class NativeRegion:
         return results
 
 
-def wants_gradient(t: Type) -> bool:
+def wants_gradient(t: IrType) -> bool:
     return t.is_tensor and t.requires_grad is not False and t.dtype is not None and t.dtype.is_floating_point
 
 

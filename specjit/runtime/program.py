@@ -11,6 +11,7 @@ the background a profile with enough calls becomes a variant.
 from __future__ import annotations
 
 import copy
+import functools
 import inspect
 import threading
 import time
@@ -62,7 +63,8 @@ class Program(Generic[P, R]):
         self._model: Any = model if inner is None else inner
         self._options = Options(**options)
         is_module = isinstance(self._model, Module)
-        self._function = type(self._model).forward if is_module else self._model
+        model_type: Any = type(self._model)
+        self._function: Any = model_type.forward if is_module else self._model
         self._log = EventLog(self._options.name or _name_of(self._model))
         self._signature = _signature_of(self._function, drop_first=is_module)
         self._plain_names = _plain_names(self._signature)
@@ -210,7 +212,7 @@ class Program(Generic[P, R]):
                 raise RuntimeError(f"warmup: {self.name} cannot be captured; see Program.events('FALLBACK')")
             plan = site.observe(arguments, enough=True)
             if plan is not None:
-                self._start(lambda site=site, plan=plan: site.build(plan, frozenset()))
+                self._start(functools.partial(site.build, plan, frozenset()))
         self.wait()
 
     def explain(self) -> Any:
@@ -284,8 +286,9 @@ class Program(Generic[P, R]):
     def __specjit_model__(self) -> Any:
         return self.__dict__["_model"]
 
-    @property
-    def __class__(self) -> type:  # isinstance(program, nn.Module) holds for a module, so that Programs nest in modules
+    # isinstance(program, nn.Module) holds when the model is a module, so that Programs nest in modules.
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
         model = self.__dict__.get("_model")
         return type(model) if isinstance(model, Module) else Program
 

@@ -1,7 +1,8 @@
 """How many threads specjit may use.
 
-Enters: `set_num_threads(n)`. Leaves: the same number for NumPy's BLAS, which eager mode and library calls between regions use.
-Native regions run on the calling thread. Invariant: the setting is the process's; results never depend on it.
+Enters: `set_num_threads(n)`. Leaves: the same number for NumPy's BLAS, which eager mode and library calls between
+regions use. Native regions run on the calling thread. Invariant: the setting is the process's; results never depend
+on it.
 """
 
 from __future__ import annotations

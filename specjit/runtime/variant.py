@@ -113,9 +113,9 @@ def failures(variant: Variant, arguments: dict[str, Any]) -> list[tuple[Guard, A
     for read in variant.specialized.attributes:
         if not read.holds():
             out.append((Guard(read.path, "value", read.expected), read_attribute(read.owner, read.name)))
-    for read in variant.specialized.globals:
-        if not read.holds():
-            out.append((Guard(read.source, "value", read.expected), "another value"))
+    for cell in variant.specialized.globals:
+        if not cell.holds():
+            out.append((Guard(cell.source, "value", cell.expected), "another value"))
     for leaf in variant.specialized.leaves:
         if leaf.fixed is not None:
             out += _tensor_failures(leaf.source, leaf.fact, tensor_fact(leaf.fixed))

@@ -144,7 +144,7 @@ def _rolled(spec: Specializer, node: Node, trip: Any, cond: Any, init: list[Any]
     for _ in range(MAX_WIDENINGS):
         with Scope(spec, "loop", hidden) as scope:
             i = scope.block.param(Type.int(), body.params[0].hint or "i")
-            params = [
+            params: list[Any] = [
                 a if isinstance(a, Known) else scope.block.param(a, name)
                 for a, name in zip(assumed, names, strict=True)
             ]

@@ -57,7 +57,7 @@ def is_tensor(a: Any) -> bool:
 
 def default(spec: Specializer, args: list[Any], node: Node) -> Abstract:
     """Fold what is all known, otherwise emit the op as it stands."""
-    op = node.op
+    op: Any = node.op
     if all(isinstance(a, Known) for a in args) and op.traits.pure:
         try:
             return _constant(op.eager(*(a.value for a in args)))

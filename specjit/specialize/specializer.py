@@ -26,7 +26,7 @@ class Specializer:
     def __init__(
         self,
         attribute: Callable[[Any, str, str], Abstract],
-        read_global: Callable[[str, str], Abstract],
+        read_global: Callable[[Node, list[Any]], Abstract],
     ) -> None:
         self.attribute = attribute
         self.read_global = read_global
@@ -72,7 +72,7 @@ class Specializer:
             if len(node.results) == 1:
                 self.env[node.results[0]] = result[0] if isinstance(result, list) else result
             elif node.results:
-                items = result.items if isinstance(result, Seq) else result
+                items: Any = result.items if isinstance(result, Seq) else result
                 self.env.update(zip(node.results, items, strict=True))
 
     def get(self, v: Value) -> Abstract:

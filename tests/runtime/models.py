@@ -1,4 +1,5 @@
-"""Models in the user's plain style, and their formulas in NumPy float64: the independent references of the runtime tests."""
+"""Models in the user's plain style, and their formulas in NumPy float64: the independent references of the runtime
+tests."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The acceptance program: everything awkward at once, on every road.
 
-Eager, generic and specialized runs must agree on results, exceptions, prints, random values, aliasing and what arguments contain
-afterwards, also when every native region in turn is forced to fail.
+Eager, generic and specialized runs must agree on results, exceptions, prints, random values, aliasing and what
+arguments contain afterwards, also when every native region in turn is forced to fail.
 """
 
 from __future__ import annotations

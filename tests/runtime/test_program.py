@@ -79,7 +79,7 @@ def test_a_new_length_compiles_nothing(lstm) -> None:
 
 
 def test_outputs_are_separate_storage(lstm) -> None:
-    model, program = lstm
+    _, program = lstm
     x, state = arguments(5, 3, 12, 20)
     with specjit.no_grad():
         y, (h, c) = program(x, state)
@@ -348,7 +348,7 @@ def test_reports(lstm) -> None:
 def test_settings_and_stances(lstm) -> None:
     from specjit import config
 
-    model, program = lstm
+    _, program = lstm
     x, state = arguments(5, 3, 12, 20)
     with specjit.no_grad():
         before = program.stats()

@@ -1,4 +1,5 @@
-"""Training through native regions: gradients against float64 finite differences and the eager tape, and what autograd promises."""
+"""Training through native regions: gradients against float64 finite differences and the eager tape, and what autograd
+promises."""
 
 from __future__ import annotations
 
