@@ -56,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
     demo = commands.add_parser("demo", help="train a character-level LSTM on English text, eager and optimized")
-    demo.add_argument("--steps", type=_positive, default=150, help="optimized training steps (default %(default)s)")
+    demo.add_argument("--steps", type=_positive, default=200, help="optimized training steps (default %(default)s)")
     demo.add_argument("--seed", type=int, default=0, help="of weights and batches (default %(default)s)")
     demo.set_defaults(run=_demo)
 

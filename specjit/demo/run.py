@@ -37,7 +37,7 @@ class DemoError(Exception):
     """Something that the demo promises did not happen."""
 
 
-def run(steps: int = 150, seed: int = 0, console: Console | None = None) -> None:
+def run(steps: int = 200, seed: int = 0, console: Console | None = None) -> None:
     """Play every act. Raises DemoError when results differ or nothing becomes native."""
     began = time.perf_counter()
     show = _Show(console or Console(width=None if sys.stdout.isatty() else 100))
@@ -86,7 +86,7 @@ def _train(model: Any, fast: Any, corpus: Corpus, random: np.random.Generator, s
     if first_native is None:
         if not fast.wait(COMPILE_SECONDS):
             raise DemoError(f"compiling took more than {COMPILE_SECONDS:.0f} s; nothing became native")
-        show.line(f"All {steps} steps ran generic code: they were over before the native code was compiled.")
+        show.line(f"All {steps} steps ran generic code: they were over before native code was compiled.")
     else:
         show.line(f"Step {first_native} was the first in native code; no call waited for the compiler.")
 

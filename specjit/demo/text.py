@@ -5,6 +5,7 @@ Enters: nothing. Leaves: a `Corpus` of token ids, and batches of it.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +13,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Corpus:
-    """`ids` index `alphabet`; characters outside printable ASCII were replaced by `?`."""
+    """`ids` index `alphabet`; runs of white space became one, characters outside ASCII `?`."""
 
     alphabet: str
     ids: np.ndarray
@@ -33,6 +34,9 @@ def load() -> Corpus:
     from pydoc_data.topics import topics
 
     text = "\n".join(topics[name] for name in sorted(topics))
+    text = re.sub(
+        r"[ \t]+", " ", re.sub(r"\s*\n\s*", "\n", text)
+    )  # tables and indentation are not what is to be learned
     text = "".join(character if character == "\n" or " " <= character <= "~" else "?" for character in text)
     alphabet = "".join(sorted(set(text)))
     codes = np.zeros(128, np.int64)
