@@ -331,6 +331,7 @@ index_add = defop(
         None,
         lambda: index_select(g, dim, index).reshape(_source.shape),
     ),
+    lower=special("index_add"),
     doc="A copy of input with source[i] added at position index[i] of `dim`.",
 )
 
@@ -403,6 +404,7 @@ scatter_add = defop(
     eager=quiet(_scatter_add),
     infer=_scatter_infer,
     vjp=lambda g, _y, _x, dim, index, _src: (lambda: g, None, lambda: gather(g, dim, index)),
+    lower=special("scatter_add"),
     doc="A copy of input with src added at the positions of `index` along `dim`.",
 )
 
