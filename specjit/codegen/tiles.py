@@ -15,6 +15,7 @@ import llvmlite.ir as ir
 from numba.core import types
 from numba.extending import intrinsic
 
+from specjit.codegen import memory
 from specjit.codegen import registers as r
 from specjit.codegen.lanes import ITEMSIZE
 from specjit.codegen.registers import I32, I64, PTR, Reg
@@ -200,7 +201,7 @@ class _Tile:
         a_offset = build.mul(k, self.a_k)
         for row, pointer in enumerate(self.a_rows):
             at = build.gep(pointer, [a_offset], source_etype=r.I8)
-            element = r.load_scalar(build, self.dtype, self.lanes, at)
+            element = memory.load_scalar(build, self.dtype, self.lanes, at)
             for j, vector in enumerate(vectors):
                 index = row * self.vectors + j
                 sums[index] = r.fma(element, vector, Reg(build, sums[index], self.dtype, self.lanes)).value

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from specjit.codegen import elementary, registers, special, trigonometry
 from specjit.codegen.registers import Reg, select
-from specjit.codegen.simd import elementwise
+from specjit.codegen.vectortype import elementwise
 
 __all__ = [
     "exp",
