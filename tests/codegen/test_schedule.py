@@ -372,6 +372,21 @@ def test_gather_along_a_dim():
     check(text, f32(RNG, 5, 9), RNG.integers(0, 9, 5))
 
 
+def test_sums_at_run_time_places():
+    text = """graph @f(%x: f32[5,3], %w: f32[N,4], %i: i64[N], %v: f32[N,3],
+                       %j: i64[N,1], %u: f32[N,2]) -> (f32[5,3], f32[N,4], f32[5,3]) {
+      %a: f32[5,3] = index_add(%x, 0, %i, %v)
+      %z: f32[N,4] = zeros_like(%w)
+      %b: f32[N,4] = scatter_add(%z, 1, %j, %u)
+      %m: f32[5,3] = mul(%x, 2)
+      %c: f32[5,3] = index_add(%m, 0, %i, %v)
+      return %a, %b, %c
+    }"""
+    for n in (1, 6):
+        at, column = RNG.integers(0, 5, n), RNG.integers(0, 4, (n, 1))
+        check(text, f32(RNG, 5, 3), f32(RNG, n, 4), at, f32(RNG, n, 3), column, f32(RNG, n, 2))
+
+
 def test_gradients_of_parts():
     text = """graph @f(%g: f32[3,4], %n: int<T>, %x: f32[T,2]) -> (f32[3,9], f32[5,3,4], f32[T-1,2]) {
       %y: f32[3,9] = slice_backward(%g, [3, 9], 1, 2, 6, 1)

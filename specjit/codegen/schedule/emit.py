@@ -290,10 +290,10 @@ def single_call(item: Map, home: Home) -> Call:
     return loop_call(group, [(item.out, home)])
 
 
-def copy_call(source: Source, home: Home) -> Call:
-    """Copy an array in memory to `home`."""
-    out = Source(source.dtype, source.dims)
-    return single_call(Map(out=out, text="", operands=[source.whole()], casts=[out.dtype], compute=out.dtype), home)
+def copy_call(view: View, home: Home) -> Call:
+    """Copy what is in memory to `home`."""
+    out = Source(view.source.dtype, view.dims)
+    return single_call(Map(out=out, text="", operands=[view], casts=[out.dtype], compute=out.dtype), home)
 
 
 def fill_call(source: Source, value: float) -> Call:

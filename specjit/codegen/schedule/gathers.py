@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from specjit.codegen.schedule.model import Pick, Source, View
+from specjit.codegen.schedule.model import Map, Pick, Scalar, Source, View
 from specjit.ir.dims import Size
 from specjit.ir.viewref import ViewRef, contiguous_strides
 
@@ -128,9 +128,61 @@ def embedding_backward(b: Builder, node: Node) -> View:
     return out.whole()
 
 
+def start_of(view: View) -> View | float:
+    """A view as the start of a sum: a number where it is one number everywhere."""
+    maker = view.source.maker
+    if isinstance(maker, Map) and maker.text == "" and isinstance(maker.operands[0], Scalar) and maker.operands[0].is_const:
+        return float(maker.operands[0].value)  # type: ignore[arg-type]
+    return view
+
+
+def add_at(b: Builder, node: Node) -> View:
+    """index_add and scatter_add: a copy of the first argument with values added at positions along one dim."""
+    from specjit.codegen.schedule.index import at_least
+    from specjit.codegen.schedule.tensors import numbers_check, tensor_type
+
+    base, index = b.tensor(node.args[0]), _indices(b, b.tensor(node.args[2]))
+    values = b.tensor(node.args[3])
+    dtype, dims = tensor_type(node.result.type, node.op.name)
+    dim = b.scalar(node.args[1]).value
+    if not isinstance(dim, int) or not dims:
+        raise b.fail("a scalar operand, or a dimension that is not constant")
+    axis = base.ref.axis(dim)
+    rows_only = node.op.name == "index_add"
+    if {base.source.dtype, values.source.dtype} != {dtype} or dtype not in ("f32", "f64"):
+        raise b.fail(f"sums of {dtype}")
+    if index.ref.rank != (1 if rows_only else len(dims)) or values.ref.rank != len(dims):
+        raise b.fail("operands of different rank")
+    if rows_only:
+        index = _spread(index, dims[:axis], dims[axis + 1 :])
+    for d, want in enumerate(index.dims):
+        limits = [values.dims[d]] if d == axis or rows_only else [values.dims[d], dims[d]]
+        for have in limits:
+            if have != want and not at_least(have - want, 0):
+                b.add(numbers_check(b, have - want, 0))
+    out = Source(dtype, dims, node.result.hint)
+    strides = contiguous_strides(dims)
+    b.add(
+        Pick(
+            out=out,
+            index=index,
+            source=values.with_ref(ViewRef(index.dims, values.ref.strides, values.ref.offset)),
+            out_ref=ViewRef(index.dims, tuple(0 if d == axis else s for d, s in enumerate(strides))),
+            step=strides[axis],  # type: ignore[arg-type]
+            count=dims[axis],
+            gather=False,
+            wrap=rows_only,
+            start=start_of(base),
+        )
+    )
+    return out.whole()
+
+
 RULES: dict[str, Callable[[Builder, Node], Any]] = {
     "embedding": embedding,
     "index_select": index_select,
     "gather": gather,
     "embedding_backward": embedding_backward,
+    "index_add": add_at,
+    "scatter_add": add_at,
 }

@@ -116,7 +116,8 @@ class Lowering:
         out = item.out
         out.home = out.want or Home(self.storage(out.dtype, out.dims, out.hint, block))
         if not item.gather:
-            steps.append(emit.fill_call(out, 0))
+            start = item.start
+            steps.append(emit.copy_call(start, out.home) if isinstance(start, View) else emit.fill_call(out, start))
         steps.append(emit.pick_call(item))
 
     def branch(self, item: If, steps: list[Step]) -> None:

@@ -124,9 +124,9 @@ def _deliver(t: CarriedTensor, buffer: Storage | None, turned: Scalar | None, af
     t.result.home = want
 
 
-def current_of(t: CarriedTensor) -> Source:
+def current_of(t: CarriedTensor) -> View:
     """The carried value where it is now."""
-    return Source(t.param.dtype, t.param.dims, home=Home(t.current))
+    return Source(t.param.dtype, t.param.dims, home=Home(t.current)).whole()
 
 
 def _target(t: CarriedTensor) -> Storage | None:

@@ -291,7 +291,7 @@ class Fetch(Item):
 
 @dataclass(eq=False)
 class Pick(Item):
-    """Elements of `source` at run-time positions along one dim, or (not `gather`) zeros with `source` added at
+    """Elements of `source` at run-time positions along one dim, or (not `gather`) `start` with `source` added at
     run-time positions.
 
     All views have the same dims, the domain. gather: out[i] = picked[i] moved on by index[i] * step, where `picked`
@@ -308,9 +308,12 @@ class Pick(Item):
     count: Size = field(kw_only=True)
     gather: bool = field(kw_only=True)
     wrap: bool = field(kw_only=True, default=False)
+    start: View | float = field(kw_only=True, default=0)  # an array, or a number everywhere
 
     def views(self) -> Iterator[View]:
-        return iter((self.index, self.source))
+        yield from (self.index, self.source)
+        if isinstance(self.start, View):
+            yield self.start
 
     def sizes(self) -> Iterator[Size | None]:
         yield from Item.sizes(self)
