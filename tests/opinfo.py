@@ -1,4 +1,5 @@
-"""One row per operator: sample inputs, an independent reference, error inputs, tolerances. Data, for the generic tests of every room.
+"""One row per operator: sample inputs, an independent reference, error inputs, tolerances. Data, for the generic
+tests of every room.
 
 `OPINFO[name]` is the row of the record `name`; `samples(op, dtype, requires_grad)` are its inputs as (args, kwargs).
 References take the raw arrays (float64 where the op computes in floats) and must not call specjit.
@@ -145,7 +146,16 @@ def binary(low: float = -3, high: float = 3, low2: float | None = None, high2: f
     l2, h2 = low if low2 is None else low2, high if high2 is None else high2
 
     def sample(make: Make) -> Iterator[Sample]:
-        shapes = [((), ()), ((3, 4), (3, 4)), ((3, 1), (1, 4)), ((2, 3, 4), (4,)), ((3, 4), ()), ((), (2,)), ((0, 3), (1, 3)), ((1,), (1,))]
+        shapes = [
+            ((), ()),
+            ((3, 4), (3, 4)),
+            ((3, 1), (1, 4)),
+            ((2, 3, 4), (4,)),
+            ((3, 4), ()),
+            ((), (2,)),
+            ((0, 3), (1, 3)),
+            ((1,), (1,)),
+        ]
         for a, b in shapes:
             yield (make(*a, low=low, high=high), make(*b, low=l2, high=h2)), {}
         yield (make(4, 3, low=low, high=high, layout="T"), make(4, 3, low=l2, high=h2)), {}

@@ -53,7 +53,12 @@ def numpy_getitem(x: np.ndarray, index: Any) -> np.ndarray:
     items = list(index) if isinstance(index, tuple) else [index]
     items = [np.asarray(i) if isinstance(i, list) else i for i in items]
     items = [int(i) if isinstance(i, np.ndarray) and i.ndim == 0 and i.dtype != bool else i for i in items]
-    used = sum(i.ndim if isinstance(i, np.ndarray) and i.dtype == bool else i is not None and i is not True and i is not Ellipsis for i in items)
+    used = sum(
+        i.ndim
+        if isinstance(i, np.ndarray) and i.dtype == bool
+        else i is not None and i is not True and i is not Ellipsis
+        for i in items
+    )
     if Ellipsis in [i for i in items if not isinstance(i, np.ndarray)]:
         at = next(k for k, i in enumerate(items) if i is Ellipsis)
         items[at : at + 1] = [slice(None)] * (x.ndim - used)
@@ -181,7 +186,9 @@ row(
     index_put_reference,
     dtypes=NUMBERS,
     scale=4,
-    errors=[(lambda: X.index_put((specjit.tensor([0]),), specjit.ones(4, dtype=float64)), RuntimeError, "dtypes match")],
+    errors=[
+        (lambda: X.index_put((specjit.tensor([0]),), specjit.ones(4, dtype=float64)), RuntimeError, "dtypes match")
+    ],
 )
 
 

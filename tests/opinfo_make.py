@@ -23,7 +23,15 @@ def sizes(*extra: Any) -> Any:
 
 
 NEGATIVE = [(lambda: specjit.zeros(-1), RuntimeError, "negative dimension")]
-row("zeros", sizes(), lambda size, dtype: np.zeros(size, dtype.numpy), dtypes=EVERY, grad=False, exact=True, errors=NEGATIVE)
+row(
+    "zeros",
+    sizes(),
+    lambda size, dtype: np.zeros(size, dtype.numpy),
+    dtypes=EVERY,
+    grad=False,
+    exact=True,
+    errors=NEGATIVE,
+)
 row("ones", sizes(), lambda size, dtype: np.ones(size, dtype.numpy), dtypes=EVERY, grad=False, exact=True)
 row(
     "full",
@@ -51,9 +59,25 @@ def np_dtype(x: np.ndarray, dtype: DType | None) -> Any:
     return x.dtype if dtype is None else dtype.numpy
 
 
-row("zeros_like", likes(), lambda x, dtype=None: np.zeros(x.shape, np_dtype(x, dtype)), dtypes=ALL, grad=False, exact=True)
-row("ones_like", likes(), lambda x, dtype=None: np.ones(x.shape, np_dtype(x, dtype)), dtypes=ALL, grad=False, exact=True)
-row("full_like", likes(1), lambda x, v, dtype=None: np.full(x.shape, v, np_dtype(x, dtype)), dtypes=ALL, grad=False, exact=True)
+row(
+    "zeros_like",
+    likes(),
+    lambda x, dtype=None: np.zeros(x.shape, np_dtype(x, dtype)),
+    dtypes=ALL,
+    grad=False,
+    exact=True,
+)
+row(
+    "ones_like", likes(), lambda x, dtype=None: np.ones(x.shape, np_dtype(x, dtype)), dtypes=ALL, grad=False, exact=True
+)
+row(
+    "full_like",
+    likes(1),
+    lambda x, v, dtype=None: np.full(x.shape, v, np_dtype(x, dtype)),
+    dtypes=ALL,
+    grad=False,
+    exact=True,
+)
 row("empty_like", likes(), None, properties=lambda out, x, dtype=None: None, dtypes=ALL, grad=False)
 
 

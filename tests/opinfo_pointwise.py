@@ -58,24 +58,46 @@ row("log1p", unary(-0.8, 5), guarded(lambda v: -math.inf if v == -1 else math.lo
 row("sqrt", unary(0.2, 5), guarded(math.sqrt), dtypes=NUMBERS)
 row("rsqrt", unary(0.2, 5), guarded(lambda v: math.copysign(math.inf, v) if v == 0 else 1 / math.sqrt(v)))
 row("reciprocal", unary(0.2, 5), guarded(lambda v: math.copysign(math.inf, v) if v == 0 else 1 / v))
-row("sigmoid", unary(), guarded(sigmoid), dtypes=ALL, errors=[(lambda: specjit.sigmoid([1.0]), TypeError, "must be Tensor, not list")])
+row(
+    "sigmoid",
+    unary(),
+    guarded(sigmoid),
+    dtypes=ALL,
+    errors=[(lambda: specjit.sigmoid([1.0]), TypeError, "must be Tensor, not list")],
+)
 row(
     "tanh",
     unary(),
     guarded(math.tanh),
     dtypes=ALL,
-    errors=[(lambda: specjit.tanh(1.0), TypeError, "must be Tensor, not float"), (lambda: specjit.tanh(), TypeError, "input")],
+    errors=[
+        (lambda: specjit.tanh(1.0), TypeError, "must be Tensor, not float"),
+        (lambda: specjit.tanh(), TypeError, "input"),
+    ],
 )
 row("sin", unary(special=False), each(math.sin), dtypes=NUMBERS, scale=2)
 row("cos", unary(special=False), each(math.cos), dtypes=NUMBERS, scale=2)
 row("tan", unary(-1.2, 1.2, special=False), each(math.tan), scale=4)
 row("erf", unary(), guarded(math.erf), scale=4)
 
-row("neg", unary(), silent(lambda x: -x), dtypes=NUMBERS, exact=True, errors=[(lambda: -specjit.tensor([True]), RuntimeError, "bool")])
+row(
+    "neg",
+    unary(),
+    silent(lambda x: -x),
+    dtypes=NUMBERS,
+    exact=True,
+    errors=[(lambda: -specjit.tensor([True]), RuntimeError, "bool")],
+)
 row("abs", unary(0.2, 3), silent(np.abs), dtypes=NUMBERS, exact=True)
 row("sign", unary(0.2, 3), silent(np.sign), dtypes=NUMBERS, exact=True)
 row("square", unary(), silent(lambda x: x * x), dtypes=NUMBERS, exact=True)
-row("relu", unary(0.2, 3), silent(lambda x: np.where(x != x, x, np.where(x > 0, x, 0)).astype(x.dtype)), dtypes=NUMBERS, exact=True)
+row(
+    "relu",
+    unary(0.2, 3),
+    silent(lambda x: np.where(x != x, x, np.where(x > 0, x, 0)).astype(x.dtype)),
+    dtypes=NUMBERS,
+    exact=True,
+)
 row("floor", unary(0.1, 0.9), silent(lambda x: np.floor(x).astype(x.dtype)), dtypes=NUMBERS, exact=True)
 row("ceil", unary(0.1, 0.9), silent(lambda x: np.ceil(x).astype(x.dtype)), dtypes=NUMBERS, exact=True)
 row("trunc", unary(0.1, 0.9), silent(lambda x: np.trunc(x).astype(x.dtype)), dtypes=NUMBERS, exact=True)
@@ -179,9 +201,22 @@ def masked_fill_samples(make: Make) -> Iterator[Sample]:
     yield (make(), make.mask(), 1), {}
 
 
-row("masked_fill", masked_fill_samples, lambda x, m, v: np.where(m, np.asarray(v, x.dtype), x), dtypes=NUMBERS, exact=True)
+row(
+    "masked_fill",
+    masked_fill_samples,
+    lambda x, m, v: np.where(m, np.asarray(v, x.dtype), x),
+    dtypes=NUMBERS,
+    exact=True,
+)
 
-for name, fn in {"eq": np.equal, "ne": np.not_equal, "lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal}.items():
+for name, fn in {
+    "eq": np.equal,
+    "ne": np.not_equal,
+    "lt": np.less,
+    "le": np.less_equal,
+    "gt": np.greater,
+    "ge": np.greater_equal,
+}.items():
     row(name, with_numbers(binary()), silent(fn), dtypes=ALL, grad=False, exact=True)
 for name, fn in {"logical_and": np.logical_and, "logical_or": np.logical_or, "logical_xor": np.logical_xor}.items():
     row(name, binary(-1, 1), silent(fn), dtypes=ALL, grad=False, exact=True)
@@ -195,7 +230,13 @@ for name, fn in {"bitwise_and": np.bitwise_and, "bitwise_or": np.bitwise_or, "bi
         dtypes=(*INTS, bool_),
         grad=False,
         exact=True,
-        errors=[(lambda name=name: getattr(specjit, name)(specjit.ones(2), specjit.ones(2)), RuntimeError, "not implemented")],
+        errors=[
+            (
+                lambda name=name: getattr(specjit, name)(specjit.ones(2), specjit.ones(2)),
+                RuntimeError,
+                "not implemented",
+            )
+        ],
     )
 row("bitwise_not", unary(0, 100), np.invert, dtypes=(*INTS, bool_), grad=False, exact=True)
 

@@ -16,7 +16,9 @@ def axes(dim: Any) -> Any:
     return tuple(dim) if isinstance(dim, (list, tuple)) else dim
 
 
-def reductions(dims: tuple[Any, ...], low: float = -3, high: float = 3, empty: bool = True, special: bool = True) -> Any:
+def reductions(
+    dims: tuple[Any, ...], low: float = -3, high: float = 3, empty: bool = True, special: bool = True
+) -> Any:
     def sample(make: Make) -> Iterator[Sample]:
         for dim in dims:
             yield (make(2, 3, 4, low=low, high=high), dim), {}
@@ -111,7 +113,9 @@ def var_samples(make: Make) -> Iterator[Sample]:
         yield (make(3, 1), 1), {}
 
 
-def var_reference(x: np.ndarray, dim: Any = None, unbiased: Any = None, keepdim: bool = False, correction: Any = None) -> Any:
+def var_reference(
+    x: np.ndarray, dim: Any = None, unbiased: Any = None, keepdim: bool = False, correction: Any = None
+) -> Any:
     ddof = correction if correction is not None else 1 if unbiased is None or unbiased else 0
     import warnings
 
@@ -143,7 +147,13 @@ def softmax_reference(x: np.ndarray, dim: int) -> np.ndarray:
     return (e / e.sum(axis=dim, keepdims=True)).reshape(x.shape)
 
 
-row("softmax", along, silent(softmax_reference), scale=8, errors=[(lambda: specjit.ones(2).softmax(1), IndexError, "out of range")])
+row(
+    "softmax",
+    along,
+    silent(softmax_reference),
+    scale=8,
+    errors=[(lambda: specjit.ones(2).softmax(1), IndexError, "out of range")],
+)
 
 
 def log_softmax_reference(x: np.ndarray, dim: int) -> np.ndarray:
@@ -167,8 +177,10 @@ def logsumexp_samples(make: Make) -> Iterator[Sample]:
 
 
 def logsumexp_reference(x: np.ndarray, dim: Any, keepdim: bool = False) -> np.ndarray:
-    return np.logaddexp.reduce(x.astype(np.float64), axis=axes(dim), keepdims=keepdim) if not isinstance(dim, list) else (
-        np.log(np.exp(x.astype(np.float64)).sum(axis=axes(dim), keepdims=keepdim))
+    return (
+        np.logaddexp.reduce(x.astype(np.float64), axis=axes(dim), keepdims=keepdim)
+        if not isinstance(dim, list)
+        else (np.log(np.exp(x.astype(np.float64)).sum(axis=axes(dim), keepdims=keepdim)))
     )
 
 
@@ -260,4 +272,3 @@ row(
     scale=8,
     errors=[(lambda: specjit.bmm(specjit.ones(2, 2, 2), specjit.ones(1, 2, 2)), RuntimeError, "batch")],
 )
-

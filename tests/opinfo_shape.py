@@ -68,7 +68,15 @@ row(
         (lambda: specjit.ones(2, 3).permute(0, 2), IndexError, "out of range"),
     ],
 )
-RESHAPES = (((2, 6), (3, 4)), ((2, 6), (-1,)), ((2, 6), (2, -1, 3)), ((), (1, 1)), ((1,), ()), ((0, 3), (3, 0)), ((0, 3), (0, -1)))
+RESHAPES = (
+    ((2, 6), (3, 4)),
+    ((2, 6), (-1,)),
+    ((2, 6), (2, -1, 3)),
+    ((), (1, 1)),
+    ((1,), ()),
+    ((0, 3), (3, 0)),
+    ((0, 3), (0, -1)),
+)
 
 
 def reshape_reference(x: np.ndarray, sizes: Any) -> np.ndarray:
@@ -96,12 +104,16 @@ row(
     reshape_reference,
     dtypes=ALL,
     exact=True,
-    errors=[(lambda: specjit.ones(2, 3).t().view(6), RuntimeError, "not compatible with input tensor's size and stride")],
+    errors=[
+        (lambda: specjit.ones(2, 3).t().view(6), RuntimeError, "not compatible with input tensor's size and stride")
+    ],
 )
 row(
     "flatten",
     shaped(((2, 3, 4),), ((2, 3, 4), 1), ((2, 3, 4), 0, 1), ((),), (("T", 3, 4),), ((3,),)),
-    lambda x, start=0, end=-1: x.reshape(*x.shape[:start], -1, *(x.shape[end + 1 :] if end != -1 else ())) if x.ndim else x.reshape(1),
+    lambda x, start=0, end=-1: (
+        x.reshape(*x.shape[:start], -1, *(x.shape[end + 1 :] if end != -1 else ())) if x.ndim else x.reshape(1)
+    ),
     dtypes=ALL,
     exact=True,
     errors=[(lambda: specjit.ones(2, 2).flatten(1, 0), RuntimeError, "start_dim cannot come after end_dim")],
@@ -109,9 +121,11 @@ row(
 row(
     "squeeze",
     shaped(((1, 3, 1),), ((1, 3, 1), 0), ((1, 3, 1), 1), ((1, 3, 1), [0, -1]), ((),), (("T", 1, 4),)),
-    lambda x, dim=None: np.squeeze(x)
-    if dim is None
-    else np.squeeze(x, tuple(d for d in ([dim] if isinstance(dim, int) else dim) if x.shape[d] == 1)),
+    lambda x, dim=None: (
+        np.squeeze(x)
+        if dim is None
+        else np.squeeze(x, tuple(d for d in ([dim] if isinstance(dim, int) else dim) if x.shape[d] == 1))
+    ),
     dtypes=ALL,
     exact=True,
 )
@@ -177,7 +191,11 @@ row(
 row(
     "narrow",
     shaped(((5, 3), 0, 1, 3), ((5, 3), -1, 0, 3), ((5,), 0, -2, 2), ((5,), 0, 5, 0)),
-    lambda x, dim, start, length: np.take(x, range(start % x.shape[dim] if start < 0 else start, (start % x.shape[dim] if start < 0 else start) + length), dim),
+    lambda x, dim, start, length: np.take(
+        x,
+        range(start % x.shape[dim] if start < 0 else start, (start % x.shape[dim] if start < 0 else start) + length),
+        dim,
+    ),
     dtypes=ALL,
     exact=True,
     errors=[(lambda: specjit.ones(3).narrow(0, 1, 3), RuntimeError, "exceeds dimension size")],
@@ -201,7 +219,9 @@ def lists(*calls: Any) -> Any:
 
 
 def cat_samples(make: Make) -> Iterator[Sample]:
-    yield from lists((((2, 3), (1, 3)), 0), (((2, 3), (2, 1)), -1), (((2,),),), (((0,), (2, 3)), 0), (((0, 3), (2, 3)), 0))(make)
+    yield from lists(
+        (((2, 3), (1, 3)), 0), (((2, 3), (2, 1)), -1), (((2,),),), (((0,), (2, 3)), 0), (((0, 3), (2, 3)), 0)
+    )(make)
     yield ([make(3, 4, layout="T"), make(2, 4)],), {}
     if make.dtype is not float64:
         yield ([make(2), make(3, dtype=float64)],), {}

@@ -253,7 +253,9 @@ def _region(block: Block, run: list[Node], users: dict[Value, set[Node | None]],
     ]
     body.outputs = list(results)
     args = free_values(body)
-    region = Node(REGION, args, [r.type for r in results], blocks=[body], loc=members[0].loc, hints=[r.hint for r in results])
+    region = Node(
+        REGION, args, [r.type for r in results], blocks=[body], loc=members[0].loc, hints=[r.hint for r in results]
+    )
     mapping = {a: body.param(a.type, a.hint) for a in args}
     _rename(body, mapping)
     new = dict(zip(results, region.results, strict=True))

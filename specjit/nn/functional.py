@@ -138,7 +138,8 @@ def layer_norm(input: Any, normalized_shape: Any, weight: Any = None, bias: Any 
 def conv2d(
     input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1
 ) -> Any:
-    """2-d cross-correlation: (N, C, H, W) or (C, H, W) with weight (O, C/groups, kH, kW). padding: sizes, 'valid' or 'same'."""
+    """2-d cross-correlation: (N, C, H, W) or (C, H, W) with weight (O, C/groups, kH, kW). padding: sizes, 'valid' or
+    'same'."""
     s, d = conv.pair(stride), conv.pair(dilation)
     if isinstance(padding, str):
         input, p = _named_padding(input, padding, weight.shape[2:], s, d)

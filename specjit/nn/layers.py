@@ -59,7 +59,8 @@ class Linear(Module):
 
 
 class Embedding(Module):
-    """A table of `num_embeddings` vectors, looked up by index. The row `padding_idx` starts at 0 and gets no gradient."""
+    """A table of `num_embeddings` vectors, looked up by index. The row `padding_idx` starts at 0 and gets no
+    gradient."""
 
     def __init__(
         self,

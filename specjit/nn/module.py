@@ -1,7 +1,8 @@
 """`Module`: a tree of parameters, buffers and submodules with a `forward`.
 
 Enters: attributes. Assigning a Parameter or a Module registers it. Leaves: calls with hooks, state dicts, traversal.
-Invariant: every change of structure, attributes or hooks moves `state.module_epoch`, also through the registries themselves, so a
+Invariant: every change of structure, attributes or hooks moves `state.module_epoch`, also through the registries
+themselves, so a
 reader that saw an epoch need not look again until it moves.
 """
 
@@ -290,7 +291,8 @@ class Module:
         return self
 
     def to(self, *args: Any, **kwargs: Any) -> Module:
-        """Convert floating-point parameters and buffers to a dtype, or move everything to a device; in place, returns self."""
+        """Convert floating-point parameters and buffers to a dtype, or move everything to a device; in place, returns
+        self."""
         dtype = next((a for a in (*args, kwargs.get("dtype")) if isinstance(a, DType)), None)
         device = next(
             (a for a in (*args, kwargs.get("device")) if a is not None and not isinstance(a, (DType, bool))), None

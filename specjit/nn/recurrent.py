@@ -1,6 +1,7 @@
 """Recurrent cells and layers, in plain Python over ops.
 
-Enters: inputs (input size last) and states. Leaves: outputs and new states, with PyTorch's parameter names, shapes and gate order.
+Enters: inputs (input size last) and states. Leaves: outputs and new states, with PyTorch's parameter names, shapes
+and gate order.
 Invariant: there is no kernel here; a layer is a loop over its cell's equations, as a user would write it.
 """
 
@@ -84,7 +85,8 @@ class GRUCell(_Cell):
 
 
 class _Recurrent(Module):
-    """Layers and directions around a cell. Parameters are named weight_ih_l0, weight_hh_l0, bias_ih_l0, ... (`_reverse`)."""
+    """Layers and directions around a cell. Parameters are named weight_ih_l0, weight_hh_l0, bias_ih_l0, ...
+    (`_reverse`)."""
 
     gates = 1
 

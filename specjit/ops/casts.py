@@ -60,7 +60,8 @@ to_dtype = defop(
 def to(
     input: Any, *args: Any, dtype: Any = None, device: Any = None, copy: bool = False, non_blocking: bool = False
 ) -> Any:
-    """`to(dtype)`, `to(device)`, `to(device, dtype)` or `to(other)`: the tensor itself if nothing changes (unless `copy`)."""
+    """`to(dtype)`, `to(device)`, `to(device, dtype)` or `to(other)`: the tensor itself if nothing changes (unless
+    `copy`)."""
     for a in args:
         if isinstance(a, Tensor):
             dtype, device = a.dtype, a.device

@@ -1,6 +1,7 @@
 """Joining tensors, and taking them apart into several.
 
-Enters: lists of tensors, or one tensor and sizes. Leaves: fresh tensors (cat, stack), tuples of views (split, chunk, unbind).
+Enters: lists of tensors, or one tensor and sizes. Leaves: fresh tensors (cat, stack), tuples of views (split, chunk,
+unbind).
 Invariant: the parts of a split cover the whole in order, so the gradient of a split is a cat and the other way round.
 """
 

@@ -1,7 +1,8 @@
 """2-d convolution, by strided windows and one matrix product per group.
 
 Enters: (N, C, H, W) input, (O, C/groups, kH, kW) weight. Leaves: (N, O, H', W').
-Invariant: the three products (result, input gradient, weight gradient) are records whose gradients are each other, so any order of
+Invariant: the three products (result, input gradient, weight gradient) are records whose gradients are each other, so
+any order of
 differentiation works. Padding is explicit here: the public function resolves 'same' and 'valid'.
 """
 

@@ -1,7 +1,8 @@
 """New tensors: filled, counted, random, or from Python data.
 
 Enters: sizes, values, a dtype, a device. Leaves: fresh tensors.
-Invariant: a random op draws only from its generator, one reserved range per call; which values come does not depend on anything else.
+Invariant: a random op draws only from its generator, one reserved range per call; which values come does not depend
+on anything else.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Building blocks of eager functions: NumPy with PyTorch's promotion, dims arguments and result dtypes.
 
 Enters: ndarrays and plain Python values, as the schema says. Leaves: fresh arrays (views only from view ops).
-Invariant: what a builder returns is silent about floating-point exceptions (`quiet`), and its fast case adds one comparison to NumPy's call.
+Invariant: what a builder returns is silent about floating-point exceptions (`quiet`), and its fast case adds one
+comparison to NumPy's call.
 """
 
 from __future__ import annotations

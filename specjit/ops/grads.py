@@ -1,6 +1,7 @@
 """Helpers of gradient rules, in specjit ops and methods only, so that they run on tensors and on tracers.
 
-Enters: gradients, and operands or stand-ins with their shape and dtype. Leaves: gradients of the operands' own shape and dtype.
+Enters: gradients, and operands or stand-ins with their shape and dtype. Leaves: gradients of the operands' own shape
+and dtype.
 Invariant: a Python number has no gradient (None).
 """
 

@@ -1,7 +1,8 @@
 """Indices of `x[...]`: taken apart into a basic part (a view) and an advanced part (a gather), by PyTorch's rules.
 
 Enters: what stood between the brackets, with tensors as arrays (eager) or types (infer). Leaves: `Split`.
-Invariant: ints and 0-d integer tensors select first, so that, unlike in NumPy, an int beside an index tensor does not move dims.
+Invariant: ints and 0-d integer tensors select first, so that, unlike in NumPy, an int beside an index tensor does not
+move dims.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from specjit.ops.shape import _select_index, slice_bounds
 
 @dataclass
 class Split:
-    """`basic`: one entry per dim (int, slice or None for a new dim). `advanced`: per dim of the basic result, an index array, or
+    """`basic`: one entry per dim (int, slice or None for a new dim). `advanced`: per dim of the basic result, an
+    index array, or
     None; empty if there is none."""
 
     basic: tuple[Any, ...]

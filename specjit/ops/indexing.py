@@ -1,7 +1,9 @@
 """Reading and writing at positions: `x[...]`, gather, embedding, masks, and their gradients.
 
-Enters: tensors and indices. Leaves: views (basic indexing), fresh tensors (everything that gathers), or writes in place.
-Invariant: the gradient of a read is an accumulating write into zeros, and both exist as records, so double backward works.
+Enters: tensors and indices. Leaves: views (basic indexing), fresh tensors (everything that gathers), or writes in
+place.
+Invariant: the gradient of a read is an accumulating write into zeros, and both exist as records, so double backward
+works.
 """
 
 from __future__ import annotations
@@ -35,7 +37,8 @@ getitem = defop(
 
 
 def _accumulate(target: np.ndarray, index: tuple[Any, ...], values: np.ndarray) -> None:
-    """target[index] += values, adding up where an index repeats. A single index along the first dim, the case of embeddings, goes
+    """target[index] += values, adding up where an index repeats. A single index along the first dim, the case of
+    embeddings, goes
     through sorted segments, which is far faster than ufunc.at."""
     if len(index) == 1 and isinstance(index[0], np.ndarray) and index[0].dtype.kind in "iu" and target.ndim > 1:
         rows = index[0].reshape(-1)

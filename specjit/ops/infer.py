@@ -1,6 +1,7 @@
 """Building blocks of type rules: what goes in is what `infer` sees, what comes out are `Type`s.
 
-Enters: tensor types with any part unknown, constants, `Type.int(dim)`. Leaves: result types, or the error that eager mode would raise.
+Enters: tensor types with any part unknown, constants, `Type.int(dim)`. Leaves: result types, or the error that eager
+mode would raise.
 Invariant: an error is raised only where the types prove it; an unknown dtype or dim gives an unknown result.
 device and requires_grad are left None: `Op.infer` fills them in.
 """

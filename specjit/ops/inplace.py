@@ -1,7 +1,8 @@
 """In-place variants: `add_` and its like write the result of their functional op into argument 0 and return it.
 
 Enters: the functional records. Leaves: records that write argument 0, with the functional's gradient.
-Invariant: the target keeps its shape and dtype; a result that would need more dims, or a higher dtype category, is an error.
+Invariant: the target keeps its shape and dtype; a result that would need more dims, or a higher dtype category, is an
+error.
 """
 
 from __future__ import annotations

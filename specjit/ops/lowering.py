@@ -16,9 +16,11 @@ ReduceKind = Literal["sum", "max", "min", "prod", "any", "all", "argmax", "argmi
 
 @dataclass(frozen=True)
 class Pointwise:
-    """Elementwise over the broadcast shape. `text` is kernel vocabulary; `{i}` is argument i of the op (tensor or scalar).
+    """Elementwise over the broadcast shape. `text` is kernel vocabulary; `{i}` is argument i of the op (tensor or
+    scalar).
 
-    compute="result": every tensor or scalar argument is cast to the result's dtype first. compute="inputs": to the promoted
+    compute="result": every tensor or scalar argument is cast to the result's dtype first. compute="inputs": to the
+    promoted
     dtype of the inputs, and the text's value has the result's dtype (comparisons give bool).
     A `where`-like condition argument keeps its own dtype: `keep` names the arguments that are not cast.
     """
@@ -30,7 +32,8 @@ class Pointwise:
 
 @dataclass(frozen=True)
 class Reduction:
-    """Combines over the dimensions in parameter `dim` (int, list or None for all), with `keepdim`; input cast to the result's
+    """Combines over the dimensions in parameter `dim` (int, list or None for all), with `keepdim`; input cast to the
+    result's
     dtype first (not for any/all/argmax/argmin)."""
 
     kind: ReduceKind
@@ -52,7 +55,8 @@ class Contraction:
 
 @dataclass(frozen=True)
 class Viewing:
-    """No work at all: `fn(ref, *args)` gives the `ViewRef` (or a list of them) of the result. `args` are the arguments after the
+    """No work at all: `fn(ref, *args)` gives the `ViewRef` (or a list of them) of the result. `args` are the
+    arguments after the
     viewed one as `infer` sees them: constants, or `Type.int(dim)`. None: with these arguments it is not a view."""
 
     fn: Callable[..., Any]
@@ -60,7 +64,8 @@ class Viewing:
 
 @dataclass(frozen=True)
 class Creation:
-    """Fresh storage filled without reading tensors: "full" (the `fill_value` or 0/1 of zeros/ones), "arange" or "empty"."""
+    """Fresh storage filled without reading tensors: "full" (the `fill_value` or 0/1 of zeros/ones), "arange" or
+    "empty"."""
 
     kind: str
 

@@ -1,8 +1,10 @@
 """Type rules of the `py.*` records.
 
-Enters: operands as `infer` sees them: constants, `Type`s, lists and tuples of those. Leaves: a constant where Python's own answer is
+Enters: operands as `infer` sees them: constants, `Type`s, lists and tuples of those. Leaves: a constant where
+Python's own answer is
 known now, else a `Type`.
-Invariant: a size expression stays one under + - * and exact division; whatever could raise at run time gets its type, never an error here.
+Invariant: a size expression stays one under + - * and exact division; whatever could raise at run time gets its type,
+never an error here.
 """
 
 from __future__ import annotations

@@ -1,10 +1,13 @@
-"""Records of what Python itself does: arithmetic on numbers, containers, attributes, calls, printing. Names begin with `py.`.
+"""Records of what Python itself does: arithmetic on numbers, containers, attributes, calls, printing. Names begin
+with `py.`.
 
 Enters: operands of any type; capture emits these wherever the program is not a call of a tensor op.
 Leaves: results as Python gives them. `infer` computes on known constants, keeps sizes as expressions (`int<T> + 1` is
 `int<T+1>`), answers for tensor operands as the tensor op does, and says `any` for what it does not know.
-Invariant: `eager` is Python's own behaviour, errors included. Arithmetic and comparisons are PURE: capture emits them for
-operands that are numbers, strings and tuples, and for unknown ones until their type is known; a pass that removes or moves nodes of
+Invariant: `eager` is Python's own behaviour, errors included. Arithmetic and comparisons are PURE: capture emits them
+for
+operands that are numbers, strings and tuples, and for unknown ones until their type is known; a pass that removes or
+moves nodes of
 unknown operand type must look at the types, because a user's class may do anything in `__add__`.
 """
 

@@ -1,7 +1,8 @@
 """Floating-point warnings of NumPy, off while an operator computes: 1/0 is inf here, silently, as in PyTorch.
 
 Enters: eager functions that compute with floats. Leaves: the same functions without warnings.
-Invariant: NumPy's error state as the user set it is untouched outside an op. `np.errstate` costs over a microsecond; NumPy keeps the state in
+Invariant: NumPy's error state as the user set it is untouched outside an op. `np.errstate` costs over a microsecond;
+NumPy keeps the state in
 a context variable, which is switched in a tenth of that where it can be found.
 """
 

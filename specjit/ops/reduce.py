@@ -1,7 +1,8 @@
 """Reductions, softmax and scans.
 
 Enters: tensors, dims to combine (None or empty: all). Leaves: fresh tensors.
-Invariant: sums of bools and ints are int64; means and variances of ints are an error; a NaN in a group makes its max, min and sum NaN.
+Invariant: sums of bools and ints are int64; means and variances of ints are an error; a NaN in a group makes its max,
+min and sum NaN.
 """
 
 from __future__ import annotations

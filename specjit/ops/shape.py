@@ -1,7 +1,8 @@
 """Views: other shapes and parts of the same storage.
 
 Enters: a tensor and plain geometry. Leaves: NumPy views, or a copy where no view can do it (`reshape`, `contiguous`).
-Invariant: `eager` returning the argument's own array means "nothing was to be done", and the caller gets the same tensor back.
+Invariant: `eager` returning the argument's own array means "nothing was to be done", and the caller gets the same
+tensor back.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import numpy as np
 
 from specjit.ir.dims import Dim
 from specjit.ir.types import Type
-from specjit.ir.viewref import ViewRef, contiguous_strides
+from specjit.ir.viewref import ViewRef
 from specjit.ir.viewref import mul as dim_mul
 from specjit.ir.viewref import sub as dim_sub
 from specjit.ops import infer

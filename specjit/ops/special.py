@@ -1,7 +1,8 @@
 """Special functions that NumPy lacks, on float arrays.
 
 Enters: float arrays. Leaves: values within a few ulp in float64.
-Invariant: erf(x)/x is even and smooth, so it is tabulated piecewise as Chebyshev series against the C library's erf; that keeps the
+Invariant: erf(x)/x is even and smooth, so it is tabulated piecewise as Chebyshev series against the C library's erf;
+that keeps the
 relative accuracy near zero.
 """
 

@@ -1,6 +1,7 @@
 """The base of optimizers: parameter groups, state, and what they save.
 
-Enters: parameters, or dicts with `params` and options of their own. Leaves: updates in place, through tensor ops under `no_grad`, so
+Enters: parameters, or dicts with `params` and options of their own. Leaves: updates in place, through tensor ops
+under `no_grad`, so
 that versions and the write epoch move.
 """
 

@@ -1,7 +1,9 @@
 """Custom differentiable functions: `Function` with `forward` and `backward` in the user's own code.
 
-Enters: a subclass with static methods `forward(ctx, ...)` and `backward(ctx, *grads)`. Leaves: `apply`, recorded as one node.
-Invariant: nothing inside `forward` is recorded; `backward` runs recorded under `create_graph`, so it may be differentiated again.
+Enters: a subclass with static methods `forward(ctx, ...)` and `backward(ctx, *grads)`. Leaves: `apply`, recorded as
+one node.
+Invariant: nothing inside `forward` is recorded; `backward` runs recorded under `create_graph`, so it may be
+differentiated again.
 """
 
 from __future__ import annotations

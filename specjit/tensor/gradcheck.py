@@ -51,7 +51,8 @@ def gradcheck(
     rtol: float = 1e-3,
     raise_exception: bool = True,
 ) -> bool:
-    """Whether the gradients of `func` with respect to every float64 input that requires grad agree with finite differences."""
+    """Whether the gradients of `func` with respect to every float64 input that requires grad agree with finite
+    differences."""
     args = list(inputs) if isinstance(inputs, (tuple, list)) else [inputs]
     wanted = [a for a in args if isinstance(a, Tensor) and a._requires_grad]
     if not wanted:

@@ -1,8 +1,11 @@
-"""In-place writes and the tape: what becomes of a tensor's history, and of the histories of the views that share its storage.
+"""In-place writes and the tape: what becomes of a tensor's history, and of the histories of the views that share its
+storage.
 
 Enters: the target of a write, the node of the write. Leaves: updated nodes of target, base and views.
-Invariant: the history of a base covers every write made through any of its views; a view whose storage was written since its node was
-attached gets a new node, a read of the base's newest one. Positions of a view inside its base are logical (row-major) indices,
+Invariant: the history of a base covers every write made through any of its views; a view whose storage was written
+since its node was
+attached gets a new node, a read of the base's newest one. Positions of a view inside its base are logical (row-major)
+indices,
 so the layout of gradients does not matter.
 """
 

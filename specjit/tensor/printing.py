@@ -1,6 +1,7 @@
 """`print(tensor)` in PyTorch's form.
 
-Enters: a tensor. Leaves: text with its values (4 significant decimals, summarized past 1000 elements), and what is not the default:
+Enters: a tensor. Leaves: text with its values (4 significant decimals, summarized past 1000 elements), and what is
+not the default:
 dtype, device, grad_fn, requires_grad.
 """
 

@@ -1,7 +1,8 @@
 """Type promotion: PyTorch's `result_type`, on IR types and on arrays.
 
 Enters: operands. Leaves: the dtype they are combined in.
-Invariant: category bool < int < float decides first; inside a category, tensors with dims beat 0-d tensors, which beat Python numbers.
+Invariant: category bool < int < float decides first; inside a category, tensors with dims beat 0-d tensors, which
+beat Python numbers.
 A Python float counts as the default dtype, a Python int as int64.
 """
 
@@ -81,7 +82,8 @@ def _same(d: DType, operand: Any) -> bool:
 
 
 def common(a: Any, b: Any) -> tuple[Any, Any]:
-    """Two operands (ndarrays or Python numbers, at least one an array) cast so that NumPy combines them as PyTorch would."""
+    """Two operands (ndarrays or Python numbers, at least one an array) cast so that NumPy combines them as PyTorch
+    would."""
     ranks: list[list[DType]] = [[], [], []]
     for x in (a, b):
         if isinstance(x, np.ndarray):

@@ -1,11 +1,13 @@
 """Counter-based random numbers: Philox4x32-10.
 
-Enters: a seed, and an offset that counts 32-bit words. Leaves: arrays defined word for word by (seed, offset), so that native code can
+Enters: a seed, and an offset that counts 32-bit words. Leaves: arrays defined word for word by (seed, offset), so
+that native code can
 make the same bits: word k of a draw is word (offset + k) % 4 of the block with counter (offset + k) // 4 and key seed.
 Invariant: each draw reserves its range of words under a lock before it computes; a range starts at a multiple of 4.
 
 uniform float32: (word >> 8) * 2^-24. uniform float64: two words (lo, hi): ((hi << 32 | lo) >> 11) * 2^-53.
-bernoulli(p): uniform float32 < p (compared in float64; a float64 uniform for float64 p-tensors is not used, so all dtypes agree).
+bernoulli(p): uniform float32 < p (compared in float64; a float64 uniform for float64 p-tensors is not used, so all
+dtypes agree).
 normal: Box-Muller on pairs of float64 uniforms. randint: (64-bit word) modulo the range.
 """
 

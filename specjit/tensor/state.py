@@ -1,7 +1,8 @@
 """Process-wide and per-thread state of eager mode: grad mode, the recorder of `jit.trace`, and the epochs others watch.
 
 Enters: context managers and in-place writes. Leaves: cheap reads for the op call path.
-Invariant: an epoch only ever takes values it never had before, so `epoch != seen` is a complete test for "something moved".
+Invariant: an epoch only ever takes values it never had before, so `epoch != seen` is a complete test for "something
+moved".
 `recorders` is 0 unless some thread records; then every op call takes the slow path and looks at its own thread.
 """
 
@@ -62,7 +63,8 @@ def current_recorder() -> Any:
 
 
 class recording:
-    """Sends every op call of this thread to `recorder.call(op, args)` (bound arguments in schema order) inside the `with` block.
+    """Sends every op call of this thread to `recorder.call(op, args)` (bound arguments in schema order) inside the
+    `with` block.
 
     `recording(None)` suspends it, for the recorder's own eager execution.
     """

@@ -1,8 +1,10 @@
-"""What tensors on one storage share: the version, the views that may have to learn about gradients, and arrays given away.
+"""What tensors on one storage share: the version, the views that may have to learn about gradients, and arrays given
+away.
 
 Enters: the version list of a tensor, `[count]` or `[count, Shared]`; views share the list object with their base.
 Leaves: the count, live views, and whether an array outside can change the storage unseen.
-Invariant: every in-place write through specjit moves the count; a storage is "exported" as long as any array made from it by
+Invariant: every in-place write through specjit moves the count; a storage is "exported" as long as any array made
+from it by
 `numpy()`, `__array__` or DLPack, or any NumPy view of such an array, is alive.
 """
 
@@ -17,8 +19,10 @@ from specjit.tensor import state
 
 
 class Shared:
-    """The rarely needed part of a storage. `outside` is True for memory that was never ours (`from_numpy`); `handed` counts how
-    often memory was given away under another version (`numpy()`, `.data`), so that who keeps copies can tell that it was."""
+    """The rarely needed part of a storage. `outside` is True for memory that was never ours (`from_numpy`); `handed`
+    counts how
+    often memory was given away under another version (`numpy()`, `.data`), so that who keeps copies can tell that it
+    was."""
 
     __slots__ = ("exports", "handed", "limit", "outside", "views")
 
@@ -38,7 +42,8 @@ def shared(version: list[Any]) -> Shared:
 
 
 def add_view(version: list[Any], view: Any) -> None:
-    """Remember a view that does not require grad, for the case that its base comes to require it by an in-place write."""
+    """Remember a view that does not require grad, for the case that its base comes to require it by an in-place
+    write."""
     info = shared(version)
     if len(info.views) >= info.limit:
         info.views = [ref for ref in info.views if ref() is not None]
@@ -76,7 +81,8 @@ def share(version: list[Any], holder: Any) -> None:
 
 
 def fingerprint(version: list[Any]) -> tuple[int, int]:
-    """Changes whenever the memory may have changed, once nothing outside holds it (`exported` says whether something does)."""
+    """Changes whenever the memory may have changed, once nothing outside holds it (`exported` says whether something
+    does)."""
     return version[0], version[1].handed if len(version) > 1 else 0
 
 

@@ -1,10 +1,12 @@
 """The autograd tape: nodes, and the engine that walks them.
 
 Enters: tensors whose ops were recorded. Leaves: gradients, added to `.grad` of leaves or returned by `grad`.
-Invariant: the graph points backwards only (outputs hold nodes, nodes hold the nodes and leaves of their inputs), so it dies with the
+Invariant: the graph points backwards only (outputs hold nodes, nodes hold the nodes and leaves of their inputs), so
+it dies with the
 tensors that need it. A node's `backward` runs once all gradients of its results have arrived; no recursion anywhere.
 
-An edge is None (no gradient wanted), a `Node` with one result, an `Output` (result i of a node with several) or a leaf Tensor.
+An edge is None (no gradient wanted), a `Node` with one result, an `Output` (result i of a node with several) or a
+leaf Tensor.
 To add a node of one's own: subclass `Node`, give it `edges`, and make its results with `tensor.wrap_node(data, node)`
 (one result) or `wrap_node(data, Output(node, i))` (several).
 """
@@ -49,7 +51,8 @@ class Node:
         self.hooks: dict[int, Callable[[Any], Any]] | None = None
 
     def backward(self, grads: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
-        """Gradients of the inputs, one per edge (None: zero), from those of the results. Runs with grad mode on only under
+        """Gradients of the inputs, one per edge (None: zero), from those of the results. Runs with grad mode on only
+        under
         `create_graph`. What it returns must be fresh, a view, or one of `grads`."""
         raise NotImplementedError
 
@@ -218,7 +221,8 @@ class _Plan:
 
 
 class _Run:
-    """One walk. `owned` holds ids of pending gradients whose storage nothing else refers to: these may be added to in place and kept."""
+    """One walk. `owned` holds ids of pending gradients whose storage nothing else refers to: these may be added to in
+    place and kept."""
 
     def __init__(self, plan: _Plan, retain: bool, create: bool) -> None:
         self.plan = plan
@@ -401,7 +405,8 @@ def grad(
 ) -> tuple[Tensor, ...]:
     """Gradients of the sum of `outputs` (weighted by `grad_outputs`) with respect to `inputs`; `.grad` stays as it is.
 
-    An input that was not used raises RuntimeError, unless `allow_unused` (None in its place) or `materialize_grads` (zeros).
+    An input that was not used raises RuntimeError, unless `allow_unused` (None in its place) or `materialize_grads`
+    (zeros).
     """
     outs, wanted = _tensors(outputs), _tensors(inputs)
     gradients = [None] * len(outs) if grad_outputs is None else _tensors(grad_outputs)

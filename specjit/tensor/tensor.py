@@ -1,7 +1,9 @@
 """`Tensor`: a NumPy array with a dtype, a gradient and a version.
 
-Enters: ndarrays of the supported dtypes in native byte order. Leaves: tensors whose methods are the operators of `specjit.ops`.
-Invariant: `_data` is an ndarray (never a NumPy scalar), or None on the `meta` device, where `_meta` holds (dtype, shape).
+Enters: ndarrays of the supported dtypes in native byte order. Leaves: tensors whose methods are the operators of
+`specjit.ops`.
+Invariant: `_data` is an ndarray (never a NumPy scalar), or None on the `meta` device, where `_meta` holds (dtype,
+shape).
 `_requires_grad` is a real bool. Views share `_version` with their `_base`, which is never itself a view.
 The first slots are read natively at fixed offsets; subclasses add none before them.
 """
@@ -59,7 +61,8 @@ class Size(tuple[int, ...]):
 
 
 class Tensor(TensorMethods):
-    """A multi-dimensional array. Make one with `specjit.tensor(data)`; `Tensor(sequence)` and `Tensor(2, 3)` give float32.
+    """A multi-dimensional array. Make one with `specjit.tensor(data)`; `Tensor(sequence)` and `Tensor(2, 3)` give
+    float32.
 
     grad            the accumulated gradient of a leaf, or None
     requires_grad   whether ops on it are recorded for `backward`

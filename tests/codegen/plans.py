@@ -1,4 +1,5 @@
-"""Helpers for scheduler tests: parse text, plan it, run the plan in Python and compare with the reference interpreter."""
+"""Helpers for scheduler tests: parse text, plan it, run the plan in Python and compare with the reference
+interpreter."""
 
 from __future__ import annotations
 

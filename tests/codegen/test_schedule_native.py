@@ -1,4 +1,5 @@
-"""Plans compiled and run natively: the whole road from text to machine code, compared with the graph interpreted op by op."""
+"""Plans compiled and run natively: the whole road from text to machine code, compared with the graph interpreted op
+by op."""
 
 from __future__ import annotations
 

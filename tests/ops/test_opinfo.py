@@ -42,7 +42,9 @@ def close(got: Any, want: Any, info: OpInfo, dtype: DType) -> None:
         limit = float(np.abs(want[np.isfinite(want)]).max(initial=1.0))
         tiny = float(np.finfo(found.dtype).smallest_normal)
         with np.errstate(all="ignore"):
-            np.testing.assert_allclose(found, want.astype(found.dtype), rtol=tolerance, atol=max(tolerance * min(limit, 1.0), tiny))
+            np.testing.assert_allclose(
+                found, want.astype(found.dtype), rtol=tolerance, atol=max(tolerance * min(limit, 1.0), tiny)
+            )
     else:
         np.testing.assert_array_equal(found, want.astype(found.dtype) if want.dtype.kind == "f" else want)
 

@@ -47,7 +47,10 @@ class _Pick:
             out.line(line)
         if 0 not in spec.domain:
             self.level(0)
-        classes = [f'AT = simd.vector("{spec.index.dtype}", 1)', f'ROW = simd.vector("{spec.source.dtype}", {self.lanes})']
+        classes = [
+            f'AT = simd.vector("{spec.index.dtype}", 1)',
+            f'ROW = simd.vector("{spec.source.dtype}", {self.lanes})',
+        ]
         return "\n".join([*header, "", *classes, "", "", "def kernel(frame, ops):", *out.lines, "    return 0", ""])
 
     def level(self, d: int) -> None:

@@ -122,7 +122,7 @@ class PackSpec:
     """Copy B(k, chunk, unit) into panels: for each group of `lanes` units, for each k, `chunks` vectors of `lanes`
     side by side.
 
-    Panel layout: [ceil(units/lanes)][k][chunks][lanes], the tail lanes zero. `src` has strides for (*outer, k, chunk,
+    Panel layout: [ceil(units/lanes)][k][chunks][lanes], the tail lanes zero; `lanes.panel_lanes` says how many. `src` has strides for (*outer, k, chunk,
     unit); `dst` is the operand position of the panels' address; panels of successive outer points follow each other.
     `panel_elements(spec)` of the pack module gives the size.
     """
@@ -143,7 +143,8 @@ class PickSpec:
         gather          target(i) = source(i, p)        where `source` moves on by p * `step`
         not gather      target(i, p) += source(i)       where `target` does; a repeated position adds up in order
 
-    `index` is an integer access with stride 0 along the innermost dimensions that share a position. A position outside 0 .. count-1
+    `index` is an integer access with stride 0 along the innermost dimensions that share a position. A position
+    outside 0 .. count-1
     returns Status.INDEX; with `wrap` a negative one counts from the end.
     """
 

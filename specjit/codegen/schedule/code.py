@@ -345,7 +345,11 @@ class Code:
                 self.branch(step)
 
     def operand(self, s: Scalar) -> int:
-        return self.size(s.value) if isinstance(s.value, Poly) or (s.kind == "int" and isinstance(s.value, int)) else self.checked(s)
+        return (
+            self.size(s.value)
+            if isinstance(s.value, Poly) or (s.kind == "int" and isinstance(s.value, int))
+            else self.checked(s)
+        )
 
     def do(self, step: Do) -> None:
         args = [self.checked(a) for a in step.args]
@@ -367,7 +371,9 @@ class Code:
                 if not any(other == d for j, (_, other) in enumerate(pending) if j != k):
                     self.emit("MOV", d, s)
                     del pending[k]
-                    pending = [(x, d if y == s else y) for x, y in pending]  # what s held may be overwritten: d has it now
+                    pending = [
+                        (x, d if y == s else y) for x, y in pending
+                    ]  # what s held may be overwritten: d has it now
                     break
             else:
                 d, s = pending[0]

@@ -289,7 +289,9 @@ def branch(b: Builder, n: Node) -> None:
 
 def _result(b: Builder, value: View, result: Source) -> None:
     if value.dims != result.dims or value.source.dtype != result.dtype:
-        raise b.fail(f"a branch gives {value.source.dtype}{list(value.dims)} where {result.dtype}{list(result.dims)} is expected")
+        raise b.fail(
+            f"a branch gives {value.source.dtype}{list(value.dims)} where {result.dtype}{list(result.dims)} is expected"
+        )
     assert result.home is not None
     if not claim(b.block, value, result.home):
         b.copy(value, result.home)

@@ -83,7 +83,9 @@ def spec_lines(spec: Spec) -> Iterator[str]:
     elif isinstance(spec, PickSpec):
         place = f"[{_access(spec.index)} of {_extent(spec.count)}, step {_extent(spec.step)}]"
         source, target = _access(spec.source), _access(spec.target)
-        yield f"pick {_tuple(spec.domain)}: " + (f"{target} = {source}{place}" if spec.gather else f"{target}{place} += {source}")
+        yield f"pick {_tuple(spec.domain)}: " + (
+            f"{target} = {source}{place}" if spec.gather else f"{target}{place} += {source}"
+        )
     else:
         assert isinstance(spec, PackSpec)
         outer = f" outer {_tuple(spec.outer)}" if spec.outer else ""

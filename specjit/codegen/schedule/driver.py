@@ -87,7 +87,14 @@ class Assembly:
     """Turns steps into the plan's tables."""
 
     def __init__(
-        self, name: str, builder: Builder, low: Lowering, before: list[Step], steps: list[Step], outputs: Outputs, block: Block
+        self,
+        name: str,
+        builder: Builder,
+        low: Lowering,
+        before: list[Step],
+        steps: list[Step],
+        outputs: Outputs,
+        block: Block,
     ) -> None:
         self.name, self.builder, self.low, self.block = name, builder, low, block
         self.before, self.main, self.outputs = before, steps, outputs
@@ -149,7 +156,9 @@ class Assembly:
                 out.append(InputPlan(value, "size", None, value.hint))
         return out
 
-    def output(self, o: View | Scalar, code: Code, storages: list[StoragePlan], numbers: dict[Storage, int]) -> OutputPlan:
+    def output(
+        self, o: View | Scalar, code: Code, storages: list[StoragePlan], numbers: dict[Storage, int]
+    ) -> OutputPlan:
         if isinstance(o, Scalar):
             if o.is_const:
                 return OutputPlan("const", value=o.value)
@@ -164,7 +173,9 @@ class Assembly:
             return OutputPlan("tensor", o.source.dtype, dims, strides, offset, "input", base.index)  # type: ignore[arg-type]
         if base not in numbers:
             numbers[base] = len(storages)
-            storages.append(StoragePlan(base.dtype, base.elements, code.slot(base, base.name or "output"), o.source.dims))
+            storages.append(
+                StoragePlan(base.dtype, base.elements, code.slot(base, base.name or "output"), o.source.dims)
+            )
         whole = o.ref == o.source.whole().ref and home.offset == 0
         return OutputPlan("tensor", o.source.dtype, dims, strides, offset, "fresh", numbers[base], whole)  # type: ignore[arg-type]
 

@@ -268,7 +268,9 @@ def loop_call(group: Group, homes: list[tuple[Source, Home]]) -> Call:
     return finish_call(group, spec, body.operands, insts, stores)
 
 
-def finish_call(group: Group, spec: object, operands: Operands, insts: tuple[Inst, ...], stores: tuple[Store, ...]) -> Call:
+def finish_call(
+    group: Group, spec: object, operands: Operands, insts: tuple[Inst, ...], stores: tuple[Store, ...]
+) -> Call:
     reads = {i.access.base for i in insts if i.access is not None}
     return Call(
         spec,  # type: ignore[arg-type]

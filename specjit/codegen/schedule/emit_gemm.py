@@ -63,7 +63,13 @@ def pack_call(b: View, units: Size, chunks: int, target: Storage) -> Call:
     columns = Index.of(unit).plus(Index.of(chunk, units))
     at = memory_index(b, (*map(Index.of, axes), Index.of(k), columns))
     dynamic, fixed = constant_part(at.offset)
-    w = Window(home_of(b.source).base, b.source.dtype, tuple(at.coefficient(a) for a in (*axes, k, chunk, unit)), dynamic, fixed)
+    w = Window(
+        home_of(b.source).base,
+        b.source.dtype,
+        tuple(at.coefficient(a) for a in (*axes, k, chunk, unit)),
+        dynamic,
+        fixed,
+    )
     operands.see(w)
     src = operands.access(w)
     dst = operands.add("panels", Addr(target, b.source.dtype))
@@ -116,9 +122,7 @@ def gemm_call(group: Group, homes: list[tuple[Source, Home]], panels: Panels) ->
     body.axes = [*(rest[i] for i in pick), group.unit]
     if positions:
         renumber = {old: new for new, old in enumerate([*pick, unit_at])}
-        body.insts = [
-            i if isinstance(i, tuple) or i.kind != "index" else _renumbered(i, renumber) for i in body.insts
-        ]
+        body.insts = [i if isinstance(i, tuple) or i.kind != "index" else _renumbered(i, renumber) for i in body.insts]
     if not pick or steps[-1] != 0:  # one row per point of the outer loops
         extents = [*extents, 1]
         steps = [*steps, 0]

@@ -215,9 +215,13 @@ class Fuser:
         for other in self.candidates(item):
             if other is g or other.product is not None or len(other.items) + len(g.items) > MAX_MEMBERS:
                 continue
-            if other in self.inputs(g) and any(v.source in other.maps for i in g.items if i is not item for v in i.views()):
+            if other in self.inputs(g) and any(
+                v.source in other.maps for i in g.items if i is not item for v in i.views()
+            ):
                 continue
-            if self.reaches([h for h in self.inputs(g) if h is not other], other) or self.reaches(self.inputs(other), g):
+            if self.reaches([h for h in self.inputs(g) if h is not other], other) or self.reaches(
+                self.inputs(other), g
+            ):
                 continue
             merged = merge(g, other, item)
             if merged is None or not all(consistent(merged, i) for i in merged.items):

@@ -131,7 +131,12 @@ def embedding_backward(b: Builder, node: Node) -> View:
 def start_of(view: View) -> View | float:
     """A view as the start of a sum: a number where it is one number everywhere."""
     maker = view.source.maker
-    if isinstance(maker, Map) and maker.text == "" and isinstance(maker.operands[0], Scalar) and maker.operands[0].is_const:
+    if (
+        isinstance(maker, Map)
+        and maker.text == ""
+        and isinstance(maker.operands[0], Scalar)
+        and maker.operands[0].is_const
+    ):
         return float(maker.operands[0].value)  # type: ignore[arg-type]
     return view
 

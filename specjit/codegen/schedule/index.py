@@ -135,7 +135,9 @@ class _Place:
     factor: Size
 
 
-def _dim_of(stride: Size, size: Size, dims: Sequence[Size], strides: Sequence[object]) -> _Place | tuple[int, ...] | None:
+def _dim_of(
+    stride: Size, size: Size, dims: Sequence[Size], strides: Sequence[object]
+) -> _Place | tuple[int, ...] | None:
     """The source dim that a view dim of this stride walks along, or the dims it walks along together."""
     for p, unit in enumerate(strides):
         if dims[p] == 1 or unit is None:

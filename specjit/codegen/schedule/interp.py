@@ -196,7 +196,9 @@ def operand_dtypes(spec: Spec) -> dict[int, str]:
     return found  # type: ignore[return-value]
 
 
-def _output(o: Any, inputs: Sequence[Any], storages: list[np.ndarray], symbols: dict[str, int], frame: np.ndarray) -> Any:
+def _output(
+    o: Any, inputs: Sequence[Any], storages: list[np.ndarray], symbols: dict[str, int], frame: np.ndarray
+) -> Any:
     if o.kind == "const":
         return o.value
     if o.kind != "tensor":

@@ -64,7 +64,9 @@ class Storage:
 
     __slots__ = ("dtype", "elements", "index", "instead", "kind", "name", "serial")
 
-    def __init__(self, kind: Literal["input", "output", "temp", "packed", "frame"], dtype: str, elements: Size, name: str = "") -> None:
+    def __init__(
+        self, kind: Literal["input", "output", "temp", "packed", "frame"], dtype: str, elements: Size, name: str = ""
+    ) -> None:
         self.kind = kind
         self.dtype = dtype
         self.elements = elements
@@ -211,7 +213,9 @@ class Map(Item):
 
     @property
     def is_copy(self) -> bool:
-        return self.text == "" and isinstance(self.operands[0], View) and self.operands[0].source.dtype == self.out.dtype
+        return (
+            self.text == "" and isinstance(self.operands[0], View) and self.operands[0].source.dtype == self.out.dtype
+        )
 
 
 @dataclass(eq=False)

@@ -68,7 +68,11 @@ def arithmetic(name: str, fold: Callable[[Any, Any], Any]) -> Callable[[Builder,
     def rule(b: Builder, n: Node) -> None:
         x, y = _operands(b, n)
         if x.kind == "float":
-            result = Scalar("float", fold(x.value, y.value)) if x.is_const and y.is_const else instr(b, "F" + name, "float", x, y)
+            result = (
+                Scalar("float", fold(x.value, y.value))
+                if x.is_const and y.is_const
+                else instr(b, "F" + name, "float", x, y)
+            )
         else:
             size = fold(size_of(x), size_of(y))
             short = isinstance(size, int) or (len(size.terms) <= MAX_TERMS and all(len(m) <= 3 for m in size.terms))

@@ -12,7 +12,28 @@ from collections.abc import Iterable, Iterator
 from specjit.codegen.schedule.model import BlockItems, If, Instr, Item, Loop, Reg, Scalar
 from specjit.ir.dims import Size
 
-CANNOT_FAIL = frozenset(["MIN", "MAX", "LT", "LE", "EQ", "NE", "AND", "OR", "NOT", "ITOF", "FADD", "FSUB", "FMUL", "FNEG", "FLT", "FLE", "FEQ", "FNE"])
+CANNOT_FAIL = frozenset(
+    [
+        "MIN",
+        "MAX",
+        "LT",
+        "LE",
+        "EQ",
+        "NE",
+        "AND",
+        "OR",
+        "NOT",
+        "ITOF",
+        "FADD",
+        "FSUB",
+        "FMUL",
+        "FNEG",
+        "FLT",
+        "FLE",
+        "FEQ",
+        "FNE",
+    ]
+)
 
 
 def unread_numbers(top: BlockItems, results: Iterable[Scalar]) -> None:
