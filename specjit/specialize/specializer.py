@@ -189,7 +189,7 @@ class Specializer:
 
         def visit(v: Value) -> None:
             if self.root(v) is root and v not in renewed and not v.is_const:
-                if v is target and after is not None:
+                if v is target and after is not None and after.type.is_tensor:
                     renewed[v] = after
                 else:
                     token = after if after is not None else target
