@@ -78,7 +78,12 @@ class Maker:
             if self.rng.random() < 0.2:
                 step += self.rng.randrange(4)
         offset = self.rng.choice([0, 0, 5])
-        return strides, offset, offset + step + 1
+        count = offset + step + 1
+        for d, size in enumerate(shape):
+            if size and self.rng.random() < 0.1:  # walked backwards
+                offset += (size - 1) * strides[d]
+                strides[d] = -strides[d]
+        return strides, offset, count
 
     def access(self, shape: tuple[int, ...], dtype: str, keep: int | None = None) -> Access:
         """A window on a new array: read whole, or (with `keep`) written along the first `keep` dimensions only."""
