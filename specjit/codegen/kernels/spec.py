@@ -94,6 +94,16 @@ class LoopSpec:
 
 
 @dataclass(frozen=True)
+class Segment:
+    """One product in a sum of products of equal rows, units and chunks: the fields of `GemmSpec` of the same names."""
+
+    a: Access
+    b: int
+    b_strides: tuple[Extent, ...]
+    k: Extent
+
+
+@dataclass(frozen=True)
 class GemmSpec:
     """acc[g](row, unit) = sum_k A(row, k) * B(k, g, unit), then an epilogue at every (outer..., row, unit).
 
@@ -115,6 +125,12 @@ class GemmSpec:
     b_strides: tuple[Extent, ...]
     body: tuple[Inst, ...]
     stores: tuple[Store, ...]
+    more: tuple[Segment, ...] = ()
+
+    @property
+    def segments(self) -> tuple[Segment, ...]:
+        """All products whose sum the accumulators hold."""
+        return (Segment(self.a, self.b, self.b_strides, self.k), *self.more)
 
 
 @dataclass(frozen=True)
