@@ -64,9 +64,9 @@ def trace(
 ) -> Traced:
     """Record one run of `func(*example_inputs)` and return a callable that repeats it.
 
-    Every decision the run took on its inputs is guarded (sizes, dtypes, numbers, and tensors that became Python numbers); a call
-    outside the guards runs `func` itself, or raises `Error` under `strict`. check_trace runs the function again and raises
-    `TracingCheckError` at the first op that differs.
+    Every decision the run took on its inputs is guarded (sizes, dtypes, numbers, and tensors that became Python
+    numbers); a call outside the guards runs `func` itself, or raises `Error` under `strict`. check_trace runs the
+    function again and raises `TracingCheckError` at the first op that differs.
     """
 
     def compiled(graph: Graph) -> tuple[Callable[..., Any], str]:

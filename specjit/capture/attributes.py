@@ -1,8 +1,9 @@
 """What a name or an attribute is: a known Python object under a guard, or a value read at run time.
 
 Enters: owners (abstract values) and names. Leaves: abstract values and facts.
-Invariant: structure (modules, functions, classes, methods) is known and guarded by identity or type; data (numbers, tensors, lists) is
-always read at run time, only its Python type is guarded. No property or `__getattr__` of the user runs while capturing.
+Invariant: structure (modules, functions, classes, methods) is known and guarded by identity or type; data (numbers,
+tensors, lists) is always read at run time, only its Python type is guarded. No property or `__getattr__` of the user
+runs while capturing.
 """
 
 from __future__ import annotations
@@ -147,10 +148,11 @@ def _tensor_attribute(f: Frame, x: Value, name: str) -> Abstract:
         return Shape(x)
     found = getattr(TensorMethods, name, None) or getattr(Tensor, name, None)
     getter = getattr(found, "fget", None)
-    if getattr(getter, "record", None) is not None:
+    record = getattr(getter, "record", None)
+    if record is not None:
         from specjit.capture.calls import call_op
 
-        return call_op(f, getter.record, [x], {})
+        return call_op(f, record, [x], {})
     if found is not None and callable(found):
         return Method(x, name, found)
     return f.emit("py.getattr", x, name, type=TENSOR_ATTRIBUTES.get(name))

@@ -213,7 +213,7 @@ def _setattr(f: Frame, args: Args, named: Named) -> Abstract:
     from specjit.capture.assignments import set_attribute
 
     ok, name = constant_of(args[1]) if len(args) == 3 else (False, None)
-    if not ok or named:
+    if not ok or named or not isinstance(name, str):
         return python_call(f, Known(setattr), args, named)
     set_attribute(f, args[0], name, args[2])
     return NONE_VALUE
@@ -346,7 +346,7 @@ def _plain_call(*functions: Any) -> None:
         BUILTINS[id(function)] = handler
 
 
-_plain_call(sorted, any, all, ord, chr, divmod, hash, id, repr, bin, hex, oct, python.slice, python.complex)
+_plain_call(pow, sorted, any, all, ord, chr, divmod, hash, id, repr, bin, hex, oct, python.slice, python.complex)
 
 
 @builtin(marks.is_scripting)

@@ -1,8 +1,8 @@
 """Calls: ops with their arguments bound, user functions inlined, everything else a Python call.
 
 Enters: `ast.Call` nodes, or a callee with abstract arguments. Leaves: the abstract result.
-Invariant: callee, then arguments, are evaluated in Python's order. A function that cannot be inlined is called as it is (`py.call`),
-and then nothing is assumed of what it may have changed.
+Invariant: callee, then arguments, are evaluated in Python's order. A function that cannot be inlined is called as it
+is (`py.call`), and then nothing is assumed of what it may have changed.
 """
 
 from __future__ import annotations
@@ -64,11 +64,17 @@ def _arguments(f: Frame, node: ast.Call) -> tuple[list[Abstract], dict[str, Abst
             args.append(f.expr(a))
     kwargs: dict[str, Abstract] = {}
     for k in node.keywords:
-        if k.arg is None:
+        if k.arg is None and isinstance(k.value, ast.Dict) and all(_is_text(x) for x in k.value.keys):
+            kwargs.update({x.value: f.expr(v) for x, v in zip(k.value.keys, k.value.values)})  # type: ignore[union-attr]
+        elif k.arg is None:
             kwargs.update(_mapping_items(f, f.expr(k.value), k.value))
         else:
             kwargs[k.arg] = f.expr(k.value)
     return args, kwargs
+
+
+def _is_text(node: ast.expr | None) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)
 
 
 def _generator(f: Frame, node: ast.Call, a: ast.GeneratorExp) -> Abstract:

@@ -1,8 +1,9 @@
 """One loop being lowered: which variables it carries, and with which types.
 
-Enters: the candidates (assigned inside, needed at the head or afterwards), and how a turn begins and goes on. Leaves: a `loop` node.
-Invariant: the types of the body's parameters cover what every turn ends with; a first guess that does not hold is widened and the body is
-lowered again.
+Enters: the candidates (assigned inside, needed at the head or afterwards), and how a turn begins and goes on. Leaves:
+a `loop` node.
+Invariant: the types of the body's parameters cover what every turn ends with; a first guess that does not hold is
+widened and the body is lowered again.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from specjit.capture.values import (
     type_of_abstract,
     widen,
 )
-from specjit.ir.graph import Block, free_values, replace_uses
+from specjit.ir.graph import Block, replace_uses, uses
 from specjit.ir.structure import make_loop
 from specjit.ir.types import INT, NONE, Type, join
 
@@ -151,7 +152,8 @@ class Loop:
             self.outputs.append(value)
             return True
         if isinstance(start, TupleOf) and isinstance(out, TupleOf) and len(start.items) == len(out.items):
-            return all([self.unify((*path, k), a, b) for k, (a, b) in enumerate(zip(start.items, out.items))])
+            fits = [self.unify((*path, k), a, b) for k, (a, b) in enumerate(zip(start.items, out.items))]
+            return all(fits)
         if same_abstract(start, out):
             return True
         for known in [p for p in self.force if p[: len(path)] == path]:
@@ -199,19 +201,24 @@ class Loop:
                 del f.env[name]
 
     def drop(self, inits: list[Value]) -> tuple[dict[Value, Value], dict[int, Any]]:
-        """Slots that the loop need not carry: {parameter: its value} for what never changes, and {slot: another slot, or Ran} for
-        what is unread in the body and, once the loop has run, known anyway."""
+        """Slots that the loop need not carry: {parameter: its value} for what never changes, and {slot: another slot,
+        or Ran} for what is unread in the body and, once the loop has run, known anyway."""
         replaced: dict[Value, Value] = {}
-        for (param, _, _), init, out in zip(self.params, inits, self.outputs, strict=True):
+        for (param, _, _), value, out in zip(self.params, inits, self.outputs, strict=True):
             if out is param:
-                replaced[param] = init
+                replaced[param] = value
         replace_uses(self.body, replaced)
         self.next_cond = replaced.get(self.next_cond, self.next_cond)
-        read = free_values(self.body)
+        read = uses(self.body)
         shared: dict[int, Any] = {}
         for k, (param, init, _) in enumerate(self.params):
             out = self.outputs[k]
-            if param in replaced or param in read or any(o is param for j, o in enumerate(self.outputs) if j != k):
+            if (
+                param in replaced
+                or param in read
+                or param is self.next_cond
+                or any(o is param for j, o in enumerate(self.outputs) if j != k)
+            ):
                 continue
             if (
                 inits[k].is_const

@@ -1,9 +1,9 @@
 """What lists hold: one element type per place in the program where a list is made.
 
 Enters: nodes as they are appended. Leaves: list types whose element type covers everything the program ever puts in.
-Invariant: a list is known by the places it may come from (`Session.origins`); putting something new into it widens the type of each of
-them, and if that type has been relied on already, the capture starts again with what it has learned (`Session.elements` stays).
-A list that reaches code which cannot be seen into, or another container, may hold anything.
+Invariant: a list is known by the places it may come from (`Session.origins`); putting something new into it widens the
+type of each of them, and if that type has been relied on already, the capture starts again with what it has learned
+(`Session.elements` stays). A list that reaches code which cannot be seen into, or another container, may hold anything.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def start(session: Session, value: Value, origin: Origin, element: Type | None) 
 def used(f: Frame, node: Node) -> None:
     """Widen the element types of lists that a new node changes or lets out."""
     name, args = node.op.name, node.args
-    if not any(a in f.session.origins for a in args):
+    if f.session.finished or not any(a in f.session.origins for a in args):
         return
     traits = node.op.traits
     if name in _READERS or not (name.startswith("py.") or traits.writes or traits.io):

@@ -1,6 +1,7 @@
 """Errors of capture, told the way a compiler should: where, what, and a way out.
 
-Enters: a file, a place in it, a reason. Leaves: `CaptureError`, whose text carries file:line:column, the source line and a caret.
+Enters: a file, a place in it, a reason. Leaves: `CaptureError`, whose text carries file:line:column, the source line
+and a caret.
 Invariant: every failure of capture that a user can see is a `CaptureError`; `Unsupported` never leaves `capture`.
 """
 
@@ -14,7 +15,8 @@ from specjit.ir.graph import Location
 
 
 class CaptureError(Exception):
-    """A function cannot be captured. `kind` says why in one word for programs: "source", "unsupported", "signature", "limit"."""
+    """A function cannot be captured. `kind` says why in one word for programs: "source", "unsupported", "signature",
+    "limit"."""
 
     def __init__(self, kind: str, reason: str, *, location: Location | None = None, hint: str = "") -> None:
         self.kind = kind

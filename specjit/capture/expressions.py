@@ -1,7 +1,8 @@
 """Expressions: each kind of syntax as nodes, in Python's order of evaluation.
 
 Enters: `ast.expr` nodes. Leaves: abstract values.
-Invariant: operands are lowered left to right, and what Python may skip (`and`, `or`, ternaries, chained comparisons) stands in an `if`.
+Invariant: operands are lowered left to right, and what Python may skip (`and`, `or`, ternaries, chained comparisons)
+stands in an `if`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """One capture (`Session`) and one function activation in it (`Frame`): where nodes are appended and what names mean.
 
 Enters: function sources and abstract arguments. Leaves: nodes in `session.block`, facts, events.
-Invariant: `session.mark`/`rollback` undo everything that lowering a statement did, so an attempt can be abandoned; the handlers
-registered with `lowers` are the only code that interprets syntax.
+Invariant: `session.mark`/`rollback` undo everything that lowering a statement did, so an attempt can be abandoned; the
+handlers registered with `lowers` are the only code that interprets syntax.
 """
 
 from __future__ import annotations
@@ -71,6 +71,7 @@ class Session:
     active: list[Any] = field(default_factory=list)
     emitted: int = 0
     touched: bool = False  # an opaque node ran: plain attributes may have changed
+    finished: bool = False  # nothing but the result is built any more
     unsettled: bool = False  # `written` has grown: capture again
     unrollable: int = 0  # open loops over ranges that could be unrolled
     sunk: int = 0
@@ -92,7 +93,8 @@ class Session:
 
 
 class Frame:
-    """A function being read: `env` maps its variables (and, under names no program can use, pending exits) to abstract values."""
+    """A function being read: `env` maps its variables (and, under names no program can use, pending exits) to abstract
+    values."""
 
     def __init__(
         self,
@@ -186,7 +188,8 @@ class Frame:
         except (TypeError, ValueError, RuntimeError, IndexError, KeyError, AttributeError, ArithmeticError):
             # The op will raise the same at run time, at the user's line; until then nothing is known.
             return [ANY] * max(len(getattr(op, "returns", (1,))), 1), False
-        several = isinstance(inferred, list | tuple) and _holds_types(inferred)
+        returns: tuple[str, ...] = getattr(op, "returns", ())
+        several = isinstance(inferred, list | tuple) and (len(returns) > 1 or any(r.endswith("[]") for r in returns))
         items = list(inferred) if several else [inferred]
         return [generic(t) if isinstance(t, Type) else type_of(t) for t in items], several
 
@@ -284,10 +287,6 @@ def generic(t: Type) -> Type:
         return TENSOR
     t = t.with_(args=tuple(map(generic, t.args))) if t.args else t
     return widen(t) if t.kind in ("list", "dict", "set") else t
-
-
-def _holds_types(items: Any) -> bool:
-    return isinstance(items, list) or any(isinstance(t, Type) for t in items)
 
 
 def _foldable(v: Value) -> bool:

@@ -2,11 +2,12 @@
 
 Enters: facts noted while a program is read, each with a Python expression that fetches the thing it is about.
 Leaves: `ir.guard.Guard` records, and `Checks`: compiled predicates over the call's arguments.
-Invariant: a guard's `source` prints for people; its fetching expression uses the parameters and bound objects only, and a fetch that
-fails (a deleted attribute) is a failed guard, never an error.
+Invariant: a guard's `source` prints for people; its fetching expression uses the parameters and bound objects only,
+and a fetch that fails (a deleted attribute) is a failed guard, never an error.
 
-Three groups, by what can change them: "arguments" (every call), "globals" (every call: dict contents, code objects, classes), and
-"structure" (attributes of modules: only after `tensor.state.module_epoch` has moved, unless an object that is no Module is involved).
+Three groups, by what can change them: "arguments" (every call), "globals" (every call: dict contents, code objects,
+classes), and "structure" (attributes of modules: only after `tensor.state.module_epoch` has moved, unless an object
+that is no Module is involved).
 """
 
 from __future__ import annotations
@@ -81,7 +82,8 @@ class Facts:
 
 
 class Checks:
-    """Compiled guards. Each predicate takes the call's arguments in parameter order and says whether its group holds."""
+    """Compiled guards. Each predicate takes the call's arguments in parameter order and says whether its group
+    holds."""
 
     def __init__(self, facts: list[Fact], params: list[str], bindings: dict[str, Any]) -> None:
         self._facts = facts
@@ -153,7 +155,8 @@ class Checks:
 
 
 def _prefixes(fetch: str) -> list[str]:
-    """The expressions that `fetch` goes through, shortest first, itself included: a.b['c'].d -> a.b, a.b['c'], a.b['c'].d."""
+    """The expressions that `fetch` goes through, shortest first, itself included: a.b['c'].d -> a.b, a.b['c'],
+    a.b['c'].d."""
     ends = [m.start() for m in re.finditer(r"[.\[]", fetch)][1:] + [len(fetch)]
     return (
         [fetch[:e] for e in ends if fetch[:e].count("[") == fetch[:e].count("]")]
@@ -163,6 +166,7 @@ def _prefixes(fetch: str) -> list[str]:
 
 
 def is_stable_module(module: types.ModuleType) -> bool:
-    """Whether a module's functions are taken as fixed: this package's own, NumPy's and the standard library's `math` and alike."""
+    """Whether a module's functions are taken as fixed: this package's own, NumPy's and the standard library's `math`
+    and alike."""
     root = module.__name__.split(".")[0]
     return root in ("specjit", "numpy", "math", "cmath", "builtins", "operator", "functools", "itertools", "typing")

@@ -1,6 +1,7 @@
 """Inlining: a user function read in place of its call.
 
-Enters: a function object with source and abstract arguments. Leaves: the abstract result; the nodes carry the call's place in `_via`.
+Enters: a function object with source and abstract arguments. Leaves: the abstract result; the nodes carry the call's
+place in `_via`.
 Invariant: parameters are bound as Python binds them. Recursion and what cannot be captured stay calls, with a note.
 """
 
@@ -36,7 +37,8 @@ def call_function(f: Frame, fn: types.FunctionType, args: list[Abstract], kwargs
     session = f.session
     reason = ""
     if getattr(fn, marks.IGNORED, False):
-        return python_call(f, Known(fn), args, kwargs)
+        session.touched = True
+        return f.emit("py.call", Known(fn), tuple(kwargs) or None, *args, *kwargs.values())
     if getattr(fn, marks.UNUSED, False):
         if session.scripting:
             message = f"{fn.__qualname__} is marked unused"
@@ -109,7 +111,7 @@ def call_local(f: Frame, local: Local, args: list[Abstract], kwargs: dict[str, A
     """A function defined in the captured program; it sees the variables around it."""
     if local.node in f.session.active:
         raise f.unsupported(f"recursion in the nested function {local.name!r}")
-    env = _bind_ast(f, local.node.args, args, kwargs, list(local.defaults), list(local.kw_defaults))
+    env = _bind_ast(f, local.node, args, kwargs, list(local.defaults), list(local.kw_defaults))
     if env is None:
         raise f.unsupported(f"a call of {local.name!r} with the wrong arguments")
     source = FunctionSource(local.frame.source.file, local.node, f"{local.frame.source.name}.{local.name}")
@@ -137,7 +139,13 @@ def bind_parameters(
         fetch = f.session.facts.bind(fn)
         source = f"{fn.__qualname__}.__defaults__"
         f.session.facts.add("globals", source, "identity", fn.__defaults__, str(f.location()), f"{fetch}.__defaults__")
-    return _bind_ast(f, node.args, args, kwargs, defaults, kw_defaults)
+    return _bind_ast(f, node, args, kwargs, defaults, kw_defaults)
+
+
+def _only_passed_on(node: ast.AST, name: str) -> bool:
+    """Whether every use of `name` is `f(**name)`."""
+    passed = {id(k.value) for n in ast.walk(node) if isinstance(n, ast.Call) for k in n.keywords if k.arg is None}
+    return all(id(n) in passed for n in ast.walk(node) if isinstance(n, ast.Name) and n.id == name)
 
 
 def _default(f: Frame, fn: types.FunctionType, value: Any) -> Abstract:
@@ -147,12 +155,13 @@ def _default(f: Frame, fn: types.FunctionType, value: Any) -> Abstract:
 
 def _bind_ast(
     f: Frame,
-    a: ast.arguments,
+    node: ast.FunctionDef | ast.Lambda,
     args: list[Abstract],
     kwargs: dict[str, Abstract],
     defaults: list[Abstract],
     kw_defaults: list[Abstract | None],
 ) -> dict[str, Abstract] | None:
+    a = node.args
     positional = [p.arg for p in (*a.posonlyargs, *a.args)]
     env: dict[str, Abstract] = dict(zip(positional, args))
     extra = args[len(positional) :]
@@ -174,6 +183,10 @@ def _bind_ast(
     if a.vararg is not None:
         env[a.vararg.arg] = TupleOf(tuple(extra))
     if a.kwarg is not None:
-        env[a.kwarg.arg] = Keywords(left)
+        name = a.kwarg.arg
+        if _only_passed_on(node, name):
+            env[name] = Keywords(left)
+        else:
+            env[name] = f.emit("py.dict", *(x for k, v in left.items() for x in (const(k), v)))
     wanted = [*positional, *(p.arg for p in a.kwonlyargs)]
     return env if all(name in env for name in wanted) else None

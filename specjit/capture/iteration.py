@@ -1,6 +1,7 @@
 """How a program iterates: the plan of a `for` over anything.
 
-Enters: an iterable as an abstract value. Leaves: `Plan`: items known one by one, a count with a way to get item i, or the protocol.
+Enters: an iterable as an abstract value. Leaves: `Plan`: items known one by one, a count with a way to get item i, or
+the protocol.
 Invariant: making a plan evaluates the header once and nothing twice.
 """
 
@@ -135,7 +136,7 @@ def _zip(f: Frame, it: Iteration, plans: list[Plan]) -> Plan:
     whole = [f.value(TupleOf(tuple(p.items))) if p.items is not None else None for p in plans]
     counts = [const(len(p.items)) if p.items is not None else p.count for p in plans]
     distinct = list({id(c): c for c in counts}.values())
-    count = distinct[0] if len(distinct) == 1 else f.emit("py.min", *distinct)  # type: ignore[arg-type]
+    count = distinct[0] if len(distinct) == 1 else f.emit("py.min", *distinct)
 
     def item(i: Value) -> Abstract:
         return TupleOf(tuple(p.item(i) if p.item else getitem(f, w, i) for p, w in zip(plans, whole)))  # type: ignore[arg-type]

@@ -1,8 +1,8 @@
 """Loops: `while`, `for` over anything, and comprehensions, as `loop` nodes or unrolled where the items are known.
 
 Enters: loop statements. Leaves: `loop` nodes that carry the variables which change and are needed.
-Invariant: the header is evaluated once, the next item is fetched (or the test evaluated) only when the loop goes on, and after the loop
-the variables have the values Python gives them. Mutable containers are values, not carried.
+Invariant: the header is evaluated once, the next item is fetched (or the test evaluated) only when the loop goes on,
+and after the loop the variables have the values Python gives them. Mutable containers are values, not carried.
 """
 
 from __future__ import annotations
@@ -129,7 +129,8 @@ def _for_plan(f: Frame, s: ast.For, p: Plan) -> None:
 
 
 def _may_resize(block: Block, lists: tuple[Value, ...]) -> bool:
-    """Whether a node inside may change the length of one of `lists`. Two lists of which one is made by the program are not the same."""
+    """Whether a node inside may change the length of one of `lists`. Two lists of which one is made by the program are
+    not the same."""
     fresh = [v for v in lists if v.node is not None and v.node.op.name == "py.list"]
     for node in block.walk():
         name = node.op.name

@@ -41,7 +41,8 @@ def annotate(the_type: Any, the_value: Any) -> Any:
 
 
 def is_scripting() -> bool:
-    """True inside code that `script` compiled, False in plain Python (and under `optimize`, which never changes an answer)."""
+    """True inside code that `script` compiled, False in plain Python (and under `optimize`, which never changes an
+    answer)."""
     return False
 
 

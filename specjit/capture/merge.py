@@ -1,7 +1,9 @@
 """Where control flow joins: two sets of variables become one, and a condition sharpens what is known.
 
-Enters: the variables (and pending exits) at the end of two branches. Leaves: an `if` node whose results are what differs.
-Invariant: a variable that differs and is needed afterwards is a result of the `if`; one that is not needed afterwards is forgotten.
+Enters: the variables (and pending exits) at the end of two branches. Leaves: an `if` node whose results are what
+differs.
+Invariant: a variable that differs and is needed afterwards is a result of the `if`; one that is not needed afterwards
+is forgotten.
 """
 
 from __future__ import annotations
@@ -123,7 +125,7 @@ class Joiner:
         for i, (x, y) in enumerate(self.outputs):
             if x is a and y is b:
                 return next(p for p, k in self.placeholders.items() if k == i)
-        place = IRValue(a.type if b.type is None else a.type)
+        place = IRValue(a.type)
         self.placeholders[place] = len(self.outputs)
         self.outputs.append((a, b))
         self.hints.append(hint)

@@ -1,9 +1,9 @@
 """What cannot be compiled runs in Python: a statement, outlined over the names it reads and writes, as one opaque node.
 
-Enters: a statement or expression and the reason. Leaves: a `py.call` of a function compiled from the user's own source lines, and a
-note for the OPAQUE event.
-Invariant: the outlined function sees the user's globals and closure cells themselves, its traceback shows the user's file and line, and
-names it may leave without a value are `UNBOUND` afterwards.
+Enters: a statement or expression and the reason. Leaves: a `py.call` of a function compiled from the user's own source
+lines, and a note for the OPAQUE event.
+Invariant: the outlined function sees the user's globals and closure cells themselves, its traceback shows the user's
+file and line, and names it may leave without a value are `UNBOUND` afterwards.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ from specjit.ops.registry import get
 
 
 def note(f: Frame, reason: str) -> None:
-    """Remember that something at this place runs in Python."""
+    """Something at this place runs in Python: an error under `strict`, else remembered for the event."""
+    if f.session.strict:
+        raise f.unsupported(reason)
     f.session.opaque.append((f.location(), reason))
 
 
@@ -79,7 +81,7 @@ def function_value(f: Frame, local: Local) -> Value:
     names = sorted((read(local.node) - own) & home.locals)
     for name in names:
         if stores(home.source.node, name) > 1 or not same_abstract(merge.bound(home.env, name), merge.TRUE):
-            what = f"the function {local.name!r} as a value, which captures the variable {name!r} that is assigned more than once"
+            what = f"the function {local.name!r} as a value: it captures {name!r}, which is assigned more than once"
             raise f.unsupported(what, hint="pass the variable as a default argument")
     node = local.node
     made: list[ast.stmt] = (

@@ -1,7 +1,7 @@
 """Operators: arithmetic, comparison, identity, membership and truth.
 
-Enters: operator syntax, or abstract operands. Leaves: the tensor op where an operand is a tensor, the `py.*` op otherwise; constants where
-Python's answer is known.
+Enters: operator syntax, or abstract operands. Leaves: the tensor op where an operand is a tensor, the `py.*` op
+otherwise; constants where Python's answer is known.
 Invariant: a comparison chain evaluates each operand once, and none after the first false link.
 """
 

@@ -27,9 +27,10 @@ METHODS: dict[tuple[str, str], Callable[[Frame, Abstract, list[Abstract], dict[s
 
 
 class Keywords(TupleOf):
-    """`**kwargs` of an inlined function: names and values, known one by one."""
+    """`**kwargs` of an inlined function that only passes them on: names and values, known one by one."""
 
     __slots__ = ("named",)
+    named: dict[str, Abstract]
 
     def __init__(self, named: dict[str, Abstract]) -> None:
         super().__init__(tuple(named.values()))
@@ -60,6 +61,8 @@ def python_method(f: Frame, owner: Abstract, name: str, args: list[Abstract], kw
     result = f.emit("py.method", target, name, tuple(kwargs) or None, *values)
     if target.type.kind == "str":
         result.type = STR_METHODS.get(name, ANY)
+    if target.type.kind in ("list", "dict", "set") and name == "copy":
+        result.type = target.type
     if target.type.kind not in ("list", "dict", "set", "str", "tuple", "int", "float", "bool", "tensor"):
         f.session.touched = True
         opaque.note(f, f"a call of the method {name!r} of an unknown object")

@@ -36,10 +36,8 @@ def assigned(nodes: Iterable[ast.AST] | ast.AST) -> set[str]:
             out.add(node.id)
         elif isinstance(node, ast.NamedExpr):
             out.add(node.target.id)
-        elif (isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and not inner) or (
-            isinstance(node, ast.ExceptHandler) and node.name
-        ):
-            out.add(node.name)
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.ExceptHandler) and not inner:
+            out.update({node.name} if node.name else ())
         elif isinstance(node, ast.Import | ast.ImportFrom):
             out.update((a.asname or a.name).split(".")[0] for a in node.names)
         elif isinstance(node, ast.MatchAs | ast.MatchStar) and node.name:
@@ -54,18 +52,25 @@ def assigned(nodes: Iterable[ast.AST] | ast.AST) -> set[str]:
 
 
 def read(nodes: Iterable[ast.AST] | ast.AST | None) -> set[str]:
-    """Names that may be read, those read inside nested functions and comprehensions included."""
+    """Names that may be read, those that nested functions and comprehensions read from outside included."""
     if nodes is None:
         return set()
     out: set[str] = set()
-    for root in [nodes] if isinstance(nodes, ast.AST) else nodes:
-        for node in ast.walk(root):
-            if isinstance(node, ast.Name) and (isinstance(node.ctx, ast.Load)):
+    for node in [nodes] if isinstance(nodes, ast.AST) else nodes:
+        if isinstance(node, ast.Name):
+            if isinstance(node.ctx, ast.Load | ast.Del):
                 out.add(node.id)
-            elif isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
-                out.add(node.target.id)
-            elif isinstance(node, ast.Delete):
-                out.update(t.id for t in node.targets if isinstance(t, ast.Name))
+        elif isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
+            out |= {node.target.id} | read(node.value)
+        elif isinstance(node, _COMPREHENSIONS):
+            targets = {n for g in node.generators for n in assigned(g.target)}
+            out |= read(node.generators[0].iter) | (read(ast.iter_child_nodes(node)) - targets)
+        elif isinstance(node, ast.Lambda | ast.FunctionDef):
+            outside = [n for n in (*node.args.defaults, *node.args.kw_defaults) if n is not None]
+            body = [node.body] if isinstance(node, ast.Lambda) else node.body
+            out |= read(outside) | read(getattr(node, "decorator_list", ())) | (read(body) - local_names(node))
+        else:
+            out |= read(ast.iter_child_nodes(node))
     return out
 
 
@@ -111,11 +116,10 @@ class Exits:
                 self._visit(child, True)
             for child in node.orelse:
                 self._visit(child, in_loop)
-            for header in (node.iter,) if isinstance(node, ast.For) else (node.test,):
-                self._visit(header, in_loop)
+            self._visit(node.iter if isinstance(node, ast.For) else node.test, in_loop)
             return
-        for child in ast.iter_child_nodes(node):
-            self._visit(child, in_loop)
+        for inner in ast.iter_child_nodes(node):
+            self._visit(inner, in_loop)
 
     @property
     def any(self) -> bool:
@@ -153,6 +157,8 @@ class Liveness:
             return read(s.items) | self._list(s.body, out, brk, cont)
         if isinstance(s, ast.Try | ast.Match):
             return read(s) | out | brk | cont
+        if isinstance(s, ast.FunctionDef):
+            return (out - {s.name}) | read(s)
         if isinstance(s, ast.Assign | ast.AnnAssign):
             targets = s.targets if isinstance(s, ast.Assign) else [s.target] if s.value is not None else []
             return (out - {n for t in targets for n in _plain_targets(t)}) | read(s)

@@ -1,8 +1,8 @@
 """Capture from source: a Python function becomes one generic graph.
 
 Enters: a function (or a module and its forward) and one example per parameter. Leaves: `Captured`.
-Invariant: examples are used for their Python structure only (types, lengths of tuples, modules and their members); no dtype, size or
-number of an example is in the graph. What the graph relies on is in `guards`.
+Invariant: examples are used for their Python structure only (types, lengths of tuples, modules and their members); no
+dtype, size or number of an example is in the graph. What the graph relies on is in `guards`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from specjit.ir.guard import Guard
 from specjit.ir.types import Type
 from specjit.tensor.tensor import Tensor
 
-MAX_RESTARTS = 6
+MAX_RESTARTS = 30
 _WAY_OUT = (
     "move it into a function marked @specjit.jit.ignore, or use specjit.optimize, which runs such lines in Python"
 )
@@ -48,7 +48,8 @@ class Captured:
 
     graph          one input per parameter (`self` first for a module), one output
     guards         the capture guards, as data
-    checks         the same, compiled: `every_call`, `structure` (only when `tensor.state.module_epoch` moved), `all`; each takes the
+    checks         the same, compiled: `every_call`, `structure` (only when `tensor.state.module_epoch` moved), `all`;
+    each takes the
                    inputs and returns a bool
     opaque         (location, reason) of everything that runs in Python
     """
@@ -84,8 +85,8 @@ def capture(
 ) -> Captured:
     """Capture `fn`, a function or method; `root` is the module whose forward it is, which is then the first input.
 
-    Raises CaptureError where the function has no source, or where what cannot be compiled cannot run as one statement in Python
-    either (always, under `strict`).
+    Raises CaptureError where the function has no source, or where what cannot be compiled cannot run as one statement
+    in Python either (always, under `strict`).
     """
     if isinstance(fn, types.MethodType):
         root = fn.__self__ if root is None else root
@@ -107,11 +108,15 @@ def capture(
         try:
             block = _run(session, fn, source, params, examples)
         except (Unsupported, NeedsConstant) as error:
+            if session.unsettled:
+                continue  # with better types it may be supported
             raise to_capture_error(error, _WAY_OUT) from None
         except RecursionError:
             raise CaptureError("limit", f"{fn.__qualname__} is nested too deeply to capture") from None
         if not session.unsettled:
             break
+    else:
+        raise CaptureError("limit", f"{fn.__qualname__}: the types of lists and attributes do not settle")
     graph = Graph(_graph_name(fn, root), block)
     graph.attrs["function"] = fn
     if on_event is not None:
@@ -141,6 +146,7 @@ def _run(
     block = session.block
     result: Abstract = const(None) if DEAD in frame.env else frame.env[RETURN_VALUE]
     before = len(block.nodes)
+    session.finished = True
     block.outputs = [frame.value(result)]
     for node in block.nodes[before:]:
         node.loc = None  # the tuple that is returned belongs to every return statement

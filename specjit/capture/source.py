@@ -68,7 +68,8 @@ def _file(name: str) -> _File | None:
 
 
 def source_of(fn: types.FunctionType) -> FunctionSource:
-    """The definition of `fn`; raises CaptureError("source") where there is none, or where the file has changed since."""
+    """The definition of `fn`; raises CaptureError("source") where there is none, or where the file has changed
+    since."""
     code = fn.__code__
     place = Location(code.co_filename, code.co_firstlineno, 0, fn.__qualname__)
     if code.co_flags & (inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR):
@@ -84,7 +85,7 @@ def source_of(fn: types.FunctionType) -> FunctionSource:
     if not nodes:
         reason = f"the source of {fn.__qualname__} is not where its code says (edited since import, or made by exec)"
         raise CaptureError("source", reason, location=place, hint=_HINT)
-    return FunctionSource(code.co_filename, nodes[0], fn.__qualname__)  # type: ignore[arg-type]
+    return FunctionSource(code.co_filename, nodes[0], fn.__qualname__)
 
 
 def parameters(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> list[str]:

@@ -1,13 +1,14 @@
 """Statements, and the ways out of them: `return`, `break` and `continue` as structured control flow.
 
 Enters: statement lists. Leaves: nodes; pending exits as flags among the variables (`merge.FLAGS`).
-Invariant: after a statement that may have exited, the rest of the list stands in an `if`; where one branch of an `if` always exits, the
-rest stands in the other one, so plain early returns need no flags at all.
+Invariant: after a statement that may have exited, the rest of the list stands in an `if`; where one branch of an `if`
+always exits, the rest stands in the other one, so plain early returns need no flags at all.
 """
 
 from __future__ import annotations
 
 import ast
+import functools
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -41,7 +42,7 @@ def run(f: Frame, body: list[ast.stmt]) -> None:
             return
         if not state.is_const:
             rest = body[k:]
-            guarded(f, lambda: run(f, rest), f.live.after[rest[-1]])
+            guarded(f, functools.partial(run, f, rest), f.live.after[rest[-1]])
             return
         if isinstance(s, ast.If) and _statement(f, s, body[k + 1 :]):
             return

@@ -1,9 +1,10 @@
 """Capture from a run: every op call that a function makes is recorded, in order.
 
-Enters: a function or module and example inputs. Leaves: `Traced`, a callable: the recorded graph as generated Python, under guards.
-Invariant: no decision is erased silently. The sizes, dtypes and Python values of the inputs are guards; a tensor that became a Python
-number is a guard inside the graph. Where a guard fails the original function runs (an error under `strict`). What else the run saw
-(parameters by path, other tensors, numbers) is a constant and listed in `constants`.
+Enters: a function or module and example inputs. Leaves: `Traced`, a callable: the recorded graph as generated Python,
+under guards.
+Invariant: no decision is erased silently. The sizes, dtypes and Python values of the inputs are guards; a tensor that
+became a Python number is a guard inside the graph. Where a guard fails the original function runs (an error under
+`strict`). What else the run saw (parameters by path, other tensors, numbers) is a constant and listed in `constants`.
 """
 
 from __future__ import annotations
@@ -158,7 +159,8 @@ def _place() -> Location | None:
 
 
 class Traced:
-    """A traced function. graph, source, guards, constants describe it; calling it runs the graph while the guards hold."""
+    """A traced function. graph, source, guards, constants describe it; calling it runs the graph while the guards
+    hold."""
 
     def __init__(self, original: Callable[..., Any], recorder: Recorder, facts: list[_Fact], strict: bool) -> None:
         self.original = original
@@ -223,8 +225,8 @@ def _input(recorder: Recorder, name: str, x: Any, path: tuple[Any, ...], facts: 
     """Define the tensors of an argument, and guard everything about it that the run may have looked at."""
     facts.append(_Fact(name, "type", type(x), path))
     if isinstance(x, Tensor):
-        for kind in ("shape", "dtype", "requires_grad"):
-            facts.append(_Fact(f"{name}.{kind}", kind, _aspect(x, kind), path))
+        aspects = ("shape", "dtype", "requires_grad")
+        facts.extend(_Fact(f"{name}.{kind}", kind, _aspect(x, kind), path) for kind in aspects)
         value.type = type_of_tensor(x)
         recorder.define(x, value)
     elif type(x) in (list, tuple, dict):
@@ -279,8 +281,8 @@ def trace(
     check_tolerance: float = 1e-5,
     compile: Callable[[Graph], tuple[Callable[..., Any], str]],
 ) -> Traced:
-    """Record `fn(*example_inputs)`. check_trace: run it again, compare the recorded calls one by one and the results of the
-    generated code within `check_tolerance`; TracingCheckError names the first difference and its line."""
+    """Record `fn(*example_inputs)`. check_trace: run it again, compare the recorded calls one by one and the results
+    of the generated code within `check_tolerance`; TracingCheckError names the first difference and its line."""
     inputs = tuple(example_inputs) if isinstance(example_inputs, tuple | list) else (example_inputs,)
     traced, out = record(fn, inputs, strict)
     traced.link(*compile(traced.graph))

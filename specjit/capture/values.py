@@ -1,8 +1,9 @@
 """What capture knows of a Python value while it reads a program.
 
-Enters: IR values and Python objects. Leaves: the abstract values below; `ir.Value` itself is the one that exists at run time.
-Invariant: abstract values are immutable; whatever is not an `ir.Value` is known completely from the source, guarded globals
-and the structure of the arguments.
+Enters: IR values and Python objects. Leaves: the abstract values below; `ir.Value` itself is the one that exists at
+run time.
+Invariant: abstract values are immutable; whatever is not an `ir.Value` is known completely from the source, guarded
+globals and the structure of the arguments.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ UNBOUND = Unbound()
 class Known:
     """A Python object that is known at capture: a module, function, class, or an instance whose structure is guarded.
 
-    value: the IR value that holds it at run time (None: it is a constant). source: how a guard names it, "" if it needs none."""
+    value: the IR value that holds it at run time (None: it is a constant). source: how a guard names it, "" if it
+    needs none."""
 
     obj: Any
     value: Value | None = None
@@ -74,7 +76,8 @@ class Local:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Iteration:
-    """A lazy iterable: kind "range" (start, stop, step), "enumerate" (iterable, start), "zip" (iterables), "reversed" (sequence)."""
+    """A lazy iterable: kind "range" (start, stop, step), "enumerate" (iterable, start), "zip" (iterables), "reversed"
+    (sequence)."""
 
     kind: str
     parts: tuple[Abstract, ...]

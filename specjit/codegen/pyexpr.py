@@ -1,6 +1,7 @@
 """Nodes as Python expressions.
 
-Enters: a node and the texts of its arguments. Leaves: `Text` (source with its precedence), or None where it takes a statement.
+Enters: a node and the texts of its arguments. Leaves: `Text` (source with its precedence), or None where it takes a
+statement.
 Invariant: the text evaluates the arguments in the order that `order` gives, each exactly once.
 """
 

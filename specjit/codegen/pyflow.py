@@ -1,13 +1,15 @@
 """Control flow of generated Python: `if`, conditional expressions, `for`, `while`.
 
 Enters: `if` and `loop` nodes. Leaves: Python's own statements.
-Invariant: variables that a turn or a branch changes are bound at its end, together; conditions are evaluated before them.
+Invariant: variables that a turn or a branch changes are bound at its end, together; conditions are evaluated before
+them.
 """
 
 from __future__ import annotations
 
-from specjit.codegen.pyexpr import AND, OR, TERNARY, Text
+from specjit.codegen.pyexpr import AND, OR, PRODUCT, TERNARY, Text
 from specjit.codegen.pyloops import Header
+from specjit.codegen.pyshape import tested_value
 from specjit.codegen.pywriter import Writer, condition, negation, place, single_if, strip_bool
 from specjit.ir.graph import Block, Location, Node, Value
 
@@ -62,18 +64,18 @@ class FlowWriter(Writer):
 
     def conditional(self, node: Node) -> None:
         """An `if` whose branches are expressions: `and`, `or` or a ternary."""
-        first, second = (self.branch_text(block) for block in node.blocks)
         self.here = place(node)
-        cond = node.args[0]
-        then, other = (self.resolve(b.outputs[0]) for b in node.blocks)
-        tested = cond
-        if cond.node is not None and cond.node.op.name == "py.bool" and self.counts.get(cond) == 1:
-            tested = cond.node.args[0]
-        (c,) = self.take([cond])
-        if other is tested and not tested.is_const:
+        tested = tested_value(node, self.counts)
+        same = [not b.nodes and b.outputs[0] is tested and not tested.is_const for b in node.blocks]
+        first, second = (None if s else self.branch_text(b) for s, b in zip(same, node.blocks))
+        self.here = place(node)
+        (c,) = self.take(node.args)
+        if second is None and first is not None:
             text = Text(f"{strip_bool(c).at(AND)} and {first.at(AND)}", AND)
-        elif then is tested and not tested.is_const:
+        elif first is None and second is not None:
             text = Text(f"{strip_bool(c).at(OR)} or {second.at(OR)}", OR)
+        elif first is None or second is None:
+            text = strip_bool(c)
         else:
             text = Text(f"{first.at(OR)} if {condition(c)} else {second.at(TERNARY)}", TERNARY)
         self.give(node.result, text)
@@ -91,7 +93,7 @@ class FlowWriter(Writer):
 
     def loop(self, node: Node) -> None:
         """A loop with a trip count, or a `while`: its header is the test, if every turn ends with the same text."""
-        trip, cond = node.args[:2]
+        trip = node.args[0]
         if trip.is_const and trip.const is None:
             self.while_loop(node)
             return
@@ -130,7 +132,7 @@ class FlowWriter(Writer):
             self.line(f"{self.names[r]} = _stack_rows({name}{backwards}, {row_type})")
 
     def for_loop(self, node: Node) -> None:
-        trip, cond = node.args[:2]
+        cond = node.args[1]
         (body,) = node.blocks
         form = self.shape.headers.get(node)
         over = self.span(node, form)
@@ -158,18 +160,14 @@ class FlowWriter(Writer):
         self.after(node, rows)
 
     def span(self, node: Node, form: Header | None) -> str:
-        """What a `for` runs over. It takes the trip count off the waiting expressions, or what the count was made from."""
+        """What a `for` runs over. It takes the trip count off the waiting expressions, or what the count was made
+        from."""
         trip = node.args[0]
         if form is None or form.kind == "range":
             parts: tuple[Value | int, ...] = form.parts if form else (0, trip, 1)
-            if form is not None and form.count == "drop" and self.pending and self.pending[-1].value is trip:
-                self.pending.pop()
-            if form is not None and form.count == "span":
-                (text,) = self.take([trip])
-                return text.text[4:-1]  # len(range(...))
             if form is None and node.attrs.get("reverse"):
                 (text,) = self.take([trip])
-                return f"range({text.at(11)} - 1, -1, -1)"
+                return f"range({text.at(PRODUCT)} - 1, -1, -1)"
             values = [p for p in parts if isinstance(p, Value)]
             texts = iter(self.take(values))
             shown = [next(texts).at(TERNARY) if isinstance(p, Value) else str(p) for p in parts]
@@ -178,9 +176,7 @@ class FlowWriter(Writer):
             return f"range({', '.join(shown)})"
         (sequence,) = form.parts
         assert isinstance(sequence, Value)
-        if self.pending and self.pending[-1].value is trip:
-            self.pending.pop()
-        text = self.simple(self.resolve(sequence))
+        (text,) = self.take([sequence])
         return text.text if form.kind == "each" else f"enumerate({text.text})"
 
     def loop_target(self, node: Node, form: Header | None) -> str:

@@ -1,8 +1,8 @@
 """How a `for` statement reads: `for x in xs`, `for k in range(a, b)` instead of an index and an item computed from it.
 
 Enters: a loop node with a trip count. Leaves: `Header`, or None where the loop runs over `range(trip)`.
-Invariant: the header evaluates what the replaced nodes evaluate. Iterating over a list instead of indexing it is chosen only where capture
-has made sure that nothing in the body changes the list's length (`attrs["_iterates"]`).
+Invariant: the header evaluates what the replaced nodes evaluate. Iterating over a list instead of indexing it is
+chosen only where capture has made sure that nothing in the body changes the list's length (`attrs["_iterates"]`).
 """
 
 from __future__ import annotations
@@ -14,15 +14,16 @@ from specjit.ir.graph import Node, Value
 
 
 class Header(NamedTuple):
-    """item: the loop variable. kind and parts: "each" (sequence), "enumerate" (sequence), "range" (start, stop, step); a part is a
-    value or a Python int. skip: leading nodes of the body that the header replaces. count: what becomes of the trip count: "keep" (it
-    is used elsewhere or constant), "drop" (its node is replaced too), "span" (it reads len(range(...)), and the range is the header)."""
+    """item: the loop variable. kind and parts: "each" (sequence), "enumerate" (sequence), "range" (start, stop, step);
+    a part is a value or a Python int. skip: leading nodes of the body that the header replaces. trip: what becomes of
+    the trip count: "keep" (it is used elsewhere or constant), "drop" (its node is replaced too), "span" (it reads
+    len(range(...)), and the range is the header)."""
 
     item: Value
     kind: str
     parts: tuple[Value | int, ...]
     skip: int
-    count: str
+    trip: str
 
 
 def header(node: Node, counts: dict[Value, int]) -> Header | None:

@@ -1,7 +1,8 @@
 """Which Python variable holds which value of a graph.
 
-Enters: a block (a whole function). Leaves: a name per value, where the values of one user variable (a loop's initial value, its
-parameter, what a turn ends with, the result after the loop) share one name if they never need to exist at the same time.
+Enters: a block (a whole function). Leaves: a name per value, where the values of one user variable (a loop's initial
+value, its parameter, what a turn ends with, the result after the loop) share one name if they never need to exist at
+the same time.
 Invariant: two values with one name have live ranges that do not overlap, on any path.
 """
 
@@ -22,7 +23,8 @@ Place = tuple[int, tuple[tuple[int, int], ...]]
 
 @dataclass
 class Life:
-    """Where a value is defined and where it is used. A use in a loop that does not define it lasts until the loop's end."""
+    """Where a value is defined and where it is used. A use in a loop that does not define it lasts until the loop's
+    end."""
 
     defined: Place
     uses: list[Place] = field(default_factory=list)

@@ -1,7 +1,10 @@
-"""Which parts of a graph are written in a form of their own: branches as expressions, branches that return, `while` with `break`.
+"""Which parts of a graph are written in a form of their own: branches as expressions, branches that return, `while`
+with `break`.
 
-Enters: a block (a whole function). Leaves: `Shape`. Nothing is written here; names and text follow what is decided here.
-Invariant: what is an expression here consists of nodes whose results are used once, in exactly the order of their evaluation.
+Enters: a block (a whole function). Leaves: `Shape`. Nothing is written here; names and text follow what is decided
+here.
+Invariant: what is an expression here consists of nodes whose results are used once, in exactly the order of their
+evaluation.
 """
 
 from __future__ import annotations
@@ -14,14 +17,30 @@ from specjit.ir.structure import IF, LOOP
 MAX_EXPRESSION = 12  # nodes in one branch of a conditional expression
 
 
+def tested_value(node: Node, counts: dict[Value, int]) -> Value:
+    """What an `if` tests: the argument of `py.bool`, if that is only for the test."""
+    cond = node.args[0]
+    if cond.node is not None and cond.node.op.name == "py.bool" and counts.get(cond) == 1:
+        return cond.node.args[0]
+    return cond
+
+
 class Shape:
-    """headers: the form of `for` statements. expressions: `if` nodes written as `and`, `or` or a ternary. tails: `if` nodes whose branches return."""
+    """How nodes are written.
+
+    headers      the form of `for` statements
+    replaced     nodes that such a form says in another way: they have no line
+    expressions  `if` nodes written as `and`, `or` or a ternary
+    tails        `if` nodes whose branches return
+    counts       how often a value stands in the text
+    """
 
     def __init__(self, block: Block, flat: bool) -> None:
         self.counts = {v: len(u) for v, u in uses(block).items()}
         self.expressions: set[Node] = set()
         self.tails: set[Node] = set()
         self.headers: dict[Node, Header] = {}
+        self.replaced: set[Node] = set()
         self._find(block)
         self._tail(block.nodes, block.outputs)
 
@@ -32,11 +51,29 @@ class Shape:
             form = header(node, self.counts) if node.op is LOOP else None
             if form is not None:
                 self.headers[node] = form
+                self._replace(node.args[0], form)
             if node.op is IF and len(node.results) == 1 and all(self._as_expression(b, node) for b in node.blocks):
                 self.expressions.add(node)
+                self._operand(node)
+
+    def _replace(self, trip: Value, form: Header) -> None:
+        """Nodes that compute a trip count which the header says in another way."""
+        if form.trip in ("drop", "span") and trip.node is not None:
+            self.replaced.add(trip.node)
+            if form.trip == "span" and trip.node.args[0].node is not None:
+                self.replaced.add(trip.node.args[0].node)
+
+    def _operand(self, node: Node) -> None:
+        """`and` and `or` give back the value that they test: as text it stands there once."""
+        tested = tested_value(node, self.counts)
+        for block in node.blocks:
+            if not block.nodes and block.outputs[0] is tested and not tested.is_const:
+                self.counts[tested] -= 1
+                return
 
     def _as_expression(self, block: Block, whole: Node) -> bool:
-        """Whether the block is one expression, on the line of `whole`: every value is used once, by the next thing evaluated."""
+        """Whether the block is one expression, on the line of `whole`: every value is used once, by the next thing
+        evaluated."""
         if len(block.nodes) > MAX_EXPRESSION:
             return False
         inside = {r for node in block.nodes for r in node.results}

@@ -1,7 +1,7 @@
 """What generated Python needs at run time: helpers, and tracebacks that show the user's lines.
 
-Enters: generated source with a table of places. Leaves: a code object whose exceptions carry, after the frame of the generated code,
-one frame per user function that the failing line came from.
+Enters: generated source with a table of places. Leaves: a code object whose exceptions carry, after the frame of the
+generated code, one frame per user function that the failing line came from.
 Invariant: the type, arguments and identity of an exception never change; only its traceback gets frames.
 """
 
@@ -33,7 +33,8 @@ Places = dict[int, tuple[Location, ...]]
 
 
 def with_places(source: str, file: str) -> ast.Module:
-    """The function with its body inside a handler that puts the user's frames into the traceback of what passes through.
+    """The function with its body inside a handler that puts the user's frames into the traceback of what passes
+    through.
 
     The code finds its table of places under the name `_places`."""
     tree = ast.parse(source, file)
@@ -77,7 +78,8 @@ def _frame_at(place: Location, then: types.TracebackType | None) -> types.Traceb
 
 
 def _on_first_line(units: int) -> bytes:
-    """A location table that puts all code units on the first line, without columns (format of CPython 3.11 and later)."""
+    """A location table that puts all code units on the first line, without columns (format of CPython 3.11 and
+    later)."""
     chunks = [8] * (units // 8) + ([units % 8] if units % 8 else [])
     return b"".join(bytes((0x80 | 13 << 3 | n - 1, 0)) for n in chunks)
 

@@ -1,9 +1,10 @@
 """The generic path: a graph as readable Python.
 
-Enters: a graph, generic or typed, or a single block of one. Leaves: `GenericCode`: source, the compiled function, and the place in the
-user's program of every line.
-Invariant: the code evaluates nodes in the graph's order, each once. A value that is used once, by the node that comes next in evaluation
-order, on the same user line, is written as a nested expression; anything else gets a variable. Control flow is Python's own.
+Enters: a graph, generic or typed, or a single block of one. Leaves: `GenericCode`: source, the compiled function, and
+the place in the user's program of every line.
+Invariant: the code evaluates nodes in the graph's order, each once. A value that is used once, by the node that comes
+next in evaluation order, on the same user line, is written as a nested expression; anything else gets a variable.
+Control flow is Python's own.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ ALIASES = ("py.refine", "py.renew")
 
 @dataclass(frozen=True, slots=True)
 class GenericCode:
-    """Generated Python. `fn` takes the inputs; `linemap[line]` is the user's place, innermost, and the calls that led there."""
+    """Generated Python. `fn` takes the inputs; `linemap[line]` is the user's place, innermost, and the calls that led
+    there."""
 
     name: str
     source: str
@@ -36,9 +38,11 @@ class GenericCode:
 def generate(
     graph: Graph, *, name: str, regions: Sequence[Callable[..., Any]] | None = None, flat: bool | None = None
 ) -> GenericCode:
-    """Python for a graph. `regions[i](*args) -> tuple` runs region node number i; without `regions` their blocks are written out.
+    """Python for a graph. `regions[i](*args) -> tuple` runs region node number i; without `regions` their blocks are
+    written out.
 
-    flat: the function returns the tuple of all outputs, even of one (default: when `regions` is given, or there is not exactly one).
+    flat: the function returns the tuple of all outputs, even of one (default: when `regions` is given, or there is not
+    exactly one).
     """
     whole = flat if flat is not None else regions is not None or len(graph.outputs) != 1
     return _Function(graph.block, name, regions, whole).finish()
@@ -47,7 +51,8 @@ def generate(
 def generate_block(
     block: Block, inputs: Sequence[Value], *, name: str = "block", regions: Sequence[Callable[..., Any]] | None = None
 ) -> GenericCode:
-    """Python for one block as a function of `inputs` (its parameters, or the outside values it uses); returns a tuple."""
+    """Python for one block as a function of `inputs` (its parameters, or the outside values it uses); returns a
+    tuple."""
     function = Block(inputs)
     function.nodes, function.outputs = block.nodes, block.outputs
     missing = free_values(function)
@@ -119,6 +124,8 @@ class _Function(FlowWriter):
     def node(self, node: Node) -> None:
         self.here = place(node)
         name = node.op.name
+        if node in self.shape.replaced:
+            return
         if name in ALIASES:
             self.pass_on(node)
         elif node.op is IF:

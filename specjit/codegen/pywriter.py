@@ -1,8 +1,8 @@
 """Lines and expressions of generated Python, in evaluation order.
 
 Enters: values and texts. Leaves: lines with the user's places.
-Invariant: `pending` holds, in evaluation order, the expressions that no line contains yet; writing a line writes all of them first, so
-nothing is ever evaluated out of order.
+Invariant: `pending` holds, in evaluation order, the expressions that no line contains yet; writing a line writes all
+of them first, so nothing is ever evaluated out of order.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from specjit.codegen import pysupport
 from specjit.codegen.pyexpr import TERNARY, Scope, Text
 from specjit.codegen.pynames import Names
 from specjit.codegen.pyshape import Shape
-from specjit.ir.graph import Block, Location, Node, Value, uses
+from specjit.ir.graph import Block, Location, Node, Value
 
 
 @dataclass(slots=True)
@@ -36,7 +36,7 @@ class Writer:
         self.shape = Shape(block, flat)
         self.names = Names(block, {self.name, *pysupport.HELPERS}, self.shape)
         self.scope = Scope(self.names.used)
-        self.counts = {v: len(u) for v, u in uses(block).items()}
+        self.counts = self.shape.counts
         self.alias: dict[Value, Value] = {}
         self.lines: list[str] = []
         self.places: list[tuple[Location, ...]] = []
@@ -64,7 +64,8 @@ class Writer:
             self.line(f"{self.names[p.value]} = {p.text.text}", p.place)
 
     def take(self, values: Sequence[Value]) -> list[Text]:
-        """Texts of values that the next piece of code evaluates in this order; fitting pending expressions become part of it."""
+        """Texts of values that the next piece of code evaluates in this order; fitting pending expressions become part
+        of it."""
         wanted = [self.resolve(v) for v in values]
         tail: list[Value] = [p.value for p in self.pending]
         asked = [v for v in wanted if v in tail]

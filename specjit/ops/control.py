@@ -1,6 +1,7 @@
 """Records that capture needs around control flow: names without a value, sharpened types, the iterator protocol.
 
-Enters: values whose type or presence control flow left open. Leaves: the same values under a better type, or Python's own error.
+Enters: values whose type or presence control flow left open. Leaves: the same values under a better type, or Python's
+own error.
 Invariant: `py.refine` and `py.bound` are the identity on every value they let pass.
 """
 
@@ -31,8 +32,8 @@ _py(
     bound,
     _same,
     Traits(view_of=0, io=True),
-    doc="A local variable that some path leaves without a value: `value` if it `has` one, else UnboundLocalError. On the paths "
-    "that leave it without one, `value` is the constant UNBOUND.",
+    doc="A local variable that some path leaves without a value: `value` if it `has` one, else UnboundLocalError. On "
+    "the paths that leave it without one, `value` is the constant UNBOUND.",
 )
 
 
@@ -41,7 +42,7 @@ def _refine(value: Any, type: Any) -> Any:
 
 
 def _refined(value: Any, type: Any) -> Any:
-    from specjit.ir.parse import parse_type
+    from specjit.ir.text import parse_type
 
     if not isinstance(value, Type) or value.kind not in ("any", "optional"):
         return value

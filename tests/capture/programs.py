@@ -3,6 +3,7 @@
 Enters: nothing. Leaves: `PROGRAMS`, (function, cases); a case is a tuple of positional arguments, copied for every run.
 """
 
+# ruff: noqa: E731, F841, F821, UP031
 from __future__ import annotations
 
 import contextlib
@@ -121,7 +122,7 @@ def and_or(x):
     a = x and 5
     b = x or "zero"
     c = (x > 1 and x < 3) or None
-    d = not x and [] or {}
+    d = (not x and []) or {}
     return a, b, c, d
 
 
@@ -138,7 +139,7 @@ def add_any(a, b):
 @prog(("x",), (3,), (2.5,), (None,), ([1],))
 def fstrings(v):
     w = "in"
-    return f"{v} {v!r:>10} {w:{'<'}5}|{{}} '{w}'", f"plain", f"{v}tail"
+    return f"{v} {v!r:>10} {w:{'<'}5}|{{}} '{w}'", "plain", f"{v}tail"
 
 
 @prog((7, 2), (-7, 2), (7, -2), (7, 0))
@@ -361,7 +362,7 @@ def strings(s):
         s[::-1],
         s.replace("l", "L"),
         "%s-%d" % (s, 3),
-        "{:>5}".format(s),
+        f"{s:>5}",
         ",".join([s, s]),
         len(s),
         s * 2,
@@ -425,3 +426,300 @@ def comp_scopes(n):
     ws = [(a, b) for a in range(n) if a for b in range(a)]
     s = {k % 2 for k in range(n)}
     return x, ys, zs, ws, s
+
+
+@prog((4,), (0,), (1,))
+def reads_previous_turn(n):
+    out = []
+    for i in range(n):
+        if i > 0:
+            out.append(last)
+        last = i * 2
+    return out
+
+
+@prog((4,), (0,), (1,))
+def reads_previous_turn_unguarded(n):
+    out = []
+    for i in range(n):
+        if i > 1:
+            last = i
+        if i > 2:
+            out.append(last)
+    return out, last
+
+
+@prog((3,), (0,))
+def same_value_twice(n):
+    h = -1
+    for i in range(n):
+        h = h + i
+        y = h
+    return y, h
+
+
+@prog((3, 2), (3, 9), (0, 0))
+def break_leaves_a_value(n, t):
+    for i in range(n):
+        k = i * 10
+        if i == t:
+            break
+        k = -k
+    return k
+
+
+@prog((5,))
+def nested_functions_in_loops(n):
+    out = []
+    for i in range(n):
+
+        def square(v, k=i):
+            return v * v + k
+
+        if i % 2:
+            continue
+        out.append(square(i) + (lambda a: a + i)(1))
+    return out
+
+
+@prog(([1, 2, 3],), ([],))
+def list_methods(xs):
+    xs.insert(0, 9)
+    a = xs.pop()
+    b = xs.index(9)
+    xs.reverse()
+    c = xs.count(9)
+    ys = xs.copy()
+    ys.sort()
+    xs.remove(9)
+    xs += ys
+    return a, b, c, ys, len(xs), xs
+
+
+@prog(([1, "a", 2.5, None],), ([],))
+def mixed_list(xs):
+    out = []
+    for x in xs:
+        if x is None:
+            out.append("none")
+        elif isinstance(x, str):
+            out.append(x + "!")
+        else:
+            out.append(x * 2)
+    return out
+
+
+@prog((3,), (0,))
+def list_of_lists(n):
+    rows = [[0] * n for _ in range(n)]
+    for i in range(n):
+        rows[i][i] = 1
+        rows[i].append(str(i))
+    rows.append([])
+    rows[-1].append(None)
+    return rows, [len(r) for r in rows]
+
+
+@prog((2,), (5,))
+def elements_change_type(n):
+    state = [0, 1]
+    for i in range(n):
+        if isinstance(state[0], str):
+            state.append(len(state[0]))
+        else:
+            state[0] = f"s{i}"
+    return state
+
+
+@prog((7, 3), (3, 7), (1, 1))
+def gcd(a, b):
+    while b:
+        a, b = b, a % b
+    return a
+
+
+@prog((0,), (3,), (10,))
+def collatz(n):
+    steps = 0
+    while n != 1 and steps < 20:
+        n = n // 2 if n % 2 == 0 else 3 * n + 1
+        steps += 1
+    return steps, n
+
+
+@prog(([4, 2, 9, 1],), ([],), ([1],))
+def insertion_sort(xs):
+    for i in range(1, len(xs)):
+        x = xs[i]
+        j = i - 1
+        while j >= 0 and xs[j] > x:
+            xs[j + 1] = xs[j]
+            j -= 1
+        xs[j + 1] = x
+    return xs
+
+
+@prog((10,), (1,), (0,))
+def sieve(n):
+    marks = [True] * (n + 1)
+    for i in range(2, n + 1):
+        if not marks[i]:
+            continue
+        for j in range(i * i, n + 1, i):
+            marks[j] = False
+    return [i for i in range(2, n + 1) if marks[i]]
+
+
+@prog(("(a[b]c)",), ("(]",), ("",), ("((",))
+def brackets(text):
+    stack = []
+    for c in text:
+        if c in "([":
+            stack.append(c)
+        elif c in ")]":
+            if not stack:
+                return False
+            top = stack.pop()
+            if top + c not in ("()", "[]"):
+                return False
+    return not stack
+
+
+@prog((1, 2, 3), (3, 2, 1), (2, 2, 2))
+def many_exits(a, b, c):
+    for x in (a, b, c):
+        if x == 1:
+            for y in range(x, 4):
+                if y == b:
+                    return "found", y
+                if y == c:
+                    break
+            else:
+                continue
+            x = 10
+        elif x == 3:
+            continue
+        else:
+            x += 1
+        if x > 5:
+            return "big", x
+    return "end", x
+
+
+@prog(({"x": 1},), ({},))
+def dict_methods(d):
+    d["y"] = d.get("x", 0) + 1
+    d.setdefault("z", []).append(3)
+    e = dict(d, w=4)
+    keys = sorted(e.keys())
+    d.update({"x": 5})
+    for k in sorted(d):
+        if k == "y":
+            del e[k]
+    return d, e, keys, list(e.values()), "y" in e
+
+
+@prog((-3,), (4,), (0,))
+def sign(x):
+    assert isinstance(x, int), "an int"
+    if x < 0:
+        return -1
+    elif x > 0:
+        return 1
+    else:
+        return 0
+
+
+@prog((3.7, 2), (-1.5, 3))
+def numbers(x, n):
+    import math
+
+    return (
+        math.floor(x),
+        math.sqrt(n),
+        x // 1,
+        divmod(x, n),
+        pow(2, n),
+        float("inf") > x,
+        1e308 * 10,
+        -0.0 + x * 0,
+        n / 4,
+    )
+
+
+@prog((5,), (0,))
+def generators(n):
+    total = sum(i * i for i in range(n))
+    biggest = max((i % 3 for i in range(n)), default=-1)
+    joined = ",".join(str(i) for i in range(n))
+    return (
+        total,
+        biggest,
+        joined,
+        any([i > 3 for i in range(n)]),
+        tuple(i for i in range(n)),
+        sorted(-i for i in range(n)),
+    )
+
+
+@prog(
+    (1, 2, 3),
+)
+def star_args(a, b, c):
+    def gather(*args, **kwargs):
+        return args, kwargs, len(args), sorted(kwargs)
+
+    rest = (b, c)
+    x, *y = rest
+    *p, q = [a, b, c]
+    return gather(a, *rest, k=a, **{"z": b}), x, y, p, q
+
+
+@prog((3,))
+def augmented_targets(n):
+    class_like = {"a": [1, 2], "n": n}
+    class_like["n"] += 5
+    class_like["a"][0] *= 10
+    xs = [1]
+    ys = xs
+    ys += [2]
+    t = (1,)
+    u = t
+    u += (2,)
+    s = "a"
+    s *= n
+    n **= 2
+    n //= 2
+    n <<= 1
+    n |= 1
+    return class_like, xs, ys, t, u, s, n
+
+
+@prog((0,), (1,), (2,))
+def errors_in_order(k):
+    out = []
+
+    def note(x):
+        out.append(x)
+        return x
+
+    try_these = [lambda: note(1) + note("a"), lambda: [note(3)][note(1)], lambda: note({})["q"]]
+    return try_these[k]()
+
+
+@prog((3,))
+def deep_nesting(n):
+    r = 0
+    for a in range(n):
+        for b in range(a, n):
+            for c in range(b, n):
+                if (a + b + c) % 2:
+                    if c > 1:
+                        r += a * 100 + b * 10 + c
+                        if r > 50:
+                            break
+                    else:
+                        r -= 1
+                else:
+                    continue
+    return r

@@ -98,7 +98,7 @@ def test_prints_and_attributes_that_forward_sets():
     greedy = models.Greedy(6)
     _, code = captured(greedy, specjit.randn(6), 4)
     assert greedy.calls == 0
-    found, last = code.fn(greedy, specjit.randn(6), 4)
+    _, last = code.fn(greedy, specjit.randn(6), 4)
     assert greedy.calls == 1
     assert greedy.last is last
 
