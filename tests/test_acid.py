@@ -15,7 +15,7 @@ import pytest
 
 import specjit
 from specjit import nn
-from specjit.ir.parse import parse
+from specjit.ir.text import parse
 from specjit.ir.text import print_graph
 from specjit.ir.verify import verify
 from specjit.ops import registry

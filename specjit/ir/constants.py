@@ -4,7 +4,7 @@ Enters: Python values that stand in a graph as constants, and the names under wh
 big arrays) print.
 Leaves: `same` and `key` (equality by bits and by type: 1, 1.0 and True differ, nan equals nan, -0.0 is not 0.0) and
 `Printer`.
-Invariant: what `Printer.show` writes, `ir.parse` reads back as a value that is `same`; opaque values need a table for
+Invariant: what `Printer.show` writes, `ir.parser` reads back as a value that is `same`; opaque values need a table for
 that.
 """
 

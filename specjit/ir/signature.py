@@ -9,11 +9,25 @@ others leave.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from specjit.ir.constants import same
 from specjit.ir.graph import OpLike, Value
+
+_lookup: list[Callable[[str], OpLike]] = []
+
+
+def set_op_lookup(lookup: Callable[[str], OpLike]) -> None:
+    """Say how ops are found by name (KeyError: there is none); `ops.registry` does this once, since `ir` comes before
+    it."""
+    _lookup[:] = [lookup]
+
+
+def find_op(name: str) -> OpLike:
+    if not _lookup:
+        raise KeyError(name)
+    return _lookup[0](name)
 
 
 def expand(op: OpLike, count: int) -> list[Any]:

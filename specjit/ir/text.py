@@ -1,4 +1,4 @@
-"""The text of a graph: `print_graph`, `print_block`, and (from `ir.parse`) `parse`.
+"""The text of a graph: `print_graph`, `print_block`, and (from `ir.parser`) `parse`.
 
 Enters: a Graph. Leaves: text such as
 
@@ -26,7 +26,7 @@ from typing import Any
 from specjit.ir import signature
 from specjit.ir.constants import Printer
 from specjit.ir.graph import Block, Graph, Node, Value
-from specjit.ir.parse import ParseError, parse, parse_type
+from specjit.ir.parser import ParseError, parse, parse_type
 from specjit.ir.structure import IF, LOOP
 from specjit.ir.types import type_of
 

@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from specjit.ir.signature import set_op_lookup
 from specjit.ir.traits import IO, PURE, RANDOM, READS, Traits, view, writes
 from specjit.ir.types import Type
 from specjit.ops.lowering import Lowering
@@ -102,6 +103,7 @@ class Op:
     vjp(g, y, *args)                  gradients of the tensor parameters, as a tuple; None for NO_GRAD
     vjp_needed(needs, g, y, *args)    the same, computing only those whose `needs` is true (others None)
     saves, saves_result               which arguments (by position), and whether the result, vjp reads by value
+    keeps_values                      whether that is any tensor at all
     lower, traits, doc                see `ops.lowering`, `ir.traits`
     functional                        of an op that writes argument 0: the op that returns the new content instead
     fn                                the public function
@@ -115,6 +117,7 @@ class Op:
         "fn",
         "functional",
         "infer",
+        "keeps_values",
         "lower",
         "name",
         "params",
@@ -153,13 +156,14 @@ class Op:
         self._vjp = None if vjp is NO_GRAD else vjp
         self.vjp: Callable[..., tuple[Any, ...]] | None = None
         self.saves: tuple[bool, ...] = (False,) * len(self.params)
-        self.saves_result = False
+        self.saves_result = self.keeps_values = False
         if self._vjp is not None:
             names = list(inspect.signature(vjp).parameters)
             if len(names) != len(self.params) + 2:
                 raise TypeError(f"{self.name}: vjp takes {names}, expected g, y and {len(self.params)} arguments")
             self.saves_result = not names[1].startswith("_")
             self.saves = tuple(not n.startswith("_") for n in names[2:])
+            self.keeps_values = self.saves_result or any(self.saves[i] for i in self.tensor_positions)
             self.vjp = functools.wraps(vjp)(functools.partial(_all_gradients, self))
 
     @property
@@ -385,3 +389,6 @@ def find_method(name: str) -> Op | None:
 def all_ops() -> dict[str, Op]:
     """Every record by name, in order of definition."""
     return dict(_OPS)
+
+
+set_op_lookup(get)

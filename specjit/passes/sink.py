@@ -251,7 +251,7 @@ class _Total:
         a, b = self.node.args[:2]
         left = self._sequence(self._turned(a))
         right = self._sequence(b)
-        flat = [builder.call("reshape", s, [-1, s.type.dims[-1]]) for s in (left, right)]  # type: ignore[index]
+        flat = [builder.call("flatten", s, 0, 1) for s in (left, right)]
         return builder.call("matmul", builder.call("permute", flat[0], [1, 0]), flat[1])
 
     def _turned(self, value: Value) -> Value:

@@ -169,3 +169,11 @@ def test_errors_name_the_place(text, message):
         parse(text, ops=lookup)
     assert message in str(error.value)
     assert "^" in str(error.value)
+
+
+def test_public_names():
+    import specjit.ir
+
+    assert specjit.ir.print(specjit.ir.parse(CELL, ops=lookup)) == CELL
+    graph = specjit.ir.parse("graph @g(%x: f32[3]) { %y = tanh(%x); return %y }")
+    assert graph.outputs[0].type == Type.tensor(dtypes.float32, (3,), None, None)

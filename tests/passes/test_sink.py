@@ -82,7 +82,7 @@ def total(lines: str, result: str = "%out") -> str:
 
 
 ROW_TIMES_STATE = "%xt = select(%x, 0, %i); %t = permute(%xt, [1, 0]); %p = matmul(%t, %h2)"
-FLAT = "%0 = reshape(%x, [-1, 6]); %1 = reshape(%rows, [-1, 8]); %2 = permute(%0, [1, 0]); %k = matmul(%2, %1)"
+FLAT = "%0 = flatten(%x, 0, 1); %1 = flatten(%rows, 0, 1); %2 = permute(%0, [1, 0]); %k = matmul(%2, %1)"
 
 
 @pytest.mark.parametrize(
@@ -119,8 +119,7 @@ FLAT = "%0 = reshape(%x, [-1, 6]); %1 = reshape(%rows, [-1, 8]); %2 = permute(%0
             "%d = unsqueeze(%s, 0); %p = mul(%a, %d)",
             "%p",
             "%t, %d",
-            "%0 = reshape(%rows, [-1, 6]); %1 = reshape(%more, [-1, 8]); "
-            "%2 = permute(%0, [1, 0]); %acc = matmul(%2, %1)",
+            "%0 = flatten(%rows, 0, 1); %1 = flatten(%more, 0, 1); %2 = permute(%0, [1, 0]); %acc = matmul(%2, %1)",
             "%zero",
             id="outer product of vectors",
         ),

@@ -25,13 +25,6 @@ from specjit.ir.structure import result_types as block_types
 from specjit.ir.types import ANY, INT, KINDS, Type
 
 PLAIN_BLOCKS: dict[str, OpLike] = {op.name: op for op in (REGION, WITH)}  # one block that runs once
-_op_lookup: list[Callable[[str], OpLike]] = []
-
-
-def set_op_lookup(lookup: Callable[[str], OpLike]) -> None:
-    """Tell `parse` how op names are found when its caller does not say; `ops.registry` does this once (KeyError: no
-    such op)."""
-    _op_lookup[:] = [lookup]
 
 
 class ParseError(ValueError):
@@ -41,7 +34,7 @@ class ParseError(ValueError):
 def parse(text: str, *, ops: Callable[[str], OpLike] | None = None, table: Mapping[str, Any] | None = None) -> Graph:
     """Read one graph. `table` maps the names of opaque constants (`<function f m.py:3>`) to objects; others become
     `Opaque`."""
-    parser = _Parser(text, ops or (_op_lookup[0] if _op_lookup else _no_ops), table or {})
+    parser = _Parser(text, ops or signature.find_op, table or {})
     graph = parser.graph()
     parser.space()
     if parser.at < len(text):
