@@ -3,8 +3,7 @@
 Enters: a typed graph. Leaves: the same graph with maximal runs of lowerable, effect-free nodes replaced by `region`
 nodes, and a report.
 Invariant: effects (writes, I/O, random draws) keep their order, and nothing moves across one; between effects only
-pure nodes move.
-A region's arguments and results are tensors and numbers.
+pure nodes move. A region's arguments and results are tensors and numbers.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from dataclasses import dataclass, field
 
 from specjit.codegen.lanes import ITEMSIZE
 from specjit.codegen.schedule.numbers import RULES
-from specjit.codegen.schedule.tensors import SPECIAL
+from specjit.codegen.schedule.dispatch import SPECIAL
 from specjit.ir.graph import Block, Graph, Node, Value, free_values, uses
 from specjit.ir.structure import IF, LOOP, REGION, effects
 from specjit.ir.types import Type

@@ -2,8 +2,7 @@
 
 Enters: a `PickSpec`. Leaves: the text of `kernel(frame, ops)`.
 Invariant: every position is checked before memory is touched through it; points are visited in order, so that what is
-added up at one
-position is added in order.
+added up at one position is added in order.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 """From a typed block to kernels, a frame and a machine program.
 
-Enters: the block of a region in typed form (every tensor has a dtype and dims) and what the caller knows of its inputs.
+Enters: the block of a region in typed form (every tensor has a dtype and dims) and what the caller knows of its
+inputs.
 Leaves: `RegionPlan` (`plan.py`): kernel sources, the program that calls them, and how inputs, outputs and workspace
-are bound.
-The road: `build` (ops become array computations and scalar instructions) -> `fuse` (computations become groups, one
-kernel each)
--> `emit` (groups become kernel specs) -> `control` (loops, branches, carried storage) -> `memory` -> `program`.
+are bound. The road: `build` (ops become array computations and scalar instructions) -> `fuse` (computations become
+groups, one kernel each) -> `emit` (groups become kernel specs) -> `control` (loops, branches, carried storage) ->
+`memory` -> `program`.
 Invariant: nothing here knows a model; every decision follows from shapes, uses and index maps.
 """
 

@@ -2,8 +2,7 @@
 
 Enters: a typed block. Leaves: `BlockItems` for the region and for its prologue (what depends on parameters alone).
 Invariant: no item has an outside effect, every view is checked to be in bounds (by proof or by an INDEX instruction),
-and whatever
-cannot be expressed raises `NotSchedulable` with the place in the user's program.
+and whatever cannot be expressed raises `NotSchedulable` with the place in the user's program.
 """
 
 from __future__ import annotations
@@ -14,22 +13,10 @@ from typing import Any
 import numpy as np
 
 from specjit.codegen.lanes import ITEMSIZE
-from specjit.codegen.schedule import control_items, numbers, tensors
+from specjit.codegen.schedule import control_items, dispatch, numbers, tensors
 from specjit.codegen.schedule.errors import NotSchedulable
-from specjit.codegen.schedule.model import (
-    SHARED,
-    Binding,
-    BlockItems,
-    Home,
-    Item,
-    Map,
-    Pick,
-    Reg,
-    Scalar,
-    Source,
-    Storage,
-    View,
-)
+from specjit.codegen.schedule.items import Binding, BlockItems, Item, Map, Pick
+from specjit.codegen.schedule.model import SHARED, Home, Reg, Scalar, Source, Storage, View
 from specjit.ir.dims import Poly, Size, product
 from specjit.ir.graph import Block, Location, Node, Value
 from specjit.ir.structure import IF, LOOP
@@ -200,7 +187,7 @@ class Builder:
         elif node.op.name in numbers.RULES:
             numbers.RULES[node.op.name](self, node)
         else:
-            tensors.node(self, node)
+            dispatch.node(self, node)
 
     def bind(self, node: Node, found: Binding | Sequence[Binding]) -> None:
         if len(node.results) == 1 and not (isinstance(found, list) and node.results[0].type.is_tensor):

@@ -11,24 +11,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from specjit.codegen.schedule.index import identity
-from specjit.codegen.schedule.model import (
-    FRESH,
-    BlockItems,
-    CarriedScalar,
-    CarriedTensor,
-    Home,
-    If,
-    Loop,
-    Map,
-    Matmul,
-    Pick,
-    Pointer,
-    Reduce,
-    Scalar,
-    Source,
-    Storage,
-    View,
-)
+from specjit.codegen.schedule.items import BlockItems, CarriedScalar, CarriedTensor, If, Loop, Map, Matmul, Pick, Reduce
+from specjit.codegen.schedule.model import FRESH, Home, Pointer, Scalar, Source, Storage, View
 from specjit.codegen.schedule.tensors import tensor_type
 from specjit.ir.dims import Size, product
 from specjit.ir.graph import Node, Value

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from specjit.codegen.kernels.spec import Access, Arg, Extent, GemmSpec, Inst, LoopSpec, PackSpec, PickSpec, Store
-from specjit.codegen.schedule.code import Kernel, Label
 from specjit.codegen.schedule.steps import Spec
+from specjit.codegen.schedule.values import Kernel, Label
 
 if TYPE_CHECKING:
     from specjit.codegen.schedule.plan import RegionPlan

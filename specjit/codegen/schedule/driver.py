@@ -2,8 +2,7 @@
 
 Enters: a typed block, the layouts of its inputs, and which of them are parameters. Leaves: a `RegionPlan`.
 Invariant: outputs alias what eager's would: an output is fresh storage, a view of another output's storage, or a view
-of an input. Where
-that cannot be known beforehand the block is refused.
+of an input. Where that cannot be known beforehand the block is refused.
 """
 
 from __future__ import annotations
@@ -16,8 +15,9 @@ from specjit.codegen.schedule.build import Builder
 from specjit.codegen.schedule.code import Code
 from specjit.codegen.schedule.control_items import claim
 from specjit.codegen.schedule.errors import NotSchedulable
+from specjit.codegen.schedule.items import Check, Instr
 from specjit.codegen.schedule.lower import Lowering
-from specjit.codegen.schedule.model import Check, Home, Instr, Pointer, Reg, Scalar, Source, Storage, View
+from specjit.codegen.schedule.model import Home, Pointer, Reg, Scalar, Source, Storage, View
 from specjit.codegen.schedule.plan import InputPlan, Note, OutputPlan, PackedPlan, RegionPlan, StoragePlan
 from specjit.codegen.schedule.steps import Call, LoopStep, Spec, Step, walk, work
 from specjit.ir.dims import Poly, product

@@ -1,9 +1,10 @@
 """Groups -> kernel specs.
 
-Enters: a `Group` whose sources that must exist in memory have homes. Leaves: a `Call` with a `LoopSpec` or `GemmSpec`.
+Enters: a `Group` whose sources that must exist in memory have homes. Leaves: a `Call` with a `LoopSpec` or
+`GemmSpec`.
 Invariant: a value is computed from its maker at the index where it is needed; memory is read only through homes.
-Constant offsets are
-relative to the lowest one of their array, so that equal kernels in different places have equal specs.
+Constant offsets are relative to the lowest one of their array, so that equal kernels in different places have equal
+specs.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ from dataclasses import dataclass
 
 from specjit.codegen.kernels.spec import Access, Arg, Extent, Inst, LoopSpec, PickSpec, Store
 from specjit.codegen.schedule.errors import NotSchedulable
-from specjit.codegen.schedule.fuse import Group, compose, new_axes, weight
+from specjit.codegen.schedule.fit import compose
+from specjit.codegen.schedule.group import Group, new_axes, weight
 from specjit.codegen.schedule.index import KAPPA, Axis, IMap, Index, decode
-from specjit.codegen.schedule.model import Base, Home, Map, Matmul, Pick, Reduce, Reg, Scalar, Source, View, estimate
+from specjit.codegen.schedule.items import Map, Matmul, Pick, Reduce
+from specjit.codegen.schedule.model import Base, Home, Reg, Scalar, Source, View, estimate
 from specjit.codegen.schedule.steps import Addr, Call, Operand
 from specjit.ir.dims import Size, product
 from specjit.ir.viewref import contiguous_strides

@@ -1,4 +1,5 @@
-"""Elements at run-time positions (embedding, index_select, gather, and embedding's gradient): rules for `special` ops.
+"""Elements at run-time positions (embedding, index_select, gather, and embedding's gradient): rules for `special`
+ops.
 
 Enters: nodes of those ops. Leaves: `Pick` items.
 Invariant: a position out of range leaves the region with INDEX, as eager raises.
@@ -9,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from specjit.codegen.schedule.model import Map, Pick, Scalar, Source, View
+from specjit.codegen.schedule.items import Map, Pick
+from specjit.codegen.schedule.model import Scalar, Source, View
 from specjit.ir.dims import Size
 from specjit.ir.viewref import ViewRef, contiguous_strides
 

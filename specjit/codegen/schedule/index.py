@@ -2,8 +2,7 @@
 
 Enters: views (`ir.viewref.ViewRef` over a row-major array) and the axes of a fused group.
 Leaves: `Index` values, linear in their keys. Keys are loop axes, `KAPPA` (the chunk number of a chunked axis) or, for
-a decoded
-view, the dimension numbers of the view.
+a decoded view, the dimension numbers of the view.
 Invariant: an index that is not affine is never approximated; decoding answers None and the value goes through memory.
 """
 
@@ -81,8 +80,7 @@ class Decoded:
     """A view as an index map: source dim p is `dims[p]`, affine in the view's dimension numbers.
 
     `merged[d]` lists the source dims that view dim d runs over together, outermost first (a reshape that joins dims);
-    their entries
-    in `dims` are None.
+    their entries in `dims` are None.
     """
 
     dims: tuple[Index | None, ...]

@@ -1,9 +1,9 @@
 """Running a plan in plain Python: the machine's reference and the kernels' reference, on NumPy memory.
 
-Enters: a plan and inputs (arrays and numbers). Leaves: outputs as eager would give them (views where the plan says so).
+Enters: a plan and inputs (arrays and numbers). Leaves: outputs as eager would give them (views where the plan says
+so).
 Invariant: needs no compiler; memory that a kernel reads outside of the arrays it was given is an error here, and
-memory that was never
-written holds NaN patterns.
+memory that was never written holds NaN patterns.
 """
 
 from __future__ import annotations
@@ -75,8 +75,7 @@ Runner = Callable[[RegionPlan, np.ndarray], Status]
 
 def interpret(plan: RegionPlan, inputs: Sequence[Any], runner: Runner | None = None) -> list[Any]:
     """Run the plan (and its prologue). Raises RegionFailed for a failure status. `runner` runs a plan's program on a
-    frame; without one
-    it is run in Python."""
+    frame; without one it is run in Python."""
     symbols = bind_symbols(plan, inputs)
     memory = Memory()
     run = runner or in_python(memory)

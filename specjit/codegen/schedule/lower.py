@@ -2,8 +2,7 @@
 
 Enters: the builder's blocks. Leaves: step lists for the region and its prologue, with every address as an `Addr`.
 Invariant: a source gets a home exactly if something outside its kernel reads it; panels are packed in the outermost
-block in which
-their matrix does not change, and in the prologue if it depends on parameters alone.
+block in which their matrix does not change, and in the prologue if it depends on parameters alone.
 """
 
 from __future__ import annotations
@@ -14,24 +13,10 @@ from specjit.codegen.kernels.spec import Access, Inst, LoopSpec, Store
 from specjit.codegen.schedule import emit, emit_gemm, lower_loop
 from specjit.codegen.schedule.build import Builder
 from specjit.codegen.schedule.emit_gemm import Panels
-from specjit.codegen.schedule.fuse import Fuser, Group
-from specjit.codegen.schedule.model import (
-    BlockItems,
-    Check,
-    Fetch,
-    Home,
-    If,
-    Instr,
-    Item,
-    Loop,
-    Part,
-    Pick,
-    Reg,
-    Scalar,
-    Source,
-    Storage,
-    View,
-)
+from specjit.codegen.schedule.fuse import Fuser
+from specjit.codegen.schedule.group import Group
+from specjit.codegen.schedule.items import BlockItems, Check, Fetch, If, Instr, Item, Loop, Part, Pick
+from specjit.codegen.schedule.model import Home, Reg, Scalar, Source, Storage, View
 from specjit.codegen.schedule.steps import Addr, Call, Do, IfStep, Require, Step
 from specjit.ir.dims import Size, product
 

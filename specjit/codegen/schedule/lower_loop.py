@@ -2,11 +2,9 @@
 
 Enters: a `Loop` item. Leaves: a `LoopStep` with the pointers that it moves.
 Invariant: the next value of a carried tensor is written over the current one only if nothing reads the current one
-later in the turn, and
-its own kernel reads it only at the element being written. Otherwise two buffers take turns. A value that is also a
-row of a stack is
-carried by pointing at the row. A result that must not alias a region input never does: zero turns over an outside
-value leave the region.
+later in the turn, and its own kernel reads it only at the element being written. Otherwise two buffers take turns. A
+value that is also a row of a stack is carried by pointing at the row. A result that must not alias a region input
+never does: zero turns over an outside value leave the region.
 """
 
 from __future__ import annotations
@@ -16,19 +14,8 @@ from typing import TYPE_CHECKING
 from specjit.codegen.abi import Status
 from specjit.codegen.kernels.spec import GemmSpec, LoopSpec
 from specjit.codegen.schedule import emit
-from specjit.codegen.schedule.model import (
-    Base,
-    BlockItems,
-    CarriedTensor,
-    Home,
-    Loop,
-    Pointer,
-    Reg,
-    Scalar,
-    Source,
-    Storage,
-    View,
-)
+from specjit.codegen.schedule.items import BlockItems, CarriedTensor, Loop
+from specjit.codegen.schedule.model import Base, Home, Pointer, Reg, Scalar, Source, Storage, View
 from specjit.codegen.schedule.steps import Addr, Call, Do, IfStep, LoopStep, Require, Step, walk, work
 from specjit.ir.dims import product
 

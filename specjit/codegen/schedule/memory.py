@@ -1,8 +1,7 @@
 """Where temporaries lie in the one workspace.
 
 Enters: the steps of a program. Leaves: bins, each shared by temporaries that are never alive together; the program's
-head turns their
-sizes into offsets.
+head turns their sizes into offsets.
 Invariant: a temporary that crosses a loop's turn or boundary is alive for the whole loop. Bins start on 64-byte
 boundaries.
 """

@@ -1,6 +1,7 @@
 """Python-number ops -> machine instructions, and numbers taken out of tensors.
 
-Enters: `py.*` nodes on ints, floats and bools. Leaves: `Scalar`s: sizes stay expressions, other results are registers.
+Enters: `py.*` nodes on ints, floats and bools. Leaves: `Scalar`s: sizes stay expressions, other results are
+registers.
 Invariant: integer results are Python's or the region fails (OVERFLOW, ZERO_DIVISION); nothing wraps silently.
 """
 
@@ -10,7 +11,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from specjit.codegen.abi import Status
-from specjit.codegen.schedule.model import Check, Fetch, Instr, Reg, Scalar, View
+from specjit.codegen.schedule.items import Check, Fetch, Instr
+from specjit.codegen.schedule.model import Reg, Scalar, View
 from specjit.ir.dims import Poly, Size
 
 if TYPE_CHECKING:

@@ -1,6 +1,7 @@
 """A planned region: everything that a runtime needs to compile, bind and run it.
 
-Enters: what the scheduler decided. Leaves: `RegionPlan`, its program for given kernel addresses, and its readable text.
+Enters: what the scheduler decided. Leaves: `RegionPlan`, its program for given kernel addresses, and its readable
+text.
 Invariant: a plan is data; making, describing and interpreting one needs no compiler.
 """
 
@@ -15,8 +16,8 @@ import numpy as np
 from specjit.codegen.abi import Status
 from specjit.codegen.machine import Assembler, MachineCode, disassemble
 from specjit.codegen.machine import Label as AsmLabel
-from specjit.codegen.schedule.code import Kernel, Label, Line
 from specjit.codegen.schedule.steps import Spec
+from specjit.codegen.schedule.values import Kernel, Label, Line
 from specjit.ir.dims import Size, evaluate
 from specjit.ir.graph import Location, Value
 
@@ -24,9 +25,8 @@ from specjit.ir.graph import Location, Value
 @dataclass(frozen=True)
 class InputPlan:
     """How one block parameter enters the frame. kind: "tensor" (`slot` receives the data address), "int", "float",
-    "bool" (`slot`
-    receives the number or the float64's bits), or "size" (only its size symbol is needed). `slot` is None when
-    nothing reads it."""
+    "bool" (`slot` receives the number or the float64's bits), or "size" (only its size symbol is needed). `slot`
+    is None when nothing reads it."""
 
     value: Value
     kind: str
@@ -50,9 +50,8 @@ class OutputPlan:
     """One block output.
 
     kind "tensor": the view (offset, dims, strides, in elements) of storage `storage` (kind "fresh") or of input
-    `storage` (kind "input";
-    offset and strides count from the input's data address). `whole`: it is all of a fresh storage, in order.
-    kind "int", "float", "bool": in frame slot `slot`. kind "const": `value`.
+    `storage` (kind "input"; offset and strides count from the input's data address). `whole`: it is all of a fresh
+    storage, in order. kind "int", "float", "bool": in frame slot `slot`. kind "const": `value`.
     """
 
     kind: str
@@ -70,9 +69,8 @@ class OutputPlan:
 @dataclass(frozen=True)
 class PackedPlan:
     """An array that the prologue fills and the region reads. `slot` is where the region's frame gets its address,
-    `from_slot` where the
-    prologue's does. The caller allocates it 64-byte aligned and keeps it with the parameters' versions. `data`: a
-    constant instead."""
+    `from_slot` where the prologue's does. The caller allocates it 64-byte aligned and keeps it with the
+    parameters' versions. `data`: a constant instead."""
 
     dtype: str
     elements: int

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from specjit.codegen.schedule.model import BlockItems, If, Instr, Item, Loop, Reg, Scalar
+from specjit.codegen.schedule.items import BlockItems, If, Instr, Item, Loop
+from specjit.codegen.schedule.model import Reg, Scalar
 from specjit.ir.dims import Size
 
 CANNOT_FAIL = frozenset(

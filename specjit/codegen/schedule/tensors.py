@@ -11,27 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from specjit.codegen.abi import Status
 from specjit.codegen.lanes import ITEMSIZE
-from specjit.codegen.schedule import gathers
 from specjit.codegen.schedule.errors import NotSchedulable
 from specjit.codegen.schedule.index import at_least
-from specjit.codegen.schedule.model import (
-    Binding,
-    Check,
-    Home,
-    Instr,
-    Map,
-    Matmul,
-    Part,
-    Reduce,
-    Scalar,
-    Source,
-    Storage,
-    View,
-)
+from specjit.codegen.schedule.items import Binding, Check, Instr, Map, Matmul, Reduce
+from specjit.codegen.schedule.model import Scalar, Source, View
 from specjit.ir.dims import Poly, Size, divide, product
 from specjit.ir.graph import Node, Value
 from specjit.ir.types import Type
-from specjit.ir.viewref import ViewRef, contiguous_strides
+from specjit.ir.viewref import ViewRef
 from specjit.ops import lowering
 
 if TYPE_CHECKING:
@@ -51,27 +38,6 @@ def tensor_type(t: Type, what: str) -> tuple[str, tuple[Size, ...]]:
     if t.device not in (None, "cpu"):
         raise NotSchedulable(f"{what} is on device {t.device}")
     return t.dtype.short, t.dims  # type: ignore[return-value]
-
-
-def node(b: Builder, n: Node) -> None:
-    if n.op.name in ("py.list", "py.tuple"):
-        b.env[n.result] = [b.get(a) for a in n.args]
-        return
-    lower = getattr(n.op, "lower", None)
-    if isinstance(lower, lowering.Pointwise):
-        b.bind(n, pointwise(b, n, lower))
-    elif isinstance(lower, lowering.Viewing):
-        b.bind(n, viewing(b, n, lower))
-    elif isinstance(lower, lowering.Reduction):
-        b.bind(n, reduction(b, n, lower))
-    elif isinstance(lower, lowering.Contraction):
-        b.bind(n, matmul(b, n, b.tensor(n.args[0]), b.tensor(n.args[1])))
-    elif isinstance(lower, lowering.Creation):
-        b.bind(n, creation(b, n, lower))
-    elif isinstance(lower, lowering.Special) and lower.name in SPECIAL:
-        b.bind(n, SPECIAL[lower.name](b, n))
-    else:
-        raise b.fail("no rule to lower it")
 
 
 def argument(b: Builder, n: Node, name: str) -> Value | None:
@@ -341,121 +307,3 @@ def matmul(b: Builder, n: Node, a: View, c: View) -> View:
     if ref.sizes != dims:
         raise b.fail(f"a product of sizes {ref.sizes} where {dims} are expected")
     return View(out, ref)
-
-
-# creation and joining
-
-
-def creation(b: Builder, n: Node, lower: lowering.Creation) -> View:
-    dtype, dims = tensor_type(n.result.type, n.op.name)
-    if lower.kind == "arange":
-        start = argument(b, n, "start")
-        step = argument(b, n, "step")
-        first = Scalar("int", 0) if start is None else b.scalar(start)
-        by = Scalar("int", 1) if step is None else b.scalar(step)
-        compute = "f64" if "float" in (first.kind, by.kind) else "i64"
-        out = Source(dtype, dims, n.result.hint)
-        b.add(Map(out=out, text="{0} + {1} * {2}", operands=[first, 0, by], casts=[compute] * 3, compute=compute))
-        return out.whole()
-    value = argument(b, n, "fill_value")
-    filled = b.scalar(value) if value is not None else Scalar("int", 1 if n.op.name.startswith("ones") else 0)
-    return full(b, dtype, dims, filled)
-
-
-def cat(b: Builder, n: Node) -> View:
-    items = [_item(b, f) for f in _items(b, n.args[0])]
-    dtype, dims = tensor_type(n.result.type, n.op.name)
-    dim = ViewRef.contiguous(dims).axis(int(constant(b, n, "dim", 0)))
-    return join(b, [i for i in items if i.dims != (0,) or len(dims) == 1], dtype, dims, dim)
-
-
-def stack(b: Builder, n: Node) -> View:
-    items = [_item(b, f) for f in _items(b, n.args[0])]
-    dtype, dims = tensor_type(n.result.type, n.op.name)
-    dim = ViewRef.contiguous(dims).axis(int(constant(b, n, "dim", 0)))
-    return join(b, [i.with_ref(i.ref.unsqueeze(dim)) for i in items], dtype, dims, dim)
-
-
-def _items(b: Builder, value: Value) -> list[Any]:
-    found = b.get(value)
-    if not isinstance(found, list):
-        raise b.fail("the list is not known")
-    return found
-
-
-def _item(b: Builder, found: Any) -> View:
-    if not isinstance(found, View):
-        raise b.fail("an item of the list is not a tensor")
-    return found
-
-
-def join(b: Builder, items: list[View], dtype: str, dims: tuple[Size, ...], dim: int) -> View:
-    """Concatenate along `dim`: every item is stored into its slice of one array."""
-    elements = product(dims)
-    assert elements is not None
-    fixed = all(i.source in b.fixed for i in items) and all(isinstance(d, int) for i in items for d in i.dims)
-    block = b.prologue if fixed else b.block
-    storage = Storage("packed" if fixed else "temp", dtype, elements)
-    out = Source(dtype, dims, "")
-    out.home = Home(storage)
-    strides = contiguous_strides(dims)
-    at: Size = 0
-    for item in items:
-        part = Source(dtype, item.dims)
-        part.want = Home(storage, at * strides[dim], strides)  # type: ignore[operator,arg-type]
-        copy = Map(out=part, text="", operands=[item], casts=[dtype], compute=dtype)
-        b.in_block(block, lambda copy=copy: b.add(copy, here=True))  # type: ignore[misc]
-        out.parts.append(part)
-        at = at + item.dims[dim]
-    b.in_block(block, lambda: b.add(Part(out=out), here=True))
-    if fixed:
-        b.fixed.add(out)
-        b.packed.append(storage)
-    return out.whole()
-
-
-def inverse_of_part(b: Builder, n: Node) -> View:
-    """Zeros of a size, with the argument in one slice (the gradient of slice) or at one position (of select)."""
-    grad = b.tensor(n.args[0])
-    dtype, dims = tensor_type(n.result.type, n.op.name)
-    dim = ViewRef.contiguous(dims).axis(int(constant(b, n, "dim")))
-    if n.op.name == "select_backward":
-        at = checked_index(b, arg_type(b, n.args[3]), dims[dim])
-        first: Any = at.dim if isinstance(at, Type) else at + dims[dim] if isinstance(at, int) and at < 0 else at
-        grad = grad.with_ref(grad.ref.unsqueeze(dim))
-    else:
-        if constant(b, n, "step") != 1:
-            raise b.fail("a step other than 1")
-        whole = ViewRef.contiguous(dims)
-        part = slice_of(whole, dim, arg_type(b, n.args[3]), arg_type(b, n.args[4]))
-        check_part(b, whole, part, dim, 1)
-        if part.sizes != grad.dims:
-            raise b.fail(f"a slice of sizes {part.sizes} where {grad.dims} are given")
-        first = divide(part.offset, whole.strides[dim])
-    left: Size = dims[dim] - first - grad.dims[dim]
-    parts = [grad]
-    for position, extent in ((0, first), (2, left)):
-        if extent != 0:
-            zeros = full(b, dtype, (*dims[:dim], extent, *dims[dim + 1 :]), Scalar("int", 0))
-            parts.insert(position, zeros)
-    return join(b, parts, dtype, dims, dim)
-
-
-def slice_of(ref: ViewRef, dim: int, start: Any, end: Any) -> ViewRef:
-    """`ref[start:end]` along dim, by the rule of the slice op."""
-    from specjit.ops.registry import get
-
-    lower = get("slice").lower
-    assert isinstance(lower, lowering.Viewing)
-    found = lower.fn(ref, dim, start, end, 1)
-    assert isinstance(found, ViewRef)
-    return found
-
-
-SPECIAL = {
-    "cat": cat,
-    "stack": stack,
-    "select_backward": inverse_of_part,
-    "slice_backward": inverse_of_part,
-    **gathers.RULES,
-}

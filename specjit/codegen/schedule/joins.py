@@ -1,0 +1,137 @@
+"""New arrays, and arrays put together from parts.
+
+Enters: nodes of creation ops, cat, stack, and the gradients of select and slice. Leaves: `Map` items that write into
+one array, and the `Part` that says when it is complete.
+Invariant: the parts cover the whole array, each element once.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from specjit.codegen.schedule.items import Map, Part
+from specjit.codegen.schedule.model import Home, Scalar, Source, Storage, View
+from specjit.codegen.schedule.tensors import (
+    arg_type,
+    argument,
+    check_part,
+    checked_index,
+    constant,
+    full,
+    pointwise_cast,
+    tensor_type,
+)
+from specjit.ir.dims import Size, divide, product
+from specjit.ir.graph import Node, Value
+from specjit.ir.types import Type
+from specjit.ir.viewref import ViewRef, contiguous_strides
+from specjit.ops import lowering
+
+if TYPE_CHECKING:
+    from specjit.codegen.schedule.build import Builder
+
+
+def creation(b: Builder, n: Node, lower: lowering.Creation) -> View:
+    dtype, dims = tensor_type(n.result.type, n.op.name)
+    if lower.kind == "arange":
+        start = argument(b, n, "start")
+        step = argument(b, n, "step")
+        first = Scalar("int", 0) if start is None else b.scalar(start)
+        by = Scalar("int", 1) if step is None else b.scalar(step)
+        compute = "f64" if "float" in (first.kind, by.kind) else "i64"
+        out = Source(compute, dims, n.result.hint)
+        b.add(Map(out=out, text="{0} + {1} * {2}", operands=[first, 0, by], casts=[compute] * 3, compute=compute))
+        return out.whole() if compute == dtype else pointwise_cast(b, out.whole(), dtype)
+    value = argument(b, n, "fill_value")
+    filled = b.scalar(value) if value is not None else Scalar("int", 1 if n.op.name.startswith("ones") else 0)
+    return full(b, dtype, dims, filled)
+
+
+def cat(b: Builder, n: Node) -> View:
+    items = [_item(b, f) for f in _items(b, n.args[0])]
+    dtype, dims = tensor_type(n.result.type, n.op.name)
+    dim = ViewRef.contiguous(dims).axis(int(constant(b, n, "dim", 0)))
+    return join(b, [i for i in items if i.dims != (0,) or len(dims) == 1], dtype, dims, dim)
+
+
+def stack(b: Builder, n: Node) -> View:
+    items = [_item(b, f) for f in _items(b, n.args[0])]
+    dtype, dims = tensor_type(n.result.type, n.op.name)
+    dim = ViewRef.contiguous(dims).axis(int(constant(b, n, "dim", 0)))
+    return join(b, [i.with_ref(i.ref.unsqueeze(dim)) for i in items], dtype, dims, dim)
+
+
+def _items(b: Builder, value: Value) -> list[Any]:
+    found = b.get(value)
+    if not isinstance(found, list):
+        raise b.fail("the list is not known")
+    return found
+
+
+def _item(b: Builder, found: Any) -> View:
+    if not isinstance(found, View):
+        raise b.fail("an item of the list is not a tensor")
+    return found
+
+
+def join(b: Builder, items: list[View], dtype: str, dims: tuple[Size, ...], dim: int) -> View:
+    """Concatenate along `dim`: every item is stored into its slice of one array."""
+    elements = product(dims)
+    assert elements is not None
+    fixed = all(i.source in b.fixed for i in items) and all(isinstance(d, int) for i in items for d in i.dims)
+    block = b.prologue if fixed else b.block
+    storage = Storage("packed" if fixed else "temp", dtype, elements)
+    out = Source(dtype, dims, "")
+    out.home = Home(storage)
+    strides = contiguous_strides(dims)
+    at: Size = 0
+    for item in items:
+        part = Source(dtype, item.dims)
+        part.want = Home(storage, at * strides[dim], strides)  # type: ignore[operator,arg-type]
+        copy = Map(out=part, text="", operands=[item], casts=[dtype], compute=dtype)
+        b.in_block(block, lambda copy=copy: b.add(copy, here=True))  # type: ignore[misc]
+        out.parts.append(part)
+        at = at + item.dims[dim]
+    b.in_block(block, lambda: b.add(Part(out=out), here=True))
+    if fixed:
+        b.fixed.add(out)
+        b.packed.append(storage)
+    return out.whole()
+
+
+def inverse_of_part(b: Builder, n: Node) -> View:
+    """Zeros of a size, with the argument in one slice (the gradient of slice) or at one position (of select)."""
+    grad = b.tensor(n.args[0])
+    dtype, dims = tensor_type(n.result.type, n.op.name)
+    dim = ViewRef.contiguous(dims).axis(int(constant(b, n, "dim")))
+    if n.op.name == "select_backward":
+        at = checked_index(b, arg_type(b, n.args[3]), dims[dim])
+        first: Any = at.dim if isinstance(at, Type) else at + dims[dim] if isinstance(at, int) and at < 0 else at
+        grad = grad.with_ref(grad.ref.unsqueeze(dim))
+    else:
+        if constant(b, n, "step") != 1:
+            raise b.fail("a step other than 1")
+        whole = ViewRef.contiguous(dims)
+        part = slice_of(whole, dim, arg_type(b, n.args[3]), arg_type(b, n.args[4]))
+        check_part(b, whole, part, dim, 1)
+        if part.sizes != grad.dims:
+            raise b.fail(f"a slice of sizes {part.sizes} where {grad.dims} are given")
+        first = divide(part.offset, whole.strides[dim])
+    left: Size = dims[dim] - first - grad.dims[dim]
+    parts = [grad]
+    for position, extent in ((0, first), (2, left)):
+        if extent != 0:
+            zeros = full(b, dtype, (*dims[:dim], extent, *dims[dim + 1 :]), Scalar("int", 0))
+            parts.insert(position, zeros)
+    return join(b, parts, dtype, dims, dim)
+
+
+def slice_of(ref: ViewRef, dim: int, start: Any, end: Any) -> ViewRef:
+    """`ref[start:end]` along dim, by the rule of the slice op."""
+    from specjit.ops.registry import get
+
+    lower = get("slice").lower
+    assert isinstance(lower, lowering.Viewing)
+    found = lower.fn(ref, dim, start, end, 1)
+    assert isinstance(found, ViewRef)
+    return found
