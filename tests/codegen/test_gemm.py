@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from specjit.codegen.kernels import gemm, pack
 from specjit.codegen.kernels.reference import DTYPES
-from specjit.codegen.kernels.spec import Access, Arg, Extent, GemmSpec, Inst, PackSpec, Store
+from specjit.codegen.kernels.spec import Access, Arg, Extent, GemmSpec, Inst, PackSpec, Segment, Store
 from specjit.codegen.lanes import panel_lanes
 from tests.codegen.kernel_runs import both, garbage, run
 
@@ -76,16 +76,8 @@ def product(seed: int) -> tuple[GemmSpec, list]:
         k = 31
     units_spec = make.maybe_symbolic(units, 0.15)
     lanes = panel_lanes(dtype, units_spec if isinstance(units_spec, int) else None)
-    a = make.window((*outer, rows, k), dtype, "normal")
-    shared = [make.rng.random() < 0.5 for _ in outer]
-    matrix = make.numbers.normal(size=(*(1 if s else n for s, n in zip(shared, outer)), k, chunks, units))
-    packed = panels(matrix.astype(DTYPES[dtype]), lanes)
-    size = packed.size // int(np.prod([1 if s else n for s, n in zip(shared, outer)], dtype=int))
-    b = make.operand(np.concatenate([packed, np.full(3, np.nan, packed.dtype)]))
-    strides, step = [0] * len(outer), size
-    for d in reversed(range(len(outer))):
-        if not shared[d]:
-            strides[d], step = step, step * outer[d]
+    depths = [k, *(pick([0, 1, 5, 16, 70, 300]) for _ in range(pick([0, 0, 1, 2])))]
+    segments = [segment(make, dtype, outer, rows, depth, chunks, units, lanes) for depth in depths]
     domain = (*outer, rows, units)
     body: list[Inst] = []
     stores: list[Store] = []
@@ -107,14 +99,32 @@ def product(seed: int) -> tuple[GemmSpec, list]:
         make.maybe_symbolic(rows),
         units_spec,
         chunks,
-        make.maybe_symbolic(k),
-        a,
-        b,
-        tuple(strides),
+        segments[0].k,
+        segments[0].a,
+        segments[0].b,
+        segments[0].b_strides,
         tuple(body),
         tuple(stores),
+        tuple(segments[1:]),
     )
     return spec, make.operands
+
+
+def segment(
+    make: Maker, dtype: str, outer: tuple[int, ...], rows: int, k: int, chunks: int, units: int, lanes: int
+) -> Segment:
+    """One product of the sum, on new operands."""
+    a = make.window((*outer, rows, k), dtype, "normal")
+    shared = [make.rng.random() < 0.5 for _ in outer]
+    matrix = make.numbers.normal(size=(*(1 if s else n for s, n in zip(shared, outer)), k, chunks, units))
+    packed = panels(matrix.astype(DTYPES[dtype]), lanes)
+    size = packed.size // int(np.prod([1 if s else n for s, n in zip(shared, outer)], dtype=int))
+    b = make.operand(np.concatenate([packed, np.full(3, np.nan, packed.dtype)]))
+    strides, step = [0] * len(outer), size
+    for d in reversed(range(len(outer))):
+        if not shared[d]:
+            strides[d], step = step, step * outer[d]
+    return Segment(a, b, tuple(strides), make.maybe_symbolic(k))
 
 
 @hypothesis_settings(max_examples=30)

@@ -2,7 +2,7 @@
 
 Enters: a `GemmSpec`. Leaves: the text of `kernel(frame, ops)`.
 Order of work: outer dimensions, blocks of rows, panels (in alternating direction, so that the last ones are found in
-cache), blocks of k, row tiles. The tiles of a block leave their sums in scratch on the stack; then every (row, vector
+cache), segments (the products that are summed), blocks of k, row tiles. The tiles of a block leave their sums in scratch on the stack; then every (row, vector
 of units) runs the epilogue. Invariants: sums over k go in blocks, each started from zero; no row, unit or k outside
 the sizes is read or written.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from specjit.codegen.kernels import writer as w
 from specjit.codegen.kernels.body import BodyWriter
-from specjit.codegen.kernels.spec import Arg, GemmSpec, Inst
+from specjit.codegen.kernels.spec import Arg, GemmSpec, Inst, Segment
 from specjit.codegen.kernels.tiling import Tiling, choose
 from specjit.codegen.kernels.writer import Size
 from specjit.codegen.lanes import ITEMSIZE
@@ -23,8 +23,11 @@ def render(spec: GemmSpec) -> str:
     domain = ", ".join(w.describe_extent(e) for e in (*spec.outer, spec.rows, spec.units))
     header = [
         f"# Matrix product over (outer..., rows, units) = ({domain}):",
-        f"# acc[g] = sum over {w.describe_extent(spec.k)} k of A(row, k) * B(k, g, unit), {spec.chunks} chunk(s).",
-        f"# A: {w.describe_access(spec.a)}; B: panels at x{spec.b}.",
+        f"# acc[g] = sum over k of A(row, k) * B(k, g, unit), {spec.chunks} chunk(s), over",
+        *(
+            f"#   {w.describe_extent(s.k)} k with A: {w.describe_access(s.a)}; B: panels at x{s.b}"
+            for s in spec.segments
+        ),
         *w.describe_body(spec.body),
         *(f"#   {w.describe_access(s.access)} = v{s.value}" for s in spec.stores),
     ]
@@ -44,7 +47,7 @@ class _Gemm(BodyWriter):
         self.item = ITEMSIZE[spec.dtype]
         self.vector_bytes = tiling.lanes * self.item
         self.row_bytes = spec.chunks * tiling.panels * self.vector_bytes  # of scratch
-        self.rows, self.units, self.k = Size.of(spec.rows), Size.of(spec.units), Size.of(spec.k)
+        self.rows, self.units = Size.of(spec.rows), Size.of(spec.units)
         self.globals = self._tiles()
         self.live = self.cone([s.value for s in spec.stores])
 
@@ -73,12 +76,15 @@ class _Gemm(BodyWriter):
 
     def write(self) -> None:
         spec, out = self.spec, self.out
-        extents = [*spec.outer, spec.rows, spec.units, spec.k, *spec.b_strides]
+        extents = [*spec.outer, spec.rows, spec.units]
+        for s in spec.segments:
+            extents += [s.k, *s.b_strides]
         if any(e == 0 for e in (*spec.outer, spec.rows, spec.units)) or not spec.stores:
             return
-        accesses = [spec.a, *(i.access for i in spec.body if i.access), *(s.access for s in spec.stores)]
+        left = [s.a for s in spec.segments]
+        accesses = [*left, *(i.access for i in spec.body if i.access), *(s.access for s in spec.stores)]
         extents += [e for a in accesses for e in (*a.strides, a.offset)]
-        for line in w.prologue(extents, [spec.b, *(a.base for a in accesses)]):
+        for line in w.prologue(extents, [*(s.b for s in spec.segments), *(a.base for a in accesses)]):
             out.line(line)
         unknown = sorted({f"n{e.index}" for e in (*spec.outer, spec.rows, spec.units) if isinstance(e, Arg)})
         if unknown:
@@ -106,8 +112,10 @@ class _Gemm(BodyWriter):
             self.group_count = "groups"
         else:
             self.group_count = str(-(-int(self.panel_count) // panels))
-        self.k_bytes = spec_bytes = self.spec.chunks * self.vector_bytes
-        self.panel_bytes = str(self.k * spec_bytes)
+        self.k_bytes = self.spec.chunks * self.vector_bytes
+
+    def _panel_bytes(self, segment: Segment) -> str:
+        return str(Size.of(segment.k) * self.k_bytes)
 
     def _turn(self) -> None:
         """Which end to start from. The operand of a loop moves through memory from turn to turn, so its address tells
@@ -115,7 +123,7 @@ class _Gemm(BodyWriter):
         """
         if not self.tiling.snake:
             return
-        span = (self.rows * self.k * self.item).fixed
+        span = (self.rows * self.spec.k * self.item).fixed
         start = f"(x{self.spec.a.base} // {span}) & 1" if span else "0"
         self.out.line(f"turn = {start}")
 
@@ -127,9 +135,10 @@ class _Gemm(BodyWriter):
             return
         out, item = self.out, self.item
         outer = len(self.spec.outer)
-        at = [(f"i{d}", s) for d, s in enumerate(self.spec.b_strides)]
-        out.line("b = " + w.add(f"x{self.spec.b}", *(w.times(i, Size.of(s) * item) for i, s in at)))
-        out.line("a = " + w.address(self.spec.a, [(f"i{d}", self.spec.a.strides[d]) for d in range(outer)]))
+        for n, segment in enumerate(self.spec.segments):
+            at = [(f"i{d}", s) for d, s in enumerate(segment.b_strides)]
+            out.line(f"b{n} = " + w.add(f"x{segment.b}", *(w.times(i, Size.of(s) * item) for i, s in at)))
+            out.line(f"a{n} = " + w.address(segment.a, [(f"i{d}", segment.a.strides[d]) for d in range(outer)]))
         if self.tiling.counts is not None:
             self.height, self.first_row = str(self.rows), "0"
             self._block()
@@ -148,27 +157,38 @@ class _Gemm(BodyWriter):
                 out.line(f"p = {self.group_count} - 1 - g if turn else g")
                 group = "p"
             panel = group if self.tiling.panels == 1 else f"{group} * {self.tiling.panels}"
-            out.line(f"w = b + {panel} * {w.parenthesized(self.panel_bytes)}")
+            for n, segment in enumerate(self.spec.segments):
+                out.line(f"w{n} = b{n} + {panel} * {w.parenthesized(self._panel_bytes(segment))}")
+            if self.tiling.prefetch:
+                step = f"{self.tiling.panels} * {w.parenthesized(self._panel_bytes(self.spec.segments[0]))}"
+                out.line(f"following = w0 - {step} if turn else w0 + {step}" if self.tiling.snake else f"following = w0 + {step}")
             if self.tiling.panels > 1:
                 out.line(f"wide = min({self.tiling.panels}, {self.panel_count} - {panel})")
-            self._k_blocks()
+            for n in range(len(self.spec.segments)):
+                self._k_blocks(n)
             self._epilogue(panel)
         if self.tiling.snake:
             out.line("turn = 1 - turn")
 
-    def _k_blocks(self) -> None:
-        out, step = self.out, self.tiling.k_block
-        fixed = self.k.fixed
-        if fixed is not None and fixed <= step:
-            self._row_tiles("0", str(fixed))
+    def _k_blocks(self, n: int) -> None:
+        """Segment `n` of the sum for one group of panels and one block of rows."""
+        out, step, k = self.out, self.tiling.k_blocks[n], Size.of(self.spec.segments[n].k)
+        last = n + 1 == len(self.spec.segments)
+        following = "following" if last else f"w{n + 1}"
+        if k.fixed is not None and k.fixed <= step:
+            if n == 0 or k.fixed > 0:
+                self._row_tiles(n, "0", str(k.fixed), following)
             return
-        top = str(fixed) if fixed is not None else f"max({self.k}, 1)"
+        top = str(k) if k.fixed is not None or n > 0 else f"max({k}, 1)"
         with out.block(f"for k in range(0, {top}, {step}):"):
-            exact = fixed is not None and fixed % step == 0
-            self._row_tiles("k", str(step) if exact else f"min({step}, {self.k} - k)")
+            exact = k.fixed is not None and k.fixed % step == 0
+            if self.tiling.prefetch:
+                ahead = f"w{n} + (k + {step}) * {self.k_bytes}"
+                out.line(f"ahead = {ahead} if k + {step} < {k} else {following}")
+            self._row_tiles(n, "k", str(step) if exact else f"min({step}, {k} - k)", "ahead")
 
-    def _row_tiles(self, k: str, depth: str) -> None:
-        """All row tiles of the block over one block of k."""
+    def _row_tiles(self, n: int, k: str, depth: str, ahead: str) -> None:
+        """All row tiles of the block over one block of k of segment `n`."""
         out, t = self.out, self.tiling
         for first, group in self._groups():
             if t.counts is not None:
@@ -176,29 +196,31 @@ class _Gemm(BodyWriter):
                 for shape, count in zip(t.shapes, t.counts):
                     stop = start + shape.rows * count
                     with out.block(f"for i in range({start}, {stop}, {shape.rows}):"):
-                        self._call(shape.rows, str(shape.rows), first, group, k, depth)
+                        self._call(n, shape.rows, str(shape.rows), first, group, k, depth, ahead)
                     start = stop
                 continue
             out.line("i = 0")
             for shape, smaller in zip(t.shapes, [*t.shapes[1:], None]):
                 left = f"i + {smaller.rows}" if smaller else "i"
                 with out.block(f"while {left} < {self.height}:"):
-                    self._call(shape.rows, f"{self.height} - i", first, group, k, depth)
+                    self._call(n, shape.rows, f"{self.height} - i", first, group, k, depth, ahead)
                     out.line(f"i += {shape.rows}")
 
-    def _call(self, rows: int, valid: str, first: int, group: int, k: str, depth: str) -> None:
-        """One register tile, at row `i` of the block."""
-        t, spec = self.tiling, self.spec
-        a_row, a_k = (str(Size.of(s) * self.item) for s in spec.a.strides[-2:])
-        a = w.add("a", w.product(w.add(self.first_row, "i"), a_row), w.product(k, a_k))
-        b = w.add("w", w.product(k, str(self.k_bytes)), str(first * self.vector_bytes))
+    def _call(
+        self, n: int, rows: int, valid: str, first: int, group: int, k: str, depth: str, following: str
+    ) -> None:
+        """One register tile of segment `n`, at row `i` of the block."""
+        t, segment = self.tiling, self.spec.segments[n]
+        a_row, a_k = (str(Size.of(s) * self.item) for s in segment.a.strides[-2:])
+        a = w.add(f"a{n}", w.product(w.add(self.first_row, "i"), a_row), w.product(k, a_k))
+        b = w.add(f"w{n}", w.product(k, str(self.k_bytes)), str(first * self.vector_bytes))
         c = w.add("c", str(first * self.vector_bytes), f"i * {self.row_bytes}")
         wide = "wide" if t.panels > 1 else "1"
         ahead = "0"
         if t.prefetch:
-            next_block = w.product(w.add(k, depth), str(self.k_bytes))
-            ahead = w.add("w", next_block, f"i // {rows} * {w.parenthesized(depth)} * {t.prefetch}")
-        arguments = [a, a_row, a_k, valid, b, self.panel_bytes, wide, depth, c, k, ahead]
+            ahead = w.add(following, f"i // {rows} * {w.parenthesized(depth)} * {t.prefetch}")
+        add = k if n == 0 else "1"
+        arguments = [a, a_row, a_k, valid, b, self._panel_bytes(segment), wide, depth, c, add, ahead]
         self.out.line(f"{self._tile_name(rows, group)}({', '.join(arguments)})")
 
     # -- the epilogue

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from specjit.codegen.kernels.spec import Access, Arg, Extent, GemmSpec, Inst, LoopSpec, PackSpec, PickSpec
+from specjit.codegen.kernels.spec import Access, Arg, Extent, GemmSpec, Inst, LoopSpec, PackSpec, PickSpec, Segment
 
 DTYPES: dict[str, Any] = {
     "f32": np.float32,
@@ -204,31 +204,40 @@ def _empty_reduction(spec: LoopSpec, domain: tuple[int, ...], outer: tuple[int, 
 
 def _gemm(spec: GemmSpec, operands: Operands) -> None:
     outer = tuple(_number(e, operands) for e in spec.outer)
-    rows, units, k = (_number(e, operands) for e in (spec.rows, spec.units, spec.k))
+    rows, units = (_number(e, operands) for e in (spec.rows, spec.units))
     domain = (*outer, rows, units)
     if 0 in domain:
         return
-    a = operands[spec.a.base][_positions(spec.a, (*outer, rows, k), operands)].astype(WIDE)
-    lanes = _panel_lanes(spec)
-    panels = -(-units // lanes)
-    size = panels * k * spec.chunks * lanes
-    at = np.zeros(outer, np.int64)
-    for d, stride in enumerate(spec.b_strides):
-        shape = [1] * len(outer)
-        shape[d] = outer[d]
-        at = at + np.arange(outer[d]).reshape(shape) * _number(stride, operands)
-    b = operands[spec.b][at[..., None] + np.arange(size)].reshape(*outer, panels, k, spec.chunks, lanes).astype(WIDE)
-    # (*outer, panels, k, chunks, lanes) -> (*outer, chunks, k, units)
-    b = np.moveaxis(b, -2, len(outer))
-    b = np.moveaxis(b, -2, len(outer) + 1).reshape(*outer, spec.chunks, k, panels * lanes)[..., :units]
+    sums = sum(_segment(spec, s, outer, rows, units, operands) for s in spec.segments)
     values: list[Any] = []
     for inst in spec.body:
         if inst.kind == "acc":
-            values.append(np.matmul(a, np.take(b, inst.operand, axis=len(outer))).astype(DTYPES[spec.dtype]))
+            values.append(np.take(sums, inst.operand, axis=len(outer)).astype(DTYPES[spec.dtype]))
         else:
             values.append(_instruction(inst, [values[i] for i in inst.args], domain, operands, 0))
     for store in spec.stores:
         _store(store.access, values[store.value], domain, operands)
+
+
+def _segment(
+    spec: GemmSpec, segment: Segment, outer: tuple[int, ...], rows: int, units: int, operands: Operands
+) -> Any:
+    """One product, (*outer, chunks, rows, units)."""
+    k = _number(segment.k, operands)
+    a = operands[segment.a.base][_positions(segment.a, (*outer, rows, k), operands)].astype(WIDE)
+    lanes = _panel_lanes(spec)
+    panels = -(-units // lanes)
+    size = panels * k * spec.chunks * lanes
+    at = np.zeros(outer, np.int64)
+    for d, stride in enumerate(segment.b_strides):
+        shape = [1] * len(outer)
+        shape[d] = outer[d]
+        at = at + np.arange(outer[d]).reshape(shape) * _number(stride, operands)
+    b = operands[segment.b][at[..., None] + np.arange(size)].reshape(*outer, panels, k, spec.chunks, lanes).astype(WIDE)
+    # (*outer, panels, k, chunks, lanes) -> (*outer, chunks, k, units)
+    b = np.moveaxis(b, -2, len(outer))
+    b = np.moveaxis(b, -2, len(outer) + 1).reshape(*outer, spec.chunks, k, panels * lanes)[..., :units]
+    return np.matmul(np.expand_dims(a, len(outer)), b)
 
 
 def _panel_lanes(spec: GemmSpec | PackSpec) -> int:

@@ -111,7 +111,8 @@ class GemmSpec:
     row, k). B is packed in panels by the kernel of an equal-shaped `PackSpec`; `b` is the operand position of its
     address and `b_strides` the elements to advance per outer dimension (0: shared). Weight shapes `units`, `chunks`
     and `k` are usually ints; `rows` may be an Arg. The epilogue domain is (*outer, rows, units): accesses in `body`
-    and `stores` have that many strides. All arithmetic of the product is `dtype` (f32 or f64).
+    and `stores` have that many strides. All arithmetic of the product is `dtype` (f32 or f64). The products of `more`
+    are added to the same accumulators.
     """
 
     dtype: DTypeName

@@ -38,7 +38,7 @@ class Tiling:
         tuple[int, ...] | None
     )  # tiles of each shape, when the rows are known and one block holds them; None: as they come
     row_block: int
-    k_block: int
+    k_blocks: tuple[int, ...]  # for each segment
     prefetch: int  # bytes of the next block of B to fetch per k and row tile
     snake: bool
 
@@ -80,7 +80,7 @@ def choose(spec: GemmSpec) -> Tiling:
     item = ITEMSIZE[spec.dtype]
     units = spec.units if isinstance(spec.units, int) else None
     rows = spec.rows if isinstance(spec.rows, int) else None
-    k = spec.k if isinstance(spec.k, int) else None
+    depths = [s.k if isinstance(s.k, int) else None for s in spec.segments]
     lanes = panel_lanes(spec.dtype, units)
     group = min(spec.chunks, accumulators() // 3)
     panel_count = None if units is None else -(-units // lanes)
@@ -99,8 +99,9 @@ def choose(spec: GemmSpec) -> Tiling:
     else:
         heights = sorted({tallest, max(tallest // 2, 1), 1}, reverse=True)
     tile_count = sum(counts) if counts else block // tallest
-    k_block = _k_block(k, vectors * lanes * item, tile_count, heights[0])
-    weights = None if k is None or units is None else k * panel_count * spec.chunks * lanes * item  # type: ignore[operator]
+    k_blocks = tuple(_k_block(k, vectors * lanes * item, tile_count, heights[0]) for k in depths)
+    unknown = units is None or None in depths
+    weights = None if unknown else sum(depths) * panel_count * spec.chunks * lanes * item  # type: ignore[operator,arg-type]
     far = tile_count > 2 and (weights is None or weights > L2_BYTES)
     prefetch = max(32, -(-group * lanes * item // tile_count // 32) * 32) if far and panels == 1 else 0
     return Tiling(
@@ -110,7 +111,7 @@ def choose(spec: GemmSpec) -> Tiling:
         shapes=tuple(_shape(h, vectors) for h in heights),
         counts=counts,
         row_block=block,
-        k_block=k_block,
+        k_blocks=k_blocks,
         prefetch=prefetch,
         snake=weights is None or weights > L1_BYTES,
     )
