@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from specjit.codegen.lanes import ITEMSIZE
-from specjit.codegen.schedule.numbers import RULES
 from specjit.codegen.schedule.dispatch import SPECIAL
+from specjit.codegen.schedule.numbers import RULES
 from specjit.ir.graph import Block, Graph, Node, Value, free_values, uses
 from specjit.ir.structure import IF, LOOP, REGION, effects
 from specjit.ir.types import Type

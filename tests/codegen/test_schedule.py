@@ -187,7 +187,8 @@ def test_overflow_leaves_the_region():
 @pytest.mark.parametrize("t", [0, 1, 2, 5])
 def test_carried_without_stack_takes_turns(t):
     """h is read whole by its own successor's product: two buffers; c only element by element: one."""
-    text = """graph @f(%h0: f32[2,4], %c0: f32[2,4], %w: f32[4,4], %n: int<T>, %x: f32[T,2,4]) -> (f32[2,4], f32[2,4]) {
+    text = """graph @f(%h0: f32[2,4], %c0: f32[2,4], %w: f32[4,4], %n: int<T>, %x: f32[T,2,4]) -> (f32[2,4],
+            f32[2,4]) {
       %h1: f32[2,4] = clone(%h0)
       %c1: f32[2,4] = clone(%c0)
       %h: f32[2,4], %c: f32[2,4] = loop %n, True, (%i: int, %hi: f32[2,4] = %h1, %ci: f32[2,4] = %c1) {
@@ -210,7 +211,8 @@ def test_swapped_and_unchanged_carried_values():
     text = """graph @f(%a0: f32[3], %b0: f32[3], %k: f32[3], %n: int<T>, %x: f32[T,3]) -> (f32[3], f32[3], f32[3]) {
       %a1: f32[3] = exp(%a0)
       %b1: f32[3] = exp(%b0)
-      %a: f32[3], %b: f32[3], %c: f32[3] = loop %n, True, (%i: int, %ai: f32[3] = %a1, %bi: f32[3] = %b1, %ki: f32[3] = %k) {
+      %a: f32[3], %b: f32[3], %c: f32[3] = loop %n, True, (%i: int, %ai: f32[3] = %a1, %bi: f32[3] = %b1,
+              %ki: f32[3] = %k) {
         %r: f32[3] = select(%x, 0, %i)
         %s: f32[3] = add(%ai, %r)
         %t: f32[3] = mul(%s, %ki)
@@ -346,7 +348,8 @@ def test_joining_writes_straight_into_the_whole():
 
 
 def test_picked_rows():
-    text = """graph @f(%w: f32[7,20], %i: i64[T,3], %g: f32[T,3,20], %j: i32[2]) -> (f32[T,3,20], f32[7,20], f32[7,2]) {
+    text = """graph @f(%w: f32[7,20], %i: i64[T,3], %g: f32[T,3,20], %j: i32[2]) -> (f32[T,3,20], f32[7,20],
+            f32[7,2]) {
       %e: f32[T,3,20] = embedding(%w, %i)
       %y: f32[T,3,20] = tanh(%e)
       %b: f32[7,20] = embedding_backward(%g, %i, 7, -1)
@@ -403,7 +406,8 @@ def test_gradients_of_parts():
         run_plan(plan_of(text), [f32(RNG, 3, 4), 0, f32(RNG, 0, 2)])
 
 
-@pytest.mark.parametrize("shapes", [((4,), (4,)), ((3, 4), (4,)), ((4,), (4, 3)), ((2, 3, 4), (4, 5)), ((2, 1, 3, 4), (5, 4, 2)),
+@pytest.mark.parametrize("shapes", [((4,), (4,)), ((3, 4), (4,)), ((4,), (4, 3)), ((2, 3, 4), (4, 5)), ((2, 1, 3,
+        4), (5, 4, 2)),
                                     ((1, 4), (4, 1)), ((0, 4), (4, 3)), ((3, 0), (0, 2))])  # fmt: skip
 def test_products(shapes):
     a, b = (f32(RNG, *s) for s in shapes)
@@ -418,7 +422,8 @@ def test_products(shapes):
 
 
 def test_reduction_kinds():
-    text = """graph @f(%x: f32[B,3,4], %k: i32[B,3], %p: bool[B,3]) -> (f32[3], f32[B,1,4], f32[], i64[B], bool[3], i64[B,3], i64[]) {
+    text = """graph @f(%x: f32[B,3,4], %k: i32[B,3], %p: bool[B,3]) -> (f32[3], f32[B,1,4], f32[], i64[B], bool[3],
+            i64[B,3], i64[]) {
       %a: f32[3] = sum(%x, [0, 2])
       %b: f32[B,1,4] = amax(%x, [1], True)
       %c: f32[] = amin(%x)

@@ -35,10 +35,12 @@ class _Pick:
     def text(self) -> str:
         spec, out = self.spec, self.out
         verb = "=" if spec.gather else "+="
+        domain = ", ".join(map(w.describe_extent, spec.domain))
+        source, target = w.describe_access(spec.source), w.describe_access(spec.target)
+        place = f"{w.describe_access(spec.index)} of {w.describe_extent(spec.count)}"
         header = [
-            "# Picked elements over (" + ", ".join(map(w.describe_extent, spec.domain)) + "): "
-            f"{w.describe_access(spec.target)} {verb} {w.describe_access(spec.source)},",
-            f"# the {'source' if spec.gather else 'target'} at position {w.describe_access(spec.index)} of {w.describe_extent(spec.count)}.",
+            f"# Picked elements over ({domain}): {target} {verb} {source},",
+            f"# the {'source' if spec.gather else 'target'} at position {place}.",
         ]
         accesses = [spec.index, spec.source, spec.target]
         extents = [*spec.domain, spec.step, spec.count, *(e for a in accesses for e in (*a.strides, a.offset))]

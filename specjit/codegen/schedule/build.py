@@ -191,7 +191,7 @@ class Builder:
 
     def bind(self, node: Node, found: Binding | Sequence[Binding]) -> None:
         if len(node.results) == 1 and not (isinstance(found, list) and node.results[0].type.is_tensor):
-            found = [found]  # type: ignore[list-item]
+            found = [found]
         if len(found) != len(node.results):  # type: ignore[arg-type]
             raise self.fail(f"{len(found)} results where {len(node.results)} are expected")  # type: ignore[arg-type]
         for result, binding in zip(node.results, found, strict=True):  # type: ignore[arg-type]

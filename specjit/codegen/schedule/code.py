@@ -9,8 +9,6 @@ multiply-add per turn.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from specjit.codegen.abi import WORKSPACE
 from specjit.codegen.schedule.memory import ALIGNMENT, Bin, aligned, is_multiple
 from specjit.codegen.schedule.model import Reg, Scalar
@@ -52,15 +50,16 @@ class Code(Values):
             running = following
         self.emit("NEED", self.constant(at) if running is None else running)
         for b, offset in fixed:
-            self.bind_members(b, lambda slot, offset=offset: self.emit("ADDI", slot, WORKSPACE, offset))
-        for b, offset_slot in moving:
-            self.bind_members(b, lambda slot, offset_slot=offset_slot: self.emit("ADD", slot, WORKSPACE, offset_slot))
+            self.emit("ADDI", self.slot_of_bin(b), WORKSPACE, offset)
+        for b, slot in moving:
+            self.emit("ADD", self.slot_of_bin(b), WORKSPACE, slot)
 
-    def bind_members(self, b: Bin, emit: Callable[[int], None]) -> None:
+    def slot_of_bin(self, b: Bin) -> int:
+        """The slot for the address of all members of a bin."""
         slot = self.fresh("/".join(dict.fromkeys(m.name for m in b.members if m.name)) or "temporary")
         for m in b.members:
             self.slots[m] = slot
-        emit(slot)
+        return slot
 
     def bin_size(self, b: Bin) -> int:
         sizes = [self.size(n) for n in b.sizes]
@@ -71,11 +70,14 @@ class Code(Values):
             largest = slot
         if all(is_multiple(n) for n in b.sizes):
             return largest
-        slot = self.fresh()
-        self.emit("ADDI", slot, largest, ALIGNMENT - 1)
-        self.emit("FLOORDIV", slot, slot, self.constant(ALIGNMENT))
-        self.emit("MUL", slot, slot, self.constant(ALIGNMENT))
-        return slot
+        key = ("rounded", largest)
+        known = self.scopes[0].sizes
+        if key not in known:
+            known[key] = slot = self.fresh()
+            self.emit("ADDI", slot, largest, ALIGNMENT - 1)
+            self.emit("FLOORDIV", slot, slot, self.constant(ALIGNMENT))
+            self.emit("MUL", slot, slot, self.constant(ALIGNMENT))
+        return known[key]
 
     # steps
 
@@ -139,10 +141,12 @@ class Code(Values):
         """What a branch needs and does not compute itself is computed before it."""
         cond = self.checked(step.cond)
         sides: list[list[Line]] = []
-        for steps, which in ((step.then, 1), (step.other, 2)):
+        results = [self.slot(reg.name, reg.name) for reg, _, _ in step.numbers]
+        given = ([a for _, a, _ in step.numbers], [b for _, _, b in step.numbers])
+        for steps, numbers in zip((step.then, step.other), given, strict=True):
             self.scopes.append(Scope(defined=_defined_by(steps)))
             self.steps(steps)
-            self.assign([(self.slot(row[0].name, row[0].name), self.checked(row[which])) for row in step.numbers])
+            self.assign([*zip(results, map(self.checked, numbers))])
             sides.append(self.scopes.pop().lines)
         then, other = sides
         otherwise, end = Label(), Label()

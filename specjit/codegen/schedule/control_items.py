@@ -15,7 +15,7 @@ from specjit.codegen.schedule.items import BlockItems, CarriedScalar, CarriedTen
 from specjit.codegen.schedule.model import FRESH, Home, Pointer, Scalar, Source, Storage, View
 from specjit.codegen.schedule.tensors import tensor_type
 from specjit.ir.dims import Size, product
-from specjit.ir.graph import Node, Value
+from specjit.ir.graph import Block, Node, Value
 from specjit.ir.viewref import contiguous_strides
 
 if TYPE_CHECKING:
@@ -239,7 +239,7 @@ def branch(b: Builder, n: Node) -> None:
     found: list[list[Scalar]] = [[], []]
     for block, ir_block, numbers in zip((then, other), n.blocks, found, strict=True):
 
-        def inside(ir_block=ir_block, numbers=numbers) -> None:  # type: ignore[no-untyped-def]
+        def inside(ir_block: Block = ir_block, numbers: list[Scalar] = numbers) -> None:
             b.walk(ir_block)
             wanted = iter(zip(results, shared, strict=True))
             for out, r in zip(ir_block.outputs, n.results, strict=True):

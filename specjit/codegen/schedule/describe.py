@@ -77,7 +77,8 @@ def spec_lines(spec: Spec) -> Iterator[str]:
         yield from _body(spec.body, spec.stores)
     elif isinstance(spec, GemmSpec):
         outer = f" outer {_tuple(spec.outer)}" if spec.outer else ""
-        yield f"gemm {spec.dtype}{outer} rows {_extent(spec.rows)} units {_extent(spec.units)} x {spec.chunks} k {_extent(spec.k)}"
+        columns = f"units {_extent(spec.units)} x {spec.chunks}"
+        yield f"gemm {spec.dtype}{outer} rows {_extent(spec.rows)} {columns} k {_extent(spec.k)}"
         yield f"a = {_access(spec.a)}; b = panels x{spec.b} {_tuple(spec.b_strides) if spec.outer else ''}".rstrip()
         yield from _body(spec.body, spec.stores)
     elif isinstance(spec, PickSpec):
@@ -89,7 +90,8 @@ def spec_lines(spec: Spec) -> Iterator[str]:
     else:
         assert isinstance(spec, PackSpec)
         outer = f" outer {_tuple(spec.outer)}" if spec.outer else ""
-        yield f"pack {spec.dtype}{outer} units {_extent(spec.units)} x {spec.chunks} k {_extent(spec.k)}: x{spec.dst} = {_access(spec.src)}"
+        columns = f"units {_extent(spec.units)} x {spec.chunks}"
+        yield f"pack {spec.dtype}{outer} {columns} k {_extent(spec.k)}: x{spec.dst} = {_access(spec.src)}"
 
 
 def _body(body: tuple[Inst, ...], stores: tuple[Store, ...]) -> Iterator[str]:

@@ -124,9 +124,22 @@ class Assembly:
         ]
         lines = code.finish()
         return RegionPlan(
-            self.name, inputs, dict(symbols), storages, outputs, packed, specs, hints, lines, code.presets, code.next_slot,
-            prologue, self.notes(), code.names, work(self.main),
-        )  # fmt: skip
+            self.name,
+            inputs,
+            dict(symbols),
+            storages,
+            outputs,
+            packed,
+            specs,
+            hints,
+            lines,
+            code.presets,
+            code.next_slot,
+            prologue,
+            self.notes(),
+            code.names,
+            work(self.main),
+        )
 
     def start(self, steps: list[Step]) -> tuple[Code, list[Spec], list[str]]:
         """Number the kernels; equal specs are one kernel."""
@@ -199,17 +212,25 @@ class Assembly:
         code.head(memory.plan(self.before))
         code.steps(self.before)
         plan = RegionPlan(
-            f"{self.name}.prologue", inputs, {}, storages, [], packed, specs, hints, code.finish(), code.presets, code.next_slot,
-            None, [], code.names, work(self.before),
-        )  # fmt: skip
+            f"{self.name}.prologue",
+            inputs,
+            {},
+            storages,
+            [],
+            packed,
+            specs,
+            hints,
+            code.finish(),
+            code.presets,
+            code.next_slot,
+            slot_names=code.names,
+            work=work(self.before),
+        )
         return plan, places
 
     def notes(self) -> list[Note]:
-        out = []
-        for step in walk([*self.before, *self.main]):
-            if isinstance(step, Call) and len(step.ops) > 1:
-                out.append(Note("FUSED", hint_of(step), tuple(step.ops), tuple(step.locs)))
-        return out
+        fused = [s for s in walk([*self.before, *self.main]) if isinstance(s, Call) and len(s.ops) > 1]
+        return [Note("FUSED", hint_of(step), tuple(step.ops), tuple(step.locs)) for step in fused]
 
 
 def used_storages(steps: list[Step]) -> set[Storage]:

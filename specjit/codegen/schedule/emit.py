@@ -236,8 +236,8 @@ class Body:
         chunk = 0
         if self.group.chunk is not None:
             width = self.group.chunk[0].extent
-            assert isinstance(index.offset, int) and isinstance(width, int)
-            chunk = index.offset // width
+            assert isinstance(width, int)
+            chunk = int(index.offset) // width  # type: ignore[arg-type]
         return self.add(Inst("acc", product.out.dtype, operand=chunk))  # type: ignore[arg-type]
 
     def stores(self, homes: list[tuple[Source, Home]]) -> list[tuple[Window, int]]:

@@ -7,11 +7,15 @@ Invariant: what an item reads of its own group is read where the group computes 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
+
 from specjit.codegen.schedule.group import Group, axes_used
-from specjit.codegen.schedule.index import KAPPA, Axis, IMap, Index, decode, split_multiple
+from specjit.codegen.schedule.index import KAPPA, Axis, Decoded, IMap, Index, decode, split_multiple
 from specjit.codegen.schedule.items import Item, Map, Matmul, Reduce
 from specjit.codegen.schedule.model import Source, View
 from specjit.ir.dims import Size, divide, product
+
+Setter = Callable[[int, Index], bool]
 
 
 def fit_map(g: Group, item: Map) -> IMap | None:
@@ -102,8 +106,10 @@ def _solve_view(g: Group, view: View, out: dict[int, Index]) -> bool:
             if width != 0 and divide(e.offset, width) is None:
                 return False
         elif len(e.terms) == 1:
-            (d, factor) = e.terms[0]
-            size = view.ref.sizes[d]  # type: ignore[call-overload]
+            ((key, factor),) = e.terms
+            assert isinstance(key, int)
+            d = key
+            size = view.ref.sizes[d]
             if factor != 1:
                 return False
             if size == source.dims[p] and e.offset == 0:
@@ -126,11 +132,13 @@ def _chunk_of(g: Group, source: Source, p: int, offset: Size, width: Size | None
     return g.chunked(axes[0], count, width)
 
 
-def _split_of(g: Group, source: Source, p: int, e: Index, view: View, axes: list[Axis], set_to) -> bool:  # type: ignore[no-untyped-def]
+def _split_of(g: Group, source: Source, p: int, e: Index, view: View, axes: list[Axis], set_to: Setter) -> bool:
     """One source dim seen as two dims of a reshape."""
     if len(e.terms) != 2 or e.offset != 0 or len(axes) != 1:
         return False
     (d2, one), (d1, width) = sorted(e.terms, key=lambda t: t[1] != 1)
+    assert isinstance(d1, int)
+    assert isinstance(d2, int)
     n1, n2 = view.ref.sizes[d1], view.ref.sizes[d2]
     if one != 1 or width != n2 or n1 is None or n2 is None or n1 * n2 != source.dims[p]:
         return False
@@ -154,10 +162,7 @@ def consistent(g: Group, item: Item) -> bool:
         return item.arg.source not in g.maps or _reads(g, item.arg, g.maps[item])
     assert isinstance(item, Map)
     mine = g.maps[item.out]
-    for v in item.views():
-        if v.source in g.maps and not _reads(g, v, mine):
-            return False
-    return True
+    return all(v.source not in g.maps or _reads(g, v, mine) for v in item.views())
 
 
 def _reads(g: Group, view: View, reader: IMap) -> bool:
@@ -175,9 +180,9 @@ def _reads(g: Group, view: View, reader: IMap) -> bool:
     return any(where == place for place in places)
 
 
-def compose(decoded, reader: IMap, dims: tuple[Size, ...]) -> IMap | None:  # type: ignore[no-untyped-def]
+def compose(decoded: Decoded, reader: IMap, dims: tuple[Size, ...]) -> IMap | None:
     """Indices of a source's dims over the axes, for a reader that is at `reader` in a view of it."""
-    along = dict(enumerate(reader))
+    along: dict[Hashable, Index] = dict(enumerate(reader))
     out: list[Index | None] = [None if e is None else e.substitute(along) for e in decoded.dims]
     for d, places in decoded.merged:
         rest = along[d]

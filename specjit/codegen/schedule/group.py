@@ -6,7 +6,7 @@ Invariant: `maps[s]` gives the index of every dim of member `s` over the loops (
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 
 from specjit.codegen.schedule.index import KAPPA, Axis, IMap, Index
 from specjit.codegen.schedule.items import Item, Matmul, Reduce
@@ -78,7 +78,7 @@ class Group:
         if any(isinstance(i, Reduce) and i.kind.startswith("arg") for i in self.items) and axis in self.reduced:
             return False
         narrow = Axis(width)
-        wide = {axis: Index.of(narrow).plus(Index.of(KAPPA, width))}
+        wide: dict[Hashable, Index] = {axis: Index.of(narrow).plus(Index.of(KAPPA, width))}
         self.maps = {s: tuple(i.substitute(wide) for i in m) for s, m in self.maps.items()}
         self.axes = [narrow if a is axis else a for a in self.axes]
         self.reduced = tuple(narrow if a is axis else a for a in self.reduced)
@@ -90,7 +90,7 @@ class Group:
     def split(self, axis: Axis, outer: Size, inner: Size) -> None:
         """Replace one loop by two; every index over it becomes inner * first + second."""
         first, second = Axis(outer), Axis(inner)
-        new = {axis: Index.of(first, inner).plus(Index.of(second))}
+        new: dict[Hashable, Index] = {axis: Index.of(first, inner).plus(Index.of(second))}
         self.maps = {s: tuple(i.substitute(new) for i in m) for s, m in self.maps.items()}
         at = self.axes.index(axis)
         self.axes[at : at + 1] = [first, second]

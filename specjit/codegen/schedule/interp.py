@@ -187,7 +187,7 @@ def operand_dtypes(spec: Spec) -> dict[int, str]:
         accesses += [s.access for s in spec.stores]
     found = {a.base: a.dtype for a in accesses}
     if isinstance(spec, GemmSpec):
-        found |= {spec.a.base: spec.a.dtype, spec.b: spec.dtype}
+        found |= {k: spec.dtype for s in spec.segments for k in (s.a.base, s.b)}
     elif isinstance(spec, PackSpec):
         found |= {spec.src.base: spec.src.dtype, spec.dst: spec.dtype}
     elif isinstance(spec, PickSpec):

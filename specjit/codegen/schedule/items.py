@@ -100,20 +100,26 @@ class Reduce(Item):
 
 @dataclass(eq=False)
 class Matmul(Item):
-    """out[..., m, n] = sum_k a[..., m, k] * b[..., k, n]; the batch dims of a and b are expanded to out's."""
+    """out[..., m, n] = sum_k a[..., m, k] * b[..., k, n], and the same for the pairs in `more` added; the batch dims of
+    a and b are expanded to out's."""
 
     out: Source = field(kw_only=True)
     a: View = field(kw_only=True)
     b: View = field(kw_only=True)
+    more: list[tuple[View, View]] = field(kw_only=True, default_factory=list)
+
+    @property
+    def pairs(self) -> list[tuple[View, View]]:
+        return [(self.a, self.b), *self.more]
 
     def views(self) -> Iterator[View]:
-        return iter((self.a, self.b))
+        return (v for pair in self.pairs for v in pair)
 
     def makes(self) -> list[Source]:
         return [self.out]
 
     def flops(self) -> int:
-        return 2 * estimate(product([*self.out.dims, self.a.dims[-1]]))
+        return sum(2 * estimate(product([*self.out.dims, a.dims[-1]])) for a, _ in self.pairs)
 
 
 @dataclass(eq=False)

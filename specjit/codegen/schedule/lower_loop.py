@@ -165,7 +165,7 @@ def _same_elements(call: Call, t: CarriedTensor) -> bool:
     if not isinstance(spec, LoopSpec | GemmSpec):
         return not _reads(call, t.current)
     if isinstance(spec, GemmSpec):
-        for k in (spec.a.base, spec.b):
+        for k in (k for s in spec.segments for k in (s.a.base, s.b)):
             if call.operands[k].base is t.current:  # type: ignore[union-attr]
                 return False
     written = set()

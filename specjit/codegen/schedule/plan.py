@@ -138,7 +138,7 @@ class RegionPlan:
             name, words = line
             if name == "CALL":
                 assert isinstance(words[0], Kernel)
-                asm.call(kernels[words[0].number], *words[1:])
+                asm.call(kernels[words[0].number], *words[1:])  # type: ignore[arg-type]
             elif name == "FAIL":
                 asm.fail(Status(words[0]))  # type: ignore[arg-type]
             else:

@@ -76,7 +76,10 @@ def promoted(b: Builder, operands: list[tuple[Value, Binding]]) -> str:
     """The dtype that tensors and numbers are compared or combined in."""
     from specjit.tensor.promotion import result_type
 
-    return result_type(*(v.type if isinstance(f, View) else _python_type(f) for v, f in operands)).short
+    found = result_type(*(v.type if isinstance(f, View) else _python_type(f) for v, f in operands))
+    if found is None:
+        raise b.fail("the dtype to compute in is not known")
+    return found.short
 
 
 def _python_type(found: Binding) -> Any:
@@ -190,8 +193,7 @@ def checked_index(b: Builder, index: Any, size: Size) -> Any:
         if isinstance(size, int):
             return index
         position: Size = index if index >= 0 else size + index
-        low, high = index if index >= 0 else -index - 1, 0
-        b.add(numbers_check(b, size, low + 1 + high))
+        b.add(numbers_check(b, size, index + 1 if index >= 0 else -index))
         return position
     if not isinstance(index, Type) or index.dim is None:
         raise b.fail("the index is not known")
