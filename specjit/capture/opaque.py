@@ -37,7 +37,8 @@ def outline(f: Frame, s: ast.stmt, error: Unsupported) -> None:
     if exits.any or unbound:
         raise error
     reads, writes = _names(f, s, error)
-    definite = {n for n in writes if same_abstract(merge.bound(f.env, n), merge.TRUE)}
+    deleted = {n.id for n in ast.walk(s) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Del)}
+    definite = {n for n in writes if same_abstract(merge.bound(f.env, n), merge.TRUE)} - deleted
     result = [ast.Name(n, ast.Load()) if n in definite else _maybe(n) for n in writes]
     body = [s, ast.Return(ast.Tuple(result, ast.Load()))] if writes else [s]
     function = _compile(f, s, body, reads)
@@ -51,7 +52,7 @@ def outline(f: Frame, s: ast.stmt, error: Unsupported) -> None:
     for name, value in zip(writes, items.results):
         f.env[name] = value
         f.env.pop(merge.bound_flag(name), None)
-        if not _always_binds(s, name):
+        if name in deleted or (name not in definite and not _always_binds(s, name)):
             f.env[merge.bound_flag(name)] = f.emit("py.is_not", value, UNBOUND)
 
 

@@ -7,6 +7,7 @@ of them first, so nothing is ever evaluated out of order.
 
 from __future__ import annotations
 
+import keyword
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -32,7 +33,8 @@ class Writer:
 
     def __init__(self, block: Block, name: str, regions: Sequence[Callable[..., Any]] | None, flat: bool) -> None:
         self.root, self.regions, self.flat = block, regions, flat
-        self.name = "".join(c if c.isalnum() or c == "_" else "_" for c in name) or "graph"
+        name = "".join(c if c.isalnum() or c == "_" else "_" for c in name)
+        self.name = name if name.isidentifier() and not keyword.iskeyword(name) else f"graph_{name}"
         self.shape = Shape(block, flat)
         self.names = Names(block, {self.name, *pysupport.HELPERS}, self.shape)
         self.scope = Scope(self.names.used)

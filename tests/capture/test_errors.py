@@ -1,0 +1,312 @@
+"""What capture says when it cannot: place, source line, caret, reason, a way out; and how little stays Python."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+
+import pytest
+
+import specjit
+from specjit import jit
+from specjit.capture.errors import CaptureError
+from specjit.capture.script import capture
+from specjit.codegen.python import generate
+
+HELP = "move it into a function marked @specjit.jit.ignore, or use specjit.optimize, which runs such lines in Python"
+
+
+def a_generator(n):
+    yield from range(n)
+
+
+async def a_coroutine(n):
+    return n
+
+
+def a_global(n):
+    global COUNT
+    COUNT = n
+    return n
+
+
+def a_try(n):
+    try:
+        return 1 // n
+    except ZeroDivisionError:
+        return 0
+
+
+def a_class(n):
+    class Local:
+        value = n
+
+    return Local.value
+
+
+def a_context(path):
+    with open(path) as f:
+        text = f.read()
+    return len(text)
+
+
+def a_nonlocal(n):
+    def bump():
+        nonlocal n
+        n += 1
+
+    bump()
+    return n
+
+
+def an_unknown_call(f, n):
+    return [f[0](n)]
+
+
+def inner_trouble(n):
+    if n > 0:
+        m = a_class(n)
+    else:
+        m = 0
+    return m
+
+
+ERRORS = {
+    a_generator: (
+        {"n": 1},
+        """
+        FILE:LINE:1: a_generator is a generator function
+            def a_generator(n):
+            ^
+          build a list and return it, or call the function without specjit
+        """,
+    ),
+    a_coroutine: (
+        {"n": 1},
+        """
+        FILE:LINE:1: a_coroutine is a coroutine
+            async def a_coroutine(n):
+            ^
+          build a list and return it, or call the function without specjit
+        """,
+    ),
+    a_global: (
+        {"n": 1},
+        """
+        FILE:LINE:5: global variables
+            global COUNT
+            ^^^^^^^^^^^^
+          pass the value in and return it
+        """,
+    ),
+    a_try: (
+        {"n": 1},
+        f"""
+        FILE:LINE:5: the try statement
+            try:
+            ^
+          {HELP}
+        """,
+    ),
+    a_class: (
+        {"n": 1},
+        f"""
+        FILE:LINE:5: the classdef statement
+            class Local:
+            ^
+          {HELP}
+        """,
+    ),
+    a_context: (
+        {"path": "x"},
+        f"""
+        FILE:LINE:10: a context manager other than a grad mode
+            with open(path) as f:
+                 ^^^^^^^^^^
+          {HELP}
+        """,
+    ),
+    a_nonlocal: (
+        {"n": 1},
+        """
+        FILE:LINE:5: nonlocal or global in a nested function
+            def bump():
+            ^
+          pass the value in and return it
+        """,
+    ),
+    an_unknown_call: (
+        {"f": [abs], "n": 1},
+        f"""
+        FILE:LINE:13: a call of an unknown function
+            return [f[0](n)]
+                    ^^^^^^^
+          {HELP}
+        """,
+    ),
+    inner_trouble: (
+        {"n": 1},
+        f"""
+        FILE:LINE:5: the classdef statement
+            class Local:
+            ^
+          {HELP}
+        """,
+    ),
+}
+
+
+@pytest.mark.parametrize("fn", ERRORS, ids=lambda fn: fn.__name__)
+def test_strict_errors(fn):
+    examples, wanted = ERRORS[fn]
+    with pytest.raises(CaptureError) as caught:
+        capture(fn, examples, strict=True)
+    text = re.sub(r":\d+:", ":LINE:", str(caught.value).replace(__file__, "FILE"), count=1)
+    assert text == textwrap.dedent(wanted).strip()
+    place = caught.value.location
+    assert place.file == __file__
+    assert caught.value.location_text() == f"{__file__}:{place.line}"
+
+
+WHOLE = [a_generator, a_coroutine, a_global, a_try, a_nonlocal]
+
+
+@pytest.mark.parametrize("fn", WHOLE, ids=lambda fn: fn.__name__)
+def test_what_cannot_stand_alone_stays_python_as_a_whole(fn):
+    with pytest.raises(CaptureError) as caught:
+        capture(fn, ERRORS[fn][0])
+    assert caught.value.kind == "unsupported"
+
+
+@pytest.mark.parametrize("fn", [a_class, an_unknown_call, inner_trouble], ids=lambda fn: fn.__name__)
+def test_one_odd_statement_stays_python(fn):
+    events = []
+    captured = capture(fn, ERRORS[fn][0], on_event=lambda kind, message, **facts: events.append((kind, message, facts)))
+    assert generate(captured.graph, name="f").fn(*ERRORS[fn][0].values()) == fn(*ERRORS[fn][0].values())
+    ((kind, message, facts),) = events
+    assert kind == "OPAQUE"
+    assert message.endswith(": runs in Python")
+    assert facts["location"].startswith(__file__)
+    assert facts["column"] >= 5
+    assert facts["reason"] in message
+
+
+def test_a_context_manager_runs_in_python(tmp_path):
+    path = tmp_path / "x"
+    path.write_text("four")
+    captured = capture(a_context, {"path": str(path)})
+    assert generate(captured.graph, name="f").fn(str(path)) == 4
+
+
+def test_no_source():
+    scope = {}
+    exec("def made(n):\n    return n", scope)
+    for fn in (scope["made"], eval("lambda n: n"), len, print):
+        with pytest.raises(CaptureError) as caught:
+            capture(fn, {"n": 1})
+        assert caught.value.kind == "source"
+
+
+def test_missing_examples():
+    with pytest.raises(CaptureError, match="no example for n"):
+        capture(a_class, {})
+
+
+class Undoing:
+    """A context manager that swallows errors: what its block would have bound may be missing."""
+
+    def __enter__(self):
+        return 7
+
+    def __exit__(self, *_):
+        return True
+
+
+def swallowed(n):
+    with Undoing() as x:
+        y = 10 // n
+    return x, y
+
+
+def try_in_a_loop(xs):
+    total = 0
+    for x in xs:
+        try:
+            total += int(x)
+        except ValueError as error:
+            last = str(error)
+            total -= 1
+    return total, last
+
+
+def reads_what_it_deletes(n):
+    x = n
+    for _ in range(2):
+        try:
+            del x
+        except NameError:
+            x = 5
+    return x
+
+
+@pytest.mark.parametrize(
+    ("fn", "cases"),
+    [
+        (swallowed, [(2,), (0,)]),
+        (try_in_a_loop, [(["1", "q"],), (["1"],), ([],)]),
+    ],
+    ids=["swallowed", "try_in_a_loop"],
+)
+def test_opaque_statements_may_leave_names_unbound(fn, cases):
+    name = fn.__code__.co_varnames[0]
+    code = generate(capture(fn, {name: cases[0][0]}).graph, name="f")
+    for args in cases:
+        try:
+            wanted = fn(*args)
+        except NameError as error:
+            with pytest.raises(type(error), match="cannot access local variable"):
+                code.fn(*args)
+        else:
+            assert code.fn(*args) == wanted
+
+
+def test_names_of_outlined_statements_may_come_and_go():
+    with pytest.raises(CaptureError):
+        capture(reads_what_it_deletes, {"n": 1})
+
+
+class Scripted(specjit.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.w = specjit.nn.Parameter(specjit.ones(3))
+
+    def forward(self, x, n: int):
+        for _ in range(n):
+            x = x * self.w + self.python_only(n)
+        if jit.is_scripting():
+            x = x + 1
+        return x
+
+    @jit.ignore
+    def python_only(self, n):
+        return len(f"{n}")
+
+
+def test_script_is_strict():
+    with pytest.raises(jit.Error, match="the classdef statement"):
+        jit.script(a_class)
+    with pytest.raises(jit.Error, match="takes a Python function or a Module"):
+        jit.script(3)
+
+
+def test_ignored_functions_run_in_python_and_scripting_is_known():
+    model = Scripted()
+    captured = capture(
+        Scripted.forward, {"self": model, "x": specjit.ones(3), "n": 2}, root=model, scripting=True, strict=True
+    )
+    code = generate(captured.graph, name="f")
+    assert code.fn(model, specjit.ones(3), 2).tolist() == [4.0, 4.0, 4.0]
+    assert model(specjit.ones(3), 2).tolist() == [3.0, 3.0, 3.0]
+    assert jit.annotate(int, 3) == 3
+    assert not jit.is_scripting()
+    assert not jit.is_tracing()
