@@ -35,6 +35,7 @@ class Builder:
         self.regs: dict[str, Reg] = {}
         self.inputs: list[Storage | Reg | None] = []
         self.symbols: set[str] = set()
+        self.flags: dict[Reg, list[Scalar]] = {}  # of a register that says `Source.shares`: what it may become
         self.constants: list[tuple[Storage, np.ndarray]] = []
         self.packed: list[Storage] = []  # what the prologue hands to the region
         self.fixed: set[Source] = set()  # sources that are parameters or made in the prologue
@@ -132,6 +133,20 @@ class Builder:
         return isinstance(size, int) or (
             isinstance(size, Poly) and all(s in self.symbols or s in self.regs for s in size.symbols())
         )
+
+    def may_share(self, flag: Scalar) -> bool:
+        """Whether a `shares` can be true at run time."""
+        seen: set[Reg] = set()
+        stack = [flag]
+        while stack:
+            value = stack.pop().value
+            if not isinstance(value, Reg):
+                if value:
+                    return True
+            elif value not in seen:
+                seen.add(value)
+                stack += self.flags[value]
+        return False
 
     # items
 

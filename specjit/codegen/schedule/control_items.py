@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from specjit.codegen.schedule.index import identity
 from specjit.codegen.schedule.items import BlockItems, CarriedScalar, CarriedTensor, If, Loop, Map, Matmul, Pick, Reduce
-from specjit.codegen.schedule.model import FRESH, Home, Pointer, Scalar, Source, Storage, View
+from specjit.codegen.schedule.model import Home, Pointer, Scalar, Source, Storage, View
 from specjit.codegen.schedule.tensors import tensor_type
 from specjit.ir.dims import Size, product
 from specjit.ir.graph import Block, Node, Value
@@ -83,8 +83,7 @@ def loop(b: Builder, n: Node) -> None:
     for c in carried:
         c.param.owner = body
     for t in tensors:
-        if t.flag is not None:
-            t.flag.param.owner = body
+        t.flag.param.owner = body
     item = Loop(
         trip=trip, cond=cond, reverse=bool(n.attrs.get("reverse")), body=body, index=index,
         next_cond=Scalar("bool", True), tensors=tensors, scalars=scalars, stacked=stacked,
@@ -134,12 +133,11 @@ def _carried_tensor(b: Builder, init: Value, param: Value, result: Value) -> Car
     current, following = Pointer(param.hint or "carried"), Pointer(f"{param.hint or 'carried'}'")
     inner = Source(dtype, dims, param.hint, Home(current))
     outer = Source(dtype, dims, result.hint, Home(current))
-    made = CarriedTensor(given, start, inner, outer, current, following, shares=shares)
-    if shares.value is not False:
-        reg = b.new_reg("bool")
-        made.flag = CarriedScalar(shares, reg, reg)
-        inner.shares = Scalar("bool", reg)
-    return made
+    reg = b.new_reg("bool")
+    b.flags[reg] = [shares]
+    inner.shares = Scalar("bool", reg)
+    flag = CarriedScalar(shares, reg, reg)
+    return CarriedTensor(given, start, inner, outer, current, following, flag, shares)
 
 
 def _carried_scalar(b: Builder, init: Value, param: Value, result: Value) -> CarriedScalar:
@@ -206,12 +204,8 @@ def _passed_on(b: Builder, t: CarriedTensor, scalars: list[CarriedScalar]) -> No
     turn at all, which `lower_loop` looks at."""
     assert t.next is not None
     after = t.next.source.shares
-    if t.flag is None and after.value is not False:
-        reg = b.new_reg("bool")
-        t.flag = CarriedScalar(FRESH, reg, reg)
-    if t.flag is None:
-        return
     t.flag.next = after
+    b.flags[t.flag.param].append(after)
     scalars.append(t.flag)
     if after.value is not False:
         t.result.shares = Scalar("bool", t.flag.result)
@@ -266,6 +260,7 @@ def branch(b: Builder, n: Node) -> None:
         if x.value is False and y.value is False:
             continue
         flag = b.new_reg("bool")
+        b.flags[flag] = [x, y]
         scalars.append((flag, x, y))
         source.shares = Scalar("bool", flag)
     b.add(If(cond=cond, branches=(then, other), results=results, scalars=scalars), here=True)

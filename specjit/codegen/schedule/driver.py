@@ -60,9 +60,11 @@ def deliver(b: Builder, value: Value) -> View | Scalar:
     source = found.source
     if source.home is not None and isinstance(source.home.base, Storage) and source.home.base.kind == "input":
         return found
-    if source.shares.value is True:
+    if not b.may_share(source.shares):
+        pass
+    elif source.shares.value is True:
         raise NotSchedulable("an output shares memory with an input in a way that is known only at run time")
-    if isinstance(source.shares.value, Reg):
+    elif isinstance(source.shares.value, Reg):
         fresh_one = b.new_reg("bool")
         b.add(Instr(name="NOT", args=[source.shares], target=fresh_one))
         b.add(Check(cond=Scalar("bool", fresh_one), status=Status.GUARD))

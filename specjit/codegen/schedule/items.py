@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from specjit.codegen.abi import Status
-from specjit.codegen.schedule.model import FRESH, Pointer, Reg, Scalar, Source, View, estimate
+from specjit.codegen.schedule.model import Pointer, Reg, Scalar, Source, View, estimate
 from specjit.ir.dims import Size, product
 from specjit.ir.graph import Location
 from specjit.ir.viewref import ViewRef
@@ -271,10 +271,10 @@ class CarriedTensor:
     result: Source
     current: Pointer
     following: Pointer
+    flag: CarriedScalar  # whether the current value is the caller's memory
+    shares: Scalar  # whether the initial one is
     next: View | None = None
     moved: View | None = None  # the next value is this view of memory that stays: only the pointer moves
-    shares: Scalar = FRESH  # whether the initial value is the caller's memory
-    flag: CarriedScalar | None = None  # carries `shares` from turn to turn, where it varies
 
 
 @dataclass(eq=False)

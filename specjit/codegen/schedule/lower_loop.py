@@ -45,7 +45,7 @@ def loop(low: Lowering, item: Loop, block: BlockItems, steps: list[Step]) -> Non
     held: set[Storage] = set()
     after: list[Step] = []
     turned = _turned(low, item, after)
-    if turned is not None and any(_leaves(t) for t in item.tensors):
+    if turned is not None and any(_leaves(low, t) for t in item.tensors):
         after.append(Require(turned, Status.GUARD))
         turned = None
     for t in item.tensors:
@@ -125,10 +125,10 @@ def _target(t: CarriedTensor) -> Storage | None:
     return want.base if whole and isinstance(want.base, Storage) else None
 
 
-def _leaves(t: CarriedTensor) -> bool:
+def _leaves(low: Lowering, t: CarriedTensor) -> bool:
     """Whether the result becomes an output of the region, and the initial value may be the caller's memory."""
     target = _target(t)
-    return t.shares.value is not False and target is not None and target.kind == "output"
+    return low.builder.may_share(t.shares) and target is not None and target.kind == "output"
 
 
 def can_overwrite(t: CarriedTensor, body: list[Step]) -> bool:
