@@ -8,23 +8,20 @@ meta tensors, then eager execution. A failed computation goes through `recover`,
 
 from __future__ import annotations
 
-import linecache
 import operator
 from collections.abc import Callable, Sequence
-from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from specjit.dtypes import DType
 from specjit.ir.types import Type
-from specjit.ops import quiet
 from specjit.tensor import inplace, state, storage, tracer
 from specjit.tensor.devices import device
 from specjit.tensor.methods import TensorMethods
-from specjit.tensor.recorded import OpNode, edges_of
+from specjit.tensor.recorded import OpNode, OpNodes, edges_of
 from specjit.tensor.tape import node_of
-from specjit.tensor.tensor import Parameter, Tensor, type_of_tensor, wrap, wrap_meta
+from specjit.tensor.tensor import Tensor, type_of_tensor, wrap, wrap_meta
 
 if TYPE_CHECKING:
     from specjit.ops.registry import Op, Param
@@ -59,6 +56,30 @@ def execute(op: Op, args: Sequence[Any]) -> Any:
     return finish(op, args, found, grad)
 
 
+def of_list(op: Op, args: Sequence[Any]) -> Any:
+    """A call whose first argument is a list of tensors; plain ones skip the checks of `dispatch`."""
+    tensors = args[0]
+    kind = type(tensors)
+    if (kind is not list and kind is not tuple) or state.recorders or not tensors:
+        return dispatch(op, args)
+    arrays = []
+    grad = False
+    for t in tensors:
+        kind = type(t)
+        if (kind is not Tensor and kind is not Parameter) or t._data is None:
+            return dispatch(op, args)
+        arrays.append(t._data)
+        grad = grad or t._requires_grad
+    try:
+        found = op.eager(arrays, *args[1:])
+    except Exception as error:
+        return recover(op, args, error)
+    out = wrap(found)
+    if grad and op.differentiable and state.thread.grad:
+        record(op, args, [out], False)
+    return out
+
+
 def finish(op: Op, args: Sequence[Any], found: Any, grad: bool) -> Any:
     """Wrap what `eager` returned as the record says, and record it on the tape."""
     if op.returns == ("Tensor",):
@@ -88,23 +109,12 @@ def record(op: Op, args: Sequence[Any], outs: list[Tensor], several: bool) -> No
     """Put a call on the tape: floating-point results come to require grad."""
     if not any(o._data.dtype.kind == "f" for o in outs):
         return
-    node = OpNode(op, args, edges_of(op, args))
+    node = (OpNodes if several else OpNode)(op, args, edges_of(op, args))
     for i, out in enumerate(outs):
         if out._data.dtype.kind == "f":
             out._requires_grad = True
             out._node = node.output(i) if several else node
-    node.keep_results(outs, several)
-
-
-def record_one(op: Op, args: Sequence[Any], data: np.ndarray) -> Tensor:
-    """The common case of `record`: one fresh result."""
-    out = wrap(data)
-    if data.dtype.kind == "f":
-        node = OpNode(op, args, edges_of(op, args))
-        out._requires_grad = True
-        out._node = node
-        node.keep_results((out,), False)
-    return out
+    node.keep_results(outs)
 
 
 def finish_view(op: Op, args: Sequence[Any], found: Any) -> Tensor:
@@ -163,7 +173,7 @@ def _write(op: Op, args: Sequence[Any], grad: bool) -> Any:
     inplace.written(target)
     if grad:
         node = OpNode(op, saved, edges)
-        node.keep_results((target,), False)
+        node.keep_results((target,))
         inplace.record_write(target, node)
     return target if op.returns else None
 
@@ -240,6 +250,8 @@ def _types(a: Any) -> Any:
 
 def recover(op: Op, args: Sequence[Any], error: Exception) -> Any:
     """An eager function failed: with arguments of other types than the schema's try again, else raise what PyTorch raises."""
+    if isinstance(error, (RuntimeWarning, FloatingPointError)):
+        return execute(op, checked(op, args))
     fixed = checked(op, args)
     if any(a is not b for a, b in zip(args, fixed)):
         return dispatch(op, fixed)
@@ -343,187 +355,3 @@ def operator_slow(op: Op, args: Sequence[Any]) -> Any:
     if not all(isinstance(a, OPERANDS) for a in args[:2]):
         return NotImplemented
     return dispatch(op, args)
-
-
-def public_function(op: Op) -> Callable[..., Any]:
-    """Generate the function that users call."""
-    if op.name.startswith("py."):
-        return _with_record(lambda *args, **named: op.eager(*args, **named), op, op.name)
-    return generate(op, op.name, "_dispatch")
-
-
-def operator_function(op: Op, name: str, swapped: bool = False) -> Callable[..., Any]:
-    """Generate a method of Python's operator syntax, such as `__add__` (or, swapped, `__radd__`)."""
-    return generate(op, name, "_operator_slow", swapped)
-
-
-def generate(op: Op, name: str, slow: str, swapped: bool = False) -> Callable[..., Any]:
-    """The function's body is compiled by its first call: all of them at once would double the time of the import."""
-    file = f"<specjit op {name}{' swapped' if swapped else ''}>"
-    namespace: dict[str, Any] = {
-        "_op": op,
-        "_eager": getattr(op.eager, "raw", op.eager),
-        "_Tensor": Tensor,
-        "_Parameter": Parameter,
-        "_ndarray": np.ndarray,
-        "_asarray": np.asarray,
-        "_new": object.__new__,
-        "_state": state,
-        "_thread": state.thread,
-        "_dispatch": dispatch,
-        "_operator_slow": operator_slow,
-        "_recover": recover,
-        "_record_one": record_one,
-        "_finish_view": finish_view,
-        "_set": quiet.set_quiet,
-        "_reset": quiet.reset,
-        "_quiet": quiet.QUIET,
-        "_spread": _spread,
-        "_raw": _raw,
-        **{f"_d{i}": p.default for i, p in enumerate(op.params)},
-    }
-
-    def finished() -> Callable[..., Any]:
-        source = render(op, name.replace(".", "_"), slow, swapped)
-        linecache.cache[file] = (len(source), None, source.splitlines(True), file)
-        exec(compile(source, file, "exec"), namespace)
-        made = namespace[name.replace(".", "_")]
-        function.__defaults__, function.__kwdefaults__ = made.__defaults__, made.__kwdefaults__
-        function.__code__ = made.__code__  # the same object, so that whoever holds the function has the finished one
-        return function
-
-    namespace["_finished"] = finished
-    function = FunctionType(_first_call.__code__.replace(co_filename=file, co_firstlineno=1), namespace, name)
-    return _with_record(function, op, name)
-
-
-def _first_call(*args, **named):  # its globals are the generated function's
-    return _finished()(*args, **named)  # type: ignore[name-defined]  # noqa: F821
-
-
-def _with_record(fn: Callable[..., Any], op: Op, name: str) -> Callable[..., Any]:
-    fn.record = op  # type: ignore[attr-defined]
-    fn.__name__ = fn.__qualname__ = name
-    fn.__module__ = "specjit"
-    fn.__doc__ = f"{op.schema}\n\n{op.doc}".strip()
-    return fn
-
-
-def _spread(given: tuple[Any, ...], named: dict[str, Any], name: str, op: Op) -> Any:
-    """The value of a list parameter that may be given as one sequence, as several positional ints, or by name."""
-    if name in named:
-        return named.pop(name)
-    if len(given) == 1 and isinstance(given[0], (list, tuple)):
-        return given[0]
-    if not given and op.param(name).required and name not in ("size", "dims"):
-        raise TypeError(f"{op.name}() missing required argument: {name!r}")
-    return given
-
-
-def signature(op: Op) -> tuple[str, list[str]]:
-    """Parameters of the generated function, and the lines that make its arguments ready."""
-    parts: list[str] = []
-    ready: list[str] = []
-    starred = False
-    for i, p in enumerate(op.params):
-        if p.type.spread:
-            parts.append(f"*{p.name}")
-            starred = True
-            ready.append(f"{p.name} = _spread({p.name}, _named, {p.name!r}, _op)")
-            continue
-        if p.kwonly and not starred:
-            parts.append("*")
-            starred = True
-        parts.append(p.name if p.required else f"{p.name}=_d{i}")
-    if ready:
-        parts.append("**_named")
-        ready.append(
-            f"if _named: raise TypeError('{op.name}() got an unexpected keyword argument ' + repr(next(iter(_named))))"
-        )
-    return ", ".join(parts), ready
-
-
-def render(op: Op, name: str, slow: str, swapped: bool) -> str:
-    """The source of the public function."""
-    text, ready = signature(op)
-    if swapped:
-        a, b = op.params[0].name, op.params[1].name
-        rest = [f"{p.name}=_d{i}" for i, p in enumerate(op.params)][2:]
-        text = ", ".join([b, a, *rest])
-    args = ", ".join(p.name for p in op.params) + ("," if len(op.params) == 1 else "")
-    lines = [f"def {name}({text}):", *(f"    {line}" for line in ready)]
-    if _has_fast_path(op):
-        lines += ["    " + line for line in _fast_path(op, args)]
-    lines.append(f"    return {slow}(_op, ({args}))")
-    return "\n".join(lines) + "\n"
-
-
-def _has_fast_path(op: Op) -> bool:
-    tensors = [p.type for p in op.params if p.type.is_tensor]
-    plain = bool(tensors) and not any(t.many or t.optional for t in tensors)
-    return plain and op.returns == ("Tensor",) and not op.traits.writes and op.params[0].type.is_tensor
-
-
-def _fast_path(op: Op, args: str) -> list[str]:
-    tensors = [(i, p) for i, p in enumerate(op.params) if p.type.is_tensor]
-    first = op.params[tensors[0][0]].name
-    view = op.traits.view_of is not None
-    lines: list[str] = []
-    tests: list[str] = ["not _state.recorders"]
-    for i, p in tensors:
-        if not p.type.scalar:
-            lines.append(f"_t{i} = type({p.name})")
-            tests.append(f"(_t{i} is _Tensor or _t{i} is _Parameter)")
-    lines.append(f"if {' and '.join(tests)}:")
-    body: list[str] = []
-    grads = []
-    for i, p in tensors:
-        if p.type.scalar:
-            body += [
-                f"_t{i} = type({p.name})",
-                f"if _t{i} is _Tensor or _t{i} is _Parameter:",
-                f"    _a{i} = {p.name}._data",
-                f"    _g{i} = {p.name}._requires_grad",
-                f"elif _t{i} is float or _t{i} is int or _t{i} is bool:",
-                f"    _a{i} = {p.name}",
-                f"    _g{i} = False",
-                "else:",
-                f"    _a{i} = None",
-            ]
-            grads.append(f"_g{i}")
-        else:
-            body.append(f"_a{i} = {p.name}._data")
-            grads.append(f"{p.name}._requires_grad")
-    present = [f"_a{i} is not None" for i, _ in tensors]
-    if all(p.type.scalar for _, p in tensors):
-        present.append(" or ".join(f"type(_a{i}) is _ndarray" for i, _ in tensors).join("()"))
-    body.append(f"if {' and '.join(present)}:")
-    raw = ", ".join(
-        f"_a{i}" if p.type.is_tensor else f"_raw({p.name})" if p.type.base == "any" else p.name
-        for i, p in enumerate(op.params)
-    )
-    quietly = hasattr(op.eager, "raw")
-    run = ["_token = _set(_quiet)"] if quietly else []
-    run += ["try:", f"    _r = _eager({raw})", "except Exception as _error:"]
-    run += [f"    return _recover(_op, ({args}), _error)"]
-    if quietly:
-        run += ["finally:", "    _reset(_token)"]
-    if view:
-        run.append(f"return _finish_view(_op, ({args}), _r)")
-    else:
-        run += ["if type(_r) is not _ndarray:", "    _r = _asarray(_r)"]
-        if op.differentiable:
-            run += [f"if ({' or '.join(grads)}) and _thread.grad:", f"    return _record_one(_op, ({args}), _r)"]
-        run += [
-            "_out = _new(_Tensor)",
-            "_out._data = _r",
-            "_out._requires_grad = False",
-            "_out.grad = None",
-            "_out._node = None",
-            "_out._version = [0]",
-            "_out._base = None",
-            "return _out",
-        ]
-    body += ["    " + line for line in run]
-    del first
-    return lines + ["    " + line for line in body]

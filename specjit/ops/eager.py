@@ -8,6 +8,7 @@ comparison to NumPy's call.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,22 @@ from specjit.tensor.promotion import common
 from specjit.tensor.tensor import get_default_dtype
 
 ndarray = np.ndarray
+
+
+@dataclass(frozen=True)
+class Inline:
+    """`fn` may be called instead of the eager function on arrays of one dtype (`floats`: float32 or float64 only), and with
+    alpha 1."""
+
+    fn: Callable[..., Any]
+    floats: bool = False
+
+
+def inlined(eager: Callable[..., Any], fn: Any, floats: bool = False) -> Callable[..., Any]:
+    """`eager`, marked with the ufunc that may stand for it."""
+    if isinstance(fn, np.ufunc):
+        eager.inline = Inline(fn, floats)  # type: ignore[attr-defined]
+    return eager
 
 
 def default_float() -> np.dtype:
@@ -35,7 +52,7 @@ def unary_float(fn: Callable[..., Any]) -> Callable[[np.ndarray], Any]:
             return fn(x)
         return fn(x.astype(default_float()))
 
-    return quiet(eager)
+    return inlined(quiet(eager), fn, floats=True)
 
 
 def binary(fn: Callable[..., Any], floating: bool = False) -> Callable[[Any, Any], Any]:
@@ -51,7 +68,7 @@ def binary(fn: Callable[..., Any], floating: bool = False) -> Callable[[Any, Any
             return fn(a.astype(default_float()), b.astype(default_float()))
         return fn(a, b)
 
-    return quiet(eager)
+    return inlined(quiet(eager), fn, floating)
 
 
 def axes(dim: Any) -> Any:

@@ -25,9 +25,26 @@ from specjit.ops.registry import NO_GRAD, Traits, defop, view, writes
 from specjit.ops.shape import _one, _select_index
 from specjit.tensor.promotion import cast_operand
 
+
+def _getitem(x: np.ndarray, index: Any) -> np.ndarray:
+    kind = type(index)
+    if kind is int:
+        return x[index, ...]
+    if kind is slice and index.step is None:
+        return x[index]
+    if kind is tuple:
+        for item in index:
+            kind = type(item)
+            if not (kind is int or item is None or (kind is slice and item.step is None)):
+                break
+        else:
+            return x[(*index, ...)]
+    return take(x, split(index, x.shape))
+
+
 getitem = defop(
     "getitem(input, index: any) -> Tensor",
-    eager=lambda x, index: take(x, split(index, x.shape)),
+    eager=_getitem,
     infer=infer_getitem,
     vjp=lambda g, _y, _x, index: getitem_backward(g, _x.shape, index),
     traits=view(0),

@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from specjit.ops import casts, compare, creation, indexing, inplace, linalg, pointwise, reduce, shape
-from specjit.ops.call import OPERANDS, attach_method, operator_function
+from specjit.ops.call import OPERANDS, attach_method
+from specjit.ops.generate import operator_function
 from specjit.tensor.methods import TensorMethods
 
 BINARY = {

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from specjit.ops import infer
-from specjit.ops.eager import as_float, binary, unary_float
+from specjit.ops.eager import as_float, binary, inlined, unary_float
 from specjit.ops.grads import sum_to
 from specjit.ops.lowering import composite, pointwise
 from specjit.ops.quiet import quiet
@@ -21,18 +21,21 @@ from specjit.tensor.promotion import common
 
 
 def _linear(fn: Any) -> Any:
-    simple = binary(fn)
-    plain = getattr(simple, "raw", simple)
+    """fn(a, alpha * b)."""
 
     def eager(a: Any, b: Any, alpha: Any) -> Any:
-        if alpha == 1:
-            return plain(a, b)
+        if type(b) is np.ndarray and type(a) is np.ndarray and a.dtype is b.dtype and alpha == 1:
+            return fn(a, b)
+        if alpha == 1 and type(a) is np.ndarray and a.dtype.kind == "f" and (type(b) is float or type(b) is int):
+            return fn(a, b)
         a, b = common(a, b)
+        if alpha == 1:
+            return fn(a, b)
         if a.dtype.kind != "f" and isinstance(alpha, float):
             raise RuntimeError("For integral input tensors, argument alpha must not be a floating point number.")
         return fn(a, np.multiply(b, alpha).astype(a.dtype))
 
-    return quiet(eager)
+    return inlined(quiet(eager), fn)
 
 
 add = defop(
@@ -308,9 +311,12 @@ def _float(name: str, fn: Any, vjp: Any, text: str | None, doc: str = "") -> Any
 
 
 def _sigmoid(x: Any) -> Any:
-    # exp of a negative number only: no overflow, and full relative accuracy on both sides.
-    e = np.exp(-np.abs(x))
-    return np.where(x >= 0, 1 / (1 + e), e / (1 + e)).astype(x.dtype, copy=False)
+    if not x.ndim:
+        return 1 / (1 + np.exp(-x))
+    out = np.negative(x)
+    np.exp(out, out)
+    out += 1
+    return np.reciprocal(out, out)
 
 
 exp = _float("exp", np.exp, lambda g, y, _x: g * y, "exp({0})")

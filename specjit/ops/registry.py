@@ -341,7 +341,7 @@ def defop(
     functional the op that gives the new content of argument 0, for an op that writes it
     method     the name of the Tensor method (True: the op's name; None: True if the first parameter is a Tensor named input)
     """
-    from specjit.ops import call
+    from specjit.ops import call, generate
 
     if not callable(eager) or not callable(infer):
         raise TypeError(f"{schema}: a record needs eager and infer")
@@ -360,7 +360,7 @@ def defop(
     if op.name in _OPS:
         raise ValueError(f"operator {op.name} is defined twice")
     _OPS[op.name] = op
-    op.fn = call.public_function(op)
+    op.fn = generate.public_function(op)
     if method is None:
         method = bool(op.params) and op.params[0].name == "input" and op.params[0].type == ParamType("Tensor")
     if method:

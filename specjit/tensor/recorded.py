@@ -1,6 +1,6 @@
 """The tape's node of an operator call.
 
-Enters: an op record (by its interface: `vjp_needed`, `saves`, `saves_result`, `params`, `tensor_positions`) and the call's bound arguments.
+Enters: an op record (by its interface: `vjp_needed`, `saves`, `saves_result`, `keeps_values`, `params`, `tensor_positions`) and the call's bound arguments.
 Leaves: gradients of the tensor arguments, computed by the record's own vjp.
 Invariant: an argument that vjp reads by value is kept with its version, and a later write to it is an error; one that vjp needs
 for shape and dtype only is kept as just that.
@@ -8,7 +8,7 @@ for shape and dtype only is kept as just that.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -48,45 +48,48 @@ class Like:
 
 
 class OpNode(Node):
-    """A recorded call. `args` has, per parameter: the tensor (by value), (shape, numpy dtype) of a tensor (type only), a list
-    of such, or the plain value. `versions` has one count per tensor kept by value, in order."""
+    """A recorded call with one result.
 
-    __slots__ = ("_count", "args", "op", "results", "versions")
+    args      per parameter: the tensor (by value), (shape, numpy dtype) of a tensor (type only), a list of such, or the plain value
+    versions  one count per tensor parameter (or list item) kept by value, in order; 0 for a number
+    result    (array, version, count) if vjp reads the result, else (shape, numpy dtype)
+    edges     one per tensor parameter (None for a number), one per item of a list of tensors
+
+    The generated functions of `ops.call` fill these slots themselves in the common case.
+    """
+
+    __slots__ = ("args", "op", "result", "versions")
+    several = False
 
     def __init__(self, op: Any, args: Sequence[Any], edges: tuple[Edge, ...]) -> None:
         self.op = op
         self.edges = edges
         self.hooks = None
-        self.results: Any = None
-        self._count = 1
+        self.result: Any = None
         kept: list[Any] = []
         versions: list[int] = []
         for value, save, param in zip(args, op.saves, op.params):
             kept.append(_keep(value, save, versions) if param.type.is_tensor else _Index.of(value))
         self.args: Any = kept
-        self.versions = versions
-
-    @property
-    def count(self) -> int:  # type: ignore[override]
-        return self._count
+        self.versions: Sequence[int] = versions
 
     @property
     def name(self) -> str:
         return "".join(part.capitalize() for part in self.op.name.strip("_").split("_")) + "Backward"
 
-    def keep_results(self, results: Sequence[Tensor], several: bool) -> None:
+    def keep_results(self, results: Sequence[Tensor]) -> None:
         """Remember what the call gave: by value (without a cycle through the tensors) if vjp reads it, else only its type."""
-        self._count = len(results) if several else 1
-        by_value = self.op.saves_result
-        self.results = (
-            several,
-            [(t._data, t._version, t._version[0]) if by_value else (t._data.shape, t._data.dtype) for t in results],
-        )
+        (self.result,) = self._kept(results)
+
+    def _kept(self, results: Sequence[Tensor]) -> list[Any]:
+        if self.op.saves_result:
+            return [(t._data, t._version, t._version[0]) for t in results]
+        return [(t._data.shape, t._data.dtype) for t in results]
 
     def release(self) -> None:
-        if any(self.op.saves) or self.op.saves_result:
+        if self.op.keeps_values:
             self.args = None
-            self.results = None
+            self.result = None
 
     def backward(self, grads: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
         return self.run(grads, [e is not None for e in self.edges])
@@ -95,7 +98,7 @@ class OpNode(Node):
         if self.args is None:
             raise RuntimeError(FREED)
         args = self._restore()
-        y, g = self._restore_results(grads)
+        y, g = self._restore_result(grads)
         wanted: list[bool] = []
         counts: list[int] = []
         at = 0
@@ -109,56 +112,42 @@ class OpNode(Node):
         for size, i, d in zip(counts, self.op.tensor_positions, found):
             if type(self.args[i]) is _Kept:
                 out += [None] * size if d is None else list(d)
-            elif size:
+            else:
                 out.append(d)
         return out
 
     def _restore(self) -> list[Any]:
-        at = 0
+        """The arguments as vjp wants them; versions are checked on the way."""
+        versions = iter(self.versions)
         out: list[Any] = []
-        for value in self.args:
-            if type(value) is _Kept:
-                items = []
-                for item in value:
-                    if isinstance(item, Tensor):
-                        self._check(item._version[0], self.versions[at], item._data)
-                        at += 1
-                    items.append(item.like() if isinstance(item, _Shape) else item)
-                out.append(items)
-            elif type(value) is _Index:
-                for t, version in value.tensors:
-                    self._check(t._version[0], version, t._data)
-                out.append(value.value)
-            elif isinstance(value, Tensor):
-                self._check(value._version[0], self.versions[at], value._data)
-                at += 1
-                out.append(value)
+        for value, save, param in zip(self.args, self.op.saves, self.op.params):
+            if not param.type.is_tensor:
+                out.append(value.checked(self) if type(value) is _Index else value)
+            elif type(value) is _Kept:
+                out.append([self._one(item, save, versions) for item in value])
             else:
-                out.append(value.like() if type(value) is _Shape else value)
+                out.append(self._one(value, save, versions))
         return out
 
-    def _restore_results(self, grads: Sequence[Tensor | None]) -> tuple[Any, Any]:
-        several, kept = self.results
-        found: list[Any] = []
-        for i, item in enumerate(kept):
-            if self.op.saves_result:
-                data, version, count = item
-                self._check(version[0], count, data)
-                if data.dtype.kind == "f":
-                    t = wrap_node(data, self.output(i) if several else self)
-                else:
-                    t = wrap(data)
-                t._version = version
-                found.append(t)
-            else:
-                found.append(Like(item[0], dtype_of(item[1])))
-        if not several:
-            return found[0], grads[0]
-        filled = tuple(
-            wrap(np.zeros(y.shape, y.dtype.numpy)) if g is None and y.dtype.is_floating_point else g
-            for g, y in zip(grads, found)
-        )
-        return tuple(found), filled
+    def _one(self, kept: Any, save: bool, versions: Iterator[int]) -> Any:
+        if save:
+            version = next(versions)
+            if isinstance(kept, Tensor):
+                self._check(kept._version[0], version, kept._data)
+            return kept
+        return Like(kept[0], dtype_of(kept[1])) if type(kept) is tuple else kept
+
+    def _restore_result(self, grads: Sequence[Tensor | None]) -> tuple[Any, Any]:
+        return self._again(self.result, self), grads[0]
+
+    def _again(self, kept: Any, node: Node) -> Any:
+        if not self.op.saves_result:
+            return Like(kept[0], dtype_of(kept[1]))
+        data, version, count = kept
+        self._check(version[0], count, data)
+        out = wrap_node(data, node) if data.dtype.kind == "f" else wrap(data)
+        out._version = version
+        return out
 
     def _check(self, now: int, then: int, data: Any) -> None:
         if now != then:
@@ -167,15 +156,6 @@ class OpNode(Node):
                 "one of the variables needed for gradient computation has been modified by an inplace operation: "
                 f"{kind}, used by {self.name}, is at version {now}; expected version {then} instead."
             )
-
-
-class _Shape(tuple[Any, ...]):
-    """(shape, numpy dtype) of a tensor argument that is not kept."""
-
-    __slots__ = ()
-
-    def like(self) -> Like:
-        return Like(self[0], dtype_of(self[1]))
 
 
 class _Index:
@@ -194,32 +174,61 @@ class _Index:
         return _Index(value, found) if found else value
 
 
+    def checked(self, node: OpNode) -> Any:
+        for t, version in self.tensors:
+            node._check(t._version[0], version, t._data)
+        return self.value
+
+
 class _Kept(list[Any]):
     """What is kept of a list of tensors."""
 
 
 def _keep(value: Any, save: bool, versions: list[int]) -> Any:
-    if isinstance(value, Tensor):
-        if save:
-            versions.append(value._version[0])
-            return value
-        return _Shape((value._data.shape, value._data.dtype))
-    return _Kept([_keep(item, save, versions) for item in value]) if isinstance(value, (list, tuple)) else value
+    if isinstance(value, (list, tuple)):
+        return _Kept([_keep(item, save, versions) for item in value])
+    if save:
+        versions.append(value._version[0] if isinstance(value, Tensor) else 0)
+        return value
+    return (value._data.shape, value._data.dtype) if isinstance(value, Tensor) else value
 
 
 def _edges_of(kept: Any) -> int:
     if type(kept) is _Kept:
         return len(kept)
-    return 1 if isinstance(kept, (Tensor, _Shape)) else 0
+    return 1
+
+
+class OpNodes(OpNode):
+    """A recorded call with several results."""
+
+    __slots__ = ("_count",)
+    several = True
+
+    @property
+    def count(self) -> int:  # type: ignore[override]
+        return self._count
+
+    def keep_results(self, results: Sequence[Tensor]) -> None:
+        self._count = len(results)
+        self.result = self._kept(results)
+
+    def _restore_result(self, grads: Sequence[Tensor | None]) -> tuple[Any, Any]:
+        y = tuple(self._again(kept, self.output(i)) for i, kept in enumerate(self.result))
+        filled = tuple(
+            wrap(np.zeros(t.shape, t.dtype.numpy)) if g is None and t.dtype.is_floating_point else g
+            for g, t in zip(grads, y)
+        )
+        return y, filled
 
 
 def edges_of(op: Any, args: Sequence[Any]) -> tuple[Edge, ...]:
-    """One edge per tensor among the arguments for tensor parameters."""
+    """One edge per tensor parameter (None for a number), one per item of a list."""
     out: list[Edge] = []
     for i in op.tensor_positions:
         value = args[i]
-        if isinstance(value, Tensor):
-            out.append(edge(value))
-        elif isinstance(value, (list, tuple)):
+        if isinstance(value, (list, tuple)):
             out += [edge(t) for t in value]
+        else:
+            out.append(edge(value) if isinstance(value, Tensor) else None)
     return tuple(out)
