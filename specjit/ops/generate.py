@@ -1,0 +1,275 @@
+"""The public functions of ops, generated as Python source per signature.
+
+Enters: records. Leaves: functions and operator methods in which the common call (tensors on the CPU, no trace) runs straight through: check
+types, compute, wrap, record.
+Invariant: everything uncommon goes to `call.dispatch`, and a failed computation to `call.recover`. An eager function may carry `inline`, a
+NumPy function that may be called instead under a condition that is cheap to test.
+"""
+
+from __future__ import annotations
+
+import linecache
+import warnings
+from collections.abc import Callable
+from types import FunctionType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from specjit.ops.call import _raw, _write, attach_view, dispatch, finish, of_list, operator_slow, recover
+from specjit.tensor import state
+from specjit.tensor.recorded import OpNode, _Index
+from specjit.tensor.tape import edge
+from specjit.tensor.tensor import Parameter, Tensor
+
+if TYPE_CHECKING:
+    from specjit.ops.registry import Op
+
+# Switching NumPy's error state off and on costs as much as a small op. So the functions that are called inline run in the user's
+# state, their warnings are filtered by the module that NumPy finds on the stack, and what is raised instead (under an "error"
+# filter or np.seterr) makes `recover` compute again, quietly.
+FILTERED = "specjit.ops.generated"
+warnings.filterwarnings("ignore", ".* encountered in ", RuntimeWarning, FILTERED)
+
+
+def public_function(op: Op) -> Callable[..., Any]:
+    """Generate the function that users call."""
+    if op.name.startswith("py."):
+        return _with_record(lambda *args, **named: op.eager(*args, **named), op, op.name)
+    return generate(op, op.name, "_dispatch")
+
+
+def operator_function(op: Op, name: str, swapped: bool = False) -> Callable[..., Any]:
+    """Generate a method of Python's operator syntax, such as `__add__` (or, swapped, `__radd__`)."""
+    return generate(op, name, "_operator_slow", swapped)
+
+
+def generate(op: Op, name: str, slow: str, swapped: bool = False) -> Callable[..., Any]:
+    """The function's body is compiled by its first call: all of them at once would double the time of the import."""
+    file = f"<specjit op {name}{' swapped' if swapped else ''}>"
+    namespace: dict[str, Any] = {
+        "_op": op,
+        "__name__": FILTERED,
+        "_eager": op.eager,
+        "_Tensor": Tensor,
+        "_Parameter": Parameter,
+        "_ndarray": np.ndarray,
+        "_asarray": np.asarray,
+        "_new": object.__new__,
+        "_state": state,
+        "_thread": state.thread,
+        "_dispatch": dispatch,
+        "_operator_slow": operator_slow,
+        "_recover": recover,
+        "_OpNode": OpNode,
+        "_edge": edge,
+        "_index_of": _Index.of,
+        "_attach_view": attach_view,
+        "_finish": finish,
+        "_of_list": of_list,
+        "_write": _write,
+        "_inline": getattr(getattr(op.eager, "inline", None), "fn", None),
+        "_one": 1,
+        "_f32": np.dtype(np.float32),
+        "_f64": np.dtype(np.float64),
+        "_spread": _spread,
+        "_raw": _raw,
+        **{f"_d{i}": p.default for i, p in enumerate(op.params)},
+    }
+
+    def finished() -> Callable[..., Any]:
+        source = render(op, name.replace(".", "_"), slow, swapped)
+        linecache.cache[file] = (len(source), None, source.splitlines(True), file)
+        exec(compile(source, file, "exec"), namespace)
+        made = namespace[name.replace(".", "_")]
+        function.__defaults__, function.__kwdefaults__ = made.__defaults__, made.__kwdefaults__
+        function.__code__ = made.__code__  # the same object, so that whoever holds the function has the finished one
+        return function
+
+    namespace["_finished"] = finished
+    function = FunctionType(_first_call.__code__.replace(co_filename=file, co_firstlineno=1), namespace, name)
+    return _with_record(function, op, name)
+
+
+def _first_call(*args, **named):  # its globals are the generated function's
+    return _finished()(*args, **named)  # type: ignore[name-defined]  # noqa: F821
+
+
+def _with_record(fn: Callable[..., Any], op: Op, name: str) -> Callable[..., Any]:
+    fn.record = op  # type: ignore[attr-defined]
+    fn.__name__ = fn.__qualname__ = name
+    fn.__module__ = "specjit"
+    fn.__doc__ = f"{op.schema}\n\n{op.doc}".strip()
+    return fn
+
+
+def _spread(given: tuple[Any, ...], named: dict[str, Any], name: str, op: Op) -> Any:
+    """The value of a list parameter that may be given as one sequence, as several positional ints, or by name."""
+    if name in named:
+        return named.pop(name)
+    if len(given) == 1 and isinstance(given[0], (list, tuple)):
+        return given[0]
+    if not given and op.param(name).required and name not in ("size", "dims"):
+        raise TypeError(f"{op.name}() missing required argument: {name!r}")
+    return given
+
+
+def signature(op: Op) -> tuple[str, list[str]]:
+    """Parameters of the generated function, and the lines that make its arguments ready."""
+    parts: list[str] = []
+    ready: list[str] = []
+    starred = False
+    for i, p in enumerate(op.params):
+        if p.type.spread:
+            parts.append(f"*{p.name}")
+            starred = True
+            ready.append(f"{p.name} = _spread({p.name}, _named, {p.name!r}, _op)")
+            continue
+        if p.kwonly and not starred:
+            parts.append("*")
+            starred = True
+        parts.append(p.name if p.required else f"{p.name}=_d{i}")
+    if ready:
+        parts.append("**_named")
+        ready.append(
+            f"if _named: raise TypeError('{op.name}() got an unexpected keyword argument ' + repr(next(iter(_named))))"
+        )
+    return ", ".join(parts), ready
+
+
+def render(op: Op, name: str, slow: str, swapped: bool) -> str:
+    """The source of the public function."""
+    text, ready = signature(op)
+    if swapped:
+        a, b = op.params[0].name, op.params[1].name
+        rest = [f"{p.name}=_d{i}" for i, p in enumerate(op.params)][2:]
+        text = ", ".join([b, a, *rest])
+    args = ", ".join(p.name for p in op.params) + ("," if len(op.params) == 1 else "")
+    lines = [f"def {name}({text}):", *(f"    {line}" for line in ready)]
+    if op.params and op.params[0].type.many and op.params[0].type.is_tensor:
+        lines.append(f"    return _of_list(_op, ({args}))")
+    elif _has_fast_path(op):
+        lines += ["    " + line for line in _fast_path(op, args)]
+    lines.append(f"    return {slow}(_op, ({args}))")
+    return "\n".join(lines) + "\n"
+
+
+def _has_fast_path(op: Op) -> bool:
+    tensors = [p.type for p in op.params if p.type.is_tensor]
+    return bool(tensors) and not any(t.many or t.optional for t in tensors) and op.params[0].type.is_tensor
+
+
+def _is_tensor(name: str) -> str:
+    return f"({name} is _Tensor or {name} is _Parameter)"
+
+
+def _indent(lines: list[str]) -> list[str]:
+    return ["    " + line for line in lines]
+
+
+def _fast_path(op: Op, args: str) -> list[str]:
+    """The common calls: all operands tensors, and (where the schema allows it) one of them a Python number."""
+    operands = [(i, p.name) for i, p in enumerate(op.params) if p.type.is_tensor]
+    lines = [f"_t{i} = type({n})" for i, n in operands]
+    tests = [_is_tensor(f"_t{i}") for i, _ in operands]
+    lines.append(f"if {' and '.join(tests)}:")
+    lines += _indent(_tensor_branch(op, args, [i for i, _ in operands]))
+    if sum(p.type.scalar for p in op.params) == 0 or len(operands) != 2:
+        return ["if not _state.recorders:", *_indent(lines)]
+    for i, n in operands:
+        other, _ = next(o for o in operands if o[0] != i)
+        if op.params[i].type.scalar:
+            lines.append(f"elif {_is_tensor(f'_t{other}')} and (_t{i} is float or _t{i} is int or _t{i} is bool):")
+            lines += _indent([f"_a{i} = {n}", *_tensor_branch(op, args, [other])])
+    return ["if not _state.recorders:", *_indent(lines)]
+
+
+def _tensor_branch(op: Op, args: str, tensors: list[int]) -> list[str]:
+    """The call with tensors at these positions and numbers at the other tensor parameters."""
+    names = [p.name for p in op.params]
+    lines = [f"_a{i} = {names[i]}._data" for i in tensors]
+    lines.append(f"if {' and '.join(f'_a{i} is not None' for i in tensors)}:")
+    wants = " or ".join(f"{names[i]}._requires_grad" for i in tensors)
+    grad = f"{op.differentiable} and ({wants}) and _thread.grad"
+    if op.traits.writes:
+        return [*lines, f"    return _write(_op, ({args}), {grad})"]
+    body = _compute(op, args, tensors)
+    if op.returns != ("Tensor",):
+        return lines + _indent([*body, f"return _finish(_op, ({args}), _r, {grad})"])
+    if op.traits.view_of is not None:
+        body += _wrap_view(op)
+    else:
+        body += ["if type(_r) is not _ndarray:", "    _r = _asarray(_r)"]
+        body += ["_out = _new(_Tensor)", "_out._data = _r", "_out.grad = None", "_out._version = [0]", "_out._base = None"]
+    if op.differentiable:
+        body.append(f"if ({wants}) and _thread.grad and _r.dtype.kind == 'f':")
+        body += _indent([*_recording(op, tensors), "return _out"])
+    body += ["_out._requires_grad = False", "_out._node = None"]
+    if op.traits.view_of is not None:
+        body.append(f"if _shares: _attach_view(_out, {names[op.traits.view_of]}, {op.differentiable})")
+    return lines + _indent([*body, "return _out"])
+
+
+def _compute(op: Op, args: str, tensors: list[int]) -> list[str]:
+    values = [
+        f"_a{i}" if p.type.is_tensor else f"_raw({p.name})" if p.type.base == "any" else p.name
+        for i, p in enumerate(op.params)
+    ]
+    run = [f"_r = _eager({', '.join(values)})"]
+    inline = getattr(op.eager, "inline", None)
+    if inline is not None:
+        # Beside a number the array must be of floats, whose dtype NumPy then keeps.
+        floats = inline.floats or len(tensors) < len(op.tensor_positions)
+        conditions = [f"_a{i}.dtype is _dtype" for i in tensors[1:]]
+        conditions += [f"{op.params[2].name} is _one"] if len(op.params) == 3 else []
+        conditions += ["(_dtype is _f32 or _dtype is _f64)"] if floats else []
+        operands = ", ".join(f"_a{i}" for i in op.tensor_positions)
+        run = [f"_dtype = _a{tensors[0]}.dtype", f"_r = _inline({operands}) if {' and '.join(conditions)} else {run[0][5:]}"]
+    return ["try:", *_indent(run), "except Exception as _error:", f"    return _recover(_op, ({args}), _error)"]
+
+
+def _wrap_view(op: Op) -> list[str]:
+    at = op.traits.view_of
+    source = op.params[at].name  # type: ignore[index]
+    same = [f"if _r is _a{at}:", f"    return {source}"] if op.differentiable else []
+    return [
+        *same,
+        "_b = _r.base",
+        f"_shares = _r is _a{at} or (_b is not None and (_b is _a{at} or _b is _a{at}.base))",
+        "_out = _new(_Tensor)",
+        "_out._data = _r",
+        "_out.grad = None",
+        "_out._version = [0]",
+        "_out._base = None",
+    ]
+
+
+def _recording(op: Op, tensors: list[int]) -> list[str]:
+    """The lines that put a call with the result `_out` on the tape: what `OpNode` says of its slots, spelled out."""
+    edges, kept, versions = [], [], []
+    for i, p in enumerate(op.params):
+        n = p.name
+        if not p.type.is_tensor:
+            kept.append(f"_index_of({n})" if p.type.base == "any" else n)
+        elif i not in tensors:
+            edges.append("None")
+            kept.append(n)
+            versions += ["0"] * op.saves[i]
+        else:
+            edges.append(f"(({n}._node or {n}) if {n}._base is None else _edge({n})) if {n}._requires_grad else None")
+            kept.append(n if op.saves[i] else f"(_a{i}.shape, _a{i}.dtype)")
+            versions += [f"{n}._version[0]"] * op.saves[i]
+    lines = [
+        "_node = _new(_OpNode)",
+        "_node.op = _op",
+        "_node.hooks = None",
+        f"_node.edges = ({', '.join(edges)},)",
+        f"_node.args = ({', '.join(kept)},)",
+        f"_node.versions = ({', '.join(versions)}{',' if versions else ''})",
+        "_out._requires_grad = True",
+        "_out._node = _node",
+    ]
+    if op.traits.view_of is not None:
+        lines.append(f"if _shares: _attach_view(_out, {op.params[op.traits.view_of].name}, True)")
+    kept_result = "(_r, _out._version, _out._version[0])" if op.saves_result else "(_r.shape, _r.dtype)"
+    return [*lines, f"_node.result = {kept_result}"]
