@@ -12,9 +12,8 @@ from specjit.ir.dims import Poly
 from specjit.ir.graph import Block, Graph, Node, Value
 from specjit.ops.lowering import Composite, Reduction
 from specjit.passes.manager import Context
-from specjit.passes.raising import EMPTY_REDUCTIONS
+from specjit.passes.raising import EMPTY_REDUCTIONS, reduced_dims
 from specjit.passes.rewrite import rewrite
-from specjit.passes.rows import reduced_dims
 from specjit.tensor.tracer import TraceError, argument, recording, wrap
 
 

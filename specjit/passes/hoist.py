@@ -4,16 +4,16 @@
                                                      for t in range(T): ... p[t] ...
 
 Enters: loops, innermost first. Leaves: in each, no product of which one operand is a row of an invariant sequence (or
-row-independent work on such rows) and the other is invariant; elementwise work that only completes such a product
-moves with it.
-Legality: rows are independent (`passes.rows`), nothing moved can raise or is written, and the loop runs
-once per row. A matrix product may sum in another order; everything else keeps its bits.
-Pays: a product of many rows
-reads its weights once instead of once per turn. Elementwise work alone would only move data, so it stays.
+row-independent work on such rows) and the other is invariant; row-independent work behind such a product moves with it.
+Legality: rows are independent (`passes.rows`), nothing moved can raise or is written, and the loop runs once per row. A
+matrix product may sum in another order; everything else keeps its bits.
+Pays: a product of many rows reads its weights once instead of once per turn. Work without a product before it would
+only move data, so it stays.
 """
 
 from __future__ import annotations
 
+from specjit.ir.dims import Poly
 from specjit.ir.graph import Block, Graph, Node, Value
 from specjit.ir.structure import LOOP
 from specjit.ops.lowering import Contraction
@@ -64,29 +64,66 @@ def _row_nodes(loop: Loop, aliases: Aliases) -> dict[Value, Node]:
 
 
 def _worth_moving(loop: Loop, rows: dict[Value, Node]) -> list[Node]:
-    """The nodes to replace by rows of a precomputed sequence: products, each with the elementwise nodes that only
-    complete it."""
+    """The nodes to replace by rows of a precomputed sequence.
+
+    Each product moves with all row-independent work behind it, where that leaves no more elements to read back than
+    moving the products alone; else only with the elementwise nodes that complete it.
+    """
     position = {node: i for i, node in enumerate(loop.body.nodes)}
     roots: dict[Node, None] = {}
-    for node in list(rows.values()):
-        if not isinstance(node.op.lower, Contraction):  # type: ignore[attr-defined]
-            continue
-        while (after := _only_user(node, loop, rows)) is not None:
-            node = after
-        roots[node] = None
+    for group in _groups(rows):
+        products = [node for node in group if _is_product(node)]
+        alone = list(dict.fromkeys(_completed(node, loop, rows) for node in products))
+        whole = [node for node in group if _read_outside(node, group, loop.body)]
+        roots.update(dict.fromkeys(whole if _elements(whole) <= _elements(alone) else alone))
     # A product that goes into another one that moves is computed on the way.
     inner = {v for root in roots for v in _row_operands(root, rows)}
-    return sorted((r for r in roots if r.result not in inner), key=position.__getitem__)
+    wanted = [r for r in roots if r.result not in inner or _read_outside(r, set(rows.values()), loop.body)]
+    return sorted(wanted, key=position.__getitem__)
 
 
-def _only_user(node: Node, loop: Loop, rows: dict[Value, Node]) -> Node | None:
-    """The row node that is the only use of this one's result, if it makes the result no larger."""
-    if uses_in(loop.body, node.result) != 1:
-        return None
-    user = next((n for n in loop.body.nodes if any(a is node.result for a in n.args)), None)
-    if user is None or user.results[0] not in rows:  # chunks and the like are no rows
-        return None
-    return user if user.result.type.dims == node.result.type.dims else None
+def _is_product(node: Node) -> bool:
+    return isinstance(node.op.lower, Contraction)  # type: ignore[attr-defined]
+
+
+def _groups(rows: dict[Value, Node]) -> list[set[Node]]:
+    """Products and the row nodes behind them, those that feed one another together."""
+    group_of: dict[Node, set[Node]] = {}
+    for node in rows.values():
+        before = [group_of[rows[a]] for a in node.args if a in rows and rows[a] in group_of]
+        if not before and not _is_product(node):
+            continue
+        joined = {node}.union(*before)
+        for member in joined:
+            group_of[member] = joined
+    return list({id(g): g for g in group_of.values()}.values())
+
+
+def _read_outside(node: Node, group: set[Node], body: Block) -> bool:
+    """Whether something other than the nodes of the group reads the node's result."""
+    inside = sum(a is node.result for member in group for a in member.args)
+    return uses_in(body, node.result) > inside
+
+
+def _elements(nodes: list[Node]) -> int:
+    """How many elements the results have together, with every symbolic size taken as 16."""
+    total = 0
+    for node in nodes:
+        count = 1
+        for d in node.result.type.dims or ():
+            count *= d.evaluate(dict.fromkeys(d.symbols(), 16)) if isinstance(d, Poly) else d or 0
+        total += count
+    return total
+
+
+def _completed(node: Node, loop: Loop, rows: dict[Value, Node]) -> Node:
+    """The last of the row nodes that each are the only use of the one before, from a product on, of the same shape."""
+    while uses_in(loop.body, node.result) == 1:
+        user = next((n for n in loop.body.nodes if any(a is node.result for a in n.args)), None)
+        if user is None or user.results[0] not in rows or user.result.type.dims != node.result.type.dims:
+            return node
+        node = user
+    return node
 
 
 def _row_operands(root: Node, rows: dict[Value, Node]) -> set[Value]:

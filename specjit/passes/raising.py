@@ -7,6 +7,7 @@ Invariant: conservative: False only where the types prove that the node cannot f
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from specjit.ir.dims import Dim, Poly, product
 from specjit.ir.graph import Block, Graph, Node, Value
@@ -45,12 +46,18 @@ def may_raise(node: Node, bounds: Bounds) -> bool:
     if isinstance(lower, Creation):
         return False
     if isinstance(lower, Reduction):
-        return lower.kind not in EMPTY_REDUCTIONS and any(isinstance(d, Poly) or d == 0 for d in _dims(node.args[0]))
+        return lower.kind not in EMPTY_REDUCTIONS and not _never_empty(node)
     if isinstance(lower, Special):
         return lower.name not in SAFE_SPECIALS
     if isinstance(lower, Viewing):
         return not _view_in_bounds(node, bounds)
     return _scalar_may_fail(node)
+
+
+def _never_empty(node: Node) -> bool:
+    """Whether a reduction always has elements to combine."""
+    dims, reduced = _dims(node.args[0]), reduced_dims(node)
+    return all(isinstance(d, int) and d > 0 for d in (dims if reduced is None else [dims[k] for k in reduced]))
 
 
 def _typed(value: Value) -> bool:
@@ -157,3 +164,19 @@ def _scalar_may_fail(node: Node) -> bool:
     if kinds == {"bool"}:
         return not all(a.type.kind in SCALAR_KINDS for a in node.args)
     return kinds != {"int"} or any(r.type.dim is None for r in node.results)
+
+
+def dim_position(node: Node) -> int:
+    return next((i for i, p in enumerate(node.op.params) if p.name == "dim"), -1)
+
+
+def reduced_dims(node: Node) -> list[int] | None:
+    """The dimensions of the row that a reduction combines, as a list; None where they are not plainly known or the op
+    takes one only."""
+    rank, at = len(node.args[0].type.dims or ()), dim_position(node)
+    if at < 0 or not node.args[at].is_const or not node.op.params[at].type.many:
+        return None
+    dims: Any = node.args[at].const
+    if dims is None or dims == [] or not rank:
+        return list(range(rank))
+    return [d % rank for d in ([dims] if isinstance(dims, int) else dims)]

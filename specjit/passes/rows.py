@@ -9,13 +9,12 @@ Invariant: which nodes qualify follows from their lowering kind, shapes and dtyp
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from specjit.ir.builder import Builder
 from specjit.ir.graph import Block, Node, Value
 from specjit.ir.structure import stacked, trip_dim
 from specjit.ops.lowering import Contraction, Pointwise, Reduction
-from specjit.passes.raising import selected_row
+from specjit.passes.raising import dim_position, reduced_dims, selected_row
 
 
 class Loop:
@@ -89,7 +88,7 @@ def batch(node: Node, batched: Callable[[Value], Value | None], builder: Builder
     rank = len(node.result.type.dims or ())
     if isinstance(lower, Reduction):
         args = [batched(node.args[0]) or node.args[0], *node.args[1:]]
-        args[_dim_position(node)] = Value.constant([d + 1 for d in reduced_dims(node) or ()])
+        args[dim_position(node)] = Value.constant([d + 1 for d in reduced_dims(node) or ()])
     else:
         args = [_aligned(a, batched(a), rank, builder) for a in node.args]
     return builder.emit(node.op, args).result
@@ -139,22 +138,6 @@ def _batch_product(node: Node, batched: Callable[[Value], Value | None], builder
         turned = builder.call("permute", a, [1, 0]) if _rank(a) == 2 else a
         return builder.emit(node.op, [right, turned, *node.args[2:]]).result
     return builder.emit(node.op, [a, right, *node.args[2:]]).result
-
-
-def _dim_position(node: Node) -> int:
-    return next((i for i, p in enumerate(node.op.params) if p.name == "dim"), -1)
-
-
-def reduced_dims(node: Node) -> list[int] | None:
-    """The dimensions of the row that a reduction combines, as a list; None where they are not plainly known or the op
-    takes one only."""
-    rank, at = _rank(node.args[0]), _dim_position(node)
-    if at < 0 or not node.args[at].is_const or not node.op.params[at].type.many:
-        return None
-    dims: Any = node.args[at].const
-    if dims is None or dims == []:
-        return list(range(rank))
-    return [d % rank for d in ([dims] if isinstance(dims, int) else dims)]
 
 
 def uses_in(body: Block, value: Value) -> int:

@@ -21,8 +21,8 @@ from specjit.ir.structure import LOOP
 from specjit.ops.lowering import Contraction, Creation, Pointwise, Reduction
 from specjit.passes.aliases import Aliases
 from specjit.passes.manager import Context
-from specjit.passes.raising import may_raise
-from specjit.passes.rows import Loop, batch, batchable, front, reduced_dims, uses_in
+from specjit.passes.raising import may_raise, reduced_dims
+from specjit.passes.rows import Loop, batch, batchable, front, uses_in
 
 MAX_FRONTIER = 2  # values that a sunk computation may make the loop stack instead
 

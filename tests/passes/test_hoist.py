@@ -74,6 +74,18 @@ def loop(body: str, before: str = "", header: str = "loop %n, True, (%i, %h1 = %
             "%xt = select(%x, 0, %i); %a = matmul(%xt, %w); %d = tanh(%a); %q = select(%q_, 0, %i)",
             id="two layers",
         ),
+        pytest.param(
+            "%xt = select(%x, 0, %i); %p = matmul(%xt, %w); %a = amax(%p, [-1], True); %q = sub(%p, %a)",
+            "%0 = matmul(%x, %w); %1 = amax(%0, [2], True); %q_ = sub(%0, %1)",
+            "%xt = select(%x, 0, %i); %p = matmul(%xt, %w); %a = amax(%p, [-1], True); %q = select(%q_, 0, %i)",
+            id="with all row-independent work behind it",
+        ),
+        pytest.param(
+            "%zt = select(%z, 0, %i); %p = matmul(%zt, %w); %q = add(%p, %h0)",
+            "%p_ = matmul(%z, %w)",
+            "%zt = select(%z, 0, %i); %p = select(%p_, 0, %i); %q = add(%p, %h0)",
+            id="but not where that grows",
+        ),
     ],
 )
 @pytest.mark.parametrize("reverse", [False, True])
