@@ -1,7 +1,7 @@
 """The acid test of the op record: twelve unlike operators, each through every room.
 
-Rows: a small program around one operator, its arguments, its NumPy formula, which arguments have gradients, and whether it becomes
-native code or stays an extern call. Every column is compared with the formula or with finite differences.
+Rows: a small program around one operator, its arguments, its NumPy formula, which arguments have gradients, and whether
+it becomes native code or stays an extern call. Every column is compared with the formula or with finite differences.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ import pytest
 
 import specjit
 from specjit import nn
-from specjit.ir.text import parse
-from specjit.ir.text import print_graph
+from specjit.ir.text import parse, print_graph
 from specjit.ir.verify import verify
 from specjit.ops import registry
 
 
 @dataclass
 class Row:
-    """One operator. `program` is the user's function, `formula` its meaning on arrays; `grads` are argument positions."""
+    """One operator. `program` is the user's function, `formula` its meaning on arrays; `grads` are argument
+    positions."""
 
     program: Callable[..., Any]
     arguments: Callable[[], list[np.ndarray]]

@@ -29,7 +29,8 @@ class StructuralOp:
 IF = StructuralOp("if")
 LOOP = StructuralOp("loop")
 REGION = StructuralOp("region")
-# attrs["grad"]: whether ops inside record gradients. Its block runs once, in that mode; results are the block's outputs.
+# attrs["grad"]: whether ops inside record gradients. Its block runs once, in that mode; results are the block's
+# outputs.
 WITH = StructuralOp("with")
 
 

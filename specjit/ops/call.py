@@ -1,9 +1,11 @@
-"""The road of an op call: from Python arguments to result tensors, with the tape, tracing and the meta device on the way.
+"""The road of an op call: from Python arguments to result tensors, with the tape, tracing and the meta device on the
+way.
 
-Enters: records. Leaves: their public functions, generated as Python source per signature, so that the common call (plain tensors,
-nothing recorded) runs straight through: check types, compute, wrap.
-Invariant: every exception to the common call goes through `dispatch`, in one order: tracers, the thread's recorder, argument checks,
-meta tensors, then eager execution. A failed computation goes through `recover`, which finds the error that PyTorch documents.
+Enters: records. Leaves: their public functions, generated as Python source per signature, so that the common call
+(plain tensors, nothing recorded) runs straight through: check types, compute, wrap.
+Invariant: every exception to the common call goes through `dispatch`, in one order: tracers, the thread's recorder,
+argument checks, meta tensors, then eager execution. A failed computation goes through `recover`, which finds the error
+that PyTorch documents.
 """
 
 from __future__ import annotations
@@ -249,7 +251,8 @@ def _types(a: Any) -> Any:
 
 
 def recover(op: Op, args: Sequence[Any], error: Exception) -> Any:
-    """An eager function failed: with arguments of other types than the schema's try again, else raise what PyTorch raises."""
+    """An eager function failed: with arguments of other types than the schema's try again, else raise what PyTorch
+    raises."""
     if isinstance(error, (RuntimeWarning, FloatingPointError)):
         return execute(op, checked(op, args))
     fixed = checked(op, args)

@@ -22,8 +22,8 @@ ndarray = np.ndarray
 
 @dataclass(frozen=True)
 class Inline:
-    """`fn` may be called instead of the eager function on arrays of one dtype (`floats`: float32 or float64 only), and with
-    alpha 1."""
+    """`fn` may be called instead of the eager function on arrays of one dtype (`floats`: float32 or float64 only), and
+    with alpha 1."""
 
     fn: Callable[..., Any]
     floats: bool = False

@@ -1,9 +1,9 @@
 """The public functions of ops, generated as Python source per signature.
 
-Enters: records. Leaves: functions and operator methods in which the common call (tensors on the CPU, no trace) runs straight through: check
-types, compute, wrap, record.
-Invariant: everything uncommon goes to `call.dispatch`, and a failed computation to `call.recover`. An eager function may carry `inline`, a
-NumPy function that may be called instead under a condition that is cheap to test.
+Enters: records. Leaves: functions and operator methods in which the common call (tensors on the CPU, no trace) runs
+straight through: check types, compute, wrap, record.
+Invariant: everything uncommon goes to `call.dispatch`, and a failed computation to `call.recover`. An eager function
+may carry `inline`, a NumPy function that may be called instead under a condition that is cheap to test.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from specjit.tensor.tensor import Parameter, Tensor
 if TYPE_CHECKING:
     from specjit.ops.registry import Op
 
-# Switching NumPy's error state off and on costs as much as a small op. So the functions that are called inline run in the user's
-# state, their warnings are filtered by the module that NumPy finds on the stack, and what is raised instead (under an "error"
-# filter or np.seterr) makes `recover` compute again, quietly.
+# Switching NumPy's error state off and on costs as much as a small op. So the functions that are called inline run in
+# the user's state, their warnings are filtered by the module that NumPy finds on the stack, and what is raised instead
+# (under an "error" filter or np.seterr) makes `recover` compute again, quietly.
 FILTERED = "specjit.ops.generated"
 warnings.filterwarnings("ignore", ".* encountered in ", RuntimeWarning, FILTERED)
 
@@ -200,7 +200,13 @@ def _tensor_branch(op: Op, args: str, tensors: list[int]) -> list[str]:
         body += _wrap_view(op)
     else:
         body += ["if type(_r) is not _ndarray:", "    _r = _asarray(_r)"]
-        body += ["_out = _new(_Tensor)", "_out._data = _r", "_out.grad = None", "_out._version = [0]", "_out._base = None"]
+        body += [
+            "_out = _new(_Tensor)",
+            "_out._data = _r",
+            "_out.grad = None",
+            "_out._version = [0]",
+            "_out._base = None",
+        ]
     if op.differentiable:
         body.append(f"if ({wants}) and _thread.grad and _r.dtype.kind == 'f':")
         body += _indent([*_recording(op, tensors), "return _out"])
@@ -224,7 +230,10 @@ def _compute(op: Op, args: str, tensors: list[int]) -> list[str]:
         conditions += [f"{op.params[2].name} is _one"] if len(op.params) == 3 else []
         conditions += ["(_dtype is _f32 or _dtype is _f64)"] if floats else []
         operands = ", ".join(f"_a{i}" for i in op.tensor_positions)
-        run = [f"_dtype = _a{tensors[0]}.dtype", f"_r = _inline({operands}) if {' and '.join(conditions)} else {run[0][5:]}"]
+        run = [
+            f"_dtype = _a{tensors[0]}.dtype",
+            f"_r = _inline({operands}) if {' and '.join(conditions)} else {run[0][5:]}",
+        ]
     return ["try:", *_indent(run), "except Exception as _error:", f"    return _recover(_op, ({args}), _error)"]
 
 

@@ -1,7 +1,8 @@
 """Arithmetic and elementwise math.
 
 Enters: tensors and Python numbers. Leaves: fresh tensors of the broadcast shape and promoted dtype.
-Invariant: each op's `lower` text is the same IEEE arithmetic as its eager function; transcendental ones agree within rounding.
+Invariant: each op's `lower` text is the same IEEE arithmetic as its eager function; transcendental ones agree within
+rounding.
 """
 
 from __future__ import annotations

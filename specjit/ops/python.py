@@ -163,7 +163,8 @@ def _needs_context(kind: str) -> Callable[[str], Any]:
     return eager
 
 
-# `function` is the captured function in whose scope the name is looked up; an inlined function may come from another module.
+# `function` is the captured function in whose scope the name is looked up; an inlined function may come from another
+# module.
 _py("global(name: str, function: any = None) -> any", _needs_context("global"), rule.unknown, READS)
 _py("closure(name: str, function: any = None) -> any", _needs_context("closure variable"), rule.unknown, READS)
 

@@ -1,9 +1,10 @@
 """The operator record, and the registry of all records.
 
-Enters: `defop` calls of the family files (`ops/pointwise.py`, ...), each with a schema in Python's own signature syntax.
+Enters: `defop` calls of the family files (`ops/pointwise.py`, ...), each with a schema in Python's own signature
+syntax.
 Leaves: `Op` records for every other room, and the public functions that the rest of Python calls.
-Invariant: a record is complete when it is made (`eager` and `infer` present, a missing gradient said aloud), names are unique, and
-`op.params` are in the order of node arguments, of `eager`, of `infer` and of `vjp`.
+Invariant: a record is complete when it is made (`eager` and `infer` present, a missing gradient said aloud), names are
+unique, and `op.params` are in the order of node arguments, of `eager`, of `infer` and of `vjp`.
 """
 
 from __future__ import annotations
@@ -53,8 +54,8 @@ BASES = ("Tensor", "Scalar", "int", "float", "bool", "str", "dtype", "device", "
 
 @dataclass(frozen=True, slots=True)
 class ParamType:
-    """`Tensor`, `Tensor?`, `Tensor[]`, `Tensor|Scalar` (a Python number is accepted too), `int[]`, `int[*]` (may be spread over
-    positional arguments), `Scalar`, `dtype?`, `any`, ..."""
+    """`Tensor`, `Tensor?`, `Tensor[]`, `Tensor|Scalar` (a Python number is accepted too), `int[]`, `int[*]` (may be
+    spread over positional arguments), `Scalar`, `dtype?`, `any`, ..."""
 
     base: str
     many: bool = False
@@ -97,7 +98,8 @@ class Param:
 class Op:
     """An operator record: everything any room knows of one operator.
 
-    name, params, returns, schema     the signature; `returns` is ("Tensor",), ("Tensor", "Tensor"), ("Tensor[]",), ("int",) or ()
+    name, params, returns, schema     the signature; `returns` is ("Tensor",), ("Tensor", "Tensor"), ("Tensor[]",),
+                                      ("int",) or ()
     eager(*args)                      on ndarrays, in schema order: the meaning
     infer(*args)                      on types, in schema order; fills in device and requires_grad
     vjp(g, y, *args)                  gradients of the tensor parameters, as a tuple; None for NO_GRAD
@@ -180,7 +182,8 @@ class Op:
         return [p.name for p in self.params].index(name)
 
     def vjp_needed(self, needs: Sequence[bool], g: Any, y: Any, *args: Any) -> tuple[Any, ...]:
-        """Gradients of the tensor parameters (schema order); what is not needed is None, and expensive ones are not computed."""
+        """Gradients of the tensor parameters (schema order); what is not needed is None, and expensive ones are not
+        computed."""
         if self._vjp is None:
             raise RuntimeError(f"{self.name} has no gradient")
         found = self._vjp(g, y, *args)
@@ -333,13 +336,16 @@ def defop(
 ) -> Callable[..., Any]:
     """Define an operator and return its public function (`fn.record` is the `Op`).
 
-    schema     `"sum(input, dim: 'int[]?' = None, keepdim: bool = False) -> Tensor"`; an unannotated parameter is a Tensor
+    schema     `"sum(input, dim: 'int[]?' = None, keepdim: bool = False) -> Tensor"`; an unannotated parameter is a
+               Tensor
     eager      on ndarrays, all parameters positional in schema order
     infer      on types: see `Op`
-    vjp        a function `(g, y, *args)` in specjit ops, or NO_GRAD. A parameter whose name begins with `_` is used for shape and
-               dtype only, so nothing keeps its value. A gradient may be a function without arguments, called only if needed.
+    vjp        a function `(g, y, *args)` in specjit ops, or NO_GRAD. A parameter whose name begins with `_` is used for
+               shape and dtype only, so nothing keeps its value. A gradient may be a function without arguments, called
+               only if needed.
     functional the op that gives the new content of argument 0, for an op that writes it
-    method     the name of the Tensor method (True: the op's name; None: True if the first parameter is a Tensor named input)
+    method     the name of the Tensor method (True: the op's name; None: True if the first parameter is a Tensor named
+               input)
     """
     from specjit.ops import call, generate
 

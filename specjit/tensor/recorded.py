@@ -1,9 +1,10 @@
 """The tape's node of an operator call.
 
-Enters: an op record (by its interface: `vjp_needed`, `saves`, `saves_result`, `keeps_values`, `params`, `tensor_positions`) and the call's bound arguments.
+Enters: an op record (by its interface: `vjp_needed`, `saves`, `saves_result`, `keeps_values`, `params`,
+`tensor_positions`) and the call's bound arguments.
 Leaves: gradients of the tensor arguments, computed by the record's own vjp.
-Invariant: an argument that vjp reads by value is kept with its version, and a later write to it is an error; one that vjp needs
-for shape and dtype only is kept as just that.
+Invariant: an argument that vjp reads by value is kept with its version, and a later write to it is an error; one that
+vjp needs for shape and dtype only is kept as just that.
 """
 
 from __future__ import annotations
@@ -50,7 +51,8 @@ class Like:
 class OpNode(Node):
     """A recorded call with one result.
 
-    args      per parameter: the tensor (by value), (shape, numpy dtype) of a tensor (type only), a list of such, or the plain value
+    args      per parameter: the tensor (by value), (shape, numpy dtype) of a tensor (type only), a list of such, or the
+              plain value
     versions  one count per tensor parameter (or list item) kept by value, in order; 0 for a number
     result    (array, version, count) if vjp reads the result, else (shape, numpy dtype)
     edges     one per tensor parameter (None for a number), one per item of a list of tensors
@@ -78,7 +80,8 @@ class OpNode(Node):
         return "".join(part.capitalize() for part in self.op.name.strip("_").split("_")) + "Backward"
 
     def keep_results(self, results: Sequence[Tensor]) -> None:
-        """Remember what the call gave: by value (without a cycle through the tensors) if vjp reads it, else only its type."""
+        """Remember what the call gave: by value (without a cycle through the tensors) if vjp reads it, else only its
+        type."""
         (self.result,) = self._kept(results)
 
     def _kept(self, results: Sequence[Tensor]) -> list[Any]:
@@ -172,7 +175,6 @@ class _Index:
         items = value if type(value) is tuple or type(value) is list else (value,)
         found = [(t, t._version[0]) for t in items if isinstance(t, Tensor)]
         return _Index(value, found) if found else value
-
 
     def checked(self, node: OpNode) -> Any:
         for t, version in self.tensors:

@@ -13,8 +13,8 @@ import specjit
 from specjit.codegen.python import generate, generate_block
 from specjit.ir.graph import Block
 from specjit.ir.interpret import interpret
-from specjit.ir.text import parse
 from specjit.ir.structure import REGION
+from specjit.ir.text import parse
 from specjit.ops import registry
 from tests.passes.random_graphs import random_graph
 

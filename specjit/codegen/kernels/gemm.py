@@ -2,9 +2,9 @@
 
 Enters: a `GemmSpec`. Leaves: the text of `kernel(frame, ops)`.
 Order of work: outer dimensions, blocks of rows, panels (in alternating direction, so that the last ones are found in
-cache), segments (the products that are summed), blocks of k, row tiles. The tiles of a block leave their sums in scratch on the stack; then every (row, vector
-of units) runs the epilogue. Invariants: sums over k go in blocks, each started from zero; no row, unit or k outside
-the sizes is read or written.
+cache), segments (the products that are summed), blocks of k, row tiles. The tiles of a block leave their sums in
+scratch on the stack; then every (row, vector of units) runs the epilogue. Invariants: sums over k go in blocks, each
+started from zero; no row, unit or k outside the sizes is read or written.
 """
 
 from __future__ import annotations
@@ -161,7 +161,11 @@ class _Gemm(BodyWriter):
                 out.line(f"w{n} = b{n} + {panel} * {w.parenthesized(self._panel_bytes(segment))}")
             if self.tiling.prefetch:
                 step = f"{self.tiling.panels} * {w.parenthesized(self._panel_bytes(self.spec.segments[0]))}"
-                out.line(f"following = w0 - {step} if turn else w0 + {step}" if self.tiling.snake else f"following = w0 + {step}")
+                out.line(
+                    f"following = w0 - {step} if turn else w0 + {step}"
+                    if self.tiling.snake
+                    else f"following = w0 + {step}"
+                )
             if self.tiling.panels > 1:
                 out.line(f"wide = min({self.tiling.panels}, {self.panel_count} - {panel})")
             for n in range(len(self.spec.segments)):
@@ -206,9 +210,7 @@ class _Gemm(BodyWriter):
                     self._call(n, shape.rows, f"{self.height} - i", first, group, k, depth, ahead)
                     out.line(f"i += {shape.rows}")
 
-    def _call(
-        self, n: int, rows: int, valid: str, first: int, group: int, k: str, depth: str, following: str
-    ) -> None:
+    def _call(self, n: int, rows: int, valid: str, first: int, group: int, k: str, depth: str, following: str) -> None:
         """One register tile of segment `n`, at row `i` of the block."""
         t, segment = self.tiling, self.spec.segments[n]
         a_row, a_k = (str(Size.of(s) * self.item) for s in segment.a.strides[-2:])

@@ -139,9 +139,9 @@ class PackSpec:
     """Copy B(k, chunk, unit) into panels: for each group of `lanes` units, for each k, `chunks` vectors of `lanes`
     side by side.
 
-    Panel layout: [ceil(units/lanes)][k][chunks][lanes], the tail lanes zero; `lanes.panel_lanes` says how many. `src` has strides for (*outer, k, chunk,
-    unit); `dst` is the operand position of the panels' address; panels of successive outer points follow each other.
-    `panel_elements(spec)` of the pack module gives the size.
+    Panel layout: [ceil(units/lanes)][k][chunks][lanes], the tail lanes zero; `lanes.panel_lanes` says how many. `src`
+    has strides for (*outer, k, chunk, unit); `dst` is the operand position of the panels' address; panels of successive
+    outer points follow each other. `panel_elements(spec)` of the pack module gives the size.
     """
 
     dtype: DTypeName
