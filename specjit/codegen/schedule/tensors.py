@@ -300,12 +300,55 @@ def matmul(b: Builder, n: Node, a: View, c: View) -> View:
     left = expand(left, (*batch, m, k), b)
     right = expand(right, (*batch, k, units), b)
     out = Source(dtype, (*batch, m, units), n.result.hint)
-    b.add(Matmul(out=out, a=left, b=right))
-    ref = out.whole().ref
+    swapped = units == 1 and m != 1 and packed_once(b, left)
+    if swapped:
+        turned = Source(dtype, (*batch, 1, m), n.result.hint)
+        left, right = (v.with_ref(v.ref.transpose(-1, -2)) for v in (left, right))
+        b.add(Matmul(out=turned, a=right, b=left))
+        product_ref = View(turned, turned.whole().ref.transpose(-1, -2))
+    elif (units == 1 or (m == 1 and not spread_rows(right))) and not packed_once(b, right):
+        product_ref = row_product(b, left, right, out)
+    else:
+        b.add(Matmul(out=out, a=left, b=right))
+        product_ref = out.whole()
+    ref = product_ref.ref
     if a.ref.rank == 1:
         ref = ref.select(rank - 2, 0)
     if c.ref.rank == 1:
         ref = ref.select(-1, 0)
     if ref.sizes != dims:
         raise b.fail(f"a product of sizes {ref.sizes} where {dims} are expected")
-    return View(out, ref)
+    return product_ref.with_ref(ref)
+
+
+def packed_once(b: Builder, matrix: View) -> bool:
+    """Whether packing this matrix is done less often than multiplying with it: it is a parameter's, or comes from outside a loop."""
+    return matrix.source in b.fixed or (b.block.kind == "loop" and matrix.source.owner is not b.block)
+
+
+def spread_rows(right: View) -> bool:
+    """Whether several batch points share one right operand, which makes rows of them."""
+    batch = range(right.ref.rank - 2)
+    return any(right.dims[d] != 1 and right.ref.strides[d] == 0 for d in batch)
+
+
+def row_product(b: Builder, left: View, right: View, out: Source) -> View:
+    """A product with one row or one column as multiplications and sums: every element of the matrix is used once, so
+    packing it would cost as much as the product."""
+    k = left.dims[-1]
+    dims = (*out.dims, k)
+    products = Source(out.dtype, dims)
+    a = expand(left.with_ref(left.ref.unsqueeze(-2)), dims, b)
+    c = right.ref.transpose(-1, -2)
+    c = c.unsqueeze(c.rank - 2)
+    b.add(
+        Map(
+            out=products,
+            text="{0} * {1}",
+            operands=[a, expand(right.with_ref(c), dims, b)],
+            casts=[out.dtype] * 2,
+            compute=out.dtype,
+        )
+    )
+    b.add(Reduce(out=out, kind="sum", arg=products.whole(), axes=(len(dims) - 1,), compute=out.dtype))
+    return out.whole()
