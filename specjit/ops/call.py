@@ -23,7 +23,7 @@ from specjit.tensor.devices import device
 from specjit.tensor.methods import TensorMethods
 from specjit.tensor.recorded import OpNode, OpNodes, edges_of
 from specjit.tensor.tape import node_of
-from specjit.tensor.tensor import Tensor, type_of_tensor, wrap, wrap_meta
+from specjit.tensor.tensor import Parameter, Tensor, type_of_tensor, wrap, wrap_meta
 
 if TYPE_CHECKING:
     from specjit.ops.registry import Op, Param
