@@ -153,7 +153,8 @@ class Module:
         _check_name(self, name)
         if param is not None and not isinstance(param, Parameter):
             raise TypeError(
-                f"cannot assign '{type(param).__name__}' object to parameter '{name}' (specjit.nn.Parameter or None required)"
+                f"cannot assign '{type(param).__name__}' object to parameter '{name}' (specjit.nn.Parameter or None "
+                "required)"
             )
         self._parameters[name] = param
 
@@ -346,7 +347,8 @@ class Module:
                 )
             elif value is not None and value.shape != target.shape:
                 errors.append(
-                    f"size mismatch for {key}: copying a param with shape {value.shape} from checkpoint, the shape in current "
+                    f"size mismatch for {key}: copying a param with shape {value.shape} from checkpoint, the shape in "
+                    "current "
                     f"model is {target.shape}."
                 )
         if errors:

@@ -219,7 +219,8 @@ def _run_meta(op: Op, args: Sequence[Any]) -> Any:
     for i, a in enumerate(args):
         if isinstance(a, Tensor) and a._data is not None and a._data.ndim and i in op.tensor_positions:
             raise RuntimeError(
-                f"Expected all tensors to be on the same device, but found at least two devices, meta and cpu! ({op.name})"
+                "Expected all tensors to be on the same device, but found at least two devices, meta and cpu! "
+                f"({op.name})"
             )
     found = op.infer(*[_types(a) for a in args])
     if op.traits.writes:

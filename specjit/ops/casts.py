@@ -65,7 +65,7 @@ def to(
     for a in args:
         if isinstance(a, Tensor):
             dtype, device = a.dtype, a.device
-        elif isinstance(a, DType) or isinstance(a, type):
+        elif isinstance(a, (DType, type)):
             dtype = a
         elif a is not None and not isinstance(a, bool):
             device = a

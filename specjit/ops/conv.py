@@ -65,7 +65,8 @@ def _conv2d(x: np.ndarray, weight: np.ndarray, stride: Any, padding: Any, dilati
     columns, (oh, ow) = _columns(x, (kh, kw), s, p, d, groups)
     if oh <= 0 or ow <= 0:
         raise RuntimeError(
-            f"Calculated padded input size per channel: ({x.shape[2] + 2 * p[0]} x {x.shape[3] + 2 * p[1]}). Kernel size: "
+            f"Calculated padded input size per channel: ({x.shape[2] + 2 * p[0]} x {x.shape[3] + 2 * p[1]}). Kernel "
+            "size: "
             f"({kh} x {kw}). Kernel size can't be greater than actual input size"
         )
     out = weight.reshape(groups, o // groups, -1) @ columns
@@ -83,7 +84,8 @@ def _check(x: Any, w: Any, groups: Any, x_dtype: Any = None, w_dtype: Any = None
         return
     if w[0] % groups or x[1] != w[1] * groups:
         raise RuntimeError(
-            f"Given groups={groups}, weight of size {list(w)}, expected input{list(x)} to have {w[1] * groups} channels, but got "
+            f"Given groups={groups}, weight of size {list(w)}, expected input{list(x)} to have {w[1] * groups} "
+            "channels, but got "
             f"{x[1]} channels instead"
         )
 
@@ -132,7 +134,8 @@ def _conv2d_input(
 
 
 conv2d_input = defop(
-    "conv2d_input(grad, weight, sizes: 'int[]', stride: 'int[]', padding: 'int[]', dilation: 'int[]', groups: int) -> Tensor",
+    "conv2d_input(grad, weight, sizes: 'int[]', stride: 'int[]', padding: 'int[]', dilation: 'int[]', groups: int) -> "
+    "Tensor",
     eager=quiet(_conv2d_input),
     infer=lambda g, weight, sizes, stride, padding, dilation, groups: Type.tensor(g.dtype, infer.sizes_of(sizes)),
     vjp=lambda g, _y, grad, weight, sizes, stride, padding, dilation, groups: (
@@ -156,7 +159,8 @@ def _conv2d_weight(
 
 
 conv2d_weight = defop(
-    "conv2d_weight(input, grad, sizes: 'int[]', stride: 'int[]', padding: 'int[]', dilation: 'int[]', groups: int) -> Tensor",
+    "conv2d_weight(input, grad, sizes: 'int[]', stride: 'int[]', padding: 'int[]', dilation: 'int[]', groups: int) -> "
+    "Tensor",
     eager=quiet(_conv2d_weight),
     infer=lambda x, g, sizes, stride, padding, dilation, groups: Type.tensor(g.dtype, infer.sizes_of(sizes)),
     vjp=lambda g, _y, x, grad, sizes, stride, padding, dilation, groups: (

@@ -26,7 +26,7 @@ def sum_to(g: Any, like: Any) -> Any:
     have, want = tuple(g.shape), tuple(like.shape)
     if have != want:
         lead = len(have) - len(want)
-        stretched = [d for d in range(len(have)) if d < lead or not (want[d - lead] == have[d])]
+        stretched = [d for d in range(len(have)) if d < lead or want[d - lead] != have[d]]
         keep = any(d >= lead for d in stretched)
         if stretched:
             g = g.sum(stretched, keep)

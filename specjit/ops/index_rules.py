@@ -117,7 +117,8 @@ def split(index: Any, shape: Sequence[Dim]) -> Split:
                 for k, n in enumerate(item.shape):
                     if n != shape[dim + k]:
                         raise IndexError(
-                            f"The shape of the mask {list(item.shape)} at index {k} does not match the shape of the indexed "
+                            f"The shape of the mask {list(item.shape)} at index {k} does not match the shape of the "
+                            "indexed "
                             f"tensor {list(shape)} at index {dim + k}"
                         )
             used = _rank_of(item)

@@ -239,7 +239,8 @@ def _setitem_infer(x: Type, index: Any, value: Any) -> Type:
         extra = len(value.dims) - len(region.dims)
         if any(d != 1 for d in value.dims[: max(extra, 0)] if isinstance(d, int)):
             raise RuntimeError(
-                f"shape mismatch: value tensor of shape {list(value.dims)} cannot be broadcast to indexing result of shape "
+                f"shape mismatch: value tensor of shape {list(value.dims)} cannot be broadcast to indexing result of "
+                "shape "
                 f"{list(region.dims)}"
             )
         infer.expanded(Type.tensor(value.dtype, value.dims[max(extra, 0) :]), list(map(infer.int_of, region.dims)))
@@ -363,7 +364,8 @@ def _check_gather(x: Any, dim: Any, at: Any) -> None:
     for d, (n, m) in enumerate(zip(x, at)):
         if d != axis and isinstance(n, int) and isinstance(m, int) and m > n:
             raise RuntimeError(
-                f"Size does not match at dimension {d} expected index {list(at)} to be no larger than self {list(x)} apart "
+                f"Size does not match at dimension {d} expected index {list(at)} to be no larger than self {list(x)} "
+                "apart "
                 f"from dimension {axis}"
             )
 
@@ -441,7 +443,8 @@ def _embedding(weight: np.ndarray, at: np.ndarray, padding_idx: int) -> np.ndarr
 def _embedding_infer(weight: Type, at: Type, padding_idx: Any) -> Type:
     if at.dtype is not None and (at.dtype.is_floating_point or at.dtype.category == 0):
         raise RuntimeError(
-            f"Expected tensor for argument #1 'indices' to have one of the following scalar types: Long, Int; but got {at.dtype.name}"
+            "Expected tensor for argument #1 'indices' to have one of the following scalar types: Long, Int; but got "
+            f"{at.dtype.name}"
         )
     if weight.dims is not None and len(weight.dims) != 2:
         raise RuntimeError("'weight' must be 2-D")

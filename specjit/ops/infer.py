@@ -206,7 +206,8 @@ def reshaped(x: Type, sizes: Any) -> Type:
         assert isinstance(given, int)
         if -1 in wanted and given == 0:
             raise RuntimeError(
-                f"cannot reshape tensor of {total} elements into shape {list(wanted)} because the unspecified dimension size "
+                f"cannot reshape tensor of {total} elements into shape {list(wanted)} because the unspecified "
+                "dimension size "
                 "-1 can be any value and is ambiguous"
             )
         if (-1 in wanted and total % given) or (-1 not in wanted and given != total):
@@ -223,7 +224,8 @@ def expanded(x: Type, sizes: Any) -> Type:
     lead = len(wanted) - len(x.dims)
     if lead < 0:
         raise RuntimeError(
-            f"expand: the number of sizes provided ({len(wanted)}) must be greater or equal to the number of dimensions "
+            f"expand: the number of sizes provided ({len(wanted)}) must be greater or equal to the number of "
+            "dimensions "
             f"in the tensor ({len(x.dims)})"
         )
     if -1 in wanted[:lead]:

@@ -51,7 +51,8 @@ def _needs_float(name: str, x: Any, dtype: Any = None) -> None:
     d = dtype or x.dtype
     if d is not None and not (d.is_floating_point if isinstance(d, dtypes.DType) else d.kind == "f"):
         raise RuntimeError(
-            f"{name}(): could not infer output dtype. Input dtype must be either a floating point or complex dtype. Got: {d.name}"
+            f"{name}(): could not infer output dtype. Input dtype must be either a floating point or complex dtype. "
+            f"Got: {d.name}"
         )
 
 
@@ -90,7 +91,8 @@ def _extreme(fn: Any, name: str) -> Any:
     def eager(x: np.ndarray, dim: Any, keepdim: bool) -> Any:
         if not x.size and axes(dim) is None:
             raise IndexError(
-                f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction dim with "
+                f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction dim "
+                "with "
                 "the 'dim' argument."
             )
         return fn.reduce(x, reduce_axes(x, dim), None, None, keepdim)

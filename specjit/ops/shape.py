@@ -115,7 +115,8 @@ def _permute(x: np.ndarray, dims: Any) -> np.ndarray:
     order = [_one(d, x.ndim) for d in ([dims] if isinstance(dims, int) else dims)]
     if len(order) != x.ndim:
         raise RuntimeError(
-            "permute: number of dimensions in the tensor input does not match the length of the desired ordering of dimensions "
+            "permute: number of dimensions in the tensor input does not match the length of the desired ordering of "
+            "dimensions "
             f"i.e. input.dim() = {x.ndim} is not equal to len(dims) = {len(order)}"
         )
     if len(set(order)) != len(order):
@@ -129,7 +130,8 @@ def _permute_infer(x: Type, dims: Any) -> Type:
     order = [infer.axis(d, len(x.dims)) for d in dims]
     if len(order) != len(x.dims):
         raise RuntimeError(
-            "permute: number of dimensions in the tensor input does not match the length of the desired ordering of dimensions "
+            "permute: number of dimensions in the tensor input does not match the length of the desired ordering of "
+            "dimensions "
             f"i.e. input.dim() = {len(x.dims)} is not equal to len(dims) = {len(order)}"
         )
     if None not in order and len(set(order)) != len(order):

@@ -41,7 +41,8 @@ class FunctionContext:
             if t is not None and t._version[0] != version:
                 raise RuntimeError(
                     "one of the variables needed for gradient computation has been modified by an inplace operation: "
-                    f"[specjit.{t.dtype.name} {list(t.shape)}] is at version {t._version[0]}; expected version {version} instead."
+                    f"[specjit.{t.dtype.name} {list(t.shape)}] is at version {t._version[0]}; expected version "
+                    f"{version} instead."
                 )
         return tuple(t for t, _ in self._saved)
 
@@ -89,7 +90,8 @@ class FunctionNode(Node):
             found = found[: self.total]
         if len(found) != self.total:
             raise RuntimeError(
-                f"function {self.name} returned an incorrect number of gradients (expected {self.total}, got {len(found)})"
+                f"function {self.name} returned an incorrect number of gradients (expected {self.total}, got "
+                f"{len(found)})"
             )
         return [found[i] for i in self.positions]
 

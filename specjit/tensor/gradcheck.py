@@ -68,7 +68,8 @@ def gradcheck(
                 if not raise_exception:
                     return False
                 raise GradcheckError(
-                    f"Jacobian mismatch for output {k} with respect to input {n},\nnumerical:{numeric[k]}\nanalytical:{analytic}"
+                    f"Jacobian mismatch for output {k} with respect to input "
+                    f"{n},\nnumerical:{numeric[k]}\nanalytical:{analytic}"
                 )
     return True
 

@@ -23,7 +23,8 @@ from specjit.tensor import state
 from specjit.tensor.tensor import Tensor, wrap
 
 FREED = (
-    "Trying to backward through the graph a second time (or directly access saved tensors after they have already been freed). "
+    "Trying to backward through the graph a second time (or directly access saved tensors after they have already "
+    "been freed). "
     "Saved intermediate values of the graph are freed when you call .backward() or autograd.grad(). Specify "
     "retain_graph=True if you need to backward through the graph a second time or if you need to access saved tensors "
     "after calling backward."

@@ -152,7 +152,8 @@ class Tensor(TensorMethods):
             raise RuntimeError("only Tensors of floating point dtype can require gradients")
         if self._node is not None and not value:
             raise RuntimeError(
-                "you can only change requires_grad flags of leaf variables. If you want to use a computed variable in a "
+                "you can only change requires_grad flags of leaf variables. If you want to use a computed variable in "
+                "a "
                 "subgraph that doesn't require differentiation use var_no_grad = var.detach()."
             )
         self._requires_grad = value
