@@ -436,6 +436,22 @@ def test_reduction_kinds():
     check(text, f32(RNG, 2, 3, 4), RNG.integers(-9, 9, (2, 3)).astype(np.int32), RNG.random((2, 3)) < 0.5)
 
 
+def test_reductions_over_one_element_and_over_chunks():
+    text = """graph @f(%x: f32[B,4], %w: f32[4,32]) -> (f32[4], f32[], i64[4], f32[B,8]) {
+      %a: f32[1,4] = sum(%x, [0], True)
+      %b: f32[4] = sum(%a, [0])
+      %c: f32[] = sum(%b, [0])
+      %d: i64[4] = argmax(%a, 0)
+      %y: f32[B,32] = matmul(%x, %w)
+      %v: f32[B,4,8] = view(%y, [-1, 4, 8])
+      %t: f32[B,4,8] = tanh(%v)
+      %s: f32[B,8] = sum(%t, [1])
+      return %b, %c, %d, %s
+    }"""
+    plan = check(text, f32(RNG, 3, 4), f32(RNG, 4, 32), params=("w",))
+    assert [s.chunks for s in plan.specs if isinstance(s, GemmSpec)] == [4], "the sum over the chunks is in the epilogue"
+
+
 def test_empty_maximum_leaves_the_region():
     text = """graph @f(%x: f32[B,3]) -> f32[3] {
       %a: f32[3] = amax(%x, [0])

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from specjit.codegen.kernels.spec import Access, Arg, Extent, Inst, LoopSpec, PickSpec, Store
 from specjit.codegen.schedule.errors import NotSchedulable
 from specjit.codegen.schedule.fit import compose
-from specjit.codegen.schedule.group import Group, new_axes, weight
+from specjit.codegen.schedule.group import Group, axes_used, new_axes, weight
 from specjit.codegen.schedule.index import KAPPA, Axis, IMap, Index, decode
 from specjit.codegen.schedule.items import Map, Matmul, Pick, Reduce
 from specjit.codegen.schedule.model import Base, Home, Reg, Scalar, Source, View, estimate
@@ -224,8 +224,8 @@ class Body:
                 total = self.add(Inst("apply", item.compute, (total, value), COMBINE[item.kind]))  # type: ignore[arg-type]
         assert total is not None
         dtype = item.out.dtype
-        if not self.group.reduced:
-            return self.cast(total, dtype)
+        if not axes_used(along[d] for d in item.axes):  # one element, or chunks that are combined already
+            return self.cast(total, dtype) if not item.kind.startswith("arg") else self.number(Scalar("int", 0), dtype)
         own = dtype if item.kind.startswith("arg") else item.compute
         return self.cast(self.add(Inst("reduce", own, (total,), item.kind)), dtype)  # type: ignore[arg-type]
 

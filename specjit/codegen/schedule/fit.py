@@ -28,22 +28,24 @@ def fit_map(g: Group, item: Map) -> IMap | None:
 
 
 def fit_reduce(g: Group, item: Reduce) -> IMap | None:
-    if g.product is not None:
-        return None
+    """A reduction over loops makes them the group's reduced ones; one over the chunks alone combines what is there."""
     found = solve(g, [item.arg], item.arg.dims)
     if found is None:
         return None
     reduced = axes_used(found[a] for a in item.axes)
     kept = tuple(i for d, i in enumerate(found) if d not in item.axes)
-    if not reduced or reduced & axes_used(kept):
+    chunks = any(KAPPA in found[a].keys for a in item.axes)
+    if reduced & axes_used(kept) or (chunks and item.kind.startswith("arg")):
         return None
-    if axes_used(found) != set(g.axes) or (g.reduced and set(g.reduced) != reduced):
+    if not reduced:
+        covered = axes_used(kept)
+        if covered != set(g.axes) and not (g.reduced and covered == set(g.outer)):
+            return None
+    elif g.product is not None or axes_used(found) != set(g.axes) or (g.reduced and set(g.reduced) != reduced):
         return None
-    if not g.reduced:
+    elif not g.reduced:
         g.reduced = tuple(a for a in g.axes if a in reduced)
         g.axes = [*g.outer, *g.reduced]
-    if item.kind.startswith("arg") and any(KAPPA in found[a].keys for a in item.axes):
-        return None
     g.maps[item] = found
     return kept
 

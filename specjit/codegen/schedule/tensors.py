@@ -322,7 +322,8 @@ def matmul(b: Builder, n: Node, a: View, c: View) -> View:
 
 
 def packed_once(b: Builder, matrix: View) -> bool:
-    """Whether packing this matrix is done less often than multiplying with it: it is a parameter's, or comes from outside a loop."""
+    """Whether packing this matrix is done less often than multiplying with it: it is a parameter's, or comes from
+    outside a loop."""
     return matrix.source in b.fixed or (b.block.kind == "loop" and matrix.source.owner is not b.block)
 
 
