@@ -16,7 +16,7 @@ from specjit.codegen.kernels.spec import GemmSpec, LoopSpec
 from specjit.codegen.schedule import emit
 from specjit.codegen.schedule.items import BlockItems, CarriedTensor, Loop
 from specjit.codegen.schedule.model import Base, Home, Pointer, Reg, Scalar, Source, Storage, View
-from specjit.codegen.schedule.steps import Addr, Call, Do, IfStep, LoopStep, Require, Step, walk, work
+from specjit.codegen.schedule.steps import Addr, Call, Do, IfStep, LoopStep, Require, Step, nanoseconds, walk, work
 from specjit.ir.dims import product
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def loop(low: Lowering, item: Loop, block: BlockItems, steps: list[Step]) -> Non
     numbers = [(s.param, s.init, s.next) for s in item.scalars if s.next is not None]
     made = LoopStep(
         item.trip, item.cond, item.next_cond, item.reverse, item.index, body, numbers, starts, moves, held,
-        weight=max(1, work(body) // 1024),
+        weight=nanoseconds(work(body)),
     )  # fmt: skip
     steps.append(made)
     steps += after
