@@ -20,7 +20,7 @@ from specjit.tensor.tensor import Parameter, Tensor
 IncompatibleKeys = namedtuple("IncompatibleKeys", ["missing_keys", "unexpected_keys"])
 
 
-class Registry(dict[str, Any]):
+class Registry(dict[Any, Any]):
     """A dict that moves the module epoch whenever it changes."""
 
     __slots__ = ()
@@ -384,7 +384,7 @@ class Module:
 
 def _hook(hooks: Registry, hook: Callable[..., Any]) -> RemovableHandle:
     handle = RemovableHandle(hooks)
-    hooks[handle.id] = hook  # type: ignore[index]
+    hooks[handle.id] = hook
     return handle
 
 

@@ -5,6 +5,7 @@ Enters: tensors. Leaves: fresh tensors (`clone`, `cast`), or the same tensor whe
 
 from __future__ import annotations
 
+import builtins
 from typing import Any
 
 import numpy as np
@@ -58,7 +59,7 @@ to_dtype = defop(
 
 
 def to(
-    input: Any, *args: Any, dtype: Any = None, device: Any = None, copy: bool = False, non_blocking: bool = False
+    input: Any, *args: Any, dtype: Any = None, device: Any = None, copy: Any = False, non_blocking: Any = False
 ) -> Any:
     """`to(dtype)`, `to(device)`, `to(device, dtype)` or `to(other)`: the tensor itself if nothing changes (unless
     `copy`)."""
@@ -67,7 +68,7 @@ def to(
             dtype, device = a.dtype, a.device
         elif isinstance(a, (DType, type)):
             dtype = a
-        elif a is not None and not isinstance(a, bool):
+        elif a is not None and not isinstance(a, builtins.bool):
             device = a
     out = input if dtype is None else to_dtype(input, as_dtype(dtype))
     if device is not None and out.device != device:

@@ -557,7 +557,7 @@ def nonzero(input: Any, *, as_tuple: bool = False) -> Any:
 
 def _flip(x: np.ndarray, dims: Any) -> np.ndarray:
     order = [_one(d, x.ndim) for d in ([dims] if isinstance(dims, int) else dims)]
-    return np.flip(x, order).copy() if order and x.ndim else x.copy()
+    return np.flip(x, tuple(order)).copy() if order and x.ndim else x.copy()
 
 
 flip = defop(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from specjit.ops import casts, compare, creation, indexing, inplace, linalg, pointwise, reduce, shape
+from specjit.ops import casts, compare, creation, indexing, inplace, linalg, pointwise, reduce, registry, shape
 from specjit.ops.call import OPERANDS, attach_method
 from specjit.ops.generate import operator_function
 from specjit.tensor.methods import TensorMethods
@@ -49,7 +49,7 @@ for _name, _fn in COMPARE.items():
     attach_method(f"__{_name}__", operator_function(_fn.record, f"__{_name}__"))
 for _name, _fn in UNARY.items():
     attach_method(f"__{_name}__", _fn)
-attach_method("__matmul__", operator_function(linalg.matmul.record, "__matmul__"))
+attach_method("__matmul__", operator_function(registry.get("matmul"), "__matmul__"))
 
 
 def _augmented(fn: Any) -> Any:
@@ -131,7 +131,7 @@ def swapaxes(input: Any, axis0: int, axis1: int) -> Any:
     return shape.transpose(input, axis0, axis1)
 
 
-METHODS = {
+METHODS: dict[str, Any] = {
     "where": _where,
     "rsub": rsub,
     "expand_as": expand_as,

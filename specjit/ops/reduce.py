@@ -23,14 +23,14 @@ from specjit.ops.registry import NO_GRAD, defop
 Type = infer.Type
 
 
-def _sum(x: np.ndarray, dim: Any, keepdim: bool, dtype: Any) -> Any:
+def _sum(x: np.ndarray, dim: Any, keepdim: Any, dtype: Any) -> Any:
     axis = reduce_axes(x, dim)
     wanted = x.dtype if dtype is None else dtype.numpy
     if wanted.kind != "f" and dtype is None:
         wanted = np.dtype(np.int64)
     if wanted.itemsize == 2 and wanted.kind == "f":
-        return np.add.reduce(x, axis, np.float32, None, keepdim).astype(wanted)
-    return np.add.reduce(x, axis, wanted, None, keepdim)
+        return np.add.reduce(x, axis, np.float32, keepdims=keepdim).astype(wanted)
+    return np.add.reduce(x, axis, wanted, keepdims=keepdim)
 
 
 def _sum_infer(x: Any, dim: Any, keepdim: Any, dtype: Any) -> Any:
@@ -191,11 +191,11 @@ def _correction(unbiased: Any, correction: Any) -> Any:
     return 1 if unbiased is None or unbiased else 0
 
 
-def _variance(x: np.ndarray, dim: Any, unbiased: Any, keepdim: bool, correction: Any) -> Any:
+def _variance(x: np.ndarray, dim: Any, unbiased: Any, keepdim: Any, correction: Any) -> Any:
     _needs_float("var", x)
     axis = reduce_axes(x, dim)
     centered = x - np.mean(x, axis=axis, keepdims=True)
-    total = np.add.reduce(centered * centered, axis, None, None, keepdim)
+    total = np.add.reduce(centered * centered, axis, keepdims=keepdim)
     n = x.size // builtins.max(total.size, 1) if total.size else 0
     freedom = builtins.max(n - _correction(unbiased, correction), 0)
     return (total / total.dtype.type(freedom)).astype(x.dtype, copy=False)
@@ -245,8 +245,8 @@ def _softmax(x: np.ndarray, dim: int, dtype: Any) -> Any:
     x, axis = one_axis(x, dim)
     if not x.size:
         return x.copy()
-    e = np.exp(x - np.maximum.reduce(x, axis, None, None, True))
-    return e / np.add.reduce(e, axis, None, None, True)
+    e = np.exp(x - np.maximum.reduce(x, axis, keepdims=True))
+    return e / np.add.reduce(e, axis, keepdims=True)
 
 
 def _along(name: str) -> Any:
@@ -292,8 +292,8 @@ def _log_softmax(x: np.ndarray, dim: int, dtype: Any) -> Any:
     x, axis = one_axis(x, dim)
     if not x.size:
         return x.copy()
-    shifted = x - np.maximum.reduce(x, axis, None, None, True)
-    return shifted - np.log(np.add.reduce(np.exp(shifted), axis, None, None, True))
+    shifted = x - np.maximum.reduce(x, axis, keepdims=True)
+    return shifted - np.log(np.add.reduce(np.exp(shifted), axis, keepdims=True))
 
 
 def _log_softmax_of(x: Any, dim: int, dtype: Any) -> Any:
@@ -311,15 +311,15 @@ log_softmax = defop(
 )
 
 
-def _logsumexp(x: np.ndarray, dim: Any, keepdim: bool) -> Any:
+def _logsumexp(x: np.ndarray, dim: Any, keepdim: Any) -> Any:
     if x.dtype.kind != "f":
         x = x.astype(dtypes.float32.numpy)
     axis = reduce_axes(x, dim)
     if not x.size:
-        return np.log(np.add.reduce(np.exp(x), axis, None, None, keepdim))
-    top = np.maximum.reduce(x, axis, None, None, True)
+        return np.log(np.add.reduce(np.exp(x), axis, keepdims=keepdim))
+    top = np.maximum.reduce(x, axis, keepdims=True)
     shift = np.where(np.isinf(top), top.dtype.type(0), top)
-    out = np.log(np.add.reduce(np.exp(x - shift), axis, None, None, True)) + shift
+    out = np.log(np.add.reduce(np.exp(x - shift), axis, keepdims=True)) + shift
     return out if keepdim else np.squeeze(out, axis)
 
 

@@ -10,7 +10,6 @@ The first slots are read natively at fixed offsets; subclasses add none before t
 
 from __future__ import annotations
 
-import copyreg
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -428,9 +427,6 @@ def _rebuild(kind: type, held: Any, requires_grad: bool, extra: dict[str, Any]) 
     if extra:
         out.__dict__.update(extra)
     return out
-
-
-copyreg.constructor(_rebuild)
 
 
 def wrap(data: Any) -> Tensor:
