@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.golden import check_pass, check_unchanged
+from specjit.passes import hoist
+from tests.golden import check_pass, check_unchanged, run_pass
 
 HEAD = (
     "(%x: f32[T,B,6], %y: f32[B,T,6], %z: f32[T,6], %w: f32[6,8], %b: f32[8], %u: f32[8,8], %v: f32[6], %k: f32[8,6],"
@@ -144,3 +145,23 @@ def test_inner_loops_first():
         ),
         exact=False,
     )
+
+
+@pytest.mark.parametrize(
+    ("rows", "weights", "moves"),
+    [(1, 4096, True), (0, 4096, True), (2, 4096, False), (2, 1 << 22, True), (3, 1 << 22, False), (None, 4096, True)],
+)
+def test_few_rows_pay(rows, weights, moves):
+    assert hoist.pays(rows, weights) is moves
+
+
+def test_many_rows_stay():
+    text = """(%x: f32[T,4,6], %w: f32[6,8], %h0: f32[4,8], %n: int<T>) {
+      %h = loop %n, True, (%i, %h1 = %h0) {
+        %xt = select(%x, 0, %i); %q = matmul(%xt, %w); %s = add(%q, %h1); yield True, %s
+      }
+      return %h
+    }"""
+    check_unchanged("hoist", text, exact=False)
+    few = text.replace("4,8", "1,8").replace("4,6", "1,6")
+    assert "matmul(%x, %w)" in str(run_pass("hoist", few, exact=False))

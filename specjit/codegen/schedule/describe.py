@@ -79,7 +79,9 @@ def spec_lines(spec: Spec) -> Iterator[str]:
         outer = f" outer {_tuple(spec.outer)}" if spec.outer else ""
         columns = f"units {_extent(spec.units)} x {spec.chunks}"
         yield f"gemm {spec.dtype}{outer} rows {_extent(spec.rows)} {columns} k {_extent(spec.k)}"
-        yield f"a = {_access(spec.a)}; b = panels x{spec.b} {_tuple(spec.b_strides) if spec.outer else ''}".rstrip()
+        for s in spec.segments:
+            plus = "" if s == spec.segments[0] else f"plus k {_extent(s.k)}: "
+            yield f"{plus}a = {_access(s.a)}; b = panels x{s.b} {_tuple(s.b_strides) if spec.outer else ''}".rstrip()
         yield from _body(spec.body, spec.stores)
     elif isinstance(spec, PickSpec):
         place = f"[{_access(spec.index)} of {_extent(spec.count)}, step {_extent(spec.step)}]"

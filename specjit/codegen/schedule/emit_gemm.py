@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from specjit.codegen.kernels.spec import GemmSpec, Inst, PackSpec
+from specjit.codegen.kernels.spec import GemmSpec, Inst, PackSpec, Segment
 from specjit.codegen.lanes import as_units, panel_lanes
 from specjit.codegen.schedule.emit import Body, Operands, Window, constant_part, finish_call, home_of, memory_index
 from specjit.codegen.schedule.group import Group
-from specjit.codegen.schedule.index import Axis, Index
+from specjit.codegen.schedule.index import Axis, IMap, Index
 from specjit.codegen.schedule.model import Base, Home, Source, Storage, View, estimate
 from specjit.codegen.schedule.steps import Addr, Call
 from specjit.ir.dims import Size, product
@@ -86,30 +86,23 @@ def pack_call(b: View, units: Size, chunks: int, target: Storage) -> Call:
     return Call(spec, operands.list, reads={src.base}, writes={dst}, weight=work, ops=["pack"])
 
 
-def gemm_call(group: Group, homes: list[tuple[Source, Home]], panels: Panels) -> Call:
+def gemm_call(group: Group, homes: list[tuple[Source, Home]], panels: list[Panels]) -> Call:
+    """The kernel of a group; `panels[i]` are those of its product's pair i."""
     p = group.product
     assert p is not None
     units, chunks = shape_of(group)
     rest: list[Axis] = [a for a in group.axes if a is not group.unit]
     body = Body(group, [*rest, group.unit])
     where = group.maps[p.out]
-    a_at = memory_index(p.a, (*where[:-1], Index()))
-    k_stride = p.a.ref.strides[-1] if p.a.dims[-1] != 1 else 1
-    home = home_of(p.a.source)
-    if home.strides is not None:
-        probe = Axis(p.a.dims[-1]) if p.a.dims[-1] != 1 else None
-        if probe is not None:
-            a_at = memory_index(p.a, (*where[:-1], Index.of(probe)))
-            k_stride = a_at.coefficient(probe)
-    dynamic, fixed = constant_part(a_at.offset)
-    a_window = Window(home.base, p.a.source.dtype, (*(a_at.coefficient(a) for a in rest), k_stride), dynamic, fixed)  # type: ignore[arg-type]
-    body.operands.see(a_window)
-    steps = _panel_steps(where, rest, panels.step, p.b)
+    lefts = [_left_window(a, where, rest) for a, _ in p.pairs]
+    for window in lefts:
+        body.operands.see(window)
+    steps = [_panel_steps(where, rest, made.step, b) for (_, b), made in zip(p.pairs, panels, strict=True)]
     stored = body.stores(homes)
     loads = [i[1] for i in body.insts if isinstance(i, tuple)]
     positions = {i.dim for i in body.insts if not isinstance(i, tuple) and i.kind == "index"}
     extents = [a.extent for a in rest]
-    pick, extents = _joined(extents, [a_window, *loads, *(w for w, _ in stored)], steps, positions)
+    pick, extents = _joined(extents, [*lefts, *loads, *(w for w, _ in stored)], steps, positions)
 
     def narrow(w: Window, last: int) -> Window:
         return Window(w.base, w.dtype, (*(w.strides[i] for i in pick), w.strides[last]), w.dynamic, w.fixed)
@@ -117,40 +110,62 @@ def gemm_call(group: Group, homes: list[tuple[Source, Home]], panels: Panels) ->
     unit_at = len(rest)
     body.insts = [(i[0], narrow(i[1], unit_at)) if isinstance(i, tuple) else i for i in body.insts]
     stored = [(narrow(w, unit_at), v) for w, v in stored]
-    a_window = narrow(a_window, len(a_window.strides) - 1)
-    steps = [steps[i] for i in pick]
+    lefts = [narrow(window, unit_at) for window in lefts]
+    steps = [[of[i] for i in pick] for of in steps]
     body.axes = [*(rest[i] for i in pick), group.unit]
     if positions:
         renumber = {old: new for new, old in enumerate([*pick, unit_at])}
         body.insts = [i if isinstance(i, tuple) or i.kind != "index" else _renumbered(i, renumber) for i in body.insts]
-    if not pick or steps[-1] != 0:  # one row per point of the outer loops
+    if not pick or any(of[-1] != 0 for of in steps):  # one row per point of the outer loops
         extents = [*extents, 1]
-        steps = [*steps, 0]
-        a_window = _padded(a_window)
+        steps = [[*of, 0] for of in steps]
+        lefts = [_padded(window) for window in lefts]
         body.insts = [(i[0], _padded(i[1])) if isinstance(i, tuple) else i for i in body.insts]
         last = {len(pick): len(pick) + 1}
         body.insts = [i if isinstance(i, tuple) or i.kind != "index" else _renumbered(i, last) for i in body.insts]
         stored = [(_padded(w), v) for w, v in stored]
     ops = body.operands
-    a_access = ops.access(a_window)
-    b_position = ops.add("panels", Addr(panels.base, panels.dtype))
+    segments = [
+        Segment(
+            ops.access(window),
+            ops.add(("panels", made.base), Addr(made.base, made.dtype)),
+            tuple(ops.extent(s) for s in of[:-1]),
+            ops.extent(a.dims[-1]),
+        )
+        for (a, _), made, window, of in zip(p.pairs, panels, lefts, steps, strict=True)
+    ]
+    first = segments[0]
     insts, stores = body.finish(stored)
     spec = GemmSpec(
-        panels.dtype,  # type: ignore[arg-type]
+        panels[0].dtype,  # type: ignore[arg-type]
         tuple(ops.extent(e) for e in extents[:-1]),
         ops.extent(extents[-1]),
         ops.extent(units),
         chunks,
-        ops.extent(p.a.dims[-1]),
-        a_access,
-        b_position,
-        tuple(ops.extent(s) for s in steps[:-1]),
+        first.k,
+        first.a,
+        first.b,
+        first.b_strides,
         insts,
         stores,
+        tuple(segments[1:]),
     )
     call = finish_call(group, spec, ops, insts, stores)
-    call.reads |= {a_access.base, b_position}
+    call.reads |= {k for s in segments for k in (s.a.base, s.b)}
     return call
+
+
+def _left_window(a: View, where: IMap, rest: list[Axis]) -> Window:
+    """The left operand over the loops `rest` and k."""
+    at = memory_index(a, (*where[:-1], Index()))
+    k_stride = a.ref.strides[-1] if a.dims[-1] != 1 else 1
+    home = home_of(a.source)
+    if home.strides is not None and a.dims[-1] != 1:
+        probe = Axis(a.dims[-1])
+        at = memory_index(a, (*where[:-1], Index.of(probe)))
+        k_stride = at.coefficient(probe)
+    dynamic, fixed = constant_part(at.offset)
+    return Window(home.base, a.source.dtype, (*(at.coefficient(x) for x in rest), k_stride), dynamic, fixed)  # type: ignore[arg-type]
 
 
 def _renumbered(inst: Inst, renumber: dict[int, int]) -> Inst:
@@ -172,7 +187,7 @@ def _panel_steps(where: tuple[Index, ...], rest: list[Axis], step: Size, b: View
 
 
 def _joined(
-    extents: list[Size], windows: list[Window], steps: list[Size], indexed: set[int]
+    extents: list[Size], windows: list[Window], steps: list[list[Size]], indexed: set[int]
 ) -> tuple[list[int], list[Size]]:
     """Loops that every array walks as one, joined: the positions to keep the strides of, and their extents."""
     pick = list(range(len(extents)))
@@ -182,7 +197,7 @@ def _joined(
         a, b = pick[d], pick[d + 1]
         last = d + 2 == len(pick)
         joint = not indexed & {a, b} and all(w.strides[a] == w.strides[b] * out[d + 1] for w in windows)
-        panels_joint = steps[a] == 0 and steps[b] == 0 if last else steps[a] == steps[b] * out[d + 1]
+        panels_joint = all(s[a] == 0 and s[b] == 0 if last else s[a] == s[b] * out[d + 1] for s in steps)
         if joint and panels_joint:
             out[d : d + 2] = [out[d] * out[d + 1]]
             del pick[d]

@@ -18,6 +18,7 @@ from specjit.codegen.schedule.group import Group
 from specjit.codegen.schedule.items import BlockItems, Check, Fetch, If, Instr, Item, Loop, Part, Pick
 from specjit.codegen.schedule.model import Home, Reg, Scalar, Source, Storage, View
 from specjit.codegen.schedule.steps import Addr, Call, Do, IfStep, Require, Step
+from specjit.codegen.schedule.sums import join_products
 from specjit.ir.dims import Size, product
 
 
@@ -42,6 +43,7 @@ class Lowering:
 
     def block(self, block: BlockItems) -> list[Step]:
         steps = self.steps.setdefault(block, [])
+        join_products(block.items, self.readers)
         for group in Fuser(block.items).ordered():
             self.group(group, block, steps)
         return steps
@@ -68,7 +70,7 @@ class Lowering:
         if group.product is None:
             steps.append(emit.loop_call(group, homes))
             return
-        panels = self.pack(group, block)
+        panels = [self.pack(b, group, block) for _, b in group.product.pairs]
         steps.append(emit_gemm.gemm_call(group, homes, panels))
 
     def read_outside(self, source: Source, group: Group) -> bool:
@@ -111,9 +113,9 @@ class Lowering:
 
     # panels
 
-    def pack(self, group: Group, block: BlockItems) -> Panels:
-        assert group.product is not None
-        b = emit_gemm.packed_part(group.product.b)
+    def pack(self, right: View, group: Group, block: BlockItems) -> Panels:
+        """Panels of a right operand of the group's product."""
+        b = emit_gemm.packed_part(right)
         units, chunks = emit_gemm.shape_of(group)
         target = self.place_of(b, block)
         key = (target, b.source, b.ref, units, chunks)

@@ -39,7 +39,8 @@ def _adds(item: Item) -> bool:
 def _join(items: list[Item], last: Map, readers: Readers) -> None:
     for side in (1, 0):
         view, other = last.operands[side], last.operands[1 - side]
-        assert isinstance(view, View) and isinstance(other, View)
+        assert isinstance(view, View)
+        assert isinstance(other, View)
         second = _only_read(view, items, readers)
         if not isinstance(second, Matmul) or view.dims != last.out.dims:
             continue
@@ -76,10 +77,14 @@ def _product_in(view: View, like: View, items: list[Item], readers: Readers) -> 
     if isinstance(maker, Matmul):
         same = maker.out.dims == like.source.dims and maker.out.dtype == like.source.dtype
         return (maker, []) if same and view.ref == like.ref else None
-    if not isinstance(maker, Map) or not _adds(maker) or view.ref != ViewRef.contiguous(maker.out.dims):
+    if not isinstance(maker, Map) or not (_adds(maker) or maker.is_copy):
+        return None
+    if view.ref != ViewRef.contiguous(maker.out.dims):
         return None
     for operand in maker.operands:
         assert isinstance(operand, View)
+        if operand.dims != maker.out.dims:
+            continue
         found = _product_in(operand, like, items, readers)
         if found is not None:
             return found[0], [*found[1], maker]
