@@ -13,7 +13,7 @@ from specjit.codegen.machine import verify
 from specjit.codegen.schedule import NotSchedulable, schedule
 from specjit.codegen.schedule.interp import RegionFailed
 from specjit.codegen.schedule.interp import interpret as run_plan
-from specjit.dtypes import float32
+from specjit.dtypes import float32, int64
 from specjit.ir.builder import Builder
 from specjit.ir.dims import Poly, evaluate, symbol
 from specjit.ir.graph import Block, Graph, Value
@@ -118,6 +118,44 @@ class Region:
             c = self.pick(lambda v: v.type.dims == a.type.dims)
             self.add(self.draw(st.sampled_from(["cat", "stack"])), [a, c], self.draw(st.integers(-1, 0)))
 
+    def softmax(self, depth: int) -> None:
+        a = self.pick(lambda v: v.type.dims and v.type.dims[-1] in (2, 4, 8))
+        if a is None:
+            return
+        shifted = self.b.call("sub", a, self.b.call("amax", a, [-1], True))
+        e = self.b.call("exp", shifted)
+        self.pool += [shifted, self.b.call("div", e, self.b.call("sum", e, [-1], True))]
+
+    def normalize(self, depth: int) -> None:
+        a = self.pick(lambda v: v.type.dims and v.type.dims[-1] in (4, 8))
+        if a is None:
+            return
+        centred = self.b.call("sub", a, self.b.call("mul", self.b.call("sum", a, [-1], True), 0.125))
+        size = self.b.call("sum", self.b.call("square", centred), [-1], True)
+        self.pool.append(self.b.call("div", centred, self.b.call("sqrt", self.b.call("add", size, 1.0))))
+
+    def gates(self, depth: int) -> None:
+        """Chunks of one value meet again, and meet another value."""
+        a = self.pick(lambda v: v.type.dims and v.type.dims[-1] == 8)
+        if a is None:
+            return
+        count = self.draw(st.sampled_from([2, 4]))
+        parts = self.b.emit(registry.get("chunk"), [a, Value.constant(count), Value.constant(-1)]).results
+        left = self.b.call("sigmoid", self.draw(st.sampled_from(parts)))
+        made = self.b.call("mul", left, self.draw(st.sampled_from(parts)))
+        other = self.pick(lambda v: _broadcasts(made.type.dims, v.type.dims))
+        self.pool.append(made if other is None else self.b.call("add", made, other))
+
+    def compare(self, depth: int) -> None:
+        a = self.pick()
+        c = self.pick(lambda v: _broadcasts(a.type.dims, v.type.dims))
+        if c is not None:
+            mask = self.b.call(self.draw(st.sampled_from(["lt", "ge", "ne"])), a, c)
+            self.add("where", mask, a, 0.5)
+            self.add(
+                "cast", self.b.call("sum", self.b.call("cast", mask, int64), [-1]), float32
+            ) if a.type.dims else None
+
     def row(self, depth: int) -> None:
         a = self.pick(lambda v: v.type.dims and v.type.dims[0] == T)
         if a is not None and self.index:
@@ -160,7 +198,7 @@ class Region:
         self.pool += make_if(outer, cond, then, other).results
 
 
-KINDS = ["unary", "binary", "binary", "reduce", "matmul", "view", "view", "join", "row", "branch", "loop"]
+KINDS = "unary binary binary reduce matmul matmul view view join softmax normalize gates gates compare row branch loop".split()
 
 
 def _symbolic(v: Value) -> bool:
