@@ -198,7 +198,8 @@ class Region:
         self.pool += make_if(outer, cond, then, other).results
 
 
-KINDS = "unary binary binary reduce matmul matmul view view join softmax normalize gates gates compare row branch loop".split()
+LEAVES = "unary binary binary reduce matmul matmul view view join softmax normalize gates gates compare row"
+KINDS = [*LEAVES.split(), "branch", "loop"]
 
 
 def _symbolic(v: Value) -> bool:
