@@ -89,7 +89,9 @@ row(
     errors=[(lambda: -specjit.tensor([True]), RuntimeError, "bool")],
 )
 row("abs", unary(0.2, 3), silent(np.abs), dtypes=NUMBERS, exact=True)
-row("sign", unary(0.2, 3), silent(np.sign), dtypes=NUMBERS, exact=True)
+row(
+    "sign", unary(0.2, 3), silent(lambda x: np.where(x != x, 0, np.sign(x)).astype(x.dtype)), dtypes=NUMBERS, exact=True
+)
 row("square", unary(), silent(lambda x: x * x), dtypes=NUMBERS, exact=True)
 row(
     "relu",
@@ -217,7 +219,7 @@ for name, fn in {
     "gt": np.greater,
     "ge": np.greater_equal,
 }.items():
-    row(name, with_numbers(binary()), silent(fn), dtypes=ALL, grad=False, exact=True)
+    row(name, with_numbers(binary(), both_sides=False), silent(fn), dtypes=ALL, grad=False, exact=True)
 for name, fn in {"logical_and": np.logical_and, "logical_or": np.logical_or, "logical_xor": np.logical_xor}.items():
     row(name, binary(-1, 1), silent(fn), dtypes=ALL, grad=False, exact=True)
 for name, fn in {"logical_not": np.logical_not, "isnan": np.isnan, "isinf": np.isinf, "isfinite": np.isfinite}.items():

@@ -18,6 +18,7 @@ import numpy as np
 
 from specjit.dtypes import DType
 from specjit.ir.types import Type
+from specjit.ops.eager import writable
 from specjit.tensor import inplace, state, storage, tracer
 from specjit.tensor.devices import device
 from specjit.tensor.methods import TensorMethods
@@ -154,8 +155,11 @@ def _write(op: Op, args: Sequence[Any], grad: bool) -> Any:
     (at,) = op.traits.writes
     target: Tensor = args[at]
     inplace.check_target(target, grad)
+    if grad:
+        # With gradients, an element that stands for several would need one history for all of them.
+        writable(target._data)
     saved = list(args)
-    if grad and op.saves[at]:
+    if grad and any(getattr(args[k], "_requires_grad", False) for k in op.readers(at)):
         # The gradient reads the content before the write, so a copy is kept under the target's history.
         before = wrap(target._data.copy())
         before._requires_grad = target._requires_grad
@@ -163,11 +167,6 @@ def _write(op: Op, args: Sequence[Any], grad: bool) -> Any:
         saved[at] = before
     edges = edges_of(op, args) if grad else ()
     raw = [_raw(a) for a in args]
-    if not target._data.flags.writeable:
-        raise RuntimeError(
-            "unsupported operation: more than one element of the written-to tensor refers to a single memory location. "
-            "Please clone() the tensor before performing the operation."
-        )
     try:
         op.eager(*raw)
     except Exception as error:

@@ -96,7 +96,7 @@ def _cat_vjp(g: Any, _y: Any, _tensors: Any, dim: int) -> Any:
         start: Any = 0
         for t in _tensors:
             if tuple(t.shape) == (0,) and g.ndim != 1:
-                out.append(None)
+                out.append(slice_op(g.reshape(-1), 0, 0, 0))
                 continue
             end = start + t.shape[dim]
             out.append(cast_like(slice_op(g, dim, start, end), t))

@@ -18,7 +18,7 @@ from specjit.ops.registry import NO_GRAD, defop
 
 def _compare(name: str, fn: Any, text: str) -> Any:
     return defop(
-        f"{name}(input: 'Tensor|Scalar', other: 'Tensor|Scalar') -> Tensor",
+        f"{name}(input, other: 'Tensor|Scalar') -> Tensor",
         eager=binary(fn),
         infer=infer.compare,
         vjp=NO_GRAD,

@@ -17,23 +17,27 @@ from specjit.ops.python import _py
 UNBOUND_NAME = "UNBOUND"
 
 
-def bound(value: Any, name: str, has: bool) -> Any:
+def bound(value: Any, name: str, has: bool, free: bool = False) -> Any:
+    if not has and free:
+        raise NameError(
+            f"cannot access free variable {name!r} where it is not associated with a value in enclosing scope"
+        )
     if not has:
         raise UnboundLocalError(f"cannot access local variable {name!r} where it is not associated with a value")
     return value
 
 
-def _same(value: Any, name: Any, has: Any) -> Any:
+def _same(value: Any, name: Any, has: Any, free: Any = False) -> Any:
     return value if isinstance(value, Type) else ANY if type(value).__name__ == "Unbound" else value
 
 
 _py(
-    "bound(value: any, name: str, has: bool) -> any",
+    "bound(value: any, name: str, has: bool, free: bool = False) -> any",
     bound,
     _same,
     Traits(view_of=0, io=True),
     doc="A local variable that some path leaves without a value: `value` if it `has` one, else UnboundLocalError. On "
-    "the paths that leave it without one, `value` is the constant UNBOUND.",
+    "the paths that leave it without one, `value` is the constant UNBOUND. free: it belongs to an enclosing function.",
 )
 
 
@@ -121,4 +125,19 @@ _py(
     rule.nothing,
     IO,
     doc="Of a trace: the program has decided on this value, and went on with it as a constant.",
+)
+
+
+def _nonempty(stacked: Any) -> Any:
+    if not stacked.shape[0]:
+        raise RuntimeError("stack expects a non-empty TensorList")
+    return stacked
+
+
+_py(
+    "nonempty(stacked: any) -> any",
+    _nonempty,
+    lambda stacked: stacked,
+    Traits(view_of=0, reads=True),
+    doc="The rows that a loop appended to a list, of which there must be one at least.",
 )

@@ -109,6 +109,7 @@ conv2d_op = defop(
         lambda: conv2d_input(g, weight, x.shape, stride, padding, dilation, groups),
         lambda: conv2d_weight(x, g, weight.shape, stride, padding, dilation, groups),
     ),
+    reads=((1,), (0,)),
     method=False,
     doc="Cross-correlation without bias; see nn.functional.conv2d.",
 )
@@ -142,6 +143,7 @@ conv2d_input = defop(
         lambda: conv2d_op(g, weight, stride, padding, dilation, groups),
         lambda: conv2d_weight(g, grad, weight.shape, stride, padding, dilation, groups),
     ),
+    reads=((1,), (0,)),
     method=False,
     doc="The gradient of conv2d for its input of `sizes`.",
 )
@@ -167,6 +169,7 @@ conv2d_weight = defop(
         lambda: conv2d_input(grad, g, x.shape, stride, padding, dilation, groups),
         lambda: conv2d_op(x, g, stride, padding, dilation, groups),
     ),
+    reads=((1,), (0,)),
     method=False,
     doc="The gradient of conv2d for its weight of `sizes`.",
 )

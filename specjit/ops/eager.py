@@ -95,3 +95,13 @@ def one_axis(x: np.ndarray, dim: int) -> tuple[np.ndarray, int]:
     if not -bound <= dim < bound:
         raise IndexError(f"Dimension out of range (expected to be in range of [{-bound}, {bound - 1}], but got {dim})")
     return (x if x.ndim else x.reshape(1)), dim % bound
+
+
+def writable(target: np.ndarray) -> np.ndarray:
+    """The target of an in-place write; an error if elements share memory, as those of an expanded tensor do."""
+    if not target.flags.c_contiguous and any(s == 0 and n > 1 for s, n in zip(target.strides, target.shape)):
+        raise RuntimeError(
+            "unsupported operation: more than one element of the written-to tensor refers to a single memory location. "
+            "Please clone() the tensor before performing the operation."
+        )
+    return target

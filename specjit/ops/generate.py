@@ -266,8 +266,17 @@ def _recording(op: Op, tensors: list[int]) -> list[str]:
             versions += ["0"] * op.saves[i]
         else:
             edges.append(f"(({n}._node or {n}) if {n}._base is None else _edge({n})) if {n}._requires_grad else None")
-            kept.append(n if op.saves[i] else f"(_a{i}.shape, _a{i}.dtype)")
-            versions += [f"{n}._version[0]"] * op.saves[i]
+            typed, version = f"(_a{i}.shape, _a{i}.dtype)", f"{n}._version[0]"
+            if not op.saves[i]:
+                kept.append(typed)
+                continue
+            if op.reads is None or i in op.readers(i):
+                kept.append(n)
+            else:
+                readers = [k for k in op.readers(i) if k in tensors]
+                wanted = " or ".join(f"{op.params[k].name}._requires_grad" for k in readers) or "False"
+                kept.append(f"({n} if {wanted} else {typed})")
+            versions.append(version)
     lines = [
         "_node = _new(_OpNode)",
         "_node.op = _op",

@@ -16,6 +16,7 @@ from specjit import dtypes
 from specjit.ir.types import Type
 from specjit.ops import infer
 from specjit.ops.creation import zeros
+from specjit.ops.eager import writable
 from specjit.ops.grads import sum_to
 from specjit.ops.index_rules import indexed_dims, infer_getitem, numpy_index, split, take
 from specjit.ops.lowering import pointwise, special
@@ -174,6 +175,7 @@ def _put(out: np.ndarray, indices: Any, values: np.ndarray, accumulate: bool) ->
         raise RuntimeError(
             f"Index put requires the source and destination dtypes match, got {out.dtype} and {values.dtype}"
         )
+    writable(out)
     where = _plain_indices(indices)
     if accumulate:
         _accumulate(out, where, values)
@@ -210,7 +212,7 @@ defop(
 
 def _setitem(x: np.ndarray, index: Any, value: Any) -> np.ndarray:
     found = split(index, x.shape)
-    target = x[(*found.basic, ...)]
+    target = writable(x[(*found.basic, ...)])
     if isinstance(value, np.ndarray):
         shape = target[numpy_index(found.advanced)].shape if found.advanced else target.shape
         extra = value.ndim - len(shape)

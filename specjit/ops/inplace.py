@@ -16,6 +16,7 @@ from specjit.dtypes import dtype_of
 from specjit.ir.traits import Traits
 from specjit.ir.types import Type
 from specjit.ops import creation, indexing, infer, pointwise
+from specjit.ops.eager import writable
 from specjit.ops.grads import sum_to
 from specjit.ops.quiet import quiet
 from specjit.ops.registry import Op, defop
@@ -37,6 +38,7 @@ def _eager(op: Op, ufunc: Any) -> Callable[..., Any]:
     compute = getattr(op.eager, "raw", op.eager)
 
     def eager(x: np.ndarray, *rest: Any) -> np.ndarray:
+        writable(x)
         if ufunc is not None and x.dtype.kind == "f" and _simple(x, rest):
             return ufunc(x, rest[0], out=x)
         out = np.asarray(compute(x, *rest))
@@ -75,7 +77,14 @@ def _define(fn: Any, ufunc: Any = None) -> Any:
     schema = op.schema.replace(op.name, op.name + "_", 1).replace("input: 'Tensor|Scalar'", "input", 1)
     assert op._vjp is not None
     return defop(
-        schema, eager=_eager(op, ufunc), infer=_infer(op), vjp=op._vjp, traits=WRITES_SELF, functional=op, method=True
+        schema,
+        eager=_eager(op, ufunc),
+        infer=_infer(op),
+        vjp=op._vjp,
+        traits=WRITES_SELF,
+        functional=op,
+        reads=op.reads,
+        method=True,
     )
 
 
@@ -131,7 +140,7 @@ zero_ = defop(
 
 
 def _copy(x: np.ndarray, src: np.ndarray, non_blocking: bool) -> np.ndarray:
-    x[...] = cast_operand(src, x.dtype)
+    writable(x)[...] = cast_operand(src, x.dtype)
     return x
 
 

@@ -59,6 +59,7 @@ matmul = defop(
     infer=infer.matmul,
     vjp=_matmul_vjp,
     lower=contraction("matmul"),
+    reads=((1,), (0,)),
     doc="NumPy's matmul: matrices in the last two dims, batch dims broadcast, 1-d operands are vectors.",
 )
 
@@ -88,6 +89,7 @@ def _fixed_rank(name: str, rank: int, doc: str) -> Any:
         infer=rule,
         vjp=_matmul_vjp,
         lower=contraction("matmul"),
+        reads=((1,), (0,)),
         doc=doc,
     )
 

@@ -69,6 +69,7 @@ mul = defop(
     infer=infer.pointwise,
     vjp=lambda g, _y, a, b: (lambda: sum_to(g * b, a), lambda: sum_to(g * a, b)),
     lower=pointwise("{0} * {1}"),
+    reads=((1,), (0,)),
     method=True,
 )
 div = defop(
@@ -77,13 +78,29 @@ div = defop(
     infer=infer.pointwise_float,
     vjp=lambda g, _y, a, b: (lambda: sum_to(g / b, a), lambda: sum_to(-g * a / (b * b), b)),
     lower=pointwise("{0} / {1}"),
+    reads=((1,), (0, 1)),
     method=True,
     doc="True division: ints give the default float dtype.",
 )
 
 
-def _no_zero_divisor(fn: Any) -> Any:
+def _no_bools(name: str, dtype: Any) -> None:
+    if dtype is not None and dtype.name == "bool":
+        raise NotImplementedError(f"\"{name}\" not implemented for 'Bool'")
+
+
+def _pointwise_numbers(name: str) -> Any:
+    def rule(a: Any, b: Any) -> Any:
+        out = infer.pointwise(a, b)
+        _no_bools(name, out.dtype)
+        return out
+
+    return rule
+
+
+def _no_zero_divisor(name: str, fn: Any) -> Any:
     def checked(a: Any, b: Any) -> Any:
+        _no_bools(name, a.dtype)
         if a.dtype.kind in "iu" and np.any(np.equal(b, 0)):
             raise RuntimeError("ZeroDivisionError")
         return fn(a, b)
@@ -97,18 +114,19 @@ def _floor_ratio(a: Any, b: Any) -> Any:
 
 floor_divide = defop(
     "floor_divide(input: 'Tensor|Scalar', other: 'Tensor|Scalar') -> Tensor",
-    eager=binary(_no_zero_divisor(np.floor_divide)),
-    infer=infer.pointwise,
+    eager=binary(_no_zero_divisor("floor_divide", np.floor_divide)),
+    infer=_pointwise_numbers("floor_divide"),
     vjp=NO_GRAD,
     lower=pointwise("{0} // {1}"),
     method=True,
 )
 remainder = defop(
     "remainder(input: 'Tensor|Scalar', other: 'Tensor|Scalar') -> Tensor",
-    eager=binary(_no_zero_divisor(np.remainder)),
-    infer=infer.pointwise,
+    eager=binary(_no_zero_divisor("remainder", np.remainder)),
+    infer=_pointwise_numbers("remainder"),
     vjp=lambda g, _y, a, b: (lambda: sum_to(g, a), lambda: sum_to(-g * _floor_ratio(a, b), b)),
     lower=pointwise("{0} % {1}"),
+    reads=((), (0, 1)),
     method=True,
     doc="The remainder with the sign of the divisor, as Python's %.",
 )
@@ -128,8 +146,7 @@ def _power(a: Any, b: Any) -> Any:
             return 1 / a
         return np.power(a, b)
     a, b = common(a, b)
-    if a.dtype.kind == "b":
-        return np.power(a.astype(np.int64), b.astype(np.int64)).astype(bool)
+    _no_bools("pow", a.dtype)
     if a.dtype.kind in "iu" and np.any(b < 0):
         raise RuntimeError("Integers to negative integer powers are not allowed.")
     return np.power(a, b)
@@ -173,7 +190,7 @@ def _power_vjp(g: Any, y: Any, a: Any, b: Any) -> Any:
 pow = defop(
     "pow(input: 'Tensor|Scalar', exponent: 'Tensor|Scalar') -> Tensor",
     eager=quiet(_power),
-    infer=infer.pointwise,
+    infer=_pointwise_numbers("pow"),
     vjp=_power_vjp,
     lower=composite(_power_of),
     method=True,
@@ -373,12 +390,20 @@ abs = defop(
     vjp=lambda g, _y, x: g * x.sign(),
     lower=pointwise("abs({0})"),
 )
+
+
+def _sign(x: np.ndarray) -> Any:
+    if x.dtype.kind != "f":
+        return np.sign(x) if x.dtype.kind != "b" else x.copy()
+    return np.where(np.isnan(x), x.dtype.type(0), np.sign(x))
+
+
 sign = defop(
     "sign(input) -> Tensor",
-    eager=quiet(lambda x: np.sign(x) if x.dtype.kind != "b" else x.copy()),
+    eager=quiet(_sign),
     infer=infer.same,
     vjp=lambda g, _y, _x: g * 0.0,
-    doc="-1, 0 or 1. (Of NaN: NaN.)",
+    doc="-1, 0 or 1; 0 of NaN, as in PyTorch.",
 )
 square = defop(
     "square(input) -> Tensor",

@@ -106,6 +106,7 @@ class Op:
     vjp_needed(needs, g, y, *args)    the same, computing only those whose `needs` is true (others None)
     saves, saves_result               which arguments (by position), and whether the result, vjp reads by value
     keeps_values                      whether that is any tensor at all
+    reads                             per tensor parameter, the argument positions that its gradient reads by value; None: all
     lower, traits, doc                see `ops.lowering`, `ir.traits`
     functional                        of an op that writes argument 0: the op that returns the new content instead
     fn                                the public function
@@ -123,6 +124,7 @@ class Op:
         "lower",
         "name",
         "params",
+        "reads",
         "returns",
         "saves",
         "saves_result",
@@ -142,6 +144,7 @@ class Op:
         lower: Lowering | None,
         traits: Traits,
         functional: Op | None = None,
+        reads: Sequence[Sequence[int]] | None = None,
         doc: str = "",
     ) -> None:
         self.schema = schema
@@ -157,6 +160,7 @@ class Op:
         self.infer = _completed(self, infer)
         self._vjp = None if vjp is NO_GRAD else vjp
         self.vjp: Callable[..., tuple[Any, ...]] | None = None
+        self.reads = reads
         self.saves: tuple[bool, ...] = (False,) * len(self.params)
         self.saves_result = self.keeps_values = False
         if self._vjp is not None:
@@ -167,6 +171,14 @@ class Op:
             self.saves = tuple(not n.startswith("_") for n in names[2:])
             self.keeps_values = self.saves_result or any(self.saves[i] for i in self.tensor_positions)
             self.vjp = functools.wraps(vjp)(functools.partial(_all_gradients, self))
+
+    def readers(self, position: int) -> list[int]:
+        """The tensor parameters whose gradients read the argument at `position` by value."""
+        if not self.saves[position]:
+            return []
+        if self.reads is None:
+            return list(self.tensor_positions)
+        return [i for i, read in zip(self.tensor_positions, self.reads) if position in read]
 
     @property
     def differentiable(self) -> bool:
@@ -331,6 +343,7 @@ def defop(
     lower: Lowering | None = None,
     traits: Traits = PURE,
     functional: Any = None,
+    reads: Sequence[Sequence[int]] | None = None,
     method: bool | str | None = None,
     doc: str = "",
 ) -> Callable[..., Any]:
@@ -343,6 +356,8 @@ def defop(
     vjp        a function `(g, y, *args)` in specjit ops, or NO_GRAD. A parameter whose name begins with `_` is used for
                shape and dtype only, so nothing keeps its value. A gradient may be a function without arguments, called
                only if needed.
+    reads      for each tensor parameter, the positions of the arguments that its gradient reads by value (default: all that vjp
+               reads): the tape keeps an argument only if a wanted gradient reads it
     functional the op that gives the new content of argument 0, for an op that writes it
     method     the name of the Tensor method (True: the op's name; None: True if the first parameter is a Tensor named
                input)
@@ -361,6 +376,7 @@ def defop(
         lower=lower,
         traits=traits,
         functional=getattr(functional, "record", functional),
+        reads=reads,
         doc=inspect.cleandoc(doc),
     )
     if op.name in _OPS:

@@ -288,7 +288,11 @@ def _expand(x: np.ndarray, sizes: Any) -> np.ndarray:
     for i in range(lead, len(wanted)):
         if wanted[i] == -1:
             wanted[i] = x.shape[i - lead]
-    return np.broadcast_to(x, wanted)
+    out = np.broadcast_to(x, wanted)
+    if x.flags.writeable:
+        # Parts of it may be written; a write that would touch an element twice is refused by the call.
+        out.flags.writeable = True
+    return out
 
 
 def _expand_vjp(g: Any, _y: Any, _x: Any, size: Any) -> Any:

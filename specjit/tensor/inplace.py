@@ -77,7 +77,9 @@ class WriteView(Node):
         assert g is not None
         flat = g.reshape(-1)
         inner = flat.index_select(0, self.where).reshape(self.view_shape)
-        found = list(self.write.run([inner], [True, *needs[1:]]))
+        found = list(self.write.run([inner], [needs[0] and self.write.edges[0] is not None, *needs[1:]]))
+        if not needs[0]:
+            return [None, *found[1:]]
         before = found[0] if found[0] is not None else inner * 0.0
         outer = flat.index_put((self.where,), before.reshape(-1)).reshape(g.shape)
         return [outer, *found[1:]]
@@ -110,12 +112,12 @@ def record_write(target: Tensor, node: OpNode) -> None:
         target._node = node
         if not target._requires_grad:
             target._requires_grad = True
-            storage.require_grad_of_views(target._version)
+            storage.require_grad_of_views(target._version, target)
         return
     base._node = WriteView(edge(base), node, target, base)
     if not base._requires_grad:
         base._requires_grad = True
-        storage.require_grad_of_views(target._version)
+        storage.require_grad_of_views(target._version, base)
     target._requires_grad = True
     refresh(target)
 

@@ -70,8 +70,17 @@ class OpNode(Node):
         self.result: Any = None
         kept: list[Any] = []
         versions: list[int] = []
-        for value, save, param in zip(args, op.saves, op.params):
-            kept.append(_keep(value, save, versions) if param.type.is_tensor else _Index.of(value))
+        for i, (value, save, param) in enumerate(zip(args, op.saves, op.params)):
+            if not param.type.is_tensor:
+                kept.append(_Index.of(value))
+                continue
+            if save and op.reads is not None:
+                wanted = any(getattr(args[k], "_requires_grad", False) for k in op.readers(i))
+                if not wanted:
+                    kept.append(_keep(value, False, versions))
+                    versions.append(0)
+                    continue
+            kept.append(_keep(value, save, versions))
         self.args: Any = kept
         self.versions: Sequence[int] = versions
 
@@ -133,11 +142,9 @@ class OpNode(Node):
         return out
 
     def _one(self, kept: Any, save: bool, versions: Iterator[int]) -> Any:
-        if save:
-            version = next(versions)
-            if isinstance(kept, Tensor):
-                self._check(kept._version[0], version, kept._data)
-            return kept
+        version = next(versions) if save else 0
+        if save and isinstance(kept, Tensor):
+            self._check(kept._version[0], version, kept._data)
         return Like(kept[0], dtype_of(kept[1])) if type(kept) is tuple else kept
 
     def _restore_result(self, grads: Sequence[Tensor | None]) -> tuple[Any, Any]:

@@ -51,14 +51,13 @@ def add_view(version: list[Any], view: Any) -> None:
     info.views.append(weakref.ref(view))
 
 
-def require_grad_of_views(version: list[Any]) -> None:
-    """The base of these views now requires grad, so they do."""
+def require_grad_of_views(version: list[Any], base: Any) -> None:
+    """`base` now requires grad, so its views do. (Views of a detached tensor on the same storage have another base.)"""
     if len(version) > 1:
         for ref in version[1].views:
             view = ref()
-            if view is not None:
+            if view is not None and view._base is base:
                 view._requires_grad = True
-        version[1].views = []
 
 
 class _Export:
