@@ -41,12 +41,13 @@ def build_variant(site: Site, profile: Profile, disabled: frozenset[str]) -> Var
     assume = choose(site, profile, options.dynamic)
     specialized = specialize(site.captured.graph, assume, site.root)
     number = program._log.counts.get(EventKind.SPECIALIZE_READY, 0) + 1
-    graph = copy_graph_with_attrs(specialized.graph)
+    graph = copy_graph(specialized.graph)
     variant = Variant(number, assume, specialized, graph)
     variant.typed = str(specialized.graph)
     program.emit(EventKind.PROFILED, _describe(assume), specialization=number)
     context = passes.Context(disable=disabled, numerics=options.numerics, name=f"{program.name}.{number}")
     passes.optimize(graph, context)
+    variant.nonempty = frozenset(n for size in graph.attrs["nonempty"] if size != 0 for n in size.symbols())
     before = {id(n): n for n in graph.walk()}
     report = regions.partition(graph)
     built = _Regions(program, variant, context)
@@ -86,14 +87,6 @@ def build_variant(site: Site, profile: Profile, disabled: frozenset[str]) -> Var
 
 def _count(n: int, what: str) -> str:
     return f"{n} {what}{'' if n == 1 else 's'}"
-
-
-def copy_graph_with_attrs(graph: Graph) -> Graph:
-    """A copy whose `params` attribute names the copied inputs."""
-    out = copy_graph(graph)
-    place = dict(zip(graph.inputs, out.inputs, strict=True))
-    out.attrs["params"] = {place[v] for v in graph.attrs.get("params", ()) if v in place}
-    return out
 
 
 # -- which sizes become symbols ---------------------------------------------------------------------------------------
@@ -172,6 +165,7 @@ class _Regions:
             context=self.context,
             emit=self.emit,
             fell_back=self.fell_back,
+            nonempty=self.variant.nonempty,
         )
         if region is None:
             dissolve(node, parent)
@@ -271,7 +265,7 @@ def _argument_guard(variant: Variant) -> Callable[..., bool]:
     leaves = [leaf for leaf in variant.specialized.leaves if leaf.argument is not None]
     inputs = [leaf_input(leaf, variant.assume) for leaf in leaves]
     flags = [leaf.fact.requires_grad if isinstance(leaf.fact, TensorFact) else None for leaf in leaves]
-    return argument_guard(inputs, flags)
+    return argument_guard(inputs, flags, variant.nonempty)
 
 
 def _fixed(names: list[str], fixed: list[Any]) -> dict[str, Any]:

@@ -97,6 +97,7 @@ class Code:
         name: str,
         arrays: bool = False,
         only_used: bool = False,
+        nonempty: frozenset[str] = frozenset(),
     ) -> None:
         self.plan, self.name, self.emit, self.arrays = plan, name, emit, arrays
         self.inputs = list(inputs)
@@ -108,7 +109,7 @@ class Code:
         self.used = [i for i, given in enumerate(plan.inputs) if not only_used or given.slot is not None]
         chosen = [self.inputs[i] for i in self.used]
         slots = [_none_is_minus_one(plan.inputs[i].slot) for i in self.used]
-        self._table = guard_table(chosen, [flags[i] for i in self.used], plan.symbols, slots, arrays)
+        self._table = guard_table(chosen, [flags[i] for i in self.used], plan.symbols, slots, arrays, nonempty)
         self._handle = self.entry.guards(self._table)
         release = plan.work > RELEASE_GIL_ABOVE
         self._output_table = OutputTable(tuple(s.slot for s in plan.storages), BUDGET, release)
@@ -278,10 +279,15 @@ def _none_is_minus_one(slot: int | None) -> int:
 
 
 def guard_table(
-    inputs: Sequence[Any], flags: Sequence[bool | None], symbols: Mapping[str, Any], slots: Sequence[int], arrays: bool
+    inputs: Sequence[Any],
+    flags: Sequence[bool | None],
+    symbols: Mapping[str, Any],
+    slots: Sequence[int],
+    arrays: bool,
+    nonempty: frozenset[str] = frozenset(),
 ) -> GuardTable:
-    """Guards on the inputs; `slots[i]` is the frame slot for input i's address or value, -1 where it is only
-    checked."""
+    """Guards on the inputs; `slots[i]` is the frame slot for input i's address or value, -1 where it is only checked.
+    Sizes named in `nonempty` are at least 1."""
     table = GuardTable(len(inputs))
     seen: set[str] = set()
     for i, given in enumerate(inputs):
@@ -296,7 +302,7 @@ def guard_table(
         elif t.is_tensor:
             assert t.dtype is not None
             assert t.dims is not None
-            dims = [_dim(d, symbols, seen) for d in t.dims]
+            dims = [_dim(d, symbols, seen, nonempty) for d in t.dims]
             strides = _strides(given.layout, symbols)
             data = slots[i] if slots[i] >= 0 else None
             if arrays:
@@ -307,12 +313,14 @@ def guard_table(
     return table
 
 
-def argument_guard(inputs: Sequence[Any], flags: Sequence[bool | None]) -> Callable[..., bool]:
+def argument_guard(
+    inputs: Sequence[Any], flags: Sequence[bool | None], nonempty: frozenset[str]
+) -> Callable[..., bool]:
     """A function of these inputs that says whether some guard fails; for variants whose first step is not a region."""
     names = sorted({n for given in inputs for d in given.type.dims or () if isinstance(d, Poly) for n in d.symbols()})
     symbols = {name: abi.FIRST_FREE + k for k, name in enumerate(names)}
     entry = process_entry()
-    table = guard_table(inputs, flags, symbols, [-1] * len(inputs), arrays=False)
+    table = guard_table(inputs, flags, symbols, [-1] * len(inputs), False, nonempty)
     handle = entry.guards(table)
     size = abi.FIRST_FREE + len(names)
     bind = entry.bind
@@ -328,7 +336,7 @@ def _same_objects(a: list[Any], b: list[Any]) -> bool:
     return all(x is y for x, y in zip(a, b, strict=True))
 
 
-def _dim(d: Any, slots: Mapping[str, Any], seen: set[str]) -> int | Dim:
+def _dim(d: Any, slots: Mapping[str, Any], seen: set[str], nonempty: frozenset[str]) -> int | Dim:
     if isinstance(d, int):
         return d
     names = d.symbols()
@@ -338,7 +346,7 @@ def _dim(d: Any, slots: Mapping[str, Any], seen: set[str]) -> int | Dim:
     if name in seen:
         return equal(slots[name])
     seen.add(name)
-    return store(slots[name])
+    return store(slots[name], 1 if name in nonempty else 0)
 
 
 def _size_slot(t: Type, symbols: Mapping[str, Any], slot: int) -> int:

@@ -142,6 +142,7 @@ def make_region(
     context: Any,
     emit: Callable[..., None],
     fell_back: Callable[[str, str], None],
+    nonempty: frozenset[str],
 ) -> NativeRegion | None:
     """Schedule, compile and link a region's block; None (with an event) where it cannot be native after all."""
     generic = generate_block(block, block.params, name=name).fn
@@ -149,7 +150,7 @@ def make_region(
     try:
         if not any(wanted):
             flags = [False if grad_mode and given.type.is_tensor else None for given in inputs]
-            forward = _code(block, inputs, flags, name, emit, context)
+            forward = _code(block, inputs, flags, name, emit, context, nonempty=nonempty)
             return NativeRegion(name, block, inputs, forward, generic, fell_back)
         derivative = differentiate(block, wanted, name=name)
         if derivative.refused:
@@ -158,7 +159,7 @@ def make_region(
         forward_graph = Graph(f"{name}_forward", derivative.forward)
         passes.optimize(forward_graph, context)
         flags = [w if given.type.is_tensor else None for w, given in zip(wanted, inputs, strict=True)]
-        forward = _code(forward_graph.block, inputs, flags, f"{name}_forward", emit, context)
+        forward = _code(forward_graph.block, inputs, flags, f"{name}_forward", emit, context, nonempty=nonempty)
         backward_graph = Graph(f"{name}_backward", derivative.backward)
         passes.optimize(backward_graph, context)
         returned = _drop_constants(backward_graph.block)
@@ -202,6 +203,7 @@ def _code(
     emit: Callable[..., None],
     context: Any,
     arrays: bool = False,
+    nonempty: frozenset[str] = frozenset(),
 ) -> Code:
     params = {v for v, given in zip(block.params, inputs, strict=True) if given.fixed is not None}
     layouts = {
@@ -213,4 +215,4 @@ def _code(
     for note in plan.notes:
         where = str(note.locs[0]) if note.locs else ""
         emit(EventKind(note.kind), f"{name}: {note.text}", location=where, ops=list(note.ops))
-    return Code(plan, inputs, flags, emit, name, arrays)
+    return Code(plan, inputs, flags, emit, name, arrays, nonempty=nonempty)

@@ -42,6 +42,7 @@ class Variant:
         self.typed = ""
         self.source = ""
         self.regions: list[NativeRegion] = []
+        self.nonempty: frozenset[str] = frozenset()  # size symbols that must be at least 1
         self.native_nodes = self.python_nodes = 0
         self.calls = 0
         self.fallbacks = 0
@@ -109,7 +110,7 @@ def failures(variant: Variant, arguments: dict[str, Any]) -> list[tuple[Guard, A
         if was != is_:
             out.append((Guard(name, "structure", _sketch(was)), _sketch(is_)))
     if now.structures == expected.structures:
-        out += _leaf_failures(variant.assume, expected, now)
+        out += _leaf_failures(variant.assume, expected, now, variant.nonempty)
     for read in variant.specialized.attributes:
         if not read.holds():
             out.append((Guard(read.path, "value", read.expected), read_attribute(read.owner, read.name)))
@@ -129,7 +130,9 @@ def closest(variants: list[Variant], arguments: dict[str, Any]) -> tuple[Variant
     return ranked[0] if ranked and ranked[0][1] else None
 
 
-def _leaf_failures(assume: Assumptions, expected: Signature, now: Signature) -> list[tuple[Guard, Any]]:
+def _leaf_failures(
+    assume: Assumptions, expected: Signature, now: Signature, nonempty: frozenset[str]
+) -> list[tuple[Guard, Any]]:
     out: list[tuple[Guard, Any]] = []
     symbols: dict[str, int] = {}
     for i, (source, was, is_) in enumerate(zip(sources(expected), expected.facts, now.facts, strict=True)):
@@ -148,6 +151,8 @@ def _leaf_failures(assume: Assumptions, expected: Signature, now: Signature) -> 
             continue
         for d, size in enumerate(assume.dims(i)):
             known = symbols.setdefault(repr(size), is_.dims[d]) if isinstance(size, Poly) else size
+            if isinstance(size, Poly) and is_.dims[d] == 0 and size.symbols() & nonempty:
+                out.append((Guard(f"{source}.shape[{d}]", "size at least", 1), 0))
             if known != is_.dims[d]:
                 out.append((Guard(f"{source}.shape[{d}]", "size", known), is_.dims[d]))
         wanted = assume.strides.get(i, "contiguous")

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from specjit.ir.graph import Block, Node, Value
-from specjit.ir.structure import WITH, make_if, make_loop, trip_dim
+from specjit.ir.structure import LOOP, WITH, make_if, make_loop, trip_dim
 from specjit.ir.types import BOOL, Type, join, type_of
 from specjit.specialize.abstract import (
     Known,
@@ -138,7 +138,10 @@ def _rolled(spec: Specializer, node: Node, trip: Any, cond: Any, init: list[Any]
     hidden = _written_outside(spec, node)
     leaves: list[Any] = []
     structure = tuple(flatten(a, leaves) for a in init)
+    explicit = len(leaves)
     leaves += hidden
+    written = _written_roots(spec, node)
+    owned = {k for k in range(explicit) if _owned(spec, leaves, k, written)}
     names = (hints + [""] * len(leaves))[: len(leaves)] if all(s == "leaf" for s in structure) else [""] * len(leaves)
     assumed: list[Any] = [a if isinstance(a, Known) else a.type for a in leaves]
     for _ in range(MAX_WIDENINGS):
@@ -148,10 +151,13 @@ def _rolled(spec: Specializer, node: Node, trip: Any, cond: Any, init: list[Any]
                 a if isinstance(a, Known) else scope.block.param(a, name)
                 for a, name in zip(assumed, names, strict=True)
             ]
-            scope.enter_hidden(params[len(leaves) - len(hidden) :])
-            spec.env.update(
-                zip(body.params, [i, *_unflatten_all(structure, params[: len(leaves) - len(hidden)])], strict=True)
-            )
+            scope.enter_hidden(params[explicit:])
+            for k, p in enumerate(params[:explicit]):
+                if k in owned:
+                    spec.fresh.add(p)
+                elif isinstance(p, Value) and isinstance(leaves[k], Value) and spec.root(leaves[k]) in written:
+                    spec.roots[p] = spec.root(leaves[k])
+            spec.env.update(zip(body.params, [i, *_unflatten_all(structure, params[:explicit])], strict=True))
             spec.walk(body)
             go_on, *outs = (spec.get(o) for o in body.outputs)
             after: list[Any] = []
@@ -159,6 +165,10 @@ def _rolled(spec: Specializer, node: Node, trip: Any, cond: Any, init: list[Any]
                 raise Refused("a value carried by a loop changes its structure from turn to turn", loc)
             after += scope.current_hidden()
             appended = list(scope.appended.values())
+        lost = {k for k in owned if not _still_owned(spec, params, after, k)}
+        if lost:
+            owned -= lost
+            continue
         widened = [_widen(a, o, spec) for a, o in zip(assumed, after, strict=True)]
         if all(a is w or a == w for a, w in zip(assumed, widened, strict=True)):
             break
@@ -183,6 +193,11 @@ def _rolled(spec: Specializer, node: Node, trip: Any, cond: Any, init: list[Any]
     for k, r in zip(run_time, made.results, strict=False):
         results[k] = r
     _rebind(spec, hidden, [results.pop() for _ in hidden][::-1])
+    held = {spec.root(row) for _, row in appended}
+    spec.copied |= held
+    for k, r in zip(run_time, made.results, strict=False):
+        if isinstance(after[k], Value) and spec.root(after[k]) in held:
+            spec.copied.add(r)
     for (seq, _), rows in zip(appended, made.results[len(run_time) :], strict=True):
         seq.items.append(Rows(rows, trip_dim(made)))
     return _unflatten_all(structure, results)
@@ -233,20 +248,54 @@ class Scope:
             mapping.items.update(pairs)
 
 
-def _written_outside(spec: Specializer, node: Node) -> list[Value]:
-    """Run-time values known outside `node` whose storage something inside it writes in place."""
+def _written_roots(spec: Specializer, node: Node) -> set[Value]:
+    """Storage known outside `node` that something inside it may write in place, directly or through a carried value."""
     roots: set[Value] = set()
-    for block in node.blocks:
-        for inner in block.walk():
-            for position in inner.op.traits.writes:
-                target = spec.env.get(inner.args[position])
-                if target is not None:
-                    each_value(target, lambda v: roots.add(spec.root(v)))
+    started: dict[Value, Value] = {}
+    inside = [node, *(n for block in node.blocks for n in block.walk())]
+    for n in inside:
+        if n.op is LOOP:
+            started.update(zip(n.blocks[0].params[1:], n.args[2:], strict=True))
+    for n in inside[1:]:
+        for position in n.op.traits.writes:
+            target: Value | None = n.args[position]
+            while target is not None and target not in spec.env:
+                target = started.get(target)
+            if target is not None:
+                each_value(spec.env[target], lambda v: roots.add(spec.root(v)))
+    return roots
+
+
+def _written_outside(spec: Specializer, node: Node) -> list[Value]:
+    """Run-time values that are needed beside `node`'s own arguments and whose storage something inside it writes."""
+    roots = _written_roots(spec, node)
     found: dict[Value, None] = {}
     if roots:
-        for a in spec.env.values():
-            each_value(a, lambda v: found.setdefault(v) if spec.root(v) in roots and not v.is_const else None)
+        for key, a in spec.env.items():
+            if spec.liveness.needed(key, node):
+                each_value(a, lambda v: found.setdefault(v) if spec.root(v) in roots and not v.is_const else None)
     return list(found)
+
+
+def _owned(spec: Specializer, leaves: list[Any], k: int, written: set[Value]) -> bool:
+    """Whether carried leaf k is written in the loop and is the only name of storage that this program made."""
+    leaf = leaves[k]
+    if not isinstance(leaf, Value) or not leaf.type.is_tensor:
+        return False
+    root = spec.root(leaf)
+    others = [x for j, x in enumerate(leaves) if j != k and isinstance(x, Value) and spec.root(x) is root]
+    return root in written and root in spec.fresh and root not in spec.shared and not others
+
+
+def _still_owned(spec: Specializer, params: list[Any], after: list[Any], k: int) -> bool:
+    """Whether the value that a turn hands on is again storage of its own, made here, under one name."""
+    out = after[k]
+    if not isinstance(out, Value) or out.is_const:
+        return False
+    root = spec.root(out)
+    others = [x for j, x in enumerate(after) if j != k and isinstance(x, Value) and spec.root(x) is root]
+    elsewhere = [p for j, p in enumerate(params) if j != k and isinstance(p, Value) and spec.root(p) is root]
+    return root in spec.fresh and root not in spec.shared and not others and not elsewhere
 
 
 def _rebind(spec: Specializer, old: list[Value], new: list[Any]) -> None:

@@ -31,6 +31,7 @@ def append(spec: Specializer, seq: Seq, item: Any) -> Abstract:
     if not isinstance(item, Value) or not item.type.is_tensor:
         raise Refused("a list of things other than tensors grows in a loop", spec.loc)
     appended[id(seq)] = (seq, item)
+    spec.shared.add(spec.root(item))
     return Known(None)
 
 
@@ -82,6 +83,10 @@ def join(spec: Specializer, seq: Seq, dim: int, new_axis: bool) -> Abstract:
     """`stack(seq, dim)` (new_axis) or `cat(seq, dim)` of a list that has rows from a loop."""
     check_readable(spec, seq)
     parts = []
+    if all(isinstance(part, Rows) for part in seq.items):
+        # Joining no tensors at all is an error in eager mode; a stack of no rows would hide it.
+        for part in seq.items:
+            _not_empty(spec, part)
     for part in seq.items:
         if isinstance(part, Rows):
             parts.append(_rows_joined(spec, part.stacked, dim, new_axis))
@@ -90,6 +95,18 @@ def join(spec: Specializer, seq: Seq, dim: int, new_axis: bool) -> Abstract:
     if len(parts) == 1:
         return parts[0]
     return spec.call("cat", Seq("list", parts, spec.depth), dim)
+
+
+def _not_empty(spec: Specializer, part: Rows) -> None:
+    if isinstance(part.trip, int):
+        if part.trip == 0:
+            raise Refused("a list without items is joined", spec.loc)
+    elif part.trip is not None:
+        spec.nonempty.add(part.trip)
+    else:
+        part.stacked = spec.block.append(
+            registry.get("py.nonempty"), [part.stacked], [part.stacked.type], loc=spec.loc
+        ).result
 
 
 def _rows_joined(spec: Specializer, stacked: Value, dim: int, new_axis: bool) -> Abstract:

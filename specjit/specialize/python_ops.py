@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from specjit.dtypes import DType
 from specjit.ir.graph import Node, Value
 from specjit.ir.types import Type
 from specjit.ops import registry
@@ -32,6 +33,9 @@ BINARY: dict[str, tuple[str, str | None]] = {
     "py.mod": ("remainder", "remainder"),
     "py.pow": ("pow", "pow"),
     "py.matmul": ("matmul", "matmul"),
+    "py.and": ("bitwise_and", None),
+    "py.or": ("bitwise_or", None),
+    "py.xor": ("bitwise_xor", None),
     "py.eq": ("eq", None),
     "py.ne": ("ne", None),
     "py.lt": ("lt", "gt"),
@@ -40,6 +44,8 @@ BINARY: dict[str, tuple[str, str | None]] = {
     "py.ge": ("ge", "le"),
 }
 SWAPPED = {"py.lt", "py.le", "py.gt", "py.ge"}
+# Constants that no later statement can change, so that reading them now is reading them then.
+IMMUTABLE = (int, float, bool, complex, str, bytes, type(None), DType, slice, type(Ellipsis), range)
 UNARY = {"py.neg": "neg", "py.abs": "abs", "py.invert": "bitwise_not"}
 
 
@@ -58,7 +64,8 @@ def is_tensor(a: Any) -> bool:
 def default(spec: Specializer, args: list[Any], node: Node) -> Abstract:
     """Fold what is all known, otherwise emit the op as it stands."""
     op: Any = node.op
-    if all(isinstance(a, Known) for a in args) and op.traits.pure:
+    plain = all(isinstance(a, Known) and isinstance(a.value, IMMUTABLE) for a in args)
+    if op.traits.effect_free and (plain or (op.traits.pure and all(isinstance(a, Known) for a in args))):
         try:
             return _constant(op.eager(*(a.value for a in args)))
         except Exception as error:  # the program's own error: it must rise at run time, at the user's line
@@ -84,6 +91,46 @@ def binary(spec: Specializer, args: list[Any], node: Node) -> Abstract:
     if isinstance(a, Seq) and isinstance(b, Seq) and name in ("py.eq", "py.ne"):
         return _compare_sequences(spec, a, b, node)
     return default(spec, args, node)
+
+
+IN_PLACE = {"py.iadd": "add_", "py.isub": "sub_", "py.imul": "mul_", "py.itruediv": "div_"}
+AUGMENTED = [
+    f"py.i{n.removeprefix('py.')}" for n in BINARY if n.removeprefix("py.") not in ("eq", "ne", "lt", "le", "gt", "ge")
+]
+
+
+@handles(*AUGMENTED)
+def augmented(spec: Specializer, args: list[Any], node: Node) -> Abstract:
+    """`a += b`: in place on tensors and lists, a new value for numbers, strings and tuples."""
+    a, b = args
+    name = node.op.name
+    if is_tensor(a):
+        if name not in IN_PLACE:
+            raise Refused(f"{name} on a tensor is not modelled", spec.loc)
+        return spec.call(IN_PLACE[name], a, b)
+    if isinstance(a, Seq) and a.kind == "list":
+        if name != "py.iadd" or not isinstance(b, Seq):
+            raise Refused(f"{name} on a list", spec.loc)
+        return _extend(spec, a, b)
+    if isinstance(a, (Mapping, Obj)):
+        raise Refused(f"{name} on an object", spec.loc)
+    return spec.call(f"py.{name.removeprefix('py.i')}", a, b) if not is_tensor(b) else binary_named(spec, name, a, b)
+
+
+def binary_named(spec: Specializer, name: str, a: Any, b: Any) -> Abstract:
+    """A number on the left of an augmented assignment with a tensor on the right: an ordinary operator."""
+    forward, reflected = BINARY[f"py.{name.removeprefix('py.i')}"]
+    if reflected is None or reflected == "rsub":
+        return spec.call(reflected or forward, b, a)
+    return spec.call(reflected, a, b)
+
+
+def _extend(spec: Specializer, target: Seq, more: Seq) -> Abstract:
+    lists.check_readable(spec, more)
+    if target.foreign or target.depth != spec.depth:
+        raise Refused("a list of the caller or of an outer block is extended", spec.loc)
+    target.items.extend(more.items)
+    return target
 
 
 def _compare_sequences(spec: Specializer, a: Seq, b: Seq, node: Node) -> Abstract:
@@ -213,6 +260,16 @@ def make_dict(spec: Specializer, args: list[Any], node: Node) -> Abstract:
     if not all(isinstance(k, Known) for k in keys):
         raise Refused("a dict with run-time keys", spec.loc)
     return Mapping(dict(zip((k.value for k in keys), values, strict=True)))
+
+
+@handles("py.contains")
+def contains(spec: Specializer, args: list[Any], node: Node) -> Abstract:
+    container, item = args
+    if isinstance(container, Mapping) and isinstance(item, Known):
+        return Known(item.value in container.items)
+    if isinstance(container, Seq) and isinstance(item, Known) and all(isinstance(i, Known) for i in container.items):
+        return Known(any(i.value is item.value or i.value == item.value for i in container.items))
+    return default(spec, args, node)
 
 
 @handles("py.unpack")
@@ -381,7 +438,7 @@ def _sequence_method(spec: Specializer, target: Seq, name: str, rest: list[Any])
     if target.foreign or target.depth != spec.depth or not target.plain or target.kind != "list":
         raise Refused(f"list.{name} on a list of the caller, of an outer block, or grown by a loop", spec.loc)
     if name == "extend" and isinstance(rest[0], Seq):
-        target.items.extend(rest[0].items)
+        _extend(spec, target, rest[0])
         return Known(None)
     if name == "pop" and all(isinstance(a, Known) for a in rest) and target.items:
         out: Abstract = target.items.pop(*(a.value for a in rest))

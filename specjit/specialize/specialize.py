@@ -117,6 +117,7 @@ class _Run:
         typed = Graph(self.graph.name, self.spec.block)
         typed.block.params = [leaf.value for leaf in self.leaves]
         shape = self.structure(outputs[0] if len(outputs) == 1 else Seq("tuple", outputs), typed)
+        typed.attrs["nonempty"] = set(self.spec.nonempty)
         typed.attrs["params"] = {leaf.value for leaf in self.leaves if leaf.fixed is not None}
         return Specialized(
             typed,
