@@ -106,7 +106,11 @@ class Code:
         self.kernels = library.get_many(list(zip(plan.kernels, plan.hints, strict=True)))
         self._machine_code = plan.code(self.kernels)
         self._pool: list[Frame] = []
-        self.used = [i for i, given in enumerate(plan.inputs) if not only_used or given.slot is not None]
+        self.used = [
+            i
+            for i, given in enumerate(plan.inputs)
+            if not only_used or (given.kind == "tensor" and given.slot is not None)
+        ]
         chosen = [self.inputs[i] for i in self.used]
         slots = [_none_is_minus_one(plan.inputs[i].slot) for i in self.used]
         self._table = guard_table(chosen, [flags[i] for i in self.used], plan.symbols, slots, arrays, nonempty)

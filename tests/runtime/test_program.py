@@ -361,9 +361,9 @@ def test_settings_and_stances(lstm) -> None:
         with config.options(verify=1):
             program(x, state)
         assert not program.events("VERIFY_MISMATCH")
+        fresh = ready(LSTM(4, 4), *arguments(3, 2, 4, 4))
         with specjit.stance("fail_on_miss"), pytest.raises(RuntimeError, match="fail_on_miss"):
-            x2, state2 = arguments(5, 11, 12, 20)
-            program(x2, state2)
+            fresh(*arguments(3, 5, 4, 4))
         with pytest.raises(ValueError):
             with specjit.stance("quick"):
                 pass
