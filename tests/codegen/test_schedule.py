@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pathlib
+
 import numpy as np
 import pytest
 
@@ -53,6 +55,12 @@ def test_lstm_program():
     assert text == plan_of(lstm(8, 16), params=LSTM_PARAMS).describe(), "a plan must not depend on addresses or order"
 
 
+def test_lstm_as_text():
+    """The whole plan: one gemm kernel with the cell as its epilogue in the loop, packing in the prologue."""
+    golden = pathlib.Path(__file__).with_name("golden_lstm.txt")
+    assert plan_of(lstm(8, 16), params=LSTM_PARAMS).describe() == golden.read_text()
+
+
 def test_every_plan_verifies():
     for text, params in ((lstm(8, 16), LSTM_PARAMS), (gru(4, 8), ()), (ATTENTION, ())):
         plan = plan_of(text, params=params)
@@ -79,6 +87,13 @@ def test_normalized_peephole_step_is_a_product_and_one_rowwise_kernel():
     rowwise = [s for s in plan.specs if isinstance(s, LoopSpec) and s.reduced]
     assert len(rowwise) == 1
     assert rowwise[0].domain[-1] == h, "the sums over the gates run over their chunks side by side"
+
+
+def test_what_is_not_fused_says_why():
+    plan = plan_of(norm_peephole_lstm(5, 8), params=("wi", "wh", "bi", "gm", "pi", "po"))
+    apart = [n for n in plan.notes if n.kind == "NOT_FUSED"]
+    assert [n.text for n in apart] == ["sum starts a kernel of its own: it needs whole rows of a matrix product"]
+    assert next(n.ops for n in plan.notes if n.kind == "FUSED") == ("matmul", "add")
 
 
 def test_attention():
@@ -449,7 +464,8 @@ def test_reductions_over_one_element_and_over_chunks():
       return %b, %c, %d, %s
     }"""
     plan = check(text, f32(RNG, 3, 4), f32(RNG, 4, 32), params=("w",))
-    assert [s.chunks for s in plan.specs if isinstance(s, GemmSpec)] == [4], "the sum over the chunks is in the epilogue"
+    products = [s for s in plan.specs if isinstance(s, GemmSpec)]
+    assert [s.chunks for s in products] == [4], "the sum over the chunks is in the epilogue"
 
 
 def test_empty_maximum_leaves_the_region():

@@ -232,7 +232,13 @@ class Assembly:
 
     def notes(self) -> list[Note]:
         fused = [s for s in walk([*self.before, *self.main]) if isinstance(s, Call) and len(s.ops) > 1]
-        return [Note("FUSED", hint_of(step), tuple(step.ops), tuple(step.locs)) for step in fused]
+        notes = [Note("FUSED", hint_of(step), tuple(step.ops), tuple(step.locs)) for step in fused]
+        live = {item for group in self.low.groups for item in group.items}
+        for item, why in self.low.apart:
+            if item in live:
+                places = () if item.loc is None else (item.loc,)
+                notes.append(Note("NOT_FUSED", f"{item.op} starts a kernel of its own: {why}", (item.op,), places))
+        return notes
 
 
 def used_storages(steps: list[Step]) -> set[Storage]:

@@ -28,6 +28,7 @@ class Fuser:
         self.groups: list[Group] = []
         self.of: dict[Source, Group] = {}
         self.reg_of: dict[str, Group] = {}
+        self.refused: list[tuple[Item, str]] = []  # what starts a kernel of its own although it reads another's values
         for order, item in enumerate(items):
             self.place(item, order)
 
@@ -55,13 +56,16 @@ class Fuser:
 
     def place(self, item: Item, order: int) -> None:
         if isinstance(item, Map | Reduce):
-            for candidate in self.candidates(item):
+            found = self.candidates(item)
+            for candidate in found:
                 joined = self.joined(candidate, item)
                 if joined is not None:
                     joined.order = order
                     self.replace(candidate, joined)
                     self.merge_neighbours(joined, item)
                     return
+            if item.op and found:
+                self.refused.append((item, self.why_apart(found[0], item)))
         fresh = Group(order)
         fresh.items.append(item)
         if isinstance(item, Map):
@@ -103,15 +107,29 @@ class Fuser:
 
         return sorted(found, key=rank, reverse=True)
 
-    def joined(self, g: Group, item: Map | Reduce) -> Group | None:
-        """`g` with the item in it, or None if it does not fit."""
-        if len(g.items) >= MAX_MEMBERS:
-            return None
+    def waits_for(self, g: Group, item: Item) -> bool:
+        """Whether something else that the item reads is computed after `g`."""
         others = {self.of[v.source] for v in item.views() if v.source in self.of} - {g}
         alone = Group(0)
         alone.items.append(item)
         others |= {self.reg_of[name] for name in alone.needs_regs() if name in self.reg_of}
-        if self.reaches(others, g):
+        return self.reaches(others, g)
+
+    def why_apart(self, g: Group, item: Map | Reduce) -> str:
+        """Why the item is not in the kernel of `g`, for a person."""
+        if len(g.items) >= MAX_MEMBERS:
+            return "that kernel is large enough"
+        if self.waits_for(g, item):
+            return "it also needs what is computed from that kernel's results"
+        if isinstance(item, Reduce) and g.product is not None:
+            return "it needs whole rows of a matrix product"
+        if isinstance(item, Reduce) and g.reduced:
+            return "that kernel reduces over other dimensions"
+        return "it reads the values in another order or shape"
+
+    def joined(self, g: Group, item: Map | Reduce) -> Group | None:
+        """`g` with the item in it, or None if it does not fit."""
+        if len(g.items) >= MAX_MEMBERS or self.waits_for(g, item):
             return None
         out = g.copy()
         fitted = fit_map(out, item) if isinstance(item, Map) else fit_reduce(out, item)

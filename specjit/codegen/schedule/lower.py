@@ -31,6 +31,7 @@ class Lowering:
         self.panels: dict[object, Panels] = {}
         self.packed = builder.packed
         self.groups: list[Group] = []
+        self.apart: list[tuple[Item, str]] = []
         self.readers: dict[Source, list[Item]] = {}
         for block in (builder.prologue, builder.top):
             for reader, view in direct_reads(block):
@@ -44,7 +45,9 @@ class Lowering:
     def block(self, block: BlockItems) -> list[Step]:
         steps = self.steps.setdefault(block, [])
         join_products(block.items, self.readers)
-        for group in Fuser(block.items).ordered():
+        fuser = Fuser(block.items)
+        self.apart += fuser.refused
+        for group in fuser.ordered():
             self.group(group, block, steps)
         return steps
 
