@@ -1,7 +1,8 @@
-"""Runs the rows of tests/opinfo.py through PyTorch too and prints where the two disagree: `python -m bench.compare_torch [op ...]`.
+"""Runs the rows of tests/opinfo.py through PyTorch too and prints where the two disagree: `python -m
+bench.compare_torch [op ...]`.
 
-Needs the torch wheel (the `bench` extra); nothing else does. Compared are values, dtypes, shapes, gradients, promotion over all pairs of
-dtypes, and exception types of the error inputs.
+Needs the torch wheel (the `bench` extra); nothing else does. Compared are values, dtypes, shapes, gradients, promotion
+over all pairs of dtypes, and exception types of the error inputs.
 """
 
 from __future__ import annotations

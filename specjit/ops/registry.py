@@ -106,7 +106,8 @@ class Op:
     vjp_needed(needs, g, y, *args)    the same, computing only those whose `needs` is true (others None)
     saves, saves_result               which arguments (by position), and whether the result, vjp reads by value
     keeps_values                      whether that is any tensor at all
-    reads                             per tensor parameter, the argument positions that its gradient reads by value; None: all
+    reads                             per tensor parameter, the argument positions that its gradient reads by value;
+                                      None: all
     lower, traits, doc                see `ops.lowering`, `ir.traits`
     functional                        of an op that writes argument 0: the op that returns the new content instead
     fn                                the public function
@@ -356,8 +357,8 @@ def defop(
     vjp        a function `(g, y, *args)` in specjit ops, or NO_GRAD. A parameter whose name begins with `_` is used for
                shape and dtype only, so nothing keeps its value. A gradient may be a function without arguments, called
                only if needed.
-    reads      for each tensor parameter, the positions of the arguments that its gradient reads by value (default: all that vjp
-               reads): the tape keeps an argument only if a wanted gradient reads it
+    reads      for each tensor parameter, the positions of the arguments that its gradient reads by value (default: all
+               that vjp reads): the tape keeps an argument only if a wanted gradient reads it
     functional the op that gives the new content of argument 0, for an op that writes it
     method     the name of the Tensor method (True: the op's name; None: True if the first parameter is a Tensor named
                input)
