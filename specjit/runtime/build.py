@@ -7,12 +7,14 @@ stay.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from specjit import passes
 from specjit.codegen import regions
+from specjit.codegen.loader import library
 from specjit.codegen.python import generate
 from specjit.ir.graph import Block, Graph, Node, Value, copy_graph, replace_uses
 from specjit.ir.structure import LOOP, REGION
@@ -33,8 +35,37 @@ if TYPE_CHECKING:
 MAX_TRIALS = 12
 
 
+class _CacheEvents:
+    """Routes what the kernel library reports to the Program whose variant is being built (one build at a time)."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.emit: Callable[..., Any] | None = None
+
+    def __call__(self, kind: str, **facts: Any) -> None:
+        emit = self.emit
+        if emit is not None:
+            shown = [str(facts.get("hint", "kernel")), f"key {str(facts.get('key', ''))[:8]}"]
+            shown += [f"{facts['seconds']:.2f} s"] if "seconds" in facts else []
+            shown += [str(facts["reason"])] if "reason" in facts else []
+            emit(EventKind(kind), "  ".join(shown), **facts)
+
+
+_cache_events = _CacheEvents()
+
+
 def build_variant(site: Site, profile: Profile, disabled: frozenset[str]) -> Variant:
     """Specialize the site's graph to what the profile says and compile it."""
+    with _cache_events.lock:
+        library().on_event = _cache_events
+        _cache_events.emit = site.program.emit
+        try:
+            return _build(site, profile, disabled)
+        finally:
+            _cache_events.emit = None
+
+
+def _build(site: Site, profile: Profile, disabled: frozenset[str]) -> Variant:
     start = time.perf_counter()
     program = site.program
     options = program._options
