@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from specjit.codegen.kernels import gemm, pack
+from specjit.codegen.kernels import gemm, pack, tiling
 from specjit.codegen.kernels.reference import DTYPES
 from specjit.codegen.kernels.spec import Access, Arg, Extent, GemmSpec, Inst, PackSpec, Segment, Store
 from specjit.codegen.lanes import panel_lanes
@@ -190,6 +190,22 @@ def test_long_products_are_as_accurate_as_blas(library, rows):
         blas = np.abs(a @ b - exact)
         assert (error <= np.maximum(2 * blas.max(), 4 * np.finfo(np.float32).eps * size)).all()
         assert error.max() <= max(2 * blas.max(), 4 * np.finfo(np.float32).eps * np.abs(exact).max())
+
+
+@pytest.mark.parametrize("rows", [40, Arg(4)])
+@pytest.mark.parametrize("k", [0, 1, 1000, 1024, 5000])
+def test_long_sums_of_side_by_side_rows(library, rows, k):
+    """A transposed left operand goes in pieces of k, and the sums wait in the result's place."""
+    units, height = 230, 40
+    spec = replace(plain(rows, Arg(3), units), a=Access(0, "f32", (1, height)))
+    assert tiling.choose(spec).long_block
+    rng = np.random.default_rng(3)
+    a, b = rng.normal(size=(k, height)).astype(np.float32), rng.normal(size=(k, units)).astype(np.float32)
+    out = garbage(height * units, np.float32)
+    packed = panels(b.reshape(k, 1, units), panel_lanes("f32", units))
+    assert run(library, gemm.render(spec), a, packed, out, k, height) == 0
+    exact = a.T.astype(np.float64) @ b.astype(np.float64)
+    np.testing.assert_allclose(out.reshape(height, units), exact, rtol=1e-4, atol=1e-3)
 
 
 def test_rows_do_not_depend_on_their_neighbours(library):

@@ -49,6 +49,7 @@ class _Gemm(BodyWriter):
         self.row_bytes = spec.chunks * tiling.panels * self.vector_bytes  # of scratch
         self.rows, self.units = Size.of(spec.rows), Size.of(spec.units)
         self.globals = self._tiles()
+        self.adding = False  # whether a piece of a long sum is added to what the result's place holds
         self.live = self.cone([s.value for s in spec.stores])
 
     # -- the tiles
@@ -92,6 +93,8 @@ class _Gemm(BodyWriter):
                 out.line("return 0")
         room = self.tiling.scratch_rows + max(s.rows for s in self.tiling.shapes)
         out.line(f"c = tiles.scratch({room * self.row_bytes})")
+        if self.tiling.long_block:
+            out.line(f"d = tiles.scratch({self._copy_row_bytes() * self.tiling.long_block})")
         self._panel_counts()
         self._turn()
         self.emit_level(0, self.live)
@@ -141,11 +144,17 @@ class _Gemm(BodyWriter):
             out.line(f"a{n} = " + w.address(segment.a, [(f"i{d}", segment.a.strides[d]) for d in range(outer)]))
         if self.tiling.counts is not None:
             self.height, self.first_row = str(self.rows), "0"
-            self._block()
+            self._rows_block()
             return
         with out.block(f"for r in range(0, {self.rows}, {self.tiling.row_block}):"):
             out.line(f"height = min({self.tiling.row_block}, {self.rows} - r)")
             self.height, self.first_row = "height", "r"
+            self._rows_block()
+
+    def _rows_block(self) -> None:
+        if self.tiling.long_block:
+            self._pieces()
+        else:
             self._block()
 
     def _block(self) -> None:
@@ -158,7 +167,8 @@ class _Gemm(BodyWriter):
                 group = "p"
             panel = group if self.tiling.panels == 1 else f"{group} * {self.tiling.panels}"
             for n, segment in enumerate(self.spec.segments):
-                out.line(f"w{n} = b{n} + {panel} * {w.parenthesized(self._panel_bytes(segment))}")
+                start = f"b{n} + piece * {self.k_bytes}" if self.tiling.long_block else f"b{n}"
+                out.line(f"w{n} = {start} + {panel} * {w.parenthesized(self._panel_bytes(segment))}")
             if self.tiling.prefetch:
                 step = f"{self.tiling.panels} * {w.parenthesized(self._panel_bytes(self.spec.segments[0]))}"
                 out.line(
@@ -177,6 +187,12 @@ class _Gemm(BodyWriter):
     def _k_blocks(self, n: int) -> None:
         """Segment `n` of the sum for one group of panels and one block of rows."""
         out, step, k = self.out, self.tiling.k_blocks[n], Size.of(self.spec.segments[n].k)
+        if self.tiling.long_block:
+            with out.block(f"for k in range(0, max(depth, 1), {step}):"):
+                if self.tiling.prefetch:
+                    out.line(f"ahead = w{n} + (k + {step}) * {self.k_bytes}")
+                self._row_tiles(n, "k", f"min({step}, depth - k)", "ahead")
+            return
         last = n + 1 == len(self.spec.segments)
         following = "following" if last else f"w{n + 1}"
         if k.fixed is not None and k.fixed <= step:
@@ -190,6 +206,30 @@ class _Gemm(BodyWriter):
                 ahead = f"w{n} + (k + {step}) * {self.k_bytes}"
                 out.line(f"ahead = {ahead} if k + {step} < {k} else {following}")
             self._row_tiles(n, "k", str(step) if exact else f"min({step}, {k} - k)", "ahead")
+
+    def _copy_row_bytes(self) -> int:
+        """Scratch for one k of a copied block of A: whole vectors of rows."""
+        lanes = self.tiling.lanes
+        return -(-self.tiling.row_block // lanes) * lanes * self.item
+
+    def _pieces(self) -> None:
+        """One block of rows: all panels for one piece of k after another. The sums wait in the result's place."""
+        out, k, step = self.out, Size.of(self.spec.k), self.tiling.long_block
+        with out.block(f"for piece in range(0, max({k}, 1), {step}):"):
+            out.line(f"depth = min({step}, {k} - piece)")
+            self._copy()
+            self._block()
+
+    def _copy(self) -> None:
+        """A piece of A, whose rows lie side by side, as scratch [k][row]."""
+        out, t, a = self.out, self.tiling, self.spec.a
+        cls, a_k = w.class_name(self.spec.dtype), str(Size.of(a.strides[-1]) * self.item)
+        with out.block("for l in range(depth):"):
+            out.line("e = " + w.add("a0", w.product(self.first_row, str(self.item)), w.product("piece + l", a_k)))
+            with out.block(f"for i in range(0, {self.height}, {t.lanes}):"):
+                out.line(f"m = simd.first({cls}, {self.height} - i)")
+                value = f"simd.load_masked({cls}, e + i * {self.item}, m)"
+                out.line(f"simd.store({value}, d + l * {self._copy_row_bytes()} + i * {self.item})")
 
     def _row_tiles(self, n: int, k: str, depth: str, ahead: str) -> None:
         """All row tiles of the block over one block of k of segment `n`."""
@@ -214,7 +254,11 @@ class _Gemm(BodyWriter):
         """One register tile of segment `n`, at row `i` of the block."""
         t, segment = self.tiling, self.spec.segments[n]
         a_row, a_k = (str(Size.of(s) * self.item) for s in segment.a.strides[-2:])
-        a = w.add(f"a{n}", w.product(w.add(self.first_row, "i"), a_row), w.product(k, a_k))
+        if t.long_block:
+            a_k = str(self._copy_row_bytes())
+            a = w.add("d", f"i * {a_row}", w.product(k, a_k))
+        else:
+            a = w.add(f"a{n}", w.product(w.add(self.first_row, "i"), a_row), w.product(k, a_k))
         b = w.add(f"w{n}", w.product(k, str(self.k_bytes)), str(first * self.vector_bytes))
         c = w.add("c", str(first * self.vector_bytes), f"i * {self.row_bytes}")
         wide = "wide" if t.panels > 1 else "1"
@@ -229,7 +273,11 @@ class _Gemm(BodyWriter):
 
     def accumulator(self, inst: Inst) -> str:
         at = w.add("s", str(inst.operand * self.vector_bytes))
-        return f"simd.load({w.class_name(self.spec.dtype)}, {at})"
+        load = f"simd.load({w.class_name(self.spec.dtype)}, {at})"
+        if self.adding:
+            place = next(s.access for s in self.spec.stores if self.spec.body[s.value] == inst)
+            return f"{load} + {self._load(place)}"
+        return load
 
     def _epilogue(self, panel: str) -> None:
         out, t = self.out, self.tiling
@@ -243,7 +291,7 @@ class _Gemm(BodyWriter):
             self._vectors(u, r, f"c + q * {self.spec.chunks * self.vector_bytes}")
 
     def _vectors(self, u: str, r: str, c: str) -> None:
-        """The epilogue of one vector of units, for all rows of the block."""
+        """The epilogue of one vector of units."""
         out = self.out
         fixed = self.units.fixed
         if fixed is None or fixed % self.tiling.lanes:
@@ -251,9 +299,19 @@ class _Gemm(BodyWriter):
             self.mask = "m"
         depth = len(self.spec.outer)
         self.emit_level(depth + 1, self.live)
+        if self.tiling.long_block:
+            for self.adding, head in ((False, "if piece == 0:"), (True, "else:")):
+                with out.block(head):
+                    self._each_row(r, c)
+        else:
+            self._each_row(r, c)
+        self.mask = None
+
+    def _each_row(self, r: str, c: str) -> None:
+        """The epilogue of one vector of units, for all rows of the block."""
+        out, depth = self.out, len(self.spec.outer)
         with out.block(f"for t in range({self.height}):"):
             out.line(f"{r} = {w.add(self.first_row, 't')}")
             out.line(f"s = {c} + t * {self.row_bytes}")
             self.emit_level(depth + 2, self.live)
             self.store_all(self.spec.stores)
-        self.mask = None
