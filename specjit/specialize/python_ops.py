@@ -348,12 +348,27 @@ def truth(spec: Specializer, args: list[Any], node: Node) -> Abstract:
     return default(spec, args, node)
 
 
-@handles("py.refine", "py.bound")
+@handles("py.refine")
 def same_value(spec: Specializer, args: list[Any], node: Node) -> Abstract:
     a: Abstract = args[0]
-    if isinstance(a, Known) and type(a.value).__name__ == "Unbound":
-        raise Refused(f"{args[1].value!r} may be used before it has a value", spec.loc)
     return a
+
+
+@handles("py.bound")
+def bound(spec: Specializer, args: list[Any], node: Node) -> Abstract:
+    """A variable that some path leaves without a value: `present` (a third argument) says whether it has one."""
+    a, name = args[0], args[1].value
+    present = args[2] if len(args) > 2 else Known(True)
+    missing = isinstance(a, Known) and type(a.value).__name__ == "Unbound"
+    if missing or (isinstance(present, Known) and not present.value):
+        raise Refused(f"{name!r} is used before it has a value", spec.loc)
+    if isinstance(present, Known):
+        return a
+    if isinstance(a, (Value, Known)):
+        out = spec.extern(node.op, args, [spec.materialize(a).type])[0]
+        spec.roots[out] = spec.root(a) if isinstance(a, Value) else out
+        return out
+    raise Refused(f"{name!r}, a container, may be used before it has a value", spec.loc)
 
 
 @handles("py.global", "py.closure")
