@@ -117,6 +117,8 @@ def binary(name: str, fn: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any
         if _is_tensor(a) or _is_tensor(b):
             return _tensor_rule(name, (a, b))
         ta, tb = as_type(a), as_type(b)
+        if name == "pow" and ta.kind in NUMERIC and tb.kind in NUMERIC:
+            return _power(a, b, ta, tb)
         if ta.kind in NUMERIC and tb.kind in NUMERIC:
             x, y = dim_of(a), dim_of(b)
             if x is not None and y is not None and "bool" not in (ta.kind, tb.kind):
@@ -136,12 +138,20 @@ def _number(name: str, a: Type, b: Type) -> Type:
         return _container(name, a, b)
     if name == "truediv" or "float" in kinds:
         return FLOAT
-    if name == "pow":
-        # An int to a negative power is a float, so only a known exponent decides.
-        return Type.int() if isinstance(b.dim, int) and b.dim >= 0 else ANY
     if name in ("and", "or", "xor") and kinds == {"bool"}:
         return BOOL
     return INT
+
+
+def _power(a: Any, b: Any, ta: Type, tb: Type) -> Type:
+    """An int to a negative power is a float, a negative number to a fraction complex: only known operands decide."""
+    if "float" not in (ta.kind, tb.kind):
+        if isinstance(tb.dim, int):
+            return INT if tb.dim >= 0 else FLOAT
+        return ANY
+    if tb.kind != "float" or (isinstance(b, float) and b.is_integer()) or (not isinstance(a, Type) and a >= 0):
+        return FLOAT
+    return ANY
 
 
 def _container(name: str, a: Type, b: Type) -> Type:

@@ -230,6 +230,9 @@ def _completed(op: Op, infer: Callable[..., Any]) -> Callable[..., Any]:
         if named or len(args) < len(op.params):
             args = bind(op, args, named)
         found = infer(*args)
+        if not any("Tensor" in r for r in op.returns):
+            # Tensors that merely pass through (`py.*`) are what they are.
+            return found
         operands = [t for i in op.tensor_positions if i < len(args) for t in _tensor_types(args[i])]
         return _fill(op, found, operands)
 

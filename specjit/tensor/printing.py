@@ -42,7 +42,9 @@ class _Format:
                 self.science = (top / low > 1000 and top > 1e8) or top > 1e8
         else:
             self.int_mode = True
-        self.width = max((len(self.text(float(v))) for v in flat), default=1)
+        # Zeros and what is not finite do not decide the width, as in PyTorch.
+        finite = flat[np.isfinite(flat) & (flat != 0)]
+        self.width = max((len(self.text(float(v))) for v in finite), default=1)
 
     def plain(self, v: Any) -> str:
         return str(bool(v)) if self.bool else str(v)
