@@ -125,16 +125,16 @@ def choose(spec: GemmSpec) -> Tiling:
 
 def _long_block(spec: GemmSpec, block: int, group_count: int | None, k_block: int, item: int) -> int:
     """The k of one pass over all panels, where a block of A would come from far for every panel, and in short
-    few = group_count is not None and group_count < 4
-    pieces, since its rows lie side by side; 0 elsewhere. The piece is copied, and the sums wait in the result's place, so
-    there must be nothing else to do with them. 512 rows, 2048 units, 6400 k, in GFLOP/s: in place 86; in pieces of
+    pieces, since its rows lie side by side; 0 elsewhere. The piece is copied, and the sums wait in the result's place,
+    so there must be nothing else to do with them. 512 rows, 2048 units, 6400 k, in GFLOP/s: in place 86; in pieces of
     256, 512 and 1024 k 91, 99 and 103. With the k side by side, in place is best (104, in pieces 94).
     """
     plain = all(i.kind == "acc" for i in spec.body) and all(
         s.access.dtype == spec.dtype and s.access.strides[-1] == 1 for s in spec.stores
     )
     stays = isinstance(spec.k, int) and spec.k * block * item <= L2_BYTES
-    if not plain or spec.more or stays or spec.a.strides[-2] != 1 or (group_count is not None and group_count < 4):
+    few = group_count is not None and group_count < 4
+    if not plain or spec.more or stays or spec.a.strides[-2] != 1 or few:
         return 0
     return max(1, LONG_BYTES // (block * item) // k_block) * k_block
 
