@@ -116,7 +116,7 @@ def _augmented(f: Frame, s: ast.AugAssign) -> None:
         set_item(f, owner, index, augmented(f, name, before, f.expr(s.value)))
 
 
-IMMUTABLE = ("int", "float", "bool", "complex", "str", "none")
+NUMBERS = ("int", "float", "bool", "complex")
 
 
 def augmented(f: Frame, name: str, left: Abstract, right: Abstract) -> Abstract:
@@ -125,7 +125,8 @@ def augmented(f: Frame, name: str, left: Abstract, right: Abstract) -> Abstract:
         if isinstance(right, TupleOf) and name == "add":
             return TupleOf(left.items + right.items)
     a, b = f.value(left), f.value(right)
-    if a.type.kind in IMMUTABLE and (b.type.kind in IMMUTABLE or b.type.is_tensor):
+    plain = a.type.kind in NUMBERS and (b.type.kind in NUMBERS or b.type.is_tensor)
+    if plain or (name == "add" and a.type.kind == b.type.kind == "str"):
         return binary(f, name, a, b)
     in_place = f"{TENSOR_BINARY.get(name, '')}_"
     if a.type.is_tensor and (b.type.is_tensor or b.type.kind in ("int", "float", "bool")) and in_place in all_ops():

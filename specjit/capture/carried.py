@@ -81,8 +81,13 @@ class Loop:
             else:
                 self.next_cond = self.tested(stop, test)
             self.end = f.env
-            settled = True
-            for name in self.names:
+            left_open = [
+                n for n in self.names if n.isidentifier() and not same_abstract(merge.bound(f.env, n), merge.TRUE)
+            ]
+            opened = [merge.bound_flag(n) for n in left_open if merge.bound_flag(n) not in self.names and not dead]
+            self.names += opened  # variables that a turn may leave without a value
+            settled = not opened
+            for name in self.names[: len(self.names) - len(opened)]:
                 out = self.end.get(name, self.absent(name))
                 if name.endswith(" bound?"):
                     out = merge.bound(self.end, name.removesuffix(" bound?"))
@@ -96,7 +101,9 @@ class Loop:
 
     def absent(self, name: str) -> Abstract:
         """What it means that a carried name has no entry."""
-        return merge.FALSE if name in (RETURNED, BROKE) or name.endswith(" bound?") else UNBOUND
+        if name.endswith(" bound?"):
+            return merge.bound(self.env, name.removesuffix(" bound?"))
+        return merge.FALSE if name in (RETURNED, BROKE) else UNBOUND
 
     def tested(self, stop: Abstract, test: Callable[[], Value]) -> Value:
         """The condition of the next turn; the test is evaluated only if nothing stopped the loop."""
@@ -195,6 +202,8 @@ class Loop:
         env = {n: a for n, a in self.env.items() if n.removesuffix(" bound?") not in assigned(self.s)}
         for name in self.names:
             env[name] = self.after(self.template[name], results)
+            if name in merge.FLAGS:
+                env[name] = f.value(env[name])  # an exit that is certain once the loop runs
         f.env = {n: a for n, a in env.items() if not isinstance(a, Unbound)}
         for name in self.names:
             if name.endswith(" bound?") and (same_abstract(f.env[name], merge.TRUE) or name[:-7] not in f.env):
@@ -227,9 +236,8 @@ class Loop:
                 and out.const is True
                 and init is merge.FALSE
             ):
-                ran = self.count is not None and self.count.is_const and self.count.const > 0
                 header = self.count if self.count is not None else self.cond
-                shared[k] = Ran(merge.TRUE if ran or header.is_const else header)
+                shared[k] = Ran(const(bool(header.const > 0)) if header.is_const else header)
             elif isinstance(init, Unbound):
                 same = [j for j, o in enumerate(self.outputs) if o is out and j != k and j not in shared]
                 if same and self.params[same[0]][0].type == param.type and self.params[same[0]][0] not in replaced:

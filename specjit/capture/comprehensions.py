@@ -6,6 +6,7 @@ Enters: comprehension syntax. Leaves: the container. Invariant: the targets are 
 from __future__ import annotations
 
 import ast
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -40,6 +41,15 @@ def _comprehension(f: Frame, node: Any) -> Abstract:
     if any(g.is_async for g in node.generators):
         raise f.unsupported("async comprehensions")
     iterable = f.expr(first.iter)
+    targets = {n for g in node.generators for n in assigned(g.target)}
+    outer, f.inside = f.inside, targets if sys.version_info < (3, 12) else f.inside
+    try:
+        return _filled(f, node, first, iterable)
+    finally:
+        f.inside = outer
+
+
+def _filled(f: Frame, node: Any, first: ast.comprehension, iterable: Abstract) -> Abstract:
     if isinstance(node, ast.ListComp | ast.GeneratorExp) and len(node.generators) == 1 and not first.ifs:
         items = plan(f, iterable).items
         if items is not None:

@@ -41,12 +41,14 @@ def _name(f: Frame, node: ast.Name) -> Abstract:
     if found is None:
         return global_value(f, node.id)
     if isinstance(found, Unbound):
-        return f.emit("py.bound", found, node.id, False)
+        outside = node.id not in f.locals or (f.inside and node.id not in f.inside)
+        return f.emit("py.bound", found, node.id, False, bool(outside))
     flag = f.env.get(merge.bound_flag(node.id)) if node.id in f.locals else None
     if flag is None:
         return found
     # Some path left the variable without a value: reading it is an error there.
-    value = f.emit("py.bound", found, node.id, flag, hint=node.id)
+    outside = bool(f.inside) and node.id not in f.inside
+    value = f.emit("py.bound", found, node.id, flag, outside, hint=node.id)
     value.type = merge.type_of_abstract(found)
     f.env[node.id] = found if isinstance(found, TupleOf) else value
     del f.env[merge.bound_flag(node.id)]

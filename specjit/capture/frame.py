@@ -114,6 +114,7 @@ class Frame:
         self.at: ast.AST = source.node
         self.body = [*source.body, _implicit_return(source)]
         self.locals = local_names(source.node)
+        self.inside: set[str] = set()  # targets of the comprehension being read, where that is a scope of its own
         self.live = Liveness(source.node, self.body)
         self.via: tuple[Location, ...] = () if caller is None else (*caller.via, caller.location())
 

@@ -158,6 +158,8 @@ def _unroll(f: Frame, s: ast.For, items: list[Abstract]) -> None:
         raise f.unsupported(f"a loop over {len(items)} known items")
     from specjit.capture.statements import guarded, run
 
+    left = f"{len(f.session.active)} {s.lineno} {s.col_offset} left?"
+
     def turn(k: int) -> None:
         if k == len(items):
             run(f, s.orelse)
@@ -165,12 +167,13 @@ def _unroll(f: Frame, s: ast.For, items: list[Abstract]) -> None:
         assign_target(f, s.target, items[k])
         run(f, s.body)
         f.env.pop(CONTINUED, None)
+        f.env[left] = f.env.pop(BROKE, merge.FALSE)
         if DEAD in f.env:
             return
-        guarded(f, lambda: turn(k + 1), f.live.head[s] | f.live.after[s])
+        guarded(f, lambda: turn(k + 1), f.live.head[s] | f.live.after[s], f.value(f.env[left]))
 
     turn(0)
-    f.env.pop(BROKE, None)
+    f.env.pop(left, None)
 
 
 # the general loop
@@ -189,7 +192,7 @@ def run_loop(
 
     cond = test() if test is not None else const(True)
     exits = Exits(s.body)
-    if cond.is_const and not cond.const:
+    if (cond.is_const and not cond.const) or (count is not None and count.is_const and count.const <= 0):
         run(f, s.orelse)
         return
     names = sorted(assigned(s) & (f.live.head[s] | f.live.after[s])) + hidden
@@ -206,14 +209,10 @@ def run_loop(
     else:
         raise f.unsupported("a loop whose variables never settle on a type")
     loop.finish()
-    broke = f.env.get(BROKE, merge.FALSE)
-    f.env.pop(BROKE, None)
+    broke = f.value(f.env.pop(BROKE, merge.FALSE))
     if s.orelse:
-        saved = dict(f.env)
-        f.env[BROKE] = broke
-        guarded(f, lambda: run(f, s.orelse), f.live.after[s])
-        f.env.pop(BROKE, None)
-        del saved
+        # A break in the else clause belongs to the loop around this one.
+        guarded(f, lambda: run(f, s.orelse), f.live.after[s], broke)
 
 
 def assign_target(f: Frame, target: ast.expr, value: Abstract) -> None:

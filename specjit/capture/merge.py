@@ -37,6 +37,11 @@ FLAGS = (RETURNED, BROKE, CONTINUED)
 FALSE, TRUE = const(False), const(True)
 
 
+def is_flag(name: str) -> bool:
+    """Whether an entry of `env` is a pending exit. "... left?" are those of unrolled loops, one per loop."""
+    return name in FLAGS or name.endswith(" left?")
+
+
 def bound_flag(name: str) -> str:
     """The entry of `env` that says whether a variable has a value, where control flow left that open."""
     return f"{name} bound?"
@@ -86,14 +91,14 @@ def join(f: Frame, cond: IRValue, then: Branch, other: Branch, live: set[str]) -
     for name in sorted({*then.env, *other.env}):
         if name == DEAD or name.endswith(" bound?"):
             continue
-        missing = FALSE if name in FLAGS else UNBOUND
+        missing = FALSE if is_flag(name) else UNBOUND
         a, b = then.env.get(name, missing), other.env.get(name, missing)
         if then.dead or other.dead:
             # What the dead side holds is never seen; a filler keeps the shape of the other side's value.
             env[name] = joiner.only(name, b if then.dead else a, f.env.get(name), then.dead)
         elif same_abstract(a, b):
             env[name] = a
-        elif name in FLAGS:
+        elif is_flag(name):
             env[name] = joiner.flag(cond, a, b)
         elif name in live or name in (RETURN_VALUE,):
             env[name] = joiner.merge(name, a, b)
@@ -190,8 +195,7 @@ class Joiner:
         self.then.block.outputs = [a for a, _ in self.outputs]
         self.other.block.outputs = [b for _, b in self.outputs]
         if not (self.outputs or self.then.block.nodes or self.other.block.nodes):
-            if self.negated is not None:
-                self.not_cond = self.f.emit("py.not", cond)
+            self.negate(cond)
             return
         node = make_if(self.f.session.block, cond, self.then.block, self.other.block, self.f.location(), self.hints)
         if self.f.via:
@@ -199,8 +203,13 @@ class Joiner:
         self.results = node.results
         for result, sources in zip(node.results, self.outputs):
             elements.merged(self.f.session, result, sources)
+        self.negate(cond)
+
+    def negate(self, cond: IRValue) -> None:
         if self.negated is not None:
             self.not_cond = self.f.emit("py.not", cond)
+            if self.not_cond.node is not None:
+                self.not_cond.node.attrs["_helper"] = True
 
     def resolve(self, a: Abstract) -> Abstract:
         """Placeholders become the node's results."""

@@ -31,7 +31,7 @@ from specjit.capture.iteration import NeedsConstant
 from specjit.capture.merge import DEAD, RETURN_VALUE
 from specjit.capture.source import signature_names, source_of
 from specjit.capture.values import Abstract, Known, Value, const, type_for
-from specjit.ir.graph import Block, Graph, Node
+from specjit.ir.graph import Block, Graph, Node, uses
 from specjit.ir.guard import Guard
 from specjit.ir.types import Type
 from specjit.tensor.tensor import Tensor
@@ -148,9 +148,17 @@ def _run(
     before = len(block.nodes)
     session.finished = True
     block.outputs = [frame.value(result)]
+    _drop_helpers(block)
     for node in block.nodes[before:]:
         node.loc = None  # the tuple that is returned belongs to every return statement
     return block
+
+
+def _drop_helpers(block: Block) -> None:
+    """Remove what was computed about control flow and is not asked for."""
+    used = uses(block)
+    for inner in [block, *(b for node in block.walk() for b in node.blocks)]:
+        inner.nodes = [n for n in inner.nodes if "_helper" not in n.attrs or n.results[0] in used]
 
 
 def _input(f: Frame, name: str, example: Any) -> Abstract:
@@ -165,7 +173,7 @@ def _input(f: Frame, name: str, example: Any) -> Abstract:
     if type(example) in (list, dict, set):
         value.type = _container_type(f, name, name, example)
         if type(example) is list:
-            value.type = elements.start(f.session, value, ("input", name), value.type.args[0] if example else None)
+            value.type = elements.start(f.session, value, ("input", name), value.type.args[0])
         facts.add("arguments", name, "type", type(example), "", name)
         return value
     found = describe(f, example, "arguments", name, name, lambda: value)

@@ -70,9 +70,16 @@ def exited(f: Frame) -> Value:
     return state
 
 
-def guarded(f: Frame, rest: Callable[[], None], live: set[str]) -> None:
-    """Run `rest` unless control has left already."""
+def guarded(f: Frame, rest: Callable[[], None], live: set[str], left: Value = merge.FALSE) -> None:
+    """Run `rest` unless control has left already, or `left` says so."""
     state = exited(f)
+    if state.is_const and not state.const:
+        state = left
+    elif not state.is_const and not (left.is_const and not left.const):
+        first = state
+        both = merge.either(f, first, lambda: merge.TRUE, lambda: left)
+        assert isinstance(both, Value)
+        state = both
     if state.is_const:
         if not state.const:
             rest()

@@ -22,10 +22,14 @@ LAMBDA, TERNARY, OR, AND, NOT, COMPARE, BITOR, BITXOR, BITAND, SHIFT, SUM, PRODU
 
 
 class Text(NamedTuple):
-    """A piece of source and how tightly it binds."""
+    """A piece of source and how tightly it binds.
+
+    truth: of `bool(x)`, the text of `x`. negated: of `not x`, the text of `x`."""
 
     text: str
     level: int = ATOM
+    truth: Any = None
+    negated: Any = None
 
     def at(self, level: int) -> str:
         """The text where an operator of this level is needed."""
@@ -303,7 +307,16 @@ def _round(node: Node, args: list[Text], scope: Scope) -> Text:
 
 
 def _not(node: Node, args: list[Text], scope: Scope) -> Text:
-    return Text(f"not {args[0].at(NOT)}", NOT)
+    return Text(f"not {truth(args[0]).at(NOT)}", NOT, negated=truth(args[0]))
+
+
+def truth(t: Text) -> Text:
+    """What may stand for a text where only the truth value matters."""
+    return t if t.truth is None else t.truth
+
+
+def _bool(node: Node, args: list[Text], scope: Scope) -> Text:
+    return Text(f"bool({args[0].at(TERNARY)})", ATOM, truth=truth(args[0]))
 
 
 def _contains(node: Node, args: list[Text], scope: Scope) -> Text:
@@ -373,7 +386,8 @@ def _closure(node: Node, args: list[Text], scope: Scope) -> Text:
 
 
 def _bound(node: Node, args: list[Text], scope: Scope) -> Text:
-    return Text(f"_bound({args[0].at(TERNARY)}, {args[1].text}, {args[2].at(TERNARY)})")
+    free = ", True" if len(node.args) > 3 and _is(node.args[3], True) else ""
+    return Text(f"_bound({args[0].at(TERNARY)}, {args[1].text}, {args[2].at(TERNARY)}{free})")
 
 
 _PY: dict[str, Handler] = {
@@ -388,6 +402,7 @@ _PY: dict[str, Handler] = {
     "py.call": _call,
     "py.round": _round,
     "py.not": _not,
+    "py.bool": _bool,
     "py.contains": _contains,
     "py.format": _format,
     "py.concat": _concat,

@@ -7,10 +7,10 @@ them.
 
 from __future__ import annotations
 
-from specjit.codegen.pyexpr import AND, OR, PRODUCT, TERNARY, Text
+from specjit.codegen.pyexpr import AND, OR, PRODUCT, TERNARY, Text, truth
 from specjit.codegen.pyloops import Header
 from specjit.codegen.pyshape import tested_value
-from specjit.codegen.pywriter import Writer, condition, negation, place, single_if, strip_bool
+from specjit.codegen.pywriter import Writer, negation, place, single_if
 from specjit.ir.graph import Block, Location, Node, Value
 
 
@@ -27,7 +27,7 @@ class FlowWriter(Writer):
         first, second = sides
         if not first[0] and not second[0]:
             return
-        text = condition(cond)
+        text = truth(cond).text
         if not first[0]:
             text, first, second = negation(cond), second, first
         self.line(f"if {text}:")
@@ -71,13 +71,13 @@ class FlowWriter(Writer):
         self.here = place(node)
         (c,) = self.take(node.args)
         if second is None and first is not None:
-            text = Text(f"{strip_bool(c).at(AND)} and {first.at(AND)}", AND)
+            text = Text(f"{truth(c).at(AND)} and {first.at(AND)}", AND)
         elif first is None and second is not None:
-            text = Text(f"{strip_bool(c).at(OR)} or {second.at(OR)}", OR)
+            text = Text(f"{truth(c).at(OR)} or {second.at(OR)}", OR)
         elif first is None or second is None:
-            text = strip_bool(c)
+            text = truth(c)
         else:
-            text = Text(f"{first.at(OR)} if {condition(c)} else {second.at(TERNARY)}", TERNARY)
+            text = Text(f"{first.at(OR)} if {truth(c).at(OR)} else {second.at(TERNARY)}", TERNARY)
         self.give(node.result, text)
 
     def branch_text(self, block: Block) -> Text:
@@ -141,7 +141,7 @@ class FlowWriter(Writer):
         (first,) = self.statement([cond])
         rows = self.start(node)
         if guarded:
-            self.line(f"if {condition(first)}:")
+            self.line(f"if {truth(first).text}:")
             self.depth += 1
         self.line(f"for {self.loop_target(node, form)} in {over}:")
         self.depth += 1
@@ -235,7 +235,7 @@ class FlowWriter(Writer):
         if stop is not None:
             # if <stop>: leave, else evaluate the test again
             (left,) = self.statement(stop.args)
-            self.line(f"if {condition(left)}:")
+            self.line(f"if {truth(left).text}:")
             self.line("    break")
             self.nodes(stop.blocks[1])
             go_on = stop.blocks[1].outputs[0]
@@ -244,7 +244,7 @@ class FlowWriter(Writer):
             again = self.pending[-1].text
         if again is not None and len(self.pending) == 1 and again.text == first.text and not still:
             self.pending.clear()
-            self.lines[header] = self.lines[header].replace("while True:", f"while {condition(first)}:")
+            self.lines[header] = self.lines[header].replace("while True:", f"while {truth(first).text}:")
             return
         flag = self.names.unique("go_on")
         self.lines[header] = self.lines[header].replace("while True:", f"while {flag}:")

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from specjit.codegen import pysupport
-from specjit.codegen.pyexpr import TERNARY, expression, index_text, order
+from specjit.codegen.pyexpr import TERNARY, expression, index_text, order, truth
 from specjit.codegen.pyflow import FlowWriter
-from specjit.codegen.pywriter import condition, is_none, place
+from specjit.codegen.pywriter import is_none, place
 from specjit.ir.graph import Block, Graph, Location, Node, Value, free_values
 from specjit.ir.structure import IF, LOOP, REGION, WITH
 
@@ -97,7 +97,7 @@ class _Function(FlowWriter):
         self.here = place(node)
         (cond,) = self.statement(node.args)
         then, other = node.blocks
-        self.line(f"if {condition(cond)}:")
+        self.line(f"if {truth(cond).text}:")
         for block, deeper in ((then, 1), (other, 0)):
             self.depth += deeper
             for o, r in zip(block.outputs, node.results):
@@ -189,7 +189,7 @@ class _Function(FlowWriter):
             self.line(f"raise {texts[0].text}" + (f" from {texts[1].text}" if not is_none(args[1]) else ""))
         elif name == "py.assert":
             cond, message = self.statement(args)
-            self.line(f"assert {condition(cond)}" + (f", {message.text}" if not is_none(args[1]) else ""))
+            self.line(f"assert {truth(cond).text}" + (f", {message.text}" if not is_none(args[1]) else ""))
         elif name == "py.unpack":
             (text,) = self.statement(args[:1])
             self.line(f"{self.targets(node.results)} = {text.text}")

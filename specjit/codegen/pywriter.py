@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from specjit.codegen import pysupport
-from specjit.codegen.pyexpr import TERNARY, Scope, Text
+from specjit.codegen.pyexpr import NOT, TERNARY, Scope, Text, truth
 from specjit.codegen.pynames import Names
 from specjit.codegen.pyshape import Shape
 from specjit.ir.graph import Block, Location, Node, Value
@@ -142,37 +142,10 @@ def is_none(v: Value) -> bool:
     return v.is_const and v.const is None
 
 
-def strip_bool(t: Text) -> Text:
-    if t.text.startswith("bool(") and t.text.endswith(")") and closes(t.text):
-        return Text(t.text[5:-1], TERNARY)
-    return t
-
-
-def closes(text: str) -> bool:
-    """Whether the parenthesis opened first in a call closes at its very end."""
-    depth = 0
-    for i, c in enumerate(text):
-        depth += (c == "(") - (c == ")")
-        if depth == 0 and c == ")":
-            return i == len(text) - 1
-    return False
-
-
-def condition(t: Text) -> str:
-    """A text whose truth value is all that matters."""
-    return strip_bool(t).text
-
-
 def negation(t: Text) -> str:
-    text = strip_bool(t)
-    if (
-        text.text.startswith("not ")
-        and " and " not in text.text
-        and " or " not in text.text
-        and " if " not in text.text
-    ):
-        return text.text[4:]
-    return f"not {text.at(5)}"
+    """The text of `not t`."""
+    t = truth(t)
+    return t.negated.text if t.negated is not None else f"not {t.at(NOT)}"
 
 
 def single_if(lines: list[str], depth: int) -> bool:

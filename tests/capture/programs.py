@@ -723,3 +723,48 @@ def deep_nesting(n):
                 else:
                     continue
     return r
+
+
+@prog((0, 2), (3, 2), (1, 0))
+def break_in_else_of_an_inner_loop(a, b):
+    out = []
+    for i in range(3):
+        for x in (a, b):
+            if x == i:
+                break
+            out.append(x)
+        else:
+            out.append("else")
+            if a:
+                break
+        for k in range(b):
+            if k == 1:
+                break
+        else:
+            if i:
+                break
+        out.append(i)
+    else:
+        out.append("end")
+    return out
+
+
+@prog((3,), (1,), (0,))
+def deletes_in_a_loop(n):
+    x = n
+    for i in range(n):
+        if i == 2:
+            print(x)
+        del x
+        x = i
+        if i == 1:
+            del x
+    return x
+
+
+@prog(([],), ([1],), (["a"],))
+def empty_example(xs):
+    for x in xs:
+        x += x
+    xs.append(3)
+    return xs[0] * 2, x
