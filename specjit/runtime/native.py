@@ -71,6 +71,7 @@ class NativeRegion:
         self.outputs = len(block.outputs)
         self._tensor_outputs = [o.type.is_tensor for o in block.outputs]
         self.differentiable = derivative.differentiable if derivative is not None else []
+        self._plain = derivative is None and not forward.aliases  # neither gradients nor outputs that share memory
 
     @property
     def kernels(self) -> list[Any]:
@@ -88,10 +89,10 @@ class NativeRegion:
     def guarded(self, *inputs: Any) -> tuple[Any, ...] | None:
         """Results, or None if a guard on an input fails."""
         out: Any = self.forward.call(*inputs) if self.forced is None else Failed(self.forced)
-        if out is None:
-            return None
-        if type(out) is Failed:
-            return self._failed(out, inputs)
+        if type(out) is not tuple:
+            return None if out is None else self._failed(out, inputs)
+        if self._plain:
+            return tuple([wrap(o) if type(o) is np.ndarray else o for o in out])
         if self.derivative is None:
             results = [wrap(o) if type(o) is np.ndarray else o for o in out]
         else:
