@@ -278,6 +278,36 @@ def test_nested_loops():
         assert all(len(getattr(s, "domain", ())) <= 1 for s in plan.specs)
 
 
+def test_sizes_from_the_caller_are_checked():
+    """Memory is never reached through a size that does not fit: the region leaves, and the block raises in Python."""
+    text = """graph @f(%x: f32[B,4], %y: f32[T,2], %n: int<N>, %k: int<K>,
+                       %t: int<T>) -> (f32[T,4], f32[N,2], f32[2,4]) {
+      %s: list[int] = py.list(%t, 4)
+      %r: f32[T,4] = reshape(%x, %s)
+      %a: f32[T,4] = exp(%r)
+      %m: list[int] = py.list(%n, 2)
+      %z: f32[N,2] = zeros(%m)
+      %p: f32[2,4] = narrow(%x, 0, %k, 2)
+      %e: f32[2,4] = exp(%p)
+      return %a, %z, %e
+    }"""
+    check(text, f32(RNG, 3, 4), f32(RNG, 3, 2), 2, 1, 3)
+    plan = plan_of(text)
+    for b, t, n, k in ((3, 4, 2, 1), (4, 3, 2, 1), (3, 3, -1, 1), (3, 3, 2, 2), (3, 3, 2, -1)):
+        with pytest.raises(RegionFailed):
+            run_plan(plan, [f32(RNG, b, 4), f32(RNG, t, 2), n, k, t])
+
+
+def test_parts_that_do_not_fit_are_refused():
+    text = """graph @f(%x: f32[B,4], %y: f32[T,4]) -> f32[B,8] {
+      %l: list[f32[B,4]] = py.list(%x, %y)
+      %c: f32[B,8] = cat(%l, 1)
+      return %c
+    }"""
+    with pytest.raises(NotSchedulable, match="an item of sizes"):
+        plan_of(text)
+
+
 def test_branches():
     text = """graph @f(%x: f32[T,4], %n: int<T>, %k: int) -> (f32[4], int) {
       %z: f32[4] = zeros([4])

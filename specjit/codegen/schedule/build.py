@@ -7,17 +7,19 @@ and whatever cannot be expressed raises `NotSchedulable` with the place in the u
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
+from specjit.codegen.abi import Status
 from specjit.codegen.lanes import ITEMSIZE
 from specjit.codegen.schedule import control_items, dispatch, numbers, tensors
 from specjit.codegen.schedule.errors import NotSchedulable
 from specjit.codegen.schedule.items import Binding, BlockItems, Item, Map, Pick
 from specjit.codegen.schedule.model import SHARED, Home, Reg, Scalar, Source, Storage, View
-from specjit.ir.dims import Poly, Size, product
+from specjit.ir.dims import Poly, Size, product, symbol
 from specjit.ir.graph import Block, Location, Node, Value
 from specjit.ir.structure import IF, LOOP
 from specjit.ir.types import Type
@@ -35,6 +37,8 @@ class Builder:
         self.regs: dict[str, Reg] = {}
         self.inputs: list[Storage | Reg | None] = []
         self.symbols: set[str] = set()
+        self.given: set[str] = set()  # symbols that ints brought: they may be negative
+        self.shapes: set[str] = set()  # symbols that the shapes of input tensors brought: they are not
         self.flags: dict[Reg, list[Scalar]] = {}  # of a register that says `Source.shares`: what it may become
         self.constants: list[tuple[Storage, np.ndarray]] = []
         self.packed: list[Storage] = []  # what the prologue hands to the region
@@ -51,6 +55,7 @@ class Builder:
         if t.kind == "int" and t.dim is not None:
             self.env[value] = Scalar("int", t.dim)
             self._bind_symbols((t.dim,))
+            self.given |= t.dim.symbols() if isinstance(t.dim, Poly) else set()
             return None
         if t.kind in ("int", "float", "bool"):
             reg = self.new_reg(t.kind)
@@ -58,6 +63,7 @@ class Builder:
             return reg
         dtype, dims = tensors.tensor_type(t, value.hint or "input")
         self._bind_symbols(dims)
+        self.shapes |= {s for d in dims if isinstance(d, Poly) for s in d.symbols()}
         storage = Storage("input", dtype, product(dims) or 0, value.hint)
         storage.index = len(self.inputs)
         source = Source(dtype, dims, value.hint, Home(storage))
@@ -153,9 +159,11 @@ class Builder:
     def add(self, item: Item, *, here: bool = False) -> Item:
         """Put an item into the current block, or into the prologue when it depends on parameters alone."""
         item.loc, item.op = self.loc, self.op
-        for size in (*item.sizes(), *(d for s in item.makes() for d in s.dims)):
+        sizes = [*item.sizes(), *(d for s in item.makes() for d in s.dims)]
+        for size in sizes:
             if not self.size_known(size):
                 raise self.fail(f"a size ({size}) is not known before the call")
+        self.check_signs(sizes)
         block = self.block
         reads = list(item.views())
         if (
@@ -171,6 +179,19 @@ class Builder:
             self.fixed.update(item.makes())
         block.add(item)
         return item
+
+    def check_signs(self, sizes: Iterable[Any]) -> None:
+        """Leave the region, before anything else, if an int of the caller's that is used as a size is negative."""
+        used = {name for size in sizes if isinstance(size, Poly) for name in size.symbols()}
+        for name in sorted(used & (self.given - self.shapes)):
+            self.given.discard(name)
+            self.in_block(self.top, functools.partial(self._check_first, symbol(name)))
+
+    def _check_first(self, size: Size) -> None:
+        """Check at the very start that a size is not negative."""
+        items = self.top.items
+        self.add(tensors.numbers_check(self, size, 0, Status.GUARD))
+        items[:] = [*items[-2:], *items[:-2]]
 
     def copy(self, view: View, want: Home | None = None, *, here: bool = False) -> Source:
         """A fresh row-major copy of a view, put at `want` if given."""

@@ -57,6 +57,7 @@ def deliver(b: Builder, value: Value) -> View | Scalar:
         return found
     if not isinstance(found, View):
         raise NotSchedulable("a region returns tensors and numbers only")
+    b.check_signs((*found.ref.sizes, *found.ref.strides, found.ref.offset))
     source = found.source
     if source.home is not None and isinstance(source.home.base, Storage) and source.home.base.kind == "input":
         return found

@@ -112,8 +112,10 @@ def embedding_backward(b: Builder, node: Node) -> View:
     dtype, dims = tensor_type(node.result.type, node.op.name)
     if dtype not in ("f32", "f64") or grad.source.dtype != dtype:
         raise b.fail(f"sums of {dtype}")
-    out = Source(dtype, dims, node.result.hint)
     width = dims[1]
+    if grad.dims != (*index.dims, width):
+        raise b.fail(f"a gradient of sizes {grad.dims} for indices of {index.dims}")
+    out = Source(dtype, dims, node.result.hint)
     strides = contiguous_strides(dims)
     b.add(
         Pick(

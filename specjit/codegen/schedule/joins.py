@@ -76,6 +76,9 @@ def _item(b: Builder, found: Any) -> View:
 
 def join(b: Builder, items: list[View], dtype: str, dims: tuple[Size, ...], dim: int) -> View:
     """Concatenate along `dim`: every item is stored into its slice of one array."""
+    for item in items:
+        if len(item.dims) != len(dims) or any(x != y for d, (x, y) in enumerate(zip(item.dims, dims)) if d != dim):
+            raise b.fail(f"an item of sizes {item.dims} in {dims}")
     elements = product(dims)
     assert elements is not None
     fixed = all(i.source in b.fixed for i in items) and all(isinstance(d, int) for i in items for d in i.dims)

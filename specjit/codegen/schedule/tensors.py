@@ -7,6 +7,7 @@ Invariant: dtypes follow the record (`infer` gave the result's); this file only 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from specjit.codegen.abi import Status
@@ -156,10 +157,32 @@ def viewing(b: Builder, n: Node, lower: lowering.Viewing) -> Binding:
         if found is None:
             raise b.fail("neither a view nor a reshape of a copy")
     if isinstance(found, list | tuple):
+        if n.op.name == "split":
+            check_sections(b, base.ref, found, rest)
         return [_known(b, base.with_ref(r)) for r in found]
     if n.op.name in ("slice", "narrow"):
         check_part(b, base.ref, found, base.ref.axis(rest[0]), int(rest[3]) if n.op.name == "slice" else 1)
+    elif n.op.name in ("reshape", "view", "flatten"):
+        check_total(b, base.ref, found)
     return _known(b, base.with_ref(found))
+
+
+def check_total(b: Builder, whole: ViewRef, view: ViewRef) -> None:
+    """Leave the region if a reshape with symbolic sizes does not have as many elements as the array."""
+    total, wanted = product(whole.sizes), product(view.sizes)
+    if total is not None and wanted is not None and total != wanted:
+        b.add(numbers_check(b, total - wanted, 0, Status.GUARD))
+        b.add(numbers_check(b, wanted - total, 0, Status.GUARD))
+
+
+def check_sections(b: Builder, whole: ViewRef, parts: Sequence[ViewRef], rest: list[Any]) -> None:
+    """Refuse a split whose sizes are not known to add up."""
+    dim = whole.axis(rest[1] if len(rest) > 1 else 0)
+    total: Any = 0
+    for part in parts:
+        total = None if total is None or part.sizes[dim] is None else total + part.sizes[dim]
+    if total != whole.sizes[dim]:
+        raise b.fail("its sizes may not add up")
 
 
 def check_part(b: Builder, whole: ViewRef, part: ViewRef, dim: int, step: int) -> None:
