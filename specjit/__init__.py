@@ -19,6 +19,7 @@ from specjit.dtypes import (
     int64,
     uint8,
 )
+from specjit.ops.arithmetic import add, clamp, div, floor_divide, maximum, minimum, mul, pow, remainder, sub, where
 from specjit.ops.casts import clone
 from specjit.ops.combine import cat, chunk, split, stack, unbind
 from specjit.ops.compare import (
@@ -62,43 +63,26 @@ from specjit.ops.creation import (
     zeros,
     zeros_like,
 )
-from specjit.ops.indexing import (
-    flip,
-    gather,
-    index_add,
-    index_put,
-    index_select,
-    masked_fill,
-    nonzero,
-    scatter_add,
-)
+from specjit.ops.gather import flip, gather, index_add, index_select, masked_fill, nonzero, scatter_add
+from specjit.ops.indexing import index_put
 from specjit.ops.linalg import addmm, bmm, dot, matmul, mm, mv, outer
 from specjit.ops.methods import allclose, equal, rsub, swapaxes
 from specjit.ops.pointwise import (
     abs,
-    add,
     ceil,
-    clamp,
     cos,
-    div,
     erf,
     exp,
     exp2,
     expm1,
     floor,
-    floor_divide,
     log,
     log1p,
     log2,
     log10,
-    maximum,
-    minimum,
-    mul,
     neg,
-    pow,
     reciprocal,
     relu,
-    remainder,
     round,
     rsqrt,
     sigmoid,
@@ -106,11 +90,9 @@ from specjit.ops.pointwise import (
     sin,
     sqrt,
     square,
-    sub,
     tan,
     tanh,
     trunc,
-    where,
 )
 from specjit.ops.reduce import (
     all,
@@ -130,19 +112,8 @@ from specjit.ops.reduce import (
     sum,
     var,
 )
-from specjit.ops.shape import (
-    detach,
-    expand,
-    flatten,
-    narrow,
-    permute,
-    reshape,
-    select,
-    squeeze,
-    t,
-    transpose,
-    unsqueeze,
-)
+from specjit.ops.shape import detach, expand, flatten, permute, reshape, squeeze, t, transpose, unsqueeze
+from specjit.ops.slicing import narrow, select
 from specjit.tensor.devices import device
 from specjit.tensor.promotion import promote_types, result_type
 from specjit.tensor.random import (

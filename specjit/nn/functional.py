@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from specjit.ops import casts, conv, creation, indexing, linalg, pointwise, reduce
+from specjit.ops import arithmetic, casts, conv, creation, gather, linalg, pointwise, reduce
 from specjit.ops.reduce import logsumexp as logsumexp
 
 
@@ -50,24 +50,24 @@ def silu(input: Any, inplace: bool = False) -> Any:
 
 
 def leaky_relu(input: Any, negative_slope: float = 0.01, inplace: bool = False) -> Any:
-    out = pointwise.where(input > 0, input, input * negative_slope)
+    out = arithmetic.where(input > 0, input, input * negative_slope)
     return input.copy_(out) if inplace else out
 
 
 def elu(input: Any, alpha: float = 1.0, inplace: bool = False) -> Any:
-    out = pointwise.where(input > 0, input, alpha * pointwise.expm1(input))
+    out = arithmetic.where(input > 0, input, alpha * pointwise.expm1(input))
     return input.copy_(out) if inplace else out
 
 
 def softplus(input: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
     """log(1 + exp(beta * x)) / beta; the identity above `threshold`."""
     scaled = input * beta
-    small = pointwise.where(scaled > threshold, 0.0, scaled)
-    return pointwise.where(scaled > threshold, input, pointwise.log1p(pointwise.exp(small)) / beta)
+    small = arithmetic.where(scaled > threshold, 0.0, scaled)
+    return arithmetic.where(scaled > threshold, input, pointwise.log1p(pointwise.exp(small)) / beta)
 
 
 def hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Any:
-    return input.clamp_(min_val, max_val) if inplace else pointwise.clamp(input, min_val, max_val)
+    return input.clamp_(min_val, max_val) if inplace else arithmetic.clamp(input, min_val, max_val)
 
 
 def softmax(input: Any, dim: int, _stacklevel: int = 3, dtype: Any = None) -> Any:
@@ -80,7 +80,7 @@ def log_softmax(input: Any, dim: int, _stacklevel: int = 3, dtype: Any = None) -
 
 def logsigmoid(input: Any) -> Any:
     """log(sigmoid(x)), accurate on both sides."""
-    return pointwise.clamp(input, max=0.0) - pointwise.log1p(pointwise.exp(-pointwise.abs(input)))
+    return arithmetic.clamp(input, max=0.0) - pointwise.log1p(pointwise.exp(-pointwise.abs(input)))
 
 
 def dropout(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Any:
@@ -108,12 +108,12 @@ def embedding(
     row = -1
     if padding_idx is not None:
         row = padding_idx if padding_idx >= 0 else weight.shape[0] + padding_idx
-    return indexing.embedding(weight, input, row)
+    return gather.embedding(weight, input, row)
 
 
 def one_hot(tensor: Any, num_classes: int = -1) -> Any:
     """int64 rows with a 1 at the class index."""
-    return indexing.one_hot(tensor, num_classes)
+    return gather.one_hot(tensor, num_classes)
 
 
 def layer_norm(input: Any, normalized_shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-05) -> Any:
@@ -195,7 +195,7 @@ def l1_loss(input: Any, target: Any, reduction: str = "mean") -> Any:
 
 def binary_cross_entropy_with_logits(input: Any, target: Any, reduction: str = "mean") -> Any:
     """The cross entropy of sigmoid(input) against target probabilities."""
-    loss = pointwise.clamp(input, min=0.0) - input * target + pointwise.log1p(pointwise.exp(-pointwise.abs(input)))
+    loss = arithmetic.clamp(input, min=0.0) - input * target + pointwise.log1p(pointwise.exp(-pointwise.abs(input)))
     return _reduced(loss, reduction)
 
 
@@ -220,11 +220,11 @@ def nll_loss(input: Any, target: Any, weight: Any = None, ignore_index: int = -1
 def _picked(logs: Any, target: Any, weight: Any, ignore_index: int) -> Any:
     """The log-probability of each target, and its weight (0 where ignored)."""
     kept = target != ignore_index
-    safe = pointwise.where(kept, target, 0)
-    picked = indexing.gather(logs, 1, safe.unsqueeze(1)).squeeze(1)
+    safe = arithmetic.where(kept, target, 0)
+    picked = gather.gather(logs, 1, safe.unsqueeze(1)).squeeze(1)
     weights = casts.to_dtype(kept, logs.dtype)
     if weight is not None:
-        weights = weights * indexing.index_select(weight, 0, safe.reshape(-1)).reshape(safe.shape)
+        weights = weights * gather.index_select(weight, 0, safe.reshape(-1)).reshape(safe.shape)
     return picked, weights
 
 
@@ -252,8 +252,8 @@ def cross_entropy(
         shape = [1] * input.ndim
         shape[dim] = -1
         spread = -reduce.sum(logs * weight.reshape(shape), dim) * kept
-        safe = pointwise.where(target != ignore_index, target, 0)
-        total = reduce.sum(indexing.index_select(weight, 0, safe.reshape(-1)).reshape(safe.shape) * kept)
+        safe = arithmetic.where(target != ignore_index, target, 0)
+        total = reduce.sum(gather.index_select(weight, 0, safe.reshape(-1)).reshape(safe.shape) * kept)
     smooth = reduce.sum(spread) / total if reduction == "mean" else _reduced(spread, reduction)
     classes = input.shape[dim]
     return (1.0 - label_smoothing) * hard + (label_smoothing / classes) * smooth
@@ -279,4 +279,4 @@ def normalize(input: Any, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> A
         length = pointwise.sqrt(reduce.sum(input * input, dim, True))
     else:
         length = reduce.sum(pointwise.abs(input) ** p, dim, True) ** (1.0 / p)
-    return input / pointwise.clamp(length, min=eps)
+    return input / arithmetic.clamp(length, min=eps)

@@ -5,12 +5,14 @@ Invariant: importing this package defines every record and attaches every method
 """
 
 from specjit.ops import (
+    arithmetic,
     casts,
     combine,
     compare,
     control,
     conv,
     creation,
+    gather,
     indexing,
     inplace,
     linalg,
@@ -20,4 +22,5 @@ from specjit.ops import (
     reduce,
     registry,
     shape,
+    slicing,
 )

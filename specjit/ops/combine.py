@@ -20,7 +20,7 @@ from specjit.ops import infer
 from specjit.ops.grads import cast_like
 from specjit.ops.lowering import special, viewing
 from specjit.ops.registry import defop, view
-from specjit.ops.shape import _one
+from specjit.ops.shape import axis_of
 from specjit.tensor.promotion import promote_types
 
 
@@ -41,7 +41,7 @@ def _cat(tensors: Any, dim: int) -> np.ndarray:
         raise RuntimeError("zero-dimensional tensor (at position 0) cannot be concatenated")
     joined = _same_dtype(list(tensors))
     kept = [a for a in joined if a.shape != (0,)] or joined[:1]
-    return np.concatenate(kept, _one(dim, kept[0].ndim))
+    return np.concatenate(kept, axis_of(dim, kept[0].ndim))
 
 
 def _list_dtype(types: list[Type]) -> Any:
@@ -80,8 +80,8 @@ def _cat_infer(tensors: Any, dim: Any) -> Type:
                 out[i] = add(out[i], d)
             elif isinstance(d, int) and isinstance(out[i], int) and d != out[i]:
                 raise RuntimeError(
-                    f"Sizes of tensors must match except in dimension {at}. Expected size {out[i]} but got size {d} for tensor "
-                    "number 1 in the list."
+                    f"Sizes of tensors must match except in dimension {at}. Expected size {out[i]} but got size {d} "
+                    "for one of the tensors in the list."
                 )
             elif out[i] is None or isinstance(d, int):
                 out[i] = d
@@ -89,7 +89,7 @@ def _cat_infer(tensors: Any, dim: Any) -> Type:
 
 
 def _cat_vjp(g: Any, _y: Any, _tensors: Any, dim: int) -> Any:
-    from specjit.ops.shape import slice_op
+    from specjit.ops.slicing import slice_op
 
     def parts() -> list[Any]:
         out: list[Any] = []
@@ -118,7 +118,7 @@ cat = defop(
 def _stack(tensors: Any, dim: int) -> np.ndarray:
     if not tensors:
         raise RuntimeError("stack expects a non-empty TensorList")
-    return np.stack(_same_dtype(list(tensors)), _one(dim, tensors[0].ndim, 1))
+    return np.stack(_same_dtype(list(tensors)), axis_of(dim, tensors[0].ndim, 1))
 
 
 def _stack_infer(tensors: Any, dim: Any) -> Type:
@@ -176,8 +176,8 @@ def _sections(n: Dim, given: Any) -> list[Dim] | None:
         sizes = [infer.dim_of(s) for s in given]
         if isinstance(n, int) and all(isinstance(s, int) for s in sizes) and sum(sizes) != n:  # type: ignore[arg-type]
             raise RuntimeError(
-                f"split_with_sizes expects split_sizes to sum exactly to {n} (input tensor's size at dimension), but got "
-                f"split_sizes={sizes}"
+                f"split_with_sizes expects split_sizes to sum exactly to {n} (input tensor's size at dimension), but "
+                f"got split_sizes={sizes}"
             )
         return sizes
     each = infer.dim_of(given)
@@ -204,7 +204,7 @@ def _chunk_sections(n: Dim, chunks: Any) -> list[Dim] | None:
 
 
 def _parts(x: np.ndarray, sizes: list[Any], dim: int) -> list[np.ndarray]:
-    at = _one(dim, x.ndim)
+    at = axis_of(dim, x.ndim)
     lead = (slice(None),) * at
     out = []
     start = 0
@@ -217,7 +217,7 @@ def _parts(x: np.ndarray, sizes: list[Any], dim: int) -> list[np.ndarray]:
 def _dimension(x: np.ndarray, dim: int, what: str) -> int:
     if not x.ndim:
         raise RuntimeError(f"{what} expects at least a 1-dimensional tensor")
-    return x.shape[_one(dim, x.ndim)]
+    return x.shape[axis_of(dim, x.ndim)]
 
 
 def _split_infer(sections: Any, what: str) -> Any:
@@ -274,8 +274,8 @@ chunk = defop(
 def _unbind(x: np.ndarray, dim: int) -> list[np.ndarray]:
     if not x.ndim:
         raise IndexError("Dimension specified as 0 but tensor has no dimensions")
-    at = _one(dim, x.ndim)
-    lead = (slice(None),) * at
+    at = axis_of(dim, x.ndim)
+    lead: tuple[Any, ...] = (slice(None),) * at
     return [x[(*lead, i, ...)] for i in range(x.shape[at])]
 
 

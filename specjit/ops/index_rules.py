@@ -17,7 +17,7 @@ from specjit.dtypes import dtype_of
 from specjit.ir.dims import Dim
 from specjit.ir.types import Type
 from specjit.ops import infer
-from specjit.ops.shape import _select_index, slice_bounds
+from specjit.ops.slicing import check_index, slice_bounds
 
 
 @dataclass
@@ -109,7 +109,7 @@ def split(index: Any, shape: Sequence[Dim]) -> Split:
         elif isinstance(item, int) or (isinstance(item, Type) and not item.is_tensor):
             n = shape[dim]
             if isinstance(item, int) and isinstance(n, int):
-                _select_index(item, n, dim)
+                check_index(item, n, dim)
             basic.append(item)
             dim += 1
         else:

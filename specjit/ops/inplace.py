@@ -15,7 +15,7 @@ import numpy as np
 from specjit.dtypes import dtype_of
 from specjit.ir.traits import Traits
 from specjit.ir.types import Type
-from specjit.ops import creation, indexing, infer, pointwise
+from specjit.ops import arithmetic, creation, gather, infer, pointwise
 from specjit.ops.eager import writable
 from specjit.ops.grads import sum_to
 from specjit.ops.quiet import quiet
@@ -88,13 +88,13 @@ def _define(fn: Any, ufunc: Any = None) -> Any:
     )
 
 
-add_ = _define(pointwise.add, np.add)
-sub_ = _define(pointwise.sub, np.subtract)
-mul_ = _define(pointwise.mul, np.multiply)
-div_ = _define(pointwise.div, np.true_divide)
-pow_ = _define(pointwise.pow)
-clamp_ = _define(pointwise.clamp)
-masked_fill_ = _define(indexing.masked_fill)
+add_ = _define(arithmetic.add, np.add)
+sub_ = _define(arithmetic.sub, np.subtract)
+mul_ = _define(arithmetic.mul, np.multiply)
+div_ = _define(arithmetic.div, np.true_divide)
+pow_ = _define(arithmetic.pow)
+clamp_ = _define(arithmetic.clamp)
+masked_fill_ = _define(gather.masked_fill)
 exp_ = _define(pointwise.exp)
 sqrt_ = _define(pointwise.sqrt)
 neg_ = _define(pointwise.neg)
@@ -105,8 +105,8 @@ tanh_ = _define(pointwise.tanh)
 floor_ = _define(pointwise.floor)
 ceil_ = _define(pointwise.ceil)
 round_ = _define(pointwise.round)
-scatter_add_ = _define(indexing.scatter_add)
-index_add_ = _define(indexing.index_add)
+scatter_add_ = _define(gather.scatter_add)
+index_add_ = _define(gather.index_add)
 
 
 def _fill(x: np.ndarray, value: Any) -> np.ndarray:

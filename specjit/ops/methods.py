@@ -8,19 +8,31 @@ from __future__ import annotations
 
 from typing import Any
 
-from specjit.ops import casts, compare, creation, indexing, inplace, linalg, pointwise, reduce, registry, shape
+from specjit.ops import (
+    arithmetic,
+    casts,
+    compare,
+    creation,
+    gather,
+    inplace,
+    linalg,
+    pointwise,
+    reduce,
+    registry,
+    shape,
+)
 from specjit.ops.call import OPERANDS, attach_method
 from specjit.ops.generate import operator_function
 from specjit.tensor.methods import TensorMethods
 
 BINARY = {
-    "add": pointwise.add,
-    "sub": pointwise.sub,
-    "mul": pointwise.mul,
-    "truediv": pointwise.div,
-    "floordiv": pointwise.floor_divide,
-    "mod": pointwise.remainder,
-    "pow": pointwise.pow,
+    "add": arithmetic.add,
+    "sub": arithmetic.sub,
+    "mul": arithmetic.mul,
+    "truediv": arithmetic.div,
+    "floordiv": arithmetic.floor_divide,
+    "mod": arithmetic.remainder,
+    "pow": arithmetic.pow,
     "and": compare.bitwise_and,
     "or": compare.bitwise_or,
     "xor": compare.bitwise_xor,
@@ -66,11 +78,11 @@ for _name, _fn in AUGMENTED.items():
 
 def rsub(input: Any, other: Any, *, alpha: Any = 1) -> Any:
     """other - alpha * input."""
-    return pointwise.sub(other, input, alpha=alpha)
+    return arithmetic.sub(other, input, alpha=alpha)
 
 
 def _where(input: Any, condition: Any, other: Any) -> Any:
-    return pointwise.where(condition, input, other)
+    return arithmetic.where(condition, input, other)
 
 
 def expand_as(input: Any, other: Any) -> Any:
@@ -148,7 +160,7 @@ METHODS: dict[str, Any] = {
     "max": reduce.max,
     "min": reduce.min,
     "std": reduce.std,
-    "nonzero": indexing.nonzero,
+    "nonzero": gather.nonzero,
     "dot": linalg.dot,
     "mv": linalg.mv,
     "outer": linalg.outer,

@@ -324,8 +324,8 @@ def _logsumexp(x: np.ndarray, dim: Any, keepdim: Any) -> Any:
 
 
 def _logsumexp_of(x: Any, dim: Any, keepdim: bool) -> Any:
+    from specjit.ops.arithmetic import where
     from specjit.ops.compare import isinf
-    from specjit.ops.pointwise import where
 
     top = amax(x, dim, True)
     shift = where(isinf(top), 0.0, top)

@@ -39,7 +39,7 @@ def test_registration_and_traversal():
     assert net.get_submodule("rest.1") is net.rest[1]
     assert "first" in dir(net)
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
-        net.nothing  # noqa: B018
+        net.nothing
     net.tied = net.first
     assert len(list(net.parameters())) == len(NAMES)
 
@@ -69,7 +69,7 @@ def test_assignment_rules():
         def __init__(self):
             self.p = nn.Parameter(specjit.ones(1))
 
-    with pytest.raises(AttributeError, match="before Module.__init__"):
+    with pytest.raises(AttributeError, match="before Module"):
         Early()
 
 

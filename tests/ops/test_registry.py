@@ -135,7 +135,7 @@ def test_argument_conversion():
         x.permute(1, 0, axis=3)
     with pytest.raises(TypeError, match=r"sum\(\): argument 'keepdim' \(position 3\) must be bool, not str"):
         x.sum(0, "yes")
-    with pytest.raises(TypeError, match="argument 'other' .* must be Tensor, not list"):
+    with pytest.raises(TypeError, match=r"argument 'other' .* must be Tensor, not list"):
         specjit.add(x, [1])
     with pytest.raises(TypeError, match="must be Tensor"):
         specjit.matmul(x, 3)

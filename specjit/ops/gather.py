@@ -1,0 +1,332 @@
+"""Gathers and scatters along a dim, embeddings, masks and searches, and their gradients.
+
+Enters: tensors, index tensors and masks. Leaves: fresh tensors.
+Invariant: the gradient of a gather is an accumulating scatter into zeros; both are records, so double backward works.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from specjit import dtypes
+from specjit.ir.types import Type
+from specjit.ops import infer
+from specjit.ops.arithmetic import where
+from specjit.ops.creation import zeros
+from specjit.ops.grads import sum_to
+from specjit.ops.indexing import add_rows
+from specjit.ops.lowering import pointwise, special
+from specjit.ops.quiet import quiet
+from specjit.ops.registry import NO_GRAD, defop
+from specjit.ops.shape import axis_of
+from specjit.tensor.promotion import cast_operand
+
+
+def _index_dim(x: np.ndarray, dim: int, at: np.ndarray, what: str) -> tuple[np.ndarray, int]:
+    if at.ndim > 1:
+        raise IndexError(f"{what}(): Index is supposed to be a vector")
+    if at.dtype.kind not in "iu":
+        raise RuntimeError(f"{what}(): Expected dtype int32 or int64 for index")
+    whole = x if x.ndim else x.reshape(1)
+    return whole, axis_of(dim, whole.ndim)
+
+
+def _in_bounds(at: np.ndarray, n: int, what: str) -> None:
+    if at.size and (at.min() < 0 or at.max() >= n):
+        raise IndexError(f"{what}: index out of range in self (size {n})")
+
+
+def _index_select(x: np.ndarray, dim: int, at: np.ndarray) -> np.ndarray:
+    whole, axis = _index_dim(x, dim, at, "index_select")
+    _in_bounds(at, whole.shape[axis], "index_select")
+    out = np.take(whole, at.reshape(-1), axis)
+    return out if x.ndim else out.reshape(())
+
+
+def _index_select_infer(x: Type, dim: Any, at: Type) -> Type:
+    if at.dims is not None and len(at.dims) > 1:
+        raise IndexError("index_select(): Index is supposed to be a vector")
+    axis = infer.axis(dim, x.rank)
+    if x.dims is None or axis is None:
+        return Type.tensor(x.dtype)
+    if not x.dims:
+        return Type.tensor(x.dtype, ())
+    count = None if at.dims is None else at.dims[0] if at.dims else 1
+    return Type.tensor(x.dtype, (*x.dims[:axis], count, *x.dims[axis + 1 :]))
+
+
+index_select = defop(
+    "index_select(input, dim: int, index) -> Tensor",
+    eager=_index_select,
+    infer=_index_select_infer,
+    vjp=lambda g, _y, _x, dim, index: (lambda: index_add(zeros(_x.shape, dtype=g.dtype), dim, index, g), None),
+    lower=special("index_select"),
+)
+
+
+def _index_add(x: np.ndarray, dim: int, at: np.ndarray, source: np.ndarray) -> np.ndarray:
+    whole, axis = _index_dim(x, dim, at, "index_add")
+    out = whole.copy()
+    front = np.moveaxis(out, axis, 0)
+    values = np.moveaxis(source if source.ndim else source.reshape(1), axis, 0)
+    rows = at.reshape(-1)
+    if rows.size:
+        if not front.ndim > 1:
+            np.add.at(front, rows, values)
+        else:
+            add_rows(front, rows, values.reshape(rows.size, -1))
+    return out.reshape(x.shape)
+
+
+index_add = defop(
+    "index_add(input, dim: int, index, source) -> Tensor",
+    eager=quiet(_index_add),
+    infer=lambda x, dim, index, source: infer.same(x),
+    vjp=lambda g, _y, _x, dim, index, _source: (
+        lambda: g,
+        None,
+        lambda: index_select(g, dim, index).reshape(_source.shape),
+    ),
+    lower=special("index_add"),
+    doc="A copy of input with source[i] added at position index[i] of `dim`.",
+)
+
+
+def _check_gather(x: Any, dim: Any, at: Any) -> None:
+    if len(x) != len(at) and len(x) and len(at):
+        raise RuntimeError("Index tensor must have the same number of dimensions as input tensor")
+    axis = infer.axis(dim, len(x))
+    for d, (n, m) in enumerate(zip(x, at)):
+        if d != axis and isinstance(n, int) and isinstance(m, int) and m > n:
+            raise RuntimeError(
+                f"Size does not match at dimension {d} expected index {list(at)} to be no larger than self {list(x)} "
+                "apart "
+                f"from dimension {axis}"
+            )
+
+
+def _along(x: np.ndarray, dim: int, at: np.ndarray) -> tuple[Any, ...]:
+    """Open-mesh indices that address, for each position of `at`, the element of x with `at`'s value along `dim`."""
+    axis = axis_of(dim, x.ndim)
+    n = x.shape[axis]
+    if at.size and (at.min() < 0 or at.max() >= n):
+        worst = int(at.max() if at.max() >= n else at.min())
+        raise RuntimeError(f"index {worst} is out of bounds for dimension {axis} with size {n}")
+    return tuple(at if d == axis else i for d, i in enumerate(np.ogrid[tuple(slice(m) for m in at.shape)]))
+
+
+def _gather(x: np.ndarray, dim: int, at: np.ndarray) -> np.ndarray:
+    _check_gather(x.shape, dim, at.shape)
+    if at.dtype.kind not in "iu":
+        raise RuntimeError("gather(): Expected dtype int32/int64 for index")
+    if not x.ndim:
+        return np.take(x.reshape(1), at)
+    return x[_along(x, dim, at)] if at.ndim else x[at].reshape(())
+
+
+def _gather_infer(x: Type, dim: Any, at: Type) -> Type:
+    if x.dims is not None and at.dims is not None:
+        _check_gather(x.dims, dim, at.dims)
+    return Type.tensor(x.dtype, at.dims)
+
+
+gather = defop(
+    "gather(input, dim: int, index) -> Tensor",
+    eager=_gather,
+    infer=_gather_infer,
+    vjp=lambda g, _y, _x, dim, index: (lambda: scatter_add(zeros(_x.shape, dtype=g.dtype), dim, index, g), None),
+    lower=special("gather"),
+)
+
+
+def _scatter_add(x: np.ndarray, dim: int, at: np.ndarray, src: np.ndarray) -> np.ndarray:
+    out = x.copy()
+    if not x.ndim:
+        return out + (src.sum() if src.ndim else src)
+    if at.ndim:
+        np.add.at(out, _along(x, dim, at), src[tuple(slice(n) for n in at.shape)])
+    else:
+        out[at] += src
+    return out
+
+
+def _scatter_infer(x: Type, dim: Any, index: Type, src: Any) -> Type:
+    if x.rank is not None and index.rank is not None and x.rank != index.rank and x.rank and index.rank:
+        raise RuntimeError("Index tensor must have the same number of dimensions as self tensor")
+    return infer.same(x)
+
+
+scatter_add = defop(
+    "scatter_add(input, dim: int, index, src) -> Tensor",
+    eager=quiet(_scatter_add),
+    infer=_scatter_infer,
+    vjp=lambda g, _y, _x, dim, index, _src: (lambda: g, None, lambda: gather(g, dim, index)),
+    lower=special("scatter_add"),
+    doc="A copy of input with src added at the positions of `index` along `dim`.",
+)
+
+
+def _embedding(weight: np.ndarray, at: np.ndarray, padding_idx: int) -> np.ndarray:
+    if at.dtype.kind not in "iu":
+        raise RuntimeError(
+            f"Expected tensor for argument #1 'indices' to have one of the scalar types: Long, Int; got {at.dtype}"
+        )
+    _in_bounds(at, weight.shape[0], "embedding")
+    return weight[at]
+
+
+def _embedding_infer(weight: Type, at: Type, padding_idx: Any) -> Type:
+    if at.dtype is not None and (at.dtype.is_floating_point or at.dtype.category == 0):
+        raise RuntimeError(
+            "Expected tensor for argument #1 'indices' to have one of the following scalar types: Long, Int; but got "
+            f"{at.dtype.name}"
+        )
+    if weight.dims is not None and len(weight.dims) != 2:
+        raise RuntimeError("'weight' must be 2-D")
+    if weight.dims is None or at.dims is None:
+        return Type.tensor(weight.dtype)
+    return Type.tensor(weight.dtype, (*at.dims, weight.dims[1]))
+
+
+embedding = defop(
+    "embedding(weight, indices, padding_idx: int = -1) -> Tensor",
+    eager=_embedding,
+    infer=_embedding_infer,
+    vjp=lambda g, _y, _weight, indices, padding_idx: (
+        lambda: embedding_backward(g, indices, _weight.shape[0], padding_idx),
+        None,
+    ),
+    lower=special("embedding"),
+    method=False,
+    doc="Rows of weight. The row `padding_idx` gets no gradient (-1: every row does).",
+)
+
+
+def _embedding_backward(g: np.ndarray, at: np.ndarray, rows: int, padding_idx: int) -> np.ndarray:
+    out = np.zeros((rows, g.shape[-1]), g.dtype)
+    flat = at.reshape(-1)
+    values = g.reshape(-1, g.shape[-1])
+    if padding_idx >= 0:
+        keep = flat != padding_idx
+        flat, values = flat[keep], values[keep]
+    if flat.size:
+        add_rows(out, flat, values)
+    return out
+
+
+embedding_backward = defop(
+    "embedding_backward(grad, indices, rows: int, padding_idx: int) -> Tensor",
+    eager=_embedding_backward,
+    infer=lambda g, at, rows, padding_idx: Type.tensor(
+        g.dtype, (infer.dim_of(rows), None if g.dims is None else g.dims[-1])
+    ),
+    vjp=lambda g, _y, _grad, indices, rows, padding_idx: (
+        lambda: _masked_rows(embedding(g, indices), indices, padding_idx),
+        None,
+    ),
+    lower=special("embedding_backward"),
+    method=False,
+    doc="Zeros of (rows, d) with each row of `grad` added at its index.",
+)
+
+
+def _masked_rows(found: Any, indices: Any, padding_idx: int) -> Any:
+    return found if padding_idx < 0 else where((indices == padding_idx).unsqueeze(-1), 0.0, found)
+
+
+# masks and searches
+
+
+def _masked_fill(x: np.ndarray, mask: np.ndarray, value: Any) -> np.ndarray:
+    if mask.dtype.kind != "b":
+        raise RuntimeError(f"masked_fill_ only supports boolean masks, but got mask with dtype {mask.dtype}")
+    if isinstance(value, np.ndarray) and value.ndim:
+        raise RuntimeError(
+            f"masked_fill_ only supports a 0-dimensional value tensor, but got tensor with {value.ndim} dimension(s)."
+        )
+    if isinstance(value, float) and x.dtype.kind != "f":
+        raise RuntimeError(f"value cannot be converted to type {x.dtype} without overflow")
+    return np.where(mask, cast_operand(value, x.dtype), x)
+
+
+def _masked_fill_infer(x: Type, mask: Type, value: Any) -> Type:
+    if mask.dtype is not None and mask.dtype.category:
+        raise RuntimeError(f"masked_fill_ only supports boolean masks, but got mask with dtype {mask.dtype.name}")
+    return Type.tensor(x.dtype, infer.broadcast(x.dims, mask.dims))
+
+
+masked_fill = defop(
+    "masked_fill(input, mask, value: 'Tensor|Scalar') -> Tensor",
+    eager=quiet(_masked_fill),
+    infer=_masked_fill_infer,
+    vjp=lambda g, _y, _x, mask, _value: (
+        lambda: sum_to(where(mask, 0.0, g), _x),
+        None,
+        lambda: sum_to(where(mask, g, 0.0), _value),
+    ),
+    lower=pointwise("select({1}, {2}, {0})", keep=(1,)),
+)
+
+
+def _nonzero(x: np.ndarray) -> np.ndarray:
+    if not x.ndim:
+        return np.zeros((int(bool(x)), 0), np.int64)
+    return np.argwhere(x).astype(np.int64, copy=False)
+
+
+nonzero_op = defop(
+    "nonzero(input) -> Tensor",
+    eager=_nonzero,
+    infer=lambda x: Type.tensor(dtypes.int64, (None, x.rank)),
+    vjp=NO_GRAD,
+    method=False,
+    doc="Indices of all nonzero elements, one row each, in row-major order.",
+)
+
+
+def nonzero(input: Any, *, as_tuple: bool = False) -> Any:
+    """Indices of nonzero elements: a tensor of shape (count, ndim), or with `as_tuple` one index tensor per dim."""
+    found = nonzero_op(input)
+    return found.unbind(1) if as_tuple else found
+
+
+def _flip(x: np.ndarray, dims: Any) -> np.ndarray:
+    order = [axis_of(d, x.ndim) for d in ([dims] if isinstance(dims, int) else dims)]
+    return np.flip(x, tuple(order)).copy() if order and x.ndim else x.copy()
+
+
+flip = defop(
+    "flip(input, dims: 'int[*]') -> Tensor",
+    eager=_flip,
+    infer=lambda x, dims: (infer.axes(dims, x.rank), infer.same(x))[1],
+    vjp=lambda g, _y, _x, dims: g.flip(dims),
+    doc="A copy with the order along `dims` reversed.",
+)
+
+
+def _one_hot(x: np.ndarray, num_classes: int) -> np.ndarray:
+    if x.dtype.kind not in "iu":
+        raise RuntimeError("one_hot is only applicable to index tensor.")
+    if x.size and x.min() < 0:
+        raise RuntimeError("Class values must be non-negative.")
+    count = num_classes if num_classes > 0 else int(x.max()) + 1
+    if x.size and x.max() >= count:
+        raise RuntimeError("Class values must be smaller than num_classes.")
+    return (x[..., None] == np.arange(count)).astype(np.int64)
+
+
+one_hot = defop(
+    "one_hot(input, num_classes: int = -1) -> Tensor",
+    eager=_one_hot,
+    infer=lambda x, num_classes: Type.tensor(
+        dtypes.int64,
+        None
+        if x.dims is None
+        else (*x.dims, num_classes if isinstance(num_classes, int) and num_classes > 0 else None),
+    ),
+    vjp=NO_GRAD,
+    method=False,
+    doc="int64 rows with a 1 at the class; -1 takes the number of classes from the data.",
+)
