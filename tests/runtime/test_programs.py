@@ -1,7 +1,7 @@
 """The capture table once more, under `optimize`: specialized runs do what plain Python does.
 
-Every program runs its cases in turn, each several times, so that calls go through observation, specialization, guard misses and
-generalized variants; results, exceptions, prints and mutated arguments are compared at every call.
+Every program runs its cases in turn, each several times, so that calls go through observation, specialization, guard
+misses and generalized variants; results, exceptions, prints and mutated arguments are compared at every call.
 """
 
 from __future__ import annotations

@@ -265,7 +265,7 @@ def reduction(b: Builder, n: Node, lower: lowering.Reduction) -> View:
     given = constant(b, n, "dim")
     keepdim = bool(constant(b, n, "keepdim", False))
     rank = arg.ref.rank
-    if given is None or (isinstance(given, list | tuple) and not given):
+    if given is None or rank == 0 or (isinstance(given, list | tuple) and not given):
         axes = tuple(range(rank))
     else:
         axes = tuple(sorted(arg.ref.axis(d) for d in (given if isinstance(given, list | tuple) else [given])))
