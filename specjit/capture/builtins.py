@@ -205,6 +205,10 @@ def _getattr(f: Frame, args: Args, named: Named) -> Abstract:
             present = _hasattr(f, args[:2], {})
             if isinstance(present, Value) and present.is_const:
                 return attribute(f, args[0], name)
+    if isinstance(args[0], Known) and len(args) == 2 and not ok and f.session.unrollable:
+        from specjit.capture.iteration import NeedsConstant
+
+        raise NeedsConstant("an attribute whose name is known only at run time")
     return python_call(f, Known(getattr), args, named)
 
 

@@ -132,7 +132,8 @@ class _Recurrent(Module):
         for p in self.parameters():
             init.uniform_(p, -bound, bound)
 
-    def _weights(self, suffix: str) -> Any:
+    def _weights(self, layer: int, direction: int) -> Any:
+        suffix = f"l{layer}_reverse" if direction else f"l{layer}"
         return (
             getattr(self, f"weight_ih_{suffix}"),
             getattr(self, f"weight_hh_{suffix}"),
@@ -189,9 +190,9 @@ class LSTM(_Recurrent):
         cs = []
         for layer in range(self.num_layers):
             outs = []
-            for direction, suffix in enumerate(self._suffixes(layer)):
+            for direction in range(self.directions):
                 k = layer * self.directions + direction
-                out, h, c = self._run(x, h0[k], c0[k], self._weights(suffix), direction == 1)
+                out, h, c = self._run(x, h0[k], c0[k], self._weights(layer, direction), direction == 1)
                 outs.append(out)
                 hs.append(h)
                 cs.append(c)
@@ -229,9 +230,9 @@ class GRU(_Recurrent):
         hs = []
         for layer in range(self.num_layers):
             outs = []
-            for direction, suffix in enumerate(self._suffixes(layer)):
+            for direction in range(self.directions):
                 k = layer * self.directions + direction
-                out, h = self._run(x, h0[k], self._weights(suffix), direction == 1)
+                out, h = self._run(x, h0[k], self._weights(layer, direction), direction == 1)
                 outs.append(out)
                 hs.append(h)
             x = outs[0] if len(outs) == 1 else cat(outs, -1)

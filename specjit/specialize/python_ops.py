@@ -420,7 +420,7 @@ PURE_FUNCTIONS: frozenset[Any] = frozenset({min, max, abs, round, sum, sorted, d
 @handles("py.method")
 def method(spec: Specializer, args: list[Any], node: Node) -> Any:
     target, name = args[0], args[1].value
-    keywords = args[2].value if isinstance(args[2], Known) else tuple(k.value for k in args[2].items)
+    keywords = (args[2].value or ()) if isinstance(args[2], Known) else tuple(k.value for k in args[2].items)
     rest = args[3:]
     if is_tensor(target):
         op = getattr(getattr(TensorMethods, name, None), "record", None)

@@ -1,0 +1,66 @@
+"""Library layers under `optimize`: they are plain Python over ops, so they become regions like anybody's code."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+
+import specjit
+from specjit import nn
+
+
+class Tagger(nn.Module):
+    """Embedding, recurrent layers, linear, loss."""
+
+    def __init__(self, kind, **options) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(11, 8)
+        self.layers = kind(8, 16, **options)
+        width = 32 if options.get("bidirectional") else 16
+        self.head = nn.Linear(width, 11)
+
+    def forward(self, x, y):
+        out, _ = self.layers(self.embedding(x))
+        logits = self.head(out)
+        return nn.functional.cross_entropy(logits.reshape(-1, 11), y.reshape(-1))
+
+
+def step(call, model, x, y):
+    for p in model.parameters():
+        p.grad = None
+    loss = call(x, y)
+    loss.backward()
+    return loss.item(), [p.grad.numpy().copy() for p in model.parameters()]
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "native"),
+    [
+        (nn.LSTM, {}, True),
+        (nn.GRU, {}, True),
+        (nn.LSTM, {"num_layers": 2}, True),
+        (nn.LSTM, {"bidirectional": True}, False),  # flip has no kernel yet
+    ],
+    ids=["lstm", "gru", "two layers", "bidirectional"],
+)
+def test_training_a_tagger(kind, options, native) -> None:
+    model = Tagger(kind, **options)
+    twin = copy.deepcopy(model)
+    rng = np.random.default_rng(0)
+    program = specjit.optimize(model, warmup=1, background=False)
+    for steps in (6, 6, 6, 9):
+        x = specjit.tensor(rng.integers(0, 11, (steps, 4)))
+        y = specjit.tensor(rng.integers(0, 11, (steps, 4)))
+        loss, grads = step(program, model, x, y)
+        expected_loss, expected = step(twin, twin, x, y)
+        np.testing.assert_allclose(loss, expected_loss, rtol=1e-5)
+        for g, e in zip(grads, expected):
+            np.testing.assert_allclose(g, e, rtol=2e-4, atol=1e-6)
+    assert program.stats()["fast"] >= 2, "\n".join(map(str, program.events()))
+    assert not program.events("OPAQUE")
+    variant = program.specializations[0]
+    if native:
+        assert len(variant.regions) == 1
+        assert variant.python_nodes == 0
