@@ -291,7 +291,8 @@ class Site:
 
 
 def _told(variant: Variant, guard: Any, actual: Any) -> str:
-    return f"closest #{variant.number}: {guard.source} {guard.kind} expected {guard.expected}, got {actual}"
+    what = guard.source if guard.kind in ("size", "value") else f"{guard.source} {guard.kind}"
+    return f"closest #{variant.number}: {what} expected {guard.expected}, got {actual}"
 
 
 def _forward(program: Program[Any, Any]) -> Callable[..., None]:
