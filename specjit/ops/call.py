@@ -91,7 +91,7 @@ def finish(op: Op, args: Sequence[Any], found: Any, grad: bool) -> Any:
         out = wrap(found if type(found) is np.ndarray else np.asarray(found))
         if grad:
             record(op, args, [out], False)
-        elif "requires_grad" in op.schema and args[-1] is True:
+        elif args and args[-1] is True and op.params[-1].name == "requires_grad":
             out.requires_grad = True
         return out
     if not op.returns or not isinstance(found, (tuple, list)) or "Tensor" not in op.returns[0]:

@@ -106,6 +106,7 @@ sign = defop(
     eager=quiet(_sign),
     infer=infer.same,
     vjp=lambda g, _y, _x: g * 0.0,
+    lower=composite(lambda x: where(x > 0, 1.0, where(x < 0, -1.0, 0.0)).to(x.dtype)),
     doc="-1, 0 or 1; 0 of NaN, as in PyTorch.",
 )
 square = defop(

@@ -315,7 +315,7 @@ def _accumulate(create: bool) -> Callable[[Tensor, Tensor, bool], None]:
             g = g.to(t.dtype)
         if have is None:
             t.grad = g if create or (owned and g._data.flags.c_contiguous) else g.detach().clone()
-        elif create:
+        elif create or have._node is not None or have._base is not None or not have._data.flags.writeable:
             t.grad = have + g
         else:
             np.add(have._data, g._data, out=have._data)

@@ -92,6 +92,16 @@ def test_freed_and_retained_graphs():
     z.backward()
 
 
+def test_gradients_with_and_without_graphs_add_up():
+    x = leaf(1.0, 2.0)
+    x.sum().backward(create_graph=True)
+    x.sum().backward()
+    assert x.grad.tolist() == [2, 2]
+    x.grad = specjit.ones(1, dtype=specjit.float64).expand(2)
+    (x * x).sum().backward()
+    assert x.grad.tolist() == [3, 5]
+
+
 def test_grad_leaves_grad_alone():
     x, y = leaf(2.0), leaf(3.0)
     z = (x * x * y).sum()
