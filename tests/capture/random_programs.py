@@ -1,7 +1,7 @@
 """Random small programs: control flow, containers, numbers, exits anywhere, names that may have no value.
 
-Enters: a seed. Leaves: the source of one function `program(a, b, xs, d)` that always ends: loops run over short ranges and lists, and
-`while` loops count down.
+Enters: a seed. Leaves: the source of one function `program(a, b, xs, d)` that always ends: loops run over short
+ranges and lists, and `while` loops count down.
 """
 
 from __future__ import annotations
@@ -123,13 +123,15 @@ class Maker:
         self.counter += 1
         name = f"f{self.counter}"
         if self.rng.random() < 0.5:
-            self.put(f"{name} = lambda u, v={self.expr(0)}: {self.rng.choice(['u', 'v', 'u + v', 'u if v else a', 'b'])}")
+            self.put(f"{name} = lambda u, v={self.expr(0)}: {self.rng.choice(['u', 'v', 'u + v', 'u if v else a',
+            'b'])}")
         else:
             self.put(f"def {name}(u, *, v={self.expr(0)}):")
             self.put(f"    if {self.rng.choice(['u', 'v', 'a'])}:")
             self.put(f"        return {self.rng.choice(['u', 'v', 'a'])}")
             self.put("    return u")
-        self.put(f"{self.name()} = {name}({self.expr(1)}) if {self.cond()} else {name}({self.expr(0)}, v={self.expr(0)})")
+        self.put(f"{self.name()} = {name}({self.expr(1)}) if {self.cond()} else {name}({self.expr(0)},
+        v={self.expr(0)})")
 
     def do_pass(self, depth: int) -> None:
         self.put("pass")
