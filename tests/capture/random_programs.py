@@ -1,7 +1,8 @@
 """Random small programs: control flow, containers, numbers, exits anywhere, names that may have no value.
 
 Enters: a seed. Leaves: the source of one function `program(a, b, xs, d)` that always ends: loops run over short
-ranges and lists, and `while` loops count down.
+ranges and lists, and
+`while` loops count down.
 """
 
 from __future__ import annotations
@@ -52,7 +53,9 @@ class Maker:
         self.indent -= 1
 
     def statement(self, depth: int) -> None:
-        kinds = ["assign"] * 4 + ["augment"] * 2 + ["list"] * 2 + ["print", "dict", "unpack", "assert", "nested", "pass"]
+        kinds = (
+            ["assign"] * 4 + ["augment"] * 2 + ["list"] * 2 + ["print", "dict", "unpack", "assert", "nested", "pass"]
+        )
         if depth < 4 and self.budget > 0:
             kinds += ["if"] * 4 + ["for"] * 3 + ["while"] * 2
         if self.loops:
@@ -123,15 +126,17 @@ class Maker:
         self.counter += 1
         name = f"f{self.counter}"
         if self.rng.random() < 0.5:
-            self.put(f"{name} = lambda u, v={self.expr(0)}: {self.rng.choice(['u', 'v', 'u + v', 'u if v else a',
-            'b'])}")
+            self.put(
+                f"{name} = lambda u, v={self.expr(0)}: {self.rng.choice(['u', 'v', 'u + v', 'u if v else a', 'b'])}"
+            )
         else:
             self.put(f"def {name}(u, *, v={self.expr(0)}):")
             self.put(f"    if {self.rng.choice(['u', 'v', 'a'])}:")
             self.put(f"        return {self.rng.choice(['u', 'v', 'a'])}")
             self.put("    return u")
-        self.put(f"{self.name()} = {name}({self.expr(1)}) if {self.cond()} else {name}({self.expr(0)},
-        v={self.expr(0)})")
+        self.put(
+            f"{self.name()} = {name}({self.expr(1)}) if {self.cond()} else {name}({self.expr(0)}, v={self.expr(0)})"
+        )
 
     def do_pass(self, depth: int) -> None:
         self.put("pass")
@@ -172,7 +177,9 @@ class Maker:
 
     def iterable(self) -> str:
         n = self.rng.randint(0, 4)
-        return self.rng.choice([f"range({n})", f"range(b % {n + 1})", f"range({n}, -1, -2)", "list(xs)", "(a, b, 3)", "xs[:3]", "'ab'"])
+        return self.rng.choice(
+            [f"range({n})", f"range(b % {n + 1})", f"range({n}, -1, -2)", "list(xs)", "(a, b, 3)", "xs[:3]", "'ab'"]
+        )
 
     def do_while(self, depth: int) -> None:
         self.counter += 1
