@@ -18,7 +18,10 @@ from specjit.tensor.tracer import TraceError, argument, recording, wrap
 
 
 def run(graph: Graph, ctx: Context) -> None:
+    again = True
+
     def visit(node: Node, block: Block) -> list[Value] | None:
+        nonlocal again
         lower = getattr(node.op, "lower", None)
         if not isinstance(lower, Composite):
             return None
@@ -29,9 +32,13 @@ def run(graph: Graph, ctx: Context) -> None:
         for size in sizes_needed(nodes):
             graph.attrs.setdefault("nonempty", set()).add(size)
         block.nodes += nodes
+        again = again or any(isinstance(getattr(n.op, "lower", None), Composite) for n in nodes)
         return results
 
-    rewrite(graph, visit)
+    # The definition of an op may use ops that are themselves defined by others.
+    while again:
+        again = False
+        rewrite(graph, visit)
 
 
 def sizes_needed(nodes: list[Node]) -> set[Poly]:

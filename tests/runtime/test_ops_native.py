@@ -45,7 +45,6 @@ EXTERN = {
     "rand",
     "randint",
     "randn",
-    "sign",
     "tensor",
 }
 
