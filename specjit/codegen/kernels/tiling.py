@@ -104,8 +104,8 @@ def choose(spec: GemmSpec) -> Tiling:
     tile_count = sum(counts) if counts else block // tallest
     k_blocks = tuple(_k_block(k, vectors * lanes * item, tile_count, heights[0]) for k in depths)
     group_count = None if panel_count is None else -(-panel_count // panels)
-    several = tile_count > 2
-    long_block = _long_block(spec, block, group_count, k_blocks[0], item) if several else 0
+    # One block of all rows reads A as it lies in memory.
+    long_block = _long_block(spec, block, group_count, k_blocks[0], item) if counts is None else 0
     unknown = units is None or None in depths
     weights = None if unknown else sum(depths) * panel_count * spec.chunks * lanes * item  # type: ignore[operator,arg-type]
     far = tile_count > 2 and (weights is None or weights > L2_BYTES)
