@@ -498,6 +498,19 @@ def test_reductions_over_one_element_and_over_chunks():
     assert [s.chunks for s in products] == [4], "the sum over the chunks is in the epilogue"
 
 
+def test_every_pair_of_a_value_with_itself():
+    text = """graph @f(%x: f32[T,2]) -> (f32[T,T,2], f32[T,T]) {
+      %y: f32[T,2] = exp(%x)
+      %u: f32[T,1,2] = unsqueeze(%y, 1)
+      %d: f32[T,T,2] = sub(%u, %y)
+      %q: f32[T,T,2] = mul(%d, %d)
+      %s: f32[T,T] = sum(%q, [2])
+      return %d, %s
+    }"""
+    for t in (1, 3):
+        check(text, f32(RNG, t, 2))
+
+
 def test_empty_maximum_leaves_the_region():
     text = """graph @f(%x: f32[B,3]) -> f32[3] {
       %a: f32[3] = amax(%x, [0])
