@@ -28,6 +28,7 @@ from specjit.capture.values import (
     type_of_abstract,
     widen,
 )
+from specjit.ir.constants import same
 from specjit.ir.graph import Block, replace_uses, uses
 from specjit.ir.structure import make_loop
 from specjit.ir.types import INT, NONE, Type, join
@@ -214,7 +215,7 @@ class Loop:
         or Ran} for what is unread in the body and, once the loop has run, known anyway."""
         replaced: dict[Value, Value] = {}
         for (param, _, _), value, out in zip(self.params, inits, self.outputs, strict=True):
-            if out is param:
+            if out is param or (value.is_const and out.is_const and same(value.const, out.const)):
                 replaced[param] = value
         replace_uses(self.body, replaced)
         self.next_cond = replaced.get(self.next_cond, self.next_cond)
@@ -239,9 +240,9 @@ class Loop:
                 header = self.count if self.count is not None else self.cond
                 shared[k] = Ran(const(bool(header.const > 0)) if header.is_const else header)
             elif isinstance(init, Unbound):
-                same = [j for j, o in enumerate(self.outputs) if o is out and j != k and j not in shared]
-                if same and self.params[same[0]][0].type == param.type and self.params[same[0]][0] not in replaced:
-                    shared[k] = same[0]
+                twins = [j for j, o in enumerate(self.outputs) if o is out and j != k and j not in shared]
+                if twins and self.params[twins[0]][0].type == param.type and self.params[twins[0]][0] not in replaced:
+                    shared[k] = twins[0]
         return replaced, shared
 
     def initial(self, init: Abstract, t: Type) -> Value:

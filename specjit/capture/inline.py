@@ -102,7 +102,7 @@ def inline(
     if DEAD in inner.env:
         f.env[DEAD] = const(True)
         return NONE_VALUE
-    result = inner.env[RETURN_VALUE]
+    result = inner.env.get(RETURN_VALUE, NONE_VALUE)  # missing where nothing returns after all
     assert not isinstance(result, Unbound)
     return result
 

@@ -144,7 +144,7 @@ def _run(
     session.active.append(fn.__code__)
     statements.run(frame, frame.body)
     block = session.block
-    result: Abstract = const(None) if DEAD in frame.env else frame.env[RETURN_VALUE]
+    result: Abstract = const(None) if DEAD in frame.env else frame.env.get(RETURN_VALUE, const(None))
     before = len(block.nodes)
     session.finished = True
     block.outputs = [frame.value(result)]
