@@ -511,6 +511,21 @@ def test_every_pair_of_a_value_with_itself():
         check(text, f32(RNG, t, 2))
 
 
+def test_chunks_of_another_value_in_an_epilogue():
+    text = """graph @f(%x: f32[B,8], %w: f32[8,8]) -> (f32[B,8], f32[B,16]) {
+      %p: f32[B,8] = matmul(%x, %w)
+      %l: list[f32[B,8]] = py.list(%x, %x)
+      %c: f32[B,16] = cat(%l, 1)
+      %t: f32[B,16] = tanh(%c)
+      %a: f32[B,8], %b: f32[B,8] = chunk(%t, 2, -1)
+      %m: f32[B,8] = mul(%a, %b)
+      %s: f32[B,8] = add(%m, %p)
+      return %s, %t
+    }"""
+    plan = check(text, f32(RNG, 3, 8), f32(RNG, 8, 8), params=("w",))
+    assert [s.chunks for s in plan.specs if isinstance(s, GemmSpec)] == [1]
+
+
 def test_empty_maximum_leaves_the_region():
     text = """graph @f(%x: f32[B,3]) -> f32[3] {
       %a: f32[3] = amax(%x, [0])

@@ -150,6 +150,7 @@ class Region:
         a = self.pick()
         c = self.pick(lambda v: _broadcasts(a.type.dims, v.type.dims))
         if c is not None:
+            c = self.b.call("add", self.b.call("mul", c, 0.77), 0.0123)  # sums may round differently: no ties
             mask = self.b.call(self.draw(st.sampled_from(["lt", "ge", "ne"])), a, c)
             self.add("where", mask, a, 0.5)
             self.add(

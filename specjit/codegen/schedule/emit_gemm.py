@@ -14,7 +14,7 @@ from specjit.codegen.kernels.spec import GemmSpec, Inst, PackSpec, Segment
 from specjit.codegen.lanes import as_units, panel_lanes
 from specjit.codegen.schedule.emit import Body, Operands, Window, constant_part, finish_call, home_of, memory_index
 from specjit.codegen.schedule.group import Group
-from specjit.codegen.schedule.index import Axis, IMap, Index
+from specjit.codegen.schedule.index import KAPPA, Axis, IMap, Index
 from specjit.codegen.schedule.model import Base, Home, Source, Storage, View, estimate
 from specjit.codegen.schedule.steps import Addr, Call
 from specjit.ir.dims import Size, product
@@ -34,7 +34,8 @@ def shape_of(group: Group) -> tuple[Size, int]:
     """Units and chunks of the product."""
     p = group.product
     assert p is not None
-    if group.chunk is not None and group.unit is group.chunk[0]:
+    wide = KAPPA in group.maps[p.out][-1].keys  # otherwise only what the epilogue reads is in chunks
+    if wide and group.chunk is not None and group.unit is group.chunk[0]:
         return group.unit.extent, group.chunk[1]
     return p.out.dims[-1], 1
 
