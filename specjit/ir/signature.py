@@ -43,7 +43,9 @@ def expand(op: OpLike, count: int) -> list[Any]:
 
 
 def is_default(param: Any, value: Value) -> bool:
-    return value.is_const and not param.required and not param.variadic and same(value.const, param.default)
+    """Whether leaving the argument out would fill in this very constant, of this very type."""
+    optional = value.is_const and not param.required and not param.variadic
+    return optional and same(value.const, param.default) and value.type == Value.constant(param.default).type
 
 
 def complete(op: OpLike, args: Sequence[Value], named: Mapping[str, Value]) -> list[Value]:
