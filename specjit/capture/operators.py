@@ -26,6 +26,7 @@ from specjit.capture.values import (
     is_none,
 )
 from specjit.ir.types import BOOL
+from specjit.ops.pyinfer import TENSOR_OPS
 from specjit.ops.registry import get
 
 BINARY = {
@@ -55,22 +56,8 @@ COMPARE = {
     ast.IsNot: "is_not",
 }
 # Python operators whose tensor meaning is an op of the same operands.
-TENSOR_BINARY = {
-    "add": "add",
-    "sub": "sub",
-    "mul": "mul",
-    "truediv": "div",
-    "pow": "pow",
-    "matmul": "matmul",
-    "eq": "eq",
-    "ne": "ne",
-    "lt": "lt",
-    "le": "le",
-    "gt": "gt",
-    "ge": "ge",
-    "floordiv": "floor_divide",
-    "mod": "remainder",
-}
+_SAME_OPERANDS = "add sub mul truediv pow matmul eq ne lt le gt ge floordiv mod"
+TENSOR_BINARY = {name: TENSOR_OPS[name] for name in _SAME_OPERANDS.split()}
 NUMBERS = ("int", "float", "bool")
 
 

@@ -34,10 +34,10 @@ TENSOR_OPS = {
     "abs": "abs",
     "floordiv": "floor_divide",
     "mod": "remainder",
-    "and": "logical_and",
-    "or": "logical_or",
-    "xor": "logical_xor",
-    "invert": "logical_not",
+    "and": "bitwise_and",
+    "or": "bitwise_or",
+    "xor": "bitwise_xor",
+    "invert": "bitwise_not",
 }
 
 
