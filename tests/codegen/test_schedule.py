@@ -526,6 +526,19 @@ def test_chunks_of_another_value_in_an_epilogue():
     assert [s.chunks for s in plan.specs if isinstance(s, GemmSpec)] == [1]
 
 
+def test_rows_of_one_reduction_are_no_columns_of_another():
+    text = """graph @f(%x: f32[8,4], %z: f32[8,4]) -> (f32[8], f32[8,4]) {
+      %s: f32[8] = sum(%z, [-1])
+      %t: f32[8] = tanh(%s)
+      %a: f32[4], %b: f32[4] = chunk(%t, 2, 0)
+      %m: f32[8,1] = amax(%x, [-1], True)
+      %d: f32[8,4] = sub(%x, %m)
+      %r: f32[8,4] = add(%a, %d)
+      return %t, %r
+    }"""
+    check(text, f32(RNG, 8, 4), f32(RNG, 8, 4))
+
+
 def test_empty_maximum_leaves_the_region():
     text = """graph @f(%x: f32[B,3]) -> f32[3] {
       %a: f32[3] = amax(%x, [0])

@@ -67,10 +67,10 @@ def solve(g: Group, views: list[View], dims: tuple[Size, ...]) -> IMap | None:
             if found is None:
                 return None
             out[d] = found
-    found = tuple(out[d] for d in range(len(dims)))
-    keys = [k for index in found for k in index.keys]
+    imap = tuple(out[d] for d in range(len(dims)))
+    keys = [k for index in imap for k in index.keys]
     # Two dims along one loop would be its diagonal: x[:, None] < x[None, :] is no work of x's own loops.
-    return found if len(keys) == len(set(keys)) else None
+    return imap if len(keys) == len(set(keys)) else None
 
 
 def _along(g: Group, axis: Axis, size: Size) -> Index | None:

@@ -225,6 +225,11 @@ def merge(g: Group, other: Group, item: Map) -> Group | None:
             translation[a] = found
     elif theirs.reduced or not _same_coverage(out, theirs, translation):
         return None
+    if not _one_to_one(out, theirs, translation):
+        return None
+    if theirs.chunk is not None and out.chunk is not None:
+        if translation[theirs.chunk[0]].single() is not out.chunk[0] or theirs.chunk[1] != out.chunk[1]:
+            return None
     if theirs.chunk is not None and out.chunk is None:
         chunk_axis = translation[theirs.chunk[0]].single()
         if not isinstance(chunk_axis, Axis):
@@ -244,3 +249,13 @@ def _first_use(item: Item, g: Group, other: Group) -> tuple[int, int]:
 def _same_coverage(g: Group, other: Group, translation: dict[object, Index]) -> bool:
     used = axes_used(translation[a] for a in other.axes)
     return used == set(g.axes) or (bool(g.reduced) and used == set(g.outer))
+
+
+def _one_to_one(g: Group, other: Group, translation: dict[object, Index]) -> bool:
+    """Whether different loops of `other` are different loops of g, and its reduced ones are among g's reduced ones."""
+    used = [k for a in other.axes for k in translation[a].keys]
+    if len(used) != len(set(used)):
+        return False
+    inner = axes_used(translation[a] for a in other.reduced)
+    outer = axes_used(translation[a] for a in other.outer)
+    return not other.reduced or (inner <= set(g.reduced) and not outer & set(g.reduced))
