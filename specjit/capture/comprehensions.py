@@ -76,9 +76,10 @@ def _element(f: Frame, target: ast.expr, item: Abstract, elt: ast.expr) -> Abstr
 
 
 class _Do(ast.stmt):
-    """A statement that runs a Python function while lowering: the inside of a comprehension."""
+    """A statement that runs a Python function while lowering: the inside of a comprehension, whose syntax is `parts`."""
 
-    _fields = ()
+    _fields = ("parts",)
+    parts: list[ast.AST]
     action: Callable[[], None]
 
 
@@ -94,13 +95,16 @@ def _generators(f: Frame, node: Any, k: int, iterable: Abstract | None, add: Cal
         return
     generator = node.generators[k]
     inner = _Do()
+    inner.parts = [*node.generators[k + 1 :], *(getattr(node, n) for n in ("elt", "key", "value") if hasattr(node, n))]
     inner.action = lambda: _generators(f, node, k + 1, None, add)
     body: ast.stmt = inner
     for test in reversed(generator.ifs):
         body = ast.copy_location(ast.If(test, [body], []), test)
     loop = ast.copy_location(ast.For(generator.target, generator.iter, [body], []), node)
     ast.copy_location(inner, node)
+    # Only what `:=` binds outlives the comprehension.
+    live = f.live.always | {n.target.id for n in ast.walk(node) if isinstance(n, ast.NamedExpr)}
     for s in ast.walk(loop):
         if isinstance(s, ast.stmt):
-            f.live.after[s] = f.live.head[s] = set(f.live.always)
+            f.live.after[s] = f.live.head[s] = live
     for_each(f, loop, f.expr(generator.iter) if iterable is None else iterable)
