@@ -76,7 +76,7 @@ def _element(f: Frame, target: ast.expr, item: Abstract, elt: ast.expr) -> Abstr
 
 
 class _Do(ast.stmt):
-    """A statement that runs a Python function while lowering: the inside of a comprehension, whose syntax is `parts`."""
+    """A statement that runs a Python function while lowering: the inside of a comprehension (its syntax: `parts`)."""
 
     _fields = ("parts",)
     parts: list[ast.AST]
