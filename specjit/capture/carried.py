@@ -29,7 +29,7 @@ from specjit.capture.values import (
     widen,
 )
 from specjit.ir.constants import same
-from specjit.ir.graph import Block, replace_uses, uses
+from specjit.ir.graph import Block, Node, replace_uses, uses
 from specjit.ir.structure import make_loop
 from specjit.ir.types import INT, NONE, Type, join
 
@@ -51,6 +51,7 @@ class Loop:
         self.end: dict[str, Abstract] = {}
         self.template: dict[str, Abstract] = {}
         self.next_cond: Value = const(True)
+        self.header: Block | None = None
 
     # one attempt
 
@@ -72,6 +73,8 @@ class Loop:
             f.env.pop(flag, None)
         f.session.block = self.body
         try:
+            if test is not None:
+                self.header = self.scratch(test)
             begin(i)
             run(f, self.s.body)
             f.env.pop(CONTINUED, None)
@@ -80,7 +83,10 @@ class Loop:
             if test is None:
                 self.next_cond = _negated(f, stop)
             else:
+                before = len(self.body.nodes)
                 self.next_cond = self.tested(stop, test)
+                for node in self.body.nodes[before:]:
+                    node.attrs["_again"] = True
             self.end = f.env
             left_open = [
                 n for n in self.names if n.isidentifier() and not same_abstract(merge.bound(f.env, n), merge.TRUE)
@@ -99,6 +105,16 @@ class Loop:
             f.session.block = outer
             f.env = dict(self.env)
         return settled
+
+    def scratch(self, test: Callable[[], Value]) -> Block:
+        """The test at the start of a turn, outside the graph: generated code writes it into the header of a `while`."""
+        f = self.f
+        seen, emitted = len(f.session.opaque), f.session.emitted
+        with f.block() as block:
+            block.outputs = [test()]
+        del f.session.opaque[seen:]
+        f.session.emitted = emitted
+        return block
 
     def absent(self, name: str) -> Abstract:
         """What it means that a carried name has no entry."""
@@ -174,7 +190,7 @@ class Loop:
 
     # the result
 
-    def finish(self) -> None:
+    def finish(self) -> Node:
         """Append the node; the variables after the loop are its results."""
         f = self.f
         inits = [self.initial(init, p.type) for p, init, _ in self.params]
@@ -194,6 +210,9 @@ class Loop:
         node = make_loop(f.session.block, trip, self.cond, carried, self.body, loc=f.location(self.s), hints=hints)
         if f.via:
             node.attrs["_via"] = f.via
+        if self.header is not None:
+            replace_uses(self.header, replaced)
+            node.attrs["_header"] = self.header
         results: dict[Value, Abstract] = dict(replaced)
         for k, r in zip(kept, node.results):
             results[self.params[k][0]] = r
@@ -209,6 +228,7 @@ class Loop:
         for name in self.names:
             if name.endswith(" bound?") and (same_abstract(f.env[name], merge.TRUE) or name[:-7] not in f.env):
                 del f.env[name]
+        return node
 
     def drop(self, inits: list[Value]) -> tuple[dict[Value, Value], dict[int, Any]]:
         """Slots that the loop need not carry: {parameter: its value} for what never changes, and {slot: another slot,

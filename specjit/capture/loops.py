@@ -190,7 +190,9 @@ def run_loop(
     """Append the loop. `test` decides whether a turn begins, `begin(i)` binds what a turn starts with."""
     from specjit.capture.statements import guarded, run
 
+    before, block = len(f.session.block.nodes), f.session.block
     cond = test() if test is not None else const(True)
+    first = block.nodes[before:]
     exits = Exits(s.body)
     if (cond.is_const and not cond.const) or (count is not None and count.is_const and count.const <= 0):
         run(f, s.orelse)
@@ -208,7 +210,12 @@ def run_loop(
             break
     else:
         raise f.unsupported("a loop whose variables never settle on a type")
-    loop.finish()
+    node = loop.finish()
+    node.attrs["_loop"] = number = f.session.emitted
+    for n in first:
+        n.attrs["_first"] = number
+    if hidden:
+        node.attrs["_protocol"] = True
     broke = f.value(f.env.pop(BROKE, merge.FALSE))
     if s.orelse:
         # A break in the else clause belongs to the loop around this one.

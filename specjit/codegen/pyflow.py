@@ -7,9 +7,12 @@ them.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from specjit.codegen.pyexpr import AND, OR, PRODUCT, TERNARY, Text, truth
 from specjit.codegen.pyloops import Header
 from specjit.codegen.pyshape import tested_value
+from specjit.codegen.pyturns import FLAGGED, TRUE, Turn, goes_on, settle, sides, split
 from specjit.codegen.pywriter import Writer, negation, place, single_if
 from specjit.ir.graph import Block, Location, Node, Value
 
@@ -110,13 +113,46 @@ class FlowWriter(Writer):
             self.line(f"{rows[-1]} = []")
         return rows
 
-    def end(self, node: Node, rows: list[str]) -> None:
-        (body,) = node.blocks
-        carried = len(node.args) - 2
-        for name, row in zip(rows, body.outputs[1 + carried :]):
+    def turn(self, nodes: list[Node], turn: Turn, rows: list[tuple[str, Value]]) -> bool:
+        """One turn and how it ends. Returns whether every way through it leaves the loop."""
+        at = split(nodes, turn.stop, turn.outs, self.alias)
+        for node in nodes[:at]:
+            self.node(node)
+        if at == len(nodes):
+            return self.turn_end(turn, rows)
+        node = nodes[at]
+        self.here = place(node)
+        (cond,) = self.statement(node.args)
+        outer = self.alias
+        branches = list(sides(node, outer))
+        leaves = [settle(turn.stop, known) for _, known in branches]
+        first = 0 if leaves[0].is_const and leaves[0].const else 1
+        self.line(f"if {truth(cond).text if first == 0 else negation(cond)}:")
+        self.depth += 1
+        block, self.alias = branches[first]
+        gone = self.turn(block.nodes, turn, rows)
+        self.depth -= 1
+        assert gone
+        block, self.alias = branches[1 - first]
+        done = self.turn(block.nodes, turn, rows)
+        self.alias = outer
+        return done
+
+    def turn_end(self, turn: Turn, rows: list[tuple[str, Value]]) -> bool:
+        stop = settle(turn.stop, self.alias)
+        leave: str | None = None
+        if not stop.is_const:
+            leave = self.leave(stop, goes_on(turn))
+        for name, row in rows:
             (text,) = self.statement([row])
             self.line(f"{name}.append({text.at(TERNARY)})")
-        self.assign([(self.names[p], o) for p, o in zip(body.params[1:], body.outputs[1:])])
+        self.assign([(self.names[p], o) for p, o in zip(turn.params, turn.outs)])
+        if leave is not None:
+            self.line(f"if {leave}:")
+            self.line("    break")
+        elif stop.const:
+            self.line("break")
+        return stop.is_const and bool(stop.const)
 
     def after(self, node: Node, rows: list[str]) -> None:
         (body,) = node.blocks
@@ -146,14 +182,9 @@ class FlowWriter(Writer):
         self.line(f"for {self.loop_target(node, form)} in {over}:")
         self.depth += 1
         begin = len(self.lines)
-        for inner in body.nodes[form.skip if form else 0 :]:
-            self.node(inner)
-        go_on = body.outputs[0]
-        leave = None if go_on.is_const and go_on.const else self.leave(go_on)
-        self.end(node, rows)
-        if leave is not None:
-            self.line(f"if {leave}:")
-            self.line("    break")
+        turn = self.shape.turns[node]
+        carried = len(node.args) - 2
+        self.turn(turn.main, self.only(turn, carried), list(zip(rows, body.outputs[1 + carried :])))
         if len(self.lines) == begin:
             self.line("pass")
         self.depth -= 1 + guarded
@@ -186,11 +217,15 @@ class FlowWriter(Writer):
         item = self.names[form.item] if self.counts.get(form.item) else "_"
         return f"{self.names[index]}, {item}" if form.kind == "enumerate" else item
 
-    def leave(self, go_on: Value) -> str:
-        """The condition under which a loop is left at the end of a turn, evaluated before variables move on."""
-        (text,) = self.take([go_on])
+    def only(self, turn: Turn, carried: int) -> Turn:
+        """The turn without its stacked outputs, which are appended to lists."""
+        return replace(turn, params=turn.params[:carried], outs=turn.outs[:carried])
+
+    def leave(self, stop: Value, negated: bool) -> str:
+        """The condition under which a loop is left, evaluated before variables move on."""
+        (text,) = self.take([stop])
         self.flush()
-        out = negation(text)
+        out = negation(text) if negated else truth(text).text
         if not out.replace("not ", "").isidentifier():
             name = self.names.unique("leave")
             self.line(f"{name} = {out}")
@@ -199,57 +234,59 @@ class FlowWriter(Writer):
 
     def while_loop(self, node: Node) -> None:
         cond = node.args[1]
-        (body,) = node.blocks
+        turn = self.shape.turns[node]
         forever = cond.is_const and bool(cond.const)
-        (first,) = self.take([cond])
-        self.flush()
-        begin = len(self.lines)
-        self.start(node)
-        moved = len(self.lines) > begin
-        header = len(self.lines)
-        self.line("while True:")
-        self.depth += 1
-        go_on = body.outputs[0]
-        pairs = list(zip(body.params[1:], body.outputs[1:]))
-        still = any(self.resolve(o).is_const or self.names.of.get(self.resolve(o)) != self.names[p] for p, o in pairs)
-        stop = None if still or forever else self.shape.stop_test(body)
-        for inner in body.nodes[:-1] if stop else body.nodes:
-            self.node(inner)
-        if forever:
-            leave = None if go_on.is_const and go_on.const else self.leave(go_on)
-            self.end(node, [])
-            if leave is not None:
-                self.line(f"if {leave}:")
-                self.line("    break")
+        if turn.item is not None and turn.iterator is not None:
+            (text,) = self.take([turn.iterator])
+            self.flush()
+            self.bind(node, turn)
+            self.line(f"for {self.names[turn.item]} in {text.text}:")
+            self.turns_of(turn)
+        elif turn.test is not None:
+            self.flush()
+            self.bind(node, turn)
+            header = self.branch_text(turn.test)
+            self.line(f"while {truth(header).text}:")
+            self.turns_of(turn)
+        elif forever:
+            self.flush()
+            self.bind(node, turn)
+            self.line("while True:")
+            (body,) = node.blocks
+            go_on = body.outputs[0]
+            ending = replace(turn, stop=TRUE if go_on.is_const and not go_on.const else turn.stop)
+            if go_on.is_const:
+                self.turns_of(ending)
+            else:
+                self.turns_of(replace(turn, stop=go_on, replaced=FLAGGED))
         else:
-            self.next_turn(node, header, first, still or moved, stop)
-        if len(self.lines) == header + 1:
-            self.line("pass")
-        self.depth -= 1
+            self.flagged(node, turn)
         self.after(node, [])
 
-    def next_turn(self, node: Node, header: int, first: Text, still: bool, stop: Node | None) -> None:
-        """The end of a `while` body: the header repeats the test if it reads the same there, else a flag holds it."""
+    def bind(self, node: Node, turn: Turn) -> None:
+        """Initial values of what the loop carries."""
+        params = node.blocks[0].params[1:]
+        self.assign([(self.names[p], a) for p, a in zip(params, node.args[2:]) if p in turn.params])
+
+    def turns_of(self, turn: Turn) -> None:
+        self.depth += 1
+        begin = len(self.lines)
+        self.turn(turn.main, turn, [])
+        if len(self.lines) == begin:
+            self.line("pass")
+        self.depth -= 1
+
+    def flagged(self, node: Node, turn: Turn) -> None:
+        """A `while` whose test is no single expression: a variable says whether to go on."""
         (body,) = node.blocks
-        go_on = body.outputs[0]
-        if stop is not None:
-            # if <stop>: leave, else evaluate the test again
-            (left,) = self.statement(stop.args)
-            self.line(f"if {truth(left).text}:")
-            self.line("    break")
-            self.nodes(stop.blocks[1])
-            go_on = stop.blocks[1].outputs[0]
-        again: Text | None = None
-        if self.pending and self.pending[-1].value is self.resolve(go_on):
-            again = self.pending[-1].text
-        if again is not None and len(self.pending) == 1 and again.text == first.text and not still:
-            self.pending.clear()
-            self.lines[header] = self.lines[header].replace("while True:", f"while {truth(first).text}:")
-            return
+        (first,) = self.statement([node.args[1]])
+        self.bind(node, turn)
         flag = self.names.unique("go_on")
-        self.lines[header] = self.lines[header].replace("while True:", f"while {flag}:")
-        self.lines.insert(header, "    " * (self.depth - 1) + f"{flag} = {first.text}")
-        self.places.insert(header, self.places[header])
-        (text,) = self.statement([go_on])
+        self.line(f"{flag} = {first.text}")
+        self.line(f"while {flag}:")
+        self.depth += 1
+        self.nodes(body)
+        (text,) = self.statement([body.outputs[0]])
         self.line(f"{flag} = {text.text}")
-        self.end(node, [])
+        self.assign([(self.names[p], o) for p, o in zip(turn.params, turn.outs)])
+        self.depth -= 1

@@ -14,6 +14,7 @@ import re
 from dataclasses import dataclass, field
 
 from specjit.codegen.pyshape import Shape
+from specjit.codegen.pyturns import ends
 from specjit.ir.graph import Block, Node, Value
 from specjit.ir.structure import IF, LOOP
 
@@ -176,7 +177,7 @@ class Names:
         (body,) = node.blocks
         carried = len(node.args) - 2
         for k in range(carried):
-            result, param, init, out = node.results[k], body.params[k + 1], node.args[k + 2], body.outputs[k + 1]
+            result, param, init = node.results[k], body.params[k + 1], node.args[k + 2]
             if init in self.of and result not in self.of:
                 # The variable of the initial value goes on, if it is not needed for itself.
                 name = self.of[init]
@@ -194,8 +195,16 @@ class Names:
             elif result not in self.of:
                 self._give(result, name)
             self._try(init, name)
-            if out is body.params[0] and out not in self.of and not self.lives.of[param].uses:
-                # The loop variable itself goes on after the loop: `for i in ...` assigns it.
-                if not any(self.lives.clash(out, m) for m in self._members[name] if m is not param):
-                    self._give(out, name)
-            self._try(out, name)
+        turn = self.shape.turns[node]
+        for values, _ in ends(turn.main, turn.stop, turn.outs, {}):
+            for param, out in zip(turn.params, values):
+                self._next(body, param, out)
+
+    def _next(self, body: Block, param: Value, out: Value) -> None:
+        """What a turn leaves in the variable of `param` may be computed there."""
+        name = self.of[param]
+        if out is body.params[0] and out not in self.of and not self.lives.of[param].uses:
+            # The loop variable itself goes on after the loop: `for i in ...` assigns it.
+            if not any(self.lives.clash(out, m) for m in self._members[name] if m is not param):
+                self._give(out, name)
+        self._try(out, name)

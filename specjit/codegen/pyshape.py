@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from specjit.codegen.pyexpr import STATEMENTS, order
 from specjit.codegen.pyloops import Header, header
+from specjit.codegen.pyturns import Turn, ends, plain_turn, turn_of
 from specjit.ir.graph import Block, Node, Value, uses
 from specjit.ir.structure import IF, LOOP
 
@@ -41,6 +42,7 @@ class Shape:
         self.tails: set[Node] = set()
         self.headers: dict[Node, Header] = {}
         self.replaced: set[Node] = set()
+        self.turns: dict[Node, Turn] = {}
         self._find(block)
         self._tail(block.nodes, block.outputs)
 
@@ -52,9 +54,28 @@ class Shape:
             if form is not None:
                 self.headers[node] = form
                 self._replace(node.args[0], form)
+            if node.op is LOOP:
+                self._turn(node, block, form)
             if node.op is IF and len(node.results) == 1 and all(self._as_expression(b, node) for b in node.blocks):
                 self.expressions.add(node)
                 self._operand(node)
+
+    def _turn(self, node: Node, block: Block, form: Header | None) -> None:
+        """How a loop's turns are written; a `while` keeps its header if that is one expression."""
+        turn = turn_of(node, self.counts, block)
+        if turn.test is not None:
+            inside = {v: len(u) for v, u in uses(turn.test).items()}
+            for v, n in inside.items():
+                self.counts.setdefault(v, n)
+            self._find(turn.test)
+            if not self._as_expression(turn.test, node):
+                turn = plain_turn(node)
+        self.turns[node] = turn
+        self.replaced |= {n for n in turn.replaced if n.results}
+        if form is not None:
+            turn.main = turn.main[form.skip :]
+        for _, passed in ends(turn.main, turn.stop, turn.outs, {}):
+            self.tails.update(passed)
 
     def _replace(self, trip: Value, form: Header) -> None:
         """Nodes that compute a trip count which the header says in another way."""
@@ -114,18 +135,3 @@ class Shape:
         for block in node.blocks:
             alias = dict(zip(node.results, block.outputs))
             self._tail([*block.nodes, *nodes[k + 1 :]], [alias.get(o, o) for o in outputs])
-
-    def stop_test(self, body: Block) -> Node | None:
-        """The last node of a `while` body, if it is `if <stop> {yield False} else {the test}`."""
-        if not body.nodes:
-            return None
-        node = body.nodes[-1]
-        if node.op is not IF or node.results != body.outputs[:1] or self.counts.get(node.results[0]) != 1:
-            return None
-        then, other = node.blocks
-        (out,) = then.outputs
-        return (
-            node
-            if not then.nodes and out.is_const and out.const is False and self._as_expression(other, node)
-            else None
-        )

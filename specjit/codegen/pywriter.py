@@ -16,6 +16,7 @@ from specjit.codegen import pysupport
 from specjit.codegen.pyexpr import NOT, TERNARY, Scope, Text, truth
 from specjit.codegen.pynames import Names
 from specjit.codegen.pyshape import Shape
+from specjit.codegen.pyturns import settle
 from specjit.ir.graph import Block, Location, Node, Value
 
 
@@ -55,9 +56,7 @@ class Writer:
         self.places.append(self.here if place is None else place)
 
     def resolve(self, v: Value) -> Value:
-        while v in self.alias:
-            v = self.alias[v]
-        return v
+        return settle(v, self.alias)
 
     def flush(self, keep: int = 0) -> None:
         """Give every pending expression but the first `keep` a line of its own, in order."""

@@ -118,8 +118,10 @@ SAMPLES = {
         }
         """,
         """
-        while n > 3:
+        go_on = n > 3
+        while go_on:
             n = n - 2
+            go_on = n > 3
         return n
         """,
         [(12,), (3,)],
