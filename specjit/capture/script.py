@@ -66,13 +66,6 @@ class Captured:
         """The first capture guard that does not hold for these inputs; None if all hold."""
         return None if self.checks.all(*args) else self.checks.failing(*args)
 
-    def namespaces(self, node: Node) -> tuple[dict[str, Any] | None, Any]:
-        """(globals dict, None) of a `py.global` node, (None, cell) of a `py.closure` node."""
-        name, function = node.args[0].const, node.args[1].const
-        if node.op.name == "py.global":
-            return function.__globals__, None
-        return None, function.__closure__[function.__code__.co_freevars.index(name)]
-
 
 def capture(
     fn: Any,
