@@ -31,7 +31,7 @@ from specjit.capture.iteration import NeedsConstant
 from specjit.capture.merge import DEAD, RETURN_VALUE
 from specjit.capture.source import signature_names, source_of
 from specjit.capture.values import Abstract, Known, Value, const, type_for
-from specjit.ir.graph import Block, Graph, Node, uses
+from specjit.ir.graph import Block, Graph, uses
 from specjit.ir.guard import Guard
 from specjit.ir.types import Type
 from specjit.tensor.tensor import Tensor
