@@ -44,13 +44,14 @@ class _Worker:
         self.answered = 0
         self.retirement: threading.Timer | None = None
         self.serving: threading.Event | None = None  # the name of the request under way
-        self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
+        # Like the pipes without a buffer, hence without a lock that a fork could leave taken.
+        self._log: IO[bytes] = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - lives as long as the process
         self._process = subprocess.Popen(
             [sys.executable, "-P", str(Path(__file__).with_name("worker.py"))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
-            bufsize=0,  # no buffer, hence no lock that a fork could leave taken
+            bufsize=0,
             env=_environment(),
             # The terminal's Ctrl-C is for the parent (POSIX; then Windows).
             start_new_session=True,
@@ -58,6 +59,7 @@ class _Worker:
         )
         self._requests = cast(RawIOBase, self._process.stdin)
         self._answers = cast(RawIOBase, self._process.stdout)
+        self._open: list[IO[bytes] | RawIOBase] = [self._requests, self._answers, self._log]
 
     def ask(self, *fields: bytes, seconds: float) -> list[bytes] | None:
         """Send a request and wait for the answer.
@@ -95,7 +97,7 @@ class _Worker:
             return f"exit status {status}"
 
     def close(self) -> None:
-        """End the process. Safe to call in any state."""
+        """End the process. Safe to call in any state, and by several threads at once."""
         if self.retirement is not None:
             self.retirement.cancel()
         self._process.kill()
@@ -108,7 +110,11 @@ class _Worker:
         self._close_files()
 
     def _close_files(self) -> None:
-        for stream in (self._requests, self._answers, self._log):
+        while True:
+            try:
+                stream = self._open.pop()  # atomic: of the threads that close a worker, one closes each file
+            except IndexError:
+                return
             stream.close()
 
 

@@ -145,6 +145,29 @@ def test_close_while_compiling(own_pool):
     assert isinstance(failures[0], CompileError)
 
 
+def test_many_threads_close_one_worker():
+    for _ in range(5):
+        worker = compiler._Worker()
+        start = threading.Barrier(8)
+        failures: list[BaseException] = []
+
+        def close_it(worker=worker, start=start, failures=failures):
+            start.wait()
+            try:
+                worker.close()
+                worker.last_words()
+            except BaseException as error:
+                failures.append(error)
+
+        threads = [threading.Thread(target=close_it) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(20)
+        assert failures == []
+        assert gone(worker._process.pid)
+
+
 def test_two_workers_for_two_threads():
     pool = CompilerPool(workers=2)
     threads = [threading.Thread(target=pool.compile, args=(axpy(i), f"axpy_{i}", "a.py")) for i in range(6)]
