@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from specjit.capture.errors import CaptureError
+from specjit.ir.constants import same
 from specjit.ir.graph import Graph, Location, Value
 from specjit.ir.guard import Guard
 from specjit.ir.types import Type
@@ -323,7 +324,7 @@ def _same_constants(a: Sequence[Value], b: Sequence[Value]) -> bool:
     for x, y in zip(a, b):
         if x.is_const != y.is_const:
             return False
-        if x.is_const and not isinstance(x.const, Tensor) and repr(x.const) != repr(y.const):
+        if x.is_const and not isinstance(x.const, Tensor) and not same(x.const, y.const):
             return False
     return len(a) == len(b)
 

@@ -50,7 +50,7 @@ def key(value: Any) -> Hashable:
         return kind, "nan" if math.isnan(value) else value.hex()
     if kind is complex:
         return kind, key(value.real), key(value.imag)
-    if kind in (tuple, list):
+    if kind is list or (isinstance(value, tuple) and not hasattr(value, "__dict__")):  # Size and named tuples too
         return kind, tuple(map(key, value))
     if kind is dict:
         return kind, tuple((key(k), key(v)) for k, v in value.items())

@@ -13,6 +13,7 @@ from collections.abc import Mapping as MappingType
 from dataclasses import dataclass, field
 from typing import Any
 
+from specjit.ir.constants import same
 from specjit.ir.graph import Graph, Node, Value
 from specjit.ir.guard import Guard
 from specjit.ir.types import Type
@@ -52,8 +53,7 @@ class AttributeRead:
     path: str
 
     def holds(self) -> bool:
-        now = read_attribute(self.owner, self.name)
-        return now is self.expected or (type(now) in PLAIN and _same(now, self.expected))
+        return _unchanged(read_attribute(self.owner, self.name), self.expected)
 
 
 @dataclass(eq=False)
@@ -75,7 +75,7 @@ class GlobalRead:
             now = self.current()
         except (KeyError, ValueError):
             return False
-        return now is self.expected or (type(now) in PLAIN and _same(now, self.expected))
+        return _unchanged(now, self.expected)
 
 
 @dataclass(eq=False)
@@ -262,8 +262,9 @@ def read_attribute(owner: Any, name: str) -> Any:
     return found
 
 
-def _same(a: Any, b: Any) -> bool:
-    return type(a) is type(b) and (a == b or a != a) and repr(a) == repr(b)
+def _unchanged(now: Any, expected: Any) -> bool:
+    """Whether a read still gives what it gave: the same object, or an equal constant."""
+    return now is expected or (type(now) in PLAIN and same(now, expected))
 
 
 def _hint(source: str) -> str:

@@ -227,6 +227,20 @@ def test_a_changed_attribute_misses_a_guard() -> None:
         close(program(x), expected)
 
 
+def test_equal_constants_that_are_other_objects_miss_nothing() -> None:
+    model = Scaled()
+    x = specjit.tensor(uniform(4, 5, seed=2))
+    model.factor = float("nan")
+    program = ready(model, x)
+    model.factor = float("nan")
+    with specjit.no_grad():
+        assert np.isnan(program(x).numpy()).all()
+        assert program.stats()["misses"] == 0
+        model.factor = 2.0
+        close(program(x), np.tanh(np.tanh(np.tanh(x.numpy().astype(np.float64) * 2) * 2) * 2))
+        assert program.stats()["misses"] == 1
+
+
 def test_number_arguments_generalize() -> None:
     def f(x, scale, n):
         return (x * scale + n).tanh()
