@@ -91,20 +91,12 @@ class Checks:
         self._bindings = bindings
 
     @functools.cached_property
-    def arguments(self) -> Callable[..., bool]:
-        return self._predicate([f for f in self._facts if f.group == "arguments"])
-
-    @functools.cached_property
     def globals(self) -> Callable[..., bool]:
         return self._predicate([f for f in self._facts if f.group == "globals"])
 
     @functools.cached_property
     def structure(self) -> Callable[..., bool]:
         return self._predicate([f for f in self._facts if f.group == "structure"])
-
-    @functools.cached_property
-    def every_call(self) -> Callable[..., bool]:
-        return self._predicate([f for f in self._facts if f.group != "structure"])
 
     @functools.cached_property
     def all(self) -> Callable[..., bool]:

@@ -179,7 +179,7 @@ def _view(x: np.ndarray, size: Any) -> np.ndarray:
     return out
 
 
-view_op = defop(
+defop(
     "view(input, size: 'int[*]') -> Tensor",
     eager=_view,
     infer=infer.reshaped,

@@ -77,6 +77,11 @@ class Mapping:
 Abstract = Union[Known, Value, Obj, Seq, Mapping]
 
 
+def constant(value: Any) -> Abstract:
+    """A constant as the specializer sees it. Tuples are taken apart so that their items stay known."""
+    return Seq("tuple", [constant(v) for v in value]) if type(value) is tuple else Known(value)
+
+
 def each_value(a: Any, visit: Callable[[Value], None]) -> None:
     """Call `visit` for every run-time value inside `a`."""
     if isinstance(a, Value):

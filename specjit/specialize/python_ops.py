@@ -15,9 +15,8 @@ from specjit.ir.graph import Node, Value
 from specjit.ir.types import Type
 from specjit.ops import registry
 from specjit.specialize import lists
-from specjit.specialize.abstract import Abstract, Known, Mapping, Obj, Refused, Seq
-from specjit.specialize.specializer import Specializer, _constant
-from specjit.tensor.methods import TensorMethods
+from specjit.specialize.abstract import Abstract, Known, Mapping, Obj, Refused, Seq, constant
+from specjit.specialize.specializer import Specializer
 
 Handler = Callable[[Specializer, list[Any], Node], Any]
 HANDLERS: dict[str, Handler] = {}
@@ -67,7 +66,7 @@ def default(spec: Specializer, args: list[Any], node: Node) -> Abstract:
     plain = all(isinstance(a, Known) and isinstance(a.value, IMMUTABLE) for a in args)
     if op.traits.effect_free and (plain or (op.traits.pure and all(isinstance(a, Known) for a in args))):
         try:
-            return _constant(op.eager(*(a.value for a in args)))
+            return constant(op.eager(*(a.value for a in args)))
         except Exception as error:  # the program's own error: it must rise at run time, at the user's line
             raise Refused(f"{op.name} raises {type(error).__name__}: {error}", spec.loc) from error
     return spec.tensor_op(op, args, node)
@@ -173,7 +172,7 @@ def get_attribute(spec: Specializer, args: list[Any], node: Node) -> Abstract:
     if is_tensor(target):
         return tensor_attribute(spec, target, name)
     if isinstance(target, Known):
-        return _constant(getattr(target.value, name))
+        return constant(getattr(target.value, name))
     raise Refused(f"attribute {name!r} of something unknown", spec.loc)
 
 
@@ -283,7 +282,7 @@ def unpack(spec: Specializer, args: list[Any], node: Node) -> list[Any]:
     elif is_tensor(target) and target.type.dims and isinstance(target.type.dims[0], int):
         items = [spec.call("select", target, 0, i) for i in range(target.type.dims[0])]
     elif isinstance(target, Known) and isinstance(target.value, (list, tuple, str)):
-        items = [_constant(v) for v in target.value]
+        items = [constant(v) for v in target.value]
     else:
         raise Refused("something unknown is unpacked", spec.loc)
     if len(items) != count:
@@ -423,7 +422,7 @@ def method(spec: Specializer, args: list[Any], node: Node) -> Any:
     keywords = (args[2].value or ()) if isinstance(args[2], Known) else tuple(k.value for k in args[2].items)
     rest = args[3:]
     if is_tensor(target):
-        op = getattr(getattr(TensorMethods, name, None), "record", None)
+        op = registry.find_method(name)
         if op is None:
             raise Refused(f"tensor method {name!r} is not modelled", spec.loc)
         split = len(rest) - len(keywords)
@@ -442,7 +441,7 @@ def method(spec: Specializer, args: list[Any], node: Node) -> Any:
             out = getattr(target.value, name)(*values[:split], **dict(zip(keywords, values[split:], strict=True)))
         except Exception as error:  # the program's own error rises at run time
             raise Refused(f"{name} raises {type(error).__name__}: {error}", spec.loc) from error
-        return _constant(out)
+        return constant(out)
     results = spec.extern(node.op, args, [r.type for r in node.results])
     return results[0] if len(results) == 1 else results
 

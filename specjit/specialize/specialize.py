@@ -19,8 +19,8 @@ from specjit.ir.guard import Guard
 from specjit.ir.types import Type
 from specjit.profile.lattice import Assumptions
 from specjit.profile.signature import ById, NumberFact, Signature, Structure, TensorFact, sources, tensor_fact
-from specjit.specialize.abstract import Abstract, Known, Mapping, Obj, Refused, Rows, Seq
-from specjit.specialize.specializer import Specializer, _constant
+from specjit.specialize.abstract import Abstract, Known, Mapping, Obj, Refused, Rows, Seq, constant
+from specjit.specialize.specializer import Specializer
 from specjit.tensor import Tensor
 
 PLAIN = (bool, int, float, complex, str, bytes, type(None))
@@ -197,7 +197,7 @@ class _Run:
                 self.leaves.append(leaf)
             return self.fixed[id(found)].value
         if type(found) is tuple and all(type(v) in PLAIN for v in found):
-            return _constant(found)
+            return constant(found)
         if type(found) in PLAIN:
             return Known(found)
         if type(found) in (list, dict, set):

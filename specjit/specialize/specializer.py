@@ -12,11 +12,21 @@ from collections.abc import Callable
 from typing import Any
 
 from specjit.ir.graph import Block, Graph, Location, Node, Value
-from specjit.ir.guard import Guard
 from specjit.ir.structure import IF, LOOP, WITH
 from specjit.ir.types import ANY, Type, type_of
 from specjit.ops import registry
-from specjit.specialize.abstract import Abstract, Known, Mapping, Obj, Refused, Rows, Seq, each_value, substitute
+from specjit.specialize.abstract import (
+    Abstract,
+    Known,
+    Mapping,
+    Obj,
+    Refused,
+    Rows,
+    Seq,
+    constant,
+    each_value,
+    substitute,
+)
 from specjit.specialize.liveness import Liveness
 
 
@@ -33,7 +43,6 @@ class Specializer:
         self.read_global = read_global
         self.block = Block()
         self.env: dict[Value, Any] = {}
-        self.guards: list[Guard] = []
         self.scopes: list[
             tuple[str, dict[int, tuple[Seq, Value]]]
         ] = []  # open blocks: kind, rows appended to outer lists
@@ -84,7 +93,7 @@ class Specializer:
     def get(self, v: Value) -> Abstract:
         if not v.is_const:
             return self.env[v]
-        return _constant(v.const)
+        return constant(v.const)
 
     @property
     def depth(self) -> int:
@@ -95,8 +104,8 @@ class Specializer:
     def call(self, name: str, *args: Any) -> Abstract:
         """Emit the op called `name` with abstract (or plain Python) arguments, defaults filled in."""
         op = registry.get(name)
-        given = [a if isinstance(a, (Known, Value, Seq, Obj, Mapping)) else _constant(a) for a in args]
-        rest = [_constant(p.default) for p in op.params[len(given) :]]
+        given = [a if isinstance(a, (Known, Value, Seq, Obj, Mapping)) else constant(a) for a in args]
+        rest = [constant(p.default) for p in op.params[len(given) :]]
         return self.tensor_op(op, given + rest, None)
 
     def tensor_op(self, op: Any, args: list[Any], node: Node | None) -> Abstract:
@@ -110,7 +119,7 @@ class Specializer:
                 return out
         if not any(_has_run_time(a) for a in args):
             if op.traits.pure and all(isinstance(a, Known) for a in args) and op.name.startswith("py."):
-                return _constant(op.eager(*(a.value for a in args)))
+                return constant(op.eager(*(a.value for a in args)))
         try:
             types = op.infer(*(self.infer_view(a) for a in args))
         except Refused:
@@ -184,8 +193,8 @@ class Specializer:
             return lists.materialize(self, a)
         items = [self.materialize(i) for i in a.items]
         if all(i.is_const for i in items) and not a.foreign:
-            constant = [i.const for i in items]
-            return Value.constant(tuple(constant) if a.kind == "tuple" else constant)
+            plain = [i.const for i in items]
+            return Value.constant(tuple(plain) if a.kind == "tuple" else plain)
         types = [i.type for i in items]
         whole = Type.tuple(*types) if a.kind == "tuple" else Type.list(types[0] if len(set(types)) == 1 else ANY)
         return self.block.append(registry.get(f"py.{a.kind}"), items, [whole], loc=self.loc).result
@@ -250,13 +259,6 @@ class Specializer:
         for a in args:
             if isinstance(a, (Seq, Mapping)) and not (isinstance(a, Seq) and a.kind == "tuple"):
                 raise Refused("a list or dict is passed to code that cannot be seen into", self.loc)
-
-
-def _constant(value: Any) -> Abstract:
-    """A constant as the specializer sees it. Lists and tuples are taken apart so that their items stay known."""
-    if isinstance(value, tuple) and type(value) is tuple:
-        return Seq("tuple", [_constant(v) for v in value])
-    return Known(value)
 
 
 def _known_of(t: Type) -> Abstract | None:

@@ -57,11 +57,6 @@ def is_inference_mode_enabled() -> bool:
     return thread.inference
 
 
-def current_recorder() -> Any:
-    """The trace recorder of this thread, or None."""
-    return thread.recorder
-
-
 class recording:
     """Sends every op call of this thread to `recorder.call(op, args)` (bound arguments in schema order) inside the
     `with` block.

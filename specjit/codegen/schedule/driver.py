@@ -20,7 +20,7 @@ from specjit.codegen.schedule.lower import Lowering
 from specjit.codegen.schedule.model import Home, Pointer, Reg, Scalar, Source, Storage, View
 from specjit.codegen.schedule.plan import InputPlan, Note, OutputPlan, PackedPlan, RegionPlan, StoragePlan
 from specjit.codegen.schedule.steps import Call, LoopStep, Spec, Step, walk, work
-from specjit.ir.dims import Poly, product
+from specjit.ir.dims import product
 from specjit.ir.graph import Block, Value
 
 Outputs = list[View | Scalar]
@@ -70,17 +70,17 @@ def deliver(b: Builder, value: Value) -> View | Scalar:
         b.add(Instr(name="NOT", args=[source.shares], target=fresh_one))
         b.add(Check(cond=Scalar("bool", fresh_one), status=Status.GUARD))
     if source in b.fixed:
-        return b.copy(found, fresh(b, source, found), here=True).whole()
+        return b.copy(found, fresh(source, found), here=True).whole()
     place = source.want or source.home
     base = None if place is None else place.resolved().base
     if isinstance(base, Storage) and base.kind == "output":
         return found
-    if claim(b.top, source.whole(), fresh(b, source, source.whole())):
+    if claim(b.top, source.whole(), fresh(source, source.whole())):
         return found
-    return b.copy(found, fresh(b, source, found), here=True).whole()
+    return b.copy(found, fresh(source, found), here=True).whole()
 
 
-def fresh(b: Builder, source: Source, view: View) -> Home:
+def fresh(source: Source, view: View) -> Home:
     elements = product(view.dims)
     assert elements is not None
     return Home(Storage("output", source.dtype, elements, source.hint))
@@ -262,7 +262,3 @@ def hint_of(call: Call) -> str:
     ops = [op for op in call.ops if op not in ("pack",)]
     shown = ", ".join(ops[:8]) + (", ..." if len(ops) > 8 else "")
     return f"{kind}({shown})" if shown else kind
-
-
-def is_symbolic(size: object) -> bool:
-    return isinstance(size, Poly)

@@ -44,9 +44,6 @@ class Item:
         return []
 
 
-Cast = Literal["compute", "keep"]
-
-
 @dataclass(eq=False)
 class Map(Item):
     """out[i] = text(operands[i]): every operand is a view expanded to out's dims, or a number.

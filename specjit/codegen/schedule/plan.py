@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from specjit.codegen.abi import Status
-from specjit.codegen.machine import Assembler, MachineCode, disassemble
+from specjit.codegen.machine import Assembler, MachineCode
 from specjit.codegen.machine import Label as AsmLabel
 from specjit.codegen.schedule.steps import Spec
 from specjit.codegen.schedule.values import Kernel, Label, Line
@@ -169,7 +169,3 @@ class RegionPlan:
         from specjit.codegen.schedule.describe import describe
 
         return describe(self)
-
-    def disassembly(self) -> str:
-        fake = list(range(1, len(self.specs) + 1))
-        return disassemble(self.assemble(fake), {n: f"k{n - 1}" for n in fake})
