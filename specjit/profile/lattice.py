@@ -47,12 +47,16 @@ class Profile:
     first: Signature
     count: int = 0
     kept: list[Signature] = field(default_factory=list)
+    _latest: Signature | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def add(self, signature: Signature) -> bool:
         """Record a call; True if it taught something new."""
         with self._lock:
             self.count += 1
+            if signature is self._latest:
+                return False
+            self._latest = signature
             if signature in self.kept:
                 return False
             if len(self.kept) == MAX_KEPT:

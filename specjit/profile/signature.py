@@ -8,7 +8,7 @@ is part of the structure itself, by value for constants and by identity for obje
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -138,6 +138,29 @@ def describe(value: Any, facts: list[Fact]) -> Structure:
     if cls in CONSTANT_TYPES and cls is not slice:
         return Structure("const", (), value)
     return Structure("object", (), ById(value))
+
+
+def glance(values: Iterable[Any]) -> tuple[Any, ...] | None:
+    """A key that is cheap to make: arguments with equal keys have equal signatures, under one grad mode. None for
+    arguments that only `observe` can describe."""
+    key: list[Any] = []
+    for value in values:
+        cls = type(value)
+        if issubclass(cls, Tensor):
+            data = value._data
+            if data is None:
+                return None
+            key.append((cls, data.dtype, data.shape, data.strides, value._requires_grad))
+        elif cls is tuple or cls is list:
+            inner = glance(value)
+            if inner is None:
+                return None
+            key.append((cls, inner))
+        elif cls in (int, float, bool, str, type(None)):
+            key.append((cls, value))
+        else:
+            return None
+    return tuple(key)
 
 
 def observe(arguments: Mapping[str, Any], grad_mode: bool) -> Signature:

@@ -1,7 +1,7 @@
 """Which capture, which profile and which variant a call belongs to, and when to build the next one.
 
-Enters: bound arguments of calls that no variant took. Leaves: the `Site` whose generic code runs the call, and now
-and then a `Plan`, the order to build a variant.
+Enters: the values of calls that no variant took, one per parameter. Leaves: the `Site` whose generic code runs the
+call, and now and then a `Plan`, the order to build a variant.
 Invariant: per structure of arguments at most `MAX_CAPTURES` captures; per profile at most one build is pending; live
 variants never exceed `max_specializations`.
 """
@@ -17,7 +17,7 @@ from specjit.capture.errors import CaptureError
 from specjit.capture.script import capture
 from specjit.codegen.python import generate
 from specjit.profile.lattice import Position, Profile
-from specjit.profile.signature import Signature, observe
+from specjit.profile.signature import Signature, glance, observe
 from specjit.runtime.events import EventKind
 from specjit.tensor import state
 
@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 MAX_CAPTURES = 8
 MAX_RECAPTURES = 16
 EXPLAINED_MISSES = 100
-SETTLED_STRIDE = 15  # a site that stays generic looks at every 16th call only
+RESTS = 15  # a site that learns nothing looks at every 16th call only
+QUIET = 8  # so many calls must teach nothing, while a compile is pending, before the site rests
+MAX_KNOWN = 64  # arguments whose signature is remembered by a cheap key
 
 
 class _Miss:
@@ -60,12 +62,13 @@ class Sites:
         self.retired: list[Variant] = []
         self._lock = threading.Lock()
 
-    def find(self, arguments: dict[str, Any]) -> Site | None:
+    def find(self, values: tuple[Any, ...]) -> Site | None:
         """The site for these arguments, capturing it on first sight; None: this structure runs eagerly (events say
         why)."""
         recent = self.recent
-        if recent is not None and recent.captured.check(*recent.inputs(arguments)) is None:
+        if recent is not None and recent.holds(*recent.leading, *values):
             return recent
+        arguments = self.program._named(values)
         key = observe(arguments, state.is_grad_enabled()).structures
         site = self.by_structure.get(key, MISS)
         if site is MISS:
@@ -73,7 +76,7 @@ class Sites:
                 return None
             site = self._capture(arguments, key)
         elif site is not None:
-            broken = site.captured.check(*site.inputs(arguments))
+            broken = site.captured.check(*site.leading, *values)
             if broken is not None:
                 site = self._recapture(arguments, key, broken)
         self.recent = site
@@ -144,40 +147,33 @@ class Site:
 
     def __init__(self, program: Program[Any, Any], captured: Any, root: Any) -> None:
         self.program, self.captured, self.root = program, captured, root
+        self.leading: tuple[Any, ...] = () if root is None else (root,)
+        self.holds: Callable[..., bool] = captured.checks.all
         code = generate(captured.graph, name=captured.graph.name)
         self.source: str = code.source
-        self._fn: Callable[..., Any] = code.fn
+        self.generic: Callable[..., Any] = code.fn
         self.histories: dict[Any, History] = {}
+        self.resting = 0
+        self._quiet = 0
+        self._known: dict[Any, tuple[Signature, History]] = {}
         self._megamorphic = False
-        self._skip = 0
 
-    def inputs(self, arguments: dict[str, Any]) -> tuple[Any, ...]:
-        values = tuple(arguments.values())
-        return values if self.root is None else (self.root, *values)
-
-    def generic(self, arguments: dict[str, Any]) -> Any:
-        return self._fn(*self.inputs(arguments))
-
-    def observe(self, arguments: dict[str, Any], enough: bool = False) -> Plan | None:
+    def observe(self, values: tuple[Any, ...], enough: bool = False) -> Plan | None:
         """Record the call; a plan when it is time to build."""
-        if self._skip and not enough:
-            self._skip -= 1
-            return None
-        signature = observe(arguments, state.is_grad_enabled())
-        history = self.histories.get(signature.key())
-        if history is None:
-            history = self.histories[signature.key()] = History(Profile(signature))
+        signature, history = self._describe(values)
         profile = history.profile
         taught = profile.add(signature)
         options = self.program._options
         built = self.variants()
         if built:
-            self._missed(history, built, arguments)
+            self._missed(history, built, values)
         if history.pending:
+            self._quiet = 0 if taught else self._quiet + 1
+            self.resting = RESTS if self._quiet > QUIET else 0
             return None
         if not history.variants:
             if history.failed_at >= 0 and not taught:
-                self._skip = SETTLED_STRIDE
+                self.resting = RESTS
                 return None
             if profile.count < options.warmup and not enough:
                 return None
@@ -189,6 +185,24 @@ class Site:
         if history.misses >= history.retry_at:
             return self._plan(history, "a guarded attribute or global changed", EventKind.SPECIALIZE_QUEUED)
         return None
+
+    def _describe(self, values: tuple[Any, ...]) -> tuple[Signature, History]:
+        """The signature of a call and the history it belongs to."""
+        grad = state.is_grad_enabled()
+        glanced = glance(values)
+        key = None if glanced is None else (glanced, grad)
+        known = self._known.get(key) if key is not None else None
+        if known is not None:
+            return known
+        signature = observe(self.program._named(values), grad)
+        history = self.histories.get(signature.key())
+        if history is None:
+            history = self.histories[signature.key()] = History(Profile(signature))
+        if key is not None:
+            if len(self._known) >= MAX_KNOWN:
+                self._known.clear()
+            self._known[key] = signature, history
+        return signature, history
 
     def _plan(self, history: History, message: str, kind: EventKind) -> Plan | None:
         program = self.program
@@ -202,7 +216,7 @@ class Site:
                     f"{len(program._variants)} specializations are live (the limit); further shapes run generic",
                 )
             if history.misses < history.retry_at:
-                self._skip = SETTLED_STRIDE
+                self.resting = RESTS
                 return None
             history.retry_at = max(64, 2 * history.misses)
             drop = min(program._variants, key=lambda v: v.last_used)
@@ -216,7 +230,7 @@ class Site:
         live = self.program._variants
         return [v for h in self.histories.values() for v in h.variants if v in live]
 
-    def _missed(self, history: History, built: list[Variant], arguments: dict[str, Any]) -> None:
+    def _missed(self, history: History, built: list[Variant], values: tuple[Any, ...]) -> None:
         history.misses += 1
         program = self.program
         program._counts["misses"] += 1
@@ -224,7 +238,7 @@ class Site:
             return
         from specjit.runtime.variant import closest
 
-        found = closest(built, arguments)
+        found = closest(built, program._named(values))
         if found is None:
             return
         variant, failures = found
@@ -237,11 +251,11 @@ class Site:
             failures=len(failures),
         )
 
-    def explain_miss(self, arguments: dict[str, Any]) -> str:
+    def explain_miss(self, values: tuple[Any, ...]) -> str:
         """The closest variant and the first guard that it fails for these arguments."""
         from specjit.runtime.variant import closest
 
-        found = closest(self.variants(), arguments)
+        found = closest(self.variants(), self.program._named(values))
         return "no variant misses" if found is None else _told(found[0], *found[1][0])
 
     def _position(self, signature: Signature, at: Position) -> str:
@@ -280,6 +294,7 @@ class Site:
         finally:
             history.retry_at = max(4, 2 * history.misses + 4)
             history.pending = False
+            self.resting = self._quiet = 0
 
     def retire(self) -> None:
         """This capture is no longer right: its variants go."""

@@ -23,6 +23,7 @@ from specjit import config
 from specjit.ir.graph import Graph
 from specjit.nn import Module
 from specjit.runtime import stance as stances
+from specjit.runtime.binding import binder
 from specjit.runtime.dispatch import MISS, Site, Sites
 from specjit.runtime.events import Event, EventKind, EventLog
 from specjit.runtime.variant import Variant
@@ -45,7 +46,8 @@ _OWN = frozenset(
         "_function",
         "_signature",
         "_failure",
-        "_plain_names",
+        "_binder",
+        "_arity",
     }
 )
 
@@ -67,7 +69,8 @@ class Program(Generic[P, R]):
         self._function: Any = model_type.forward if is_module else self._model
         self._log = EventLog(self._options.name or _name_of(self._model))
         self._signature = _signature_of(self._function, drop_first=is_module)
-        self._plain_names = _plain_names(self._signature)
+        self._binder = None if self._signature is None else binder(self._signature)
+        self._arity = _arity(self._signature)
         self._sites = Sites(self)
         self._variants: tuple[Variant, ...] = ()
         self._lock = threading.RLock()
@@ -109,44 +112,49 @@ class Program(Generic[P, R]):
                 out = self._verified(variant, args, kwargs) if verify else variant.entry(*args, **kwargs)
                 if out is not MISS:
                     return out
-        arguments = self._bind(args, kwargs)
-        site = self._sites.find(arguments) if arguments is not None else None
+        values = self._bind(args, kwargs)
+        site = self._sites.find(values) if values is not None else None
         if site is None:
             counts["eager"] += 1
             return self._model(*args, **kwargs)
-        assert arguments is not None
+        assert values is not None
         if stance.kind != "generic":
-            self._observe(site, arguments)
+            if site.resting and not stances.engaged.count:
+                site.resting -= 1
+            else:
+                self._observe(site, values)
             for variant in self._variants if not self._options.background else ():
                 out = variant.entry(*args, **kwargs)
                 if out is not MISS:
                     return out
         counts["generic"] += 1
-        return site.generic(arguments)
+        return site.generic(*site.leading, *values)
 
     def _verified(self, variant: Variant, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         from specjit.runtime.verify import run_both
 
         return run_both(self, variant, args, kwargs)
 
-    def _bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any] | None:
-        """Arguments by parameter name; None where the call does not fit (the original then raises its own error)."""
-        if self._signature is None:
+    def _bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...] | None:
+        """The value of every parameter; None where the call does not fit (the original then raises its own error)."""
+        if not kwargs and len(args) == self._arity:
+            return args
+        if self._binder is None:
             return None
-        if len(args) == len(self._plain_names) and not kwargs:
-            return dict(zip(self._plain_names, args))
         try:
-            bound = self._signature.bind(*args, **kwargs)
+            return self._binder(*args, **kwargs)
         except TypeError:
             return None
-        bound.apply_defaults()
-        return bound.arguments
 
-    def _observe(self, site: Site, arguments: dict[str, Any]) -> None:
+    def _named(self, values: tuple[Any, ...]) -> dict[str, Any]:
+        assert self._signature is not None
+        return dict(zip(self._signature.parameters, values, strict=True))
+
+    def _observe(self, site: Site, values: tuple[Any, ...]) -> None:
         stance = stances.current()
         if stance.kind == "fail_on_miss" and site.variants():
-            raise RuntimeError(f"specjit stance fail_on_miss: {site.explain_miss(arguments)}")
-        plan = site.observe(arguments)
+            raise RuntimeError(f"specjit stance fail_on_miss: {site.explain_miss(values)}")
+        plan = site.observe(values)
         if plan is None:
             return
         if stance.kind == "fail_on_compile":
@@ -202,15 +210,15 @@ class Program(Generic[P, R]):
         published."""
         for example in examples:
             args = example if isinstance(example, tuple) else (example,)
-            arguments = self._bind(args, {})
-            if arguments is None:
+            values = self._bind(args, {})
+            if values is None:
                 raise TypeError(
                     f"warmup: the arguments {[type(a).__name__ for a in args]} do not fit {self._signature}"
                 )
-            site = self._sites.find(arguments)
+            site = self._sites.find(values)
             if site is None:
                 raise RuntimeError(f"warmup: {self.name} cannot be captured; see Program.events('FALLBACK')")
-            plan = site.observe(arguments, enough=True)
+            plan = site.observe(values, enough=True)
             if plan is not None:
                 self._start(functools.partial(site.build, plan, frozenset()))
         self.wait()
@@ -278,7 +286,8 @@ class Program(Generic[P, R]):
     def close(self) -> None:
         """Drop native code and compiled variants; further calls run the original model."""
         self.reset()
-        self._signature = None
+        self._signature = self._binder = None
+        self._arity = -1
 
     # -- being the model ----------------------------------------------------------------------------------------------
 
@@ -375,12 +384,12 @@ def _name_of(model: Any) -> str:
     return name.lower().strip("<>_") or "program"
 
 
-def _plain_names(signature: inspect.Signature | None) -> tuple[str, ...]:
-    """The parameters of a call that gives each of them by position; empty where that is not possible."""
+def _arity(signature: inspect.Signature | None) -> int:
+    """How many arguments a call has that gives every parameter by position; -1 where that is not possible."""
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     if signature is None or any(p.kind not in kinds for p in signature.parameters.values()):
-        return ()
-    return tuple(signature.parameters)
+        return -1
+    return len(signature.parameters)
 
 
 def _signature_of(function: Any, drop_first: bool) -> inspect.Signature | None:

@@ -32,14 +32,14 @@ def run_both(program: Program[Any, Any], variant: Variant, args: tuple[Any, ...]
     out = variant.entry(*args, **kwargs)
     if out is MISS or not pure:
         return out
-    arguments = program._bind(args, kwargs)
-    assert arguments is not None
-    site = program._sites.find(arguments)
+    values = program._bind(args, kwargs)
+    assert values is not None
+    site = program._sites.find(values)
     if site is None:
         return out
-    expected = site.generic(arguments)
+    expected = site.generic(*site.leading, *values)
     fast, slow = _tensors(out), _tensors(expected)
-    exact = _float64(variant, arguments)
+    exact = _float64(variant, program._named(values))
     worst = _disagreement(fast, slow, exact)
     if worst is None:
         return out
