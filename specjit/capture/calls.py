@@ -171,7 +171,7 @@ def no_hooks(f: Frame, module: Known) -> bool:
         return False
     _, source, fetch = place_of(module)
     for h in present:
-        f.session.facts.add("structure", f"{source}.{h}", "empty", {}, str(f.location()), f"{fetch}.{h}")
+        f.session.facts.add("structure", f"{source}.{h}", "empty", {}, f.origin(), f"{fetch}.{h}")
     return True
 
 

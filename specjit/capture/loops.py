@@ -91,7 +91,7 @@ def _guarded_range(f: Frame, parts: list[Abstract]) -> range:
         ok, constant = constant_of(part)
         if not ok:
             constant, group, source, fetch = f.session.examples[part]  # type: ignore[index]
-            f.session.facts.add(group, source, "value", constant, str(f.location()), fetch)
+            f.session.facts.add(group, source, "value", constant, f.origin(), fetch)
         values.append(constant)
     found = range(*values)
     if len(found) > MAX_UNROLL:

@@ -29,9 +29,9 @@ from specjit.capture.frame import SIMPLE, Frame, Session
 from specjit.capture.guards import Checks
 from specjit.capture.iteration import NeedsConstant
 from specjit.capture.merge import DEAD, RETURN_VALUE
-from specjit.capture.source import signature_names, source_of
+from specjit.capture.source import parameter_nodes, signature_names, source_of
 from specjit.capture.values import Abstract, Known, Value, const, type_for
-from specjit.ir.graph import Block, Graph, uses
+from specjit.ir.graph import Block, Graph, Location, uses
 from specjit.ir.guard import Guard
 from specjit.ir.types import Type
 from specjit.tensor.tensor import Tensor
@@ -112,13 +112,16 @@ def capture(
         raise CaptureError("limit", f"{fn.__qualname__}: the types of lists and attributes do not settle")
     graph = Graph(_graph_name(fn, root), block)
     graph.attrs["function"] = fn
+    graph.attrs["place"] = Location(source.file, source.node.lineno)
+    graph.attrs["places"] = {
+        name: Location(source.file, node.lineno) for name, node in parameter_nodes(source.node).items()
+    }
     if on_event is not None:
         for location, reason in session.opaque:
             on_event(
                 "OPAQUE",
                 f"{reason}: runs in Python",
-                location=f"{location.file}:{location.line}",
-                column=location.column + 1,
+                location=location,
                 reason=reason,
             )
     return Captured(graph, session, params, fn)
@@ -132,8 +135,11 @@ def _run(
     session: Session, fn: types.FunctionType, source: Any, params: list[str], examples: Mapping[str, Any]
 ) -> Block:
     frame = Frame(session, source, fn, {})
+    places = parameter_nodes(source.node)
     for name in params:
+        frame.at = places[name]
         frame.env[name] = _input(frame, name, examples[name])
+    frame.at = source.node
     session.active.append(fn.__code__)
     statements.run(frame, frame.body)
     block = session.block
@@ -161,13 +167,13 @@ def _input(f: Frame, name: str, example: Any) -> Abstract:
     if isinstance(example, types.FunctionType | types.BuiltinFunctionType | type | types.ModuleType) or hasattr(
         example, "record"
     ):
-        facts.add("arguments", name, "identity", example, "", name)
+        facts.add("arguments", name, "identity", example, f.origin(), name)
         return Known(example)
     if type(example) in (list, dict, set):
         value.type = _container_type(f, name, name, example)
         if type(example) is list:
             value.type = elements.start(f.session, value, ("input", name), value.type.args[0])
-        facts.add("arguments", name, "type", type(example), "", name)
+        facts.add("arguments", name, "type", type(example), f.origin(), name)
         return value
     found = describe(f, example, "arguments", name, name, lambda: value)
     if type(example) is tuple:
@@ -180,9 +186,9 @@ def _input(f: Frame, name: str, example: Any) -> Abstract:
 def _item_type(f: Frame, source: str, item: Any) -> Type:
     """The type of a member of an argument, with a guard on it."""
     facts = f.session.facts
-    facts.add("arguments", source, "type", type(item), "", source)
+    facts.add("arguments", source, "type", type(item), f.origin(), source)
     if type(item) is tuple:
-        facts.add("arguments", source, "length", len(item), "", source)
+        facts.add("arguments", source, "length", len(item), f.origin(), source)
         return Type.tuple(*(_item_type(f, f"{source}[{i}]", x) for i, x in enumerate(item)))
     if type(item) in (list, dict, set):
         return elements.shallow(_container_type(f, source, source, item))
@@ -194,7 +200,7 @@ def _container_type(f: Frame, source: str, fetch: str, example: Any) -> Type:
     if type(example) is list and example:
         kind = type(example[0])
         if all(type(x) is kind for x in example) and (kind in SIMPLE or issubclass(kind, Tensor)):
-            f.session.facts.add("arguments", source, "items", kind, "", fetch)
+            f.session.facts.add("arguments", source, "items", kind, f.origin(), fetch)
             return Type.list(type_for(example[0]))
     return (
         type_for(example)

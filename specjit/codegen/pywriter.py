@@ -132,9 +132,7 @@ class Writer:
 
 def place(node: Node) -> tuple[Location, ...]:
     """Where a node stands in the user's program, innermost place first, then the calls that led there."""
-    if node.loc is None:
-        return ()
-    return (node.loc, *reversed(node.attrs.get("_via", ())))
+    return () if node.loc is None else node.loc.chain
 
 
 def is_none(v: Value) -> bool:

@@ -73,7 +73,9 @@ def _build(site: Site, profile: Profile, disabled: frozenset[str]) -> Variant:
     specialized = specialize(site.captured.graph, assume, site.root)
     number = program._log.counts.get(EventKind.SPECIALIZE_READY, 0) + 1
     graph = copy_graph(specialized.graph)
-    variant = Variant(number, assume, specialized, graph)
+    signature = program._signature
+    assert signature is not None  # a call was bound to it, or nothing would have been profiled
+    variant = Variant(number, assume, specialized, graph, signature)
     variant.typed = str(specialized.graph)
     program.emit(EventKind.PROFILED, _describe(assume), specialization=number)
     context = passes.Context(disable=disabled, numerics=options.numerics, name=f"{program.name}.{number}")
@@ -88,9 +90,8 @@ def _build(site: Site, profile: Profile, disabled: frozenset[str]) -> Variant:
     variant.native_nodes = built.native_nodes
     variant.python_nodes = sum(1 for n in before.values() if not n.blocks) - built.native_nodes
     body_source, body = _body(graph, specialized, variant)
-    assert program._signature is not None  # a call was bound to it, or nothing would have been profiled
     entry_source, entry = make_entry(
-        variant, specialized, site.captured, site.root, program._signature, body, f"{program.name}_{number}"
+        variant, specialized, site.captured, site.root, signature, body, f"{program.name}_{number}"
     )
     variant.source = entry_source + "\n" + body_source
     variant.entry = entry

@@ -153,6 +153,9 @@ def _rolled(spec: Specializer, node: Node, trip: Any, cond: Any, init: list[Any]
                 for a, name in zip(assumed, names, strict=True)
             ]
             scope.enter_hidden(params[explicit:])
+            for p, leaf in zip(params, leaves, strict=True):
+                if isinstance(p, Value) and isinstance(leaf, Value):
+                    spec.origins.same(p, leaf)
             for k, p in enumerate(params[:explicit]):
                 if k in owned:
                     spec.fresh.add(p)

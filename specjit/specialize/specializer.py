@@ -28,6 +28,7 @@ from specjit.specialize.abstract import (
     substitute,
 )
 from specjit.specialize.liveness import Liveness
+from specjit.specialize.origins import Origins
 
 
 class Specializer:
@@ -54,6 +55,7 @@ class Specializer:
         self.hints: list[str] = []
         self.set_attributes: set[tuple[int, str]] = set()
         self.nonempty: set[Any] = set()  # sizes that must be at least 1 for the typed graph to mean the same
+        self.origins = Origins(self.root)
         self.grad = True  # whether gradients are recorded at this point of the program
 
     # -- walking ------------------------------------------------------------------------------------------------------
@@ -112,6 +114,7 @@ class Specializer:
         """Infer, emit, and wrap the results of an operator record."""
         from specjit.specialize import indexing
 
+        self.origins.note(op, args, self.loc)
         special = indexing.SPECIAL.get(op.name)
         if special:
             out = special(self, op, args)
@@ -155,6 +158,7 @@ class Specializer:
 
     def extern(self, op: Any, args: list[Any], types: list[Type]) -> list[Value]:
         """Emit an op as it stands, with materialized arguments; it will run as Python."""
+        self.origins.note(op, args, self.loc)
         self.escape(args)
         for a in args:
             each_value(a, lambda v: self.shared.add(self.root(v)))
