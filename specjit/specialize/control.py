@@ -8,7 +8,7 @@ carried, so that no pass can move a read of it out of the loop.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from specjit.ir.constants import same
 from specjit.ir.graph import Block, Node, Value
@@ -26,7 +26,9 @@ from specjit.specialize.abstract import (
     substitute,
     unflatten,
 )
-from specjit.specialize.specializer import Specializer
+
+if TYPE_CHECKING:
+    from specjit.specialize.specializer import Specializer
 
 MAX_WIDENINGS = 8
 MAX_UNROLLED = 64

@@ -7,12 +7,14 @@ indexing (views), or None where the op should be emitted as it stands.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from specjit.ir.graph import Value
 from specjit.specialize import lists
 from specjit.specialize.abstract import Abstract, Known, Refused, Seq
-from specjit.specialize.specializer import Specializer
+
+if TYPE_CHECKING:
+    from specjit.specialize.specializer import Specializer
 
 
 def getitem(spec: Specializer, op: Any, args: list[Any]) -> Abstract | None:

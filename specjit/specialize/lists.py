@@ -7,14 +7,16 @@ its own.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from specjit.ir import dims
 from specjit.ir.graph import Value
 from specjit.ir.types import Type
 from specjit.ops import registry
 from specjit.specialize.abstract import Abstract, Known, Refused, Rows, Seq
-from specjit.specialize.specializer import Specializer
+
+if TYPE_CHECKING:
+    from specjit.specialize.specializer import Specializer
 
 
 def append(spec: Specializer, seq: Seq, item: Any) -> Abstract:

@@ -15,6 +15,7 @@ from specjit.ir.graph import Block, Graph, Location, Node, Value
 from specjit.ir.structure import IF, LOOP, WITH
 from specjit.ir.types import ANY, Type, type_of
 from specjit.ops import registry
+from specjit.specialize import control, handlers, indexing, lists, operators, python_ops
 from specjit.specialize.abstract import (
     Abstract,
     Known,
@@ -29,6 +30,8 @@ from specjit.specialize.abstract import (
 )
 from specjit.specialize.liveness import Liveness
 from specjit.specialize.origins import Origins
+
+HANDLER_MODULES = (operators, python_ops)  # importing them, and what they import, fills handlers.HANDLERS
 
 
 class Specializer:
@@ -74,8 +77,6 @@ class Specializer:
             self.visit(node)
 
     def visit(self, node: Node) -> None:
-        from specjit.specialize import control, python_ops
-
         if node.op is IF:
             control.branch(self, node)
         elif node.op is LOOP:
@@ -84,7 +85,7 @@ class Specializer:
             control.grad_mode(self, node)
         else:
             args = [self.get(a) for a in node.args]
-            handler = python_ops.HANDLERS.get(node.op.name)
+            handler = handlers.HANDLERS.get(node.op.name)
             result = handler(self, args, node) if handler else self.tensor_op(node.op, args, node)
             if len(node.results) == 1:
                 self.env[node.results[0]] = result[0] if isinstance(result, list) else result
@@ -112,8 +113,6 @@ class Specializer:
 
     def tensor_op(self, op: Any, args: list[Any], node: Node | None) -> Abstract:
         """Infer, emit, and wrap the results of an operator record."""
-        from specjit.specialize import indexing
-
         self.origins.note(op, args, self.loc)
         special = indexing.SPECIAL.get(op.name)
         if special:
@@ -192,8 +191,6 @@ class Specializer:
         if isinstance(a, Rows):
             raise Refused("rows of a loop used one by one", self.loc)
         if a.kind == "list" and not a.plain:
-            from specjit.specialize import lists
-
             return lists.materialize(self, a)
         items = [self.materialize(i) for i in a.items]
         if all(i.is_const for i in items) and not a.foreign:
