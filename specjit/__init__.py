@@ -44,7 +44,6 @@ from specjit.ops.compare import (
 from specjit.ops.creation import (
     arange,
     as_tensor,
-    bernoulli,
     empty,
     empty_like,
     from_dlpack,
@@ -53,16 +52,11 @@ from specjit.ops.creation import (
     full_like,
     ones,
     ones_like,
-    rand,
-    rand_like,
-    randint,
-    randn,
-    randn_like,
-    randperm,
     tensor,
     zeros,
     zeros_like,
 )
+from specjit.ops.draws import bernoulli, rand, rand_like, randint, randn, randn_like, randperm
 from specjit.ops.gather import flip, gather, index_add, index_select, masked_fill, nonzero, scatter_add
 from specjit.ops.indexing import index_put
 from specjit.ops.linalg import addmm, bmm, dot, matmul, mm, mv, outer

@@ -33,7 +33,7 @@ _DIGEST = 32
 _SIZES = struct.Struct("<3Q")
 ABANDONED_SECONDS = 3600  # a temporary file this old belongs to no writer
 # Where the worker starts; what these modules import of ours is read from their text.
-WORKER_ROOTS = ("objects", "simd", "tiles", "vecmath")
+WORKER_ROOTS = ("objects", "philox", "simd", "tiles", "vecmath")
 _IMPORT = re.compile(r"^[ ]*from specjit\.codegen(?:\.(\w+))? import (\([^)]*\)|.*)", re.MULTILINE)
 
 Event = Callable[..., None]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from specjit.ops import arithmetic, casts, conv, creation, gather, linalg, pointwise, reduce
+from specjit.ops import arithmetic, casts, conv, creation, draws, gather, linalg, pointwise, reduce
 from specjit.ops.reduce import logsumexp as logsumexp
 
 
@@ -89,7 +89,7 @@ def dropout(input: Any, p: float = 0.5, training: bool = True, inplace: bool = F
         raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
     if not training or p == 0.0:
         return input
-    mask = creation.dropout_mask(input, p)
+    mask = draws.dropout_mask(input, p)
     return input.mul_(mask) if inplace else input * mask
 
 

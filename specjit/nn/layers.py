@@ -12,7 +12,8 @@ from specjit.nn import functional as F
 from specjit.nn import init
 from specjit.nn.module import Module
 from specjit.ops.conv import pair
-from specjit.ops.creation import empty, ones, randn, zeros
+from specjit.ops.creation import empty, ones, zeros
+from specjit.ops.draws import randn
 from specjit.tensor.state import no_grad
 from specjit.tensor.tensor import Parameter
 

@@ -12,6 +12,7 @@ from specjit.ops import (
     control,
     conv,
     creation,
+    draws,
     gather,
     indexing,
     inplace,

@@ -1,8 +1,7 @@
-"""New tensors: filled, counted, random, or from Python data.
+"""New tensors: filled, counted, or from Python data.
 
 Enters: sizes, values, a dtype, a device. Leaves: fresh tensors.
-Invariant: a random op draws only from its generator, one reserved range per call; which values come does not depend
-on anything else.
+Invariant: a new tensor shares memory with nothing, but for `from_numpy` and `from_dlpack`, which are there to share.
 """
 
 from __future__ import annotations
@@ -17,8 +16,7 @@ from specjit.dtypes import DType, dtype_of
 from specjit.ir.types import Type
 from specjit.ops import infer
 from specjit.ops.lowering import creation
-from specjit.ops.registry import NO_GRAD, RANDOM, defop
-from specjit.tensor import random
+from specjit.ops.registry import NO_GRAD, defop
 from specjit.tensor.promotion import scalar_dtype
 from specjit.tensor.tensor import Tensor, get_default_dtype, to_numpy, wrap
 
@@ -29,7 +27,7 @@ def _device(device: Any) -> Any:
     return None if device is None else str(device)
 
 
-def _shape(size: Any) -> tuple[int, ...]:
+def shape_of(size: Any) -> tuple[int, ...]:
     shape = (size,) if isinstance(size, int) else tuple(size)
     for n in shape:
         if n < 0:
@@ -37,7 +35,7 @@ def _shape(size: Any) -> tuple[int, ...]:
     return shape
 
 
-def _made(size: Any, dtype: Any, device: Any, requires_grad: Any) -> Type:
+def made(size: Any, dtype: Any, device: Any, requires_grad: Any) -> Type:
     dims = infer.sizes_of(size)
     for n in dims or ():
         if isinstance(n, int) and n < 0:
@@ -50,8 +48,8 @@ def _made(size: Any, dtype: Any, device: Any, requires_grad: Any) -> Type:
 def _sized(name: str, fn: Any, kind: str) -> Any:
     return defop(
         f"{name}(size: 'int[*]', *, {OPTIONS}) -> Tensor",
-        eager=lambda size, dtype, device, requires_grad: fn(_shape(size), (dtype or get_default_dtype()).numpy),
-        infer=lambda size, dtype, device, requires_grad: _made(
+        eager=lambda size, dtype, device, requires_grad: fn(shape_of(size), (dtype or get_default_dtype()).numpy),
+        infer=lambda size, dtype, device, requires_grad: made(
             size, dtype or get_default_dtype(), device, requires_grad
         ),
         vjp=NO_GRAD,
@@ -76,9 +74,9 @@ def _fill_dtype(value: Any, dtype: Any) -> Any:
 full = defop(
     f"full(size: 'int[]', fill_value: Scalar, *, {OPTIONS}) -> Tensor",
     eager=lambda size, fill_value, dtype, device, requires_grad: np.full(
-        _shape(size), fill_value, _fill_dtype(fill_value, dtype).numpy
+        shape_of(size), fill_value, _fill_dtype(fill_value, dtype).numpy
     ),
-    infer=lambda size, fill_value, dtype, device, requires_grad: _made(
+    infer=lambda size, fill_value, dtype, device, requires_grad: made(
         size, _fill_dtype(fill_value, dtype), device, requires_grad
     ),
     vjp=NO_GRAD,
@@ -156,7 +154,7 @@ def _arange_infer(start: Any, end: Any, step: Any, dtype: Any, device: Any, requ
         length = math.ceil((end - start) / step)
     elif a is not None and b is not None and by == 1:
         length = b - a
-    return _made([infer.int_of(length)], _arange_dtype(dtype, start, end, step), device, requires_grad)
+    return made([infer.int_of(length)], _arange_dtype(dtype, start, end, step), device, requires_grad)
 
 
 def _whole(x: Any) -> bool:
@@ -282,125 +280,3 @@ def from_numpy(ndarray: Any) -> Any:
 def from_dlpack(ext_tensor: Any) -> Any:
     """A tensor on memory shared through DLPack."""
     return from_numpy(np.from_dlpack(ext_tensor))
-
-
-# random
-
-
-def _random(name: str, fn: Any, doc: str) -> Any:
-    return defop(
-        f"{name}(size: 'int[*]', *, generator: 'Generator?' = None, {OPTIONS}) -> Tensor",
-        eager=lambda size, generator, dtype, device, requires_grad: fn(
-            generator, _shape(size), (dtype or get_default_dtype()).numpy
-        ),
-        infer=lambda size, generator, dtype, device, requires_grad: _made(
-            size, dtype or get_default_dtype(), device, requires_grad
-        ),
-        vjp=NO_GRAD,
-        traits=RANDOM,
-        method=False,
-        doc=doc,
-    )
-
-
-rand = _random("rand", random.uniform, "Uniform in [0, 1).")
-randn = _random("randn", random.normal, "Standard normal.")
-
-
-def rand_like(input: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
-    """`rand` of the shape and dtype of `input`."""
-    return rand(input.shape, dtype=dtype or input.dtype, device=device, requires_grad=requires_grad)
-
-
-def randn_like(input: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
-    """`randn` of the shape and dtype of `input`."""
-    return randn(input.shape, dtype=dtype or input.dtype, device=device, requires_grad=requires_grad)
-
-
-def _randint(low: int, high: int, size: Any, generator: Any, dtype: Any, device: Any, requires_grad: Any) -> np.ndarray:
-    if high <= low:
-        raise RuntimeError(f"random_ expects 'from' to be less than 'to', but got from={low} >= to={high}")
-    return random.integers(generator, low, high, _shape(size)).astype((dtype or dtypes.int64).numpy)
-
-
-_randint_op = defop(
-    f"randint(low: int, high: int, size: 'int[]', *, generator: 'Generator?' = None, {OPTIONS}) -> Tensor",
-    eager=_randint,
-    infer=lambda low, high, size, generator, dtype, device, requires_grad: _made(
-        size, dtype or dtypes.int64, device, requires_grad
-    ),
-    vjp=NO_GRAD,
-    traits=RANDOM,
-    method=False,
-    doc="Integers in [low, high).",
-)
-
-
-def randint(low: Any, high: Any, size: Any = None, **options: Any) -> Any:
-    """Integers in [low, high): `randint(low, high, size)` or `randint(high, size)`."""
-    if size is None:
-        return _randint_op(0, low, high, **options)
-    return _randint_op(low, high, size, **options)
-
-
-def randperm(n: int, *, generator: Any = None, dtype: Any = None) -> Any:
-    """A random order of 0..n-1."""
-    return _randperm_op(n, generator=generator, dtype=dtype)
-
-
-_randperm_op = defop(
-    f"randperm(n: int, *, generator: 'Generator?' = None, {OPTIONS}) -> Tensor",
-    eager=lambda n, generator, dtype, device, requires_grad: random.permutation(generator, n).astype(
-        (dtype or dtypes.int64).numpy
-    ),
-    infer=lambda n, generator, dtype, device, requires_grad: _made([n], dtype or dtypes.int64, device, requires_grad),
-    vjp=NO_GRAD,
-    traits=RANDOM,
-    method=False,
-)
-
-
-def _bernoulli(p: np.ndarray, generator: Any) -> np.ndarray:
-    if p.dtype.kind != "f":
-        raise RuntimeError(f"bernoulli_tensor_cpu_p_ not implemented for '{p.dtype}'")
-    if not np.all((p >= 0) & (p <= 1)):
-        raise RuntimeError("Expected p_in >= 0 && p_in <= 1 to be true, but got false.")
-    return random.bernoulli(generator, p, p.shape).astype(p.dtype)
-
-
-bernoulli = defop(
-    "bernoulli(input, *, generator: 'Generator?' = None) -> Tensor",
-    eager=_bernoulli,
-    infer=lambda p, generator: infer.same(p),
-    vjp=lambda g, _y, _input, generator: g * 0.0,
-    traits=RANDOM,
-    doc="1 with the probability in `input`, else 0.",
-)
-
-
-def _check_probability(p: Any) -> None:
-    if isinstance(p, (int, float)) and not 0 <= p <= 1:
-        raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
-
-
-def _dropout_mask_infer(x: Type, p: Any, generator: Any) -> Type:
-    _check_probability(p)
-    return infer.same(x)
-
-
-def _dropout_mask(x: np.ndarray, p: float, generator: Any) -> np.ndarray:
-    _check_probability(p)
-    keep = random.bernoulli(generator, 1.0 - p, x.shape)
-    scale = 0.0 if p == 1 else 1.0 / (1.0 - p)
-    return keep.astype(x.dtype) * x.dtype.type(scale)
-
-
-dropout_mask = defop(
-    "dropout_mask(input, p: float = 0.5, *, generator: 'Generator?' = None) -> Tensor",
-    eager=_dropout_mask,
-    infer=_dropout_mask_infer,
-    vjp=NO_GRAD,
-    traits=RANDOM,
-    method=False,
-    doc="For each element of `input`, 1/(1-p) with probability 1-p, else 0. The values of `input` are not read.",
-)

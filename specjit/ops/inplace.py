@@ -15,7 +15,7 @@ import numpy as np
 from specjit.dtypes import dtype_of
 from specjit.ir.traits import Traits
 from specjit.ir.types import Type
-from specjit.ops import arithmetic, creation, gather, infer, pointwise
+from specjit.ops import arithmetic, draws, gather, infer, pointwise
 from specjit.ops.eager import writable
 from specjit.ops.grads import sum_to
 from specjit.ops.quiet import quiet
@@ -161,12 +161,12 @@ copy_ = defop(
 
 def normal_(input: Any, mean: float = 0.0, std: float = 1.0, *, generator: Any = None) -> Any:
     """Fill with normal values."""
-    return input.copy_(creation.randn(input.shape, generator=generator, dtype=_sampled(input)) * std + mean)
+    return input.copy_(draws.randn(input.shape, generator=generator, dtype=_sampled(input)) * std + mean)
 
 
 def uniform_(input: Any, a: float = 0.0, b: float = 1.0, *, generator: Any = None) -> Any:
     """Fill with uniform values from [a, b)."""
-    return input.copy_(creation.rand(input.shape, generator=generator, dtype=_sampled(input)) * (b - a) + a)
+    return input.copy_(draws.rand(input.shape, generator=generator, dtype=_sampled(input)) * (b - a) + a)
 
 
 def _sampled(x: Any) -> Any:

@@ -46,6 +46,18 @@ class Composite:
     fn: Callable[..., Any]
 
 
+Draw = Callable[[Any, Any], Any]  # draw(size, dtype): uniform numbers in [0, 1) from a range of their own
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Random numbers: `fn(draw, *args)`, in specjit ops and in schema order, is the same computation, bit for bit, if
+    `draw` takes them from the generator. The parameters named in `constant` must be known when it is compiled."""
+
+    fn: Callable[..., Any]
+    constant: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True)
 class Contraction:
     """A matrix product; `kind` is "matmul" (NumPy's rules for 1-d operands and batch broadcasting)."""
@@ -77,7 +89,7 @@ class Special:
     name: str
 
 
-Lowering = Pointwise | Reduction | Composite | Contraction | Viewing | Creation | Special
+Lowering = Pointwise | Reduction | Composite | Drawn | Contraction | Viewing | Creation | Special
 
 
 def pointwise(text: str, *, compute: Compute = "result", keep: tuple[int, ...] = ()) -> Pointwise:
@@ -90,6 +102,10 @@ def reduction(kind: ReduceKind) -> Reduction:
 
 def composite(fn: Callable[..., Any]) -> Composite:
     return Composite(fn)
+
+
+def drawn(fn: Callable[..., Any], *, constant: tuple[str, ...] = ()) -> Drawn:
+    return Drawn(fn, constant)
 
 
 def contraction(kind: Literal["matmul"]) -> Contraction:

@@ -129,38 +129,40 @@ def set_rng_state(state: Any) -> None:
     default_generator.set_state(state)
 
 
+def blocks_of(count: int, dtype: np.dtype) -> int:
+    """How many blocks of four words `count` uniform numbers take."""
+    return -(-count // 2) if dtype == np.float64 else -(-count // 4)
+
+
 def words(generator: Generator | None, count: int) -> np.ndarray:
     """`count` fresh uint32 words."""
     seed, offset = (generator or default_generator).reserve(count)
     return philox(seed, offset // 4, -(-count // 4))[:count]
 
 
-def uniform32(generator: Generator | None, count: int) -> np.ndarray:
-    """float32 in [0, 1), one word each."""
-    return (words(generator, count) >> np.uint32(8)).astype(np.float32) * np.float32(2.0**-24)
-
-
-def uniform64(generator: Generator | None, count: int) -> np.ndarray:
-    """float64 in [0, 1), two words each."""
-    return (words(generator, 2 * count).view("<u8") >> np.uint64(11)).astype(np.float64) * 2.0**-53
-
-
 def uniform(generator: Generator | None, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     """Uniform in [0, 1) of a floating-point dtype."""
+    seed, offset = (generator or default_generator).reserve(4 * blocks_of(math.prod(shape), dtype))
+    return uniform_at(seed, offset // 4, shape, dtype)
+
+
+def uniform_at(seed: int, block: int, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """Uniform in [0, 1) from this block on: float32 of one word each, float64 of two."""
     count = math.prod(shape)
+    found = philox(seed, block, blocks_of(count, dtype))
     if dtype == np.float64:
-        return uniform64(generator, count).reshape(shape)
-    found = uniform32(generator, count)
+        return ((found.view("<u8") >> np.uint64(11)).astype(np.float64) * 2.0**-53)[:count].reshape(shape)
+    numbers = (found[:count] >> np.uint32(8)).astype(np.float32) * np.float32(2.0**-24)
     if dtype == np.float16:
         # Only 11 bits fit; rounding up could give 1.
-        found = np.floor(found * np.float32(2048)) * np.float32(1 / 2048)
-    return found.astype(dtype, copy=False).reshape(shape)
+        numbers = np.floor(numbers * np.float32(2048)) * np.float32(1 / 2048)
+    return numbers.astype(dtype, copy=False).reshape(shape)
 
 
 def normal(generator: Generator | None, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     """Standard normal by Box-Muller: value 2k and 2k+1 come from uniforms 2k and 2k+1."""
     count = math.prod(shape)
-    u = uniform64(generator, count + count % 2)
+    u = uniform(generator, (count + count % 2,), np.dtype(np.float64))
     radius = np.sqrt(-2 * np.log1p(-u[0::2]))
     angle = 2 * math.pi * u[1::2]
     out = np.empty(count + count % 2)
@@ -171,7 +173,7 @@ def normal(generator: Generator | None, shape: tuple[int, ...], dtype: np.dtype)
 
 def bernoulli(generator: Generator | None, p: Any, shape: tuple[int, ...]) -> np.ndarray:
     """bool: True with probability p (a number or an array)."""
-    return uniform32(generator, math.prod(shape)).reshape(shape).astype(np.float64) < np.asarray(p, np.float64)
+    return uniform(generator, shape, np.dtype(np.float32)).astype(np.float64) < np.asarray(p, np.float64)
 
 
 def integers(generator: Generator | None, low: int, high: int, shape: tuple[int, ...]) -> np.ndarray:

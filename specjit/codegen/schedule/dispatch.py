@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from specjit.codegen.schedule import gathers
+from specjit.codegen.schedule import draws, gathers
 from specjit.codegen.schedule.joins import cat, creation, inverse_of_part, stack
 from specjit.codegen.schedule.tensors import matmul, pointwise, reduction, viewing
 from specjit.ir.graph import Node
@@ -44,4 +44,5 @@ SPECIAL = {
     "select_backward": inverse_of_part,
     "slice_backward": inverse_of_part,
     **gathers.RULES,
+    **draws.RULES,
 }

@@ -193,6 +193,21 @@ class Pick(Item):
 
 
 @dataclass(eq=False)
+class Draw(Item):
+    """out = uniform numbers in [0, 1): Philox blocks from number `first` on, under the key `seed`."""
+
+    out: Source = field(kw_only=True)
+    seed: Size = field(kw_only=True)
+    first: Size = field(kw_only=True)
+
+    def sizes(self) -> Iterator[Size | None]:
+        yield from (*self.out.dims, self.seed, self.first)
+
+    def makes(self) -> list[Source]:
+        return [self.out]
+
+
+@dataclass(eq=False)
 class Part(Item):
     """Nothing to do; `out` is complete once the sources in `out.parts` are stored."""
 
