@@ -23,21 +23,8 @@ if TYPE_CHECKING:
 UNARY = ("neg", "abs", "invert")
 COMPARISONS = ("eq", "ne", "lt", "le", "gt", "ge")
 ARITHMETIC = tuple(name for name in TENSOR_OPS if name not in (*UNARY, *COMPARISONS))
-# The tensor op for `2 - x` that takes the operands the other way round; the others accept a number on the left.
-SWAPPED = {
-    "add": "add",
-    "sub": "rsub",
-    "mul": "mul",
-    "and": "bitwise_and",
-    "or": "bitwise_or",
-    "xor": "bitwise_xor",
-    "eq": "eq",
-    "ne": "ne",
-    "lt": "gt",
-    "le": "ge",
-    "gt": "lt",
-    "ge": "le",
-}
+# A comparison takes its tensor first: `2 < x` is `x > 2`.
+SWAPPED = {"eq": "eq", "ne": "ne", "lt": "gt", "le": "ge", "gt": "lt", "ge": "le"}
 IN_PLACE = {"add": "add_", "sub": "sub_", "mul": "mul_", "truediv": "div_"}
 
 
