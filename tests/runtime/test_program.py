@@ -241,6 +241,21 @@ def test_equal_constants_that_are_other_objects_miss_nothing() -> None:
         assert program.stats()["misses"] == 1
 
 
+@pytest.mark.parametrize(("numerics", "fused"), [("exact", False), ("fast", True)])
+def test_fast_numerics_contracts_and_says_so(numerics, fused) -> None:
+    def f(x, y, z):
+        return x * y + z
+
+    x, y, z = (specjit.tensor(uniform(4, 5, seed=s)) for s in range(3))
+    program = ready(f, x, y, z, numerics=numerics)
+    with specjit.no_grad():
+        close(program(x, y, z), x.numpy().astype(np.float64) * y.numpy() + z.numpy())
+    (variant,) = program.specializations
+    assert variant.calls == 1
+    assert ("simd.fma(" in "\n".join(variant.kernel_sources)) == fused
+    assert f"numerics={numerics}" in str(program.explain())
+
+
 def test_number_arguments_generalize() -> None:
     def f(x, scale, n):
         return (x * scale + n).tanh()

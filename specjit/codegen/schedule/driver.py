@@ -13,6 +13,7 @@ from specjit.codegen.abi import Status
 from specjit.codegen.schedule import memory, prune
 from specjit.codegen.schedule.build import Builder
 from specjit.codegen.schedule.code import Code
+from specjit.codegen.schedule.contract import contracted
 from specjit.codegen.schedule.control_items import claim
 from specjit.codegen.schedule.errors import NotSchedulable
 from specjit.codegen.schedule.items import Check, Instr
@@ -40,6 +41,7 @@ def schedule(
     layouts      strides in elements of tensor inputs that are not C-contiguous (ints, or size expressions)
     params       inputs that are module parameters: what depends on them alone moves to the prologue
     live_params  of these, the ones whose storage may change unseen: ordinary inputs
+    numerics     "exact", or "fast": a product and the sum that takes it round once (`contract`)
     """
     builder = Builder(block, layouts or {}, set(params or ()) - set(live_params or ()))
     builder.walk(block)
@@ -47,6 +49,10 @@ def schedule(
     prune.unread_numbers(builder.top, [o for o in outputs if isinstance(o, Scalar)])
     lowering = Lowering(builder)
     before, steps = lowering.run()
+    if numerics == "fast":
+        for step in walk([*before, *steps]):
+            if isinstance(step, Call):
+                step.spec = contracted(step.spec)
     return Assembly(name, builder, lowering, before, steps, outputs, block).plan()
 
 
