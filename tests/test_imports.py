@@ -20,7 +20,6 @@ ORDER = [
     {"dtypes"},
     {"ir"},
     {"tensor"},
-    {"autograd"},
     {"ops"},
     {"nn"},
     {"optim"},
