@@ -64,7 +64,8 @@ class Captured:
 
     def check(self, *args: Any) -> Guard | None:
         """The first capture guard that does not hold for these inputs; None if all hold."""
-        return None if self.checks.all(*args) else self.checks.failing(*args)
+        broken = self.checks.failing(*args)
+        return None if broken is None else broken[0]
 
 
 def capture(

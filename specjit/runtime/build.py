@@ -7,6 +7,7 @@ stay.
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
 from collections.abc import Callable
@@ -16,10 +17,10 @@ from specjit import passes
 from specjit.codegen import regions
 from specjit.codegen.loader import library
 from specjit.codegen.python import generate
-from specjit.ir.graph import Block, Graph, Node, Value, copy_graph, replace_uses
+from specjit.ir.graph import Block, Graph, Location, Node, Value, copy_graph, replace_uses
 from specjit.ir.structure import LOOP, REGION
 from specjit.profile.lattice import Assumptions, Position, Profile
-from specjit.profile.signature import TensorFact
+from specjit.profile.signature import TensorFact, sources
 from specjit.runtime.code import argument_guard
 from specjit.runtime.dispatch import MISS
 from specjit.runtime.entry import make_entry
@@ -30,7 +31,7 @@ from specjit.specialize.abstract import Refused
 from specjit.specialize.specialize import Leaf, Specialized, specialize
 
 if TYPE_CHECKING:
-    from specjit.runtime.dispatch import Site
+    from specjit.runtime.dispatch import Plan, Site
 
 MAX_TRIALS = 12
 
@@ -54,24 +55,23 @@ class _CacheEvents:
 _cache_events = _CacheEvents()
 
 
-def build_variant(site: Site, profile: Profile, disabled: frozenset[str]) -> Variant:
+def build_variant(site: Site, plan: Plan, disabled: frozenset[str]) -> Variant:
     """Specialize the site's graph to what the profile says and compile it."""
     with _cache_events.lock:
         library().on_event = _cache_events
-        _cache_events.emit = site.program.emit
+        _cache_events.emit = functools.partial(site.program.emit, specialization=plan.number)
         try:
-            return _build(site, profile, disabled)
+            return _build(site, plan.profile, plan.number, disabled)
         finally:
             _cache_events.emit = None
 
 
-def _build(site: Site, profile: Profile, disabled: frozenset[str]) -> Variant:
+def _build(site: Site, profile: Profile, number: int, disabled: frozenset[str]) -> Variant:
     start = time.perf_counter()
     program = site.program
     options = program._options
     assume = choose(site, profile, options.dynamic)
     specialized = specialize(site.captured.graph, assume, site.root)
-    number = program._log.counts.get(EventKind.SPECIALIZE_READY, 0) + 1
     graph = copy_graph(specialized.graph)
     signature = program._signature
     assert signature is not None  # a call was bound to it, or nothing would have been profiled
@@ -97,8 +97,8 @@ def _build(site: Site, profile: Profile, disabled: frozenset[str]) -> Variant:
     variant.entry = entry
     variant.seconds = time.perf_counter() - start
     for node, reason in report.refused:
-        message = f"{node.op.name} stays in Python: {reason}"
-        program.emit(EventKind.NOT_FUSED, message, location=str(node.loc or ""), specialization=number)
+        message = f"{node.op.name.removeprefix('py.')} stays in Python: {reason}"
+        program.emit(EventKind.NOT_FUSED, message, location=node.loc, specialization=number)
     hits = sum(k.cached for r in variant.regions for k in r.kernels)
     total = sum(len(r.kernels) for r in variant.regions)
     cache = "hit" if hits == total else "miss" if hits == 0 else f"{hits}/{total}"
@@ -195,8 +195,8 @@ class _Regions:
             inputs=[self.known.get(a) or Input(a.type) for a in node.args],
             grad_mode=self.variant.assume.signature.grad_mode,
             context=self.context,
-            emit=self.emit,
-            fell_back=self.fell_back,
+            emit=functools.partial(self.emit, f"region {len(self.made)}"),
+            fell_back=functools.partial(self.fell_back, f"region {len(self.made)}"),
             nonempty=self.variant.nonempty,
         )
         if region is None:
@@ -206,12 +206,19 @@ class _Regions:
         self.made.append(region)
         self.native_nodes += sum(1 for n in node.blocks[0].walk() if not n.blocks)
 
-    def emit(self, kind: EventKind, message: str, **facts: Any) -> None:
-        self.program.emit(kind, message, specialization=self.variant.number, **facts)
+    def emit(self, region: str, kind: EventKind, message: str, **facts: Any) -> None:
+        self.program.emit(kind, f"{region}: {message}", specialization=self.variant.number, **facts)
 
-    def fell_back(self, message: str, location: str) -> None:
+    def fell_back(self, region: str, message: str, location: Location | None, reason: str) -> None:
         self.variant.fallbacks += 1
-        self.program.emit(EventKind.FALLBACK, message, specialization=self.variant.number, location=location)
+        self.program.emit(
+            EventKind.FALLBACK,
+            f"{region} {message}",
+            specialization=self.variant.number,
+            call=self.program.calls + 1,
+            location=location,
+            reason=reason,
+        )
 
 
 def leaf_input(leaf: Leaf, assume: Assumptions) -> Input:
@@ -312,6 +319,12 @@ def _compile(lines: list[str], names: dict[str, Any], more: str) -> tuple[str, C
 
 
 def _describe(assume: Assumptions) -> str:
-    symbols = assume.symbols()
-    sizes = f"symbols {', '.join(symbols)}" if symbols else "all sizes constant"
-    return f"{len(assume.signature.facts)} argument leaves, {sizes}"
+    """Which sizes and numbers vary; all others are constants."""
+    places = sources(assume.signature)
+    varying: dict[str, list[str]] = {}
+    for (leaf, d), size in assume.sizes.items():
+        if not isinstance(size, int):
+            varying.setdefault(repr(size), []).append(f"{places[leaf]}.shape[{d}]")
+    found = [f"{name} = {' = '.join(where)}" for name, where in varying.items()]
+    found += [places[leaf] for leaf, value in assume.numbers.items() if value is None]
+    return f"varying: {', '.join(found)}; the rest constant" if found else "all sizes and numbers constant"

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from specjit.capture.errors import CaptureError
 from specjit.capture.script import capture
 from specjit.codegen.python import generate
+from specjit.ir.guard import Guard
 from specjit.profile.lattice import Position, Profile
 from specjit.profile.signature import Signature, glance, observe
 from specjit.runtime.events import EventKind
@@ -43,11 +44,12 @@ MISS: Any = _Miss()
 
 @dataclass
 class Plan:
-    """Build a variant for `profile`; `message` says why; `drop` is a variant to evict first."""
+    """Build variant `number` for `profile`; `message` says why; `drop` is a variant to evict first."""
 
     profile: Profile
+    number: int
     message: str
-    kind: EventKind = EventKind.SPECIALIZE_QUEUED
+    kind: EventKind
     drop: Variant | None = None
 
 
@@ -58,7 +60,9 @@ class Sites:
         self.program = program
         self.by_structure: dict[Any, Site | None] = {}
         self.recaptures = 0
+        self.numbered = 0  # specializations begun
         self.recent: Site | None = None
+        self.full = False  # more structures came than are captured
         self.retired: list[Variant] = []
         self._lock = threading.Lock()
 
@@ -73,14 +77,25 @@ class Sites:
         site = self.by_structure.get(key, MISS)
         if site is MISS:
             if len(self.by_structure) >= MAX_CAPTURES:
+                self._too_many()
                 return None
             site = self._capture(arguments, key)
         elif site is not None:
-            broken = site.captured.check(*site.leading, *values)
+            broken = site.captured.checks.failing(*site.leading, *values)
             if broken is not None:
                 site = self._recapture(arguments, key, broken)
         self.recent = site
         return site
+
+    def _too_many(self) -> None:
+        if not self.full:
+            self.full = True
+            self.program.emit(
+                EventKind.FALLBACK,
+                f"{MAX_CAPTURES} structures of arguments are captured (the limit): calls with another one run as plain "
+                "Python",
+                then="pass containers of fixed lengths, and options as attributes of the model",
+            )
 
     def _capture(self, arguments: dict[str, Any], key: Any) -> Site | None:
         with self._lock:
@@ -96,26 +111,54 @@ class Sites:
                 if program._options.strict:
                     raise
                 site = None
-                where = f"{error.location.file}:{error.location.line}" if error.location else ""
-                program.emit(EventKind.FALLBACK, f"runs as plain Python: {error}", location=where)
+                program.emit(
+                    EventKind.FALLBACK,
+                    f"runs as plain Python, it cannot be captured: {error.reason}",
+                    location=error.location,
+                    then=error.hint,
+                    text=str(error),
+                )
             else:
-                nodes = sum(1 for _ in captured.graph.walk())
-                program.emit(EventKind.CAPTURED, f"{nodes} nodes, {len(captured.guards)} capture guards", nodes=nodes)
+                nodes, opaque = sum(1 for _ in captured.graph.walk()), len(captured.opaque)
+                program.emit(
+                    EventKind.CAPTURED,
+                    f"{nodes} nodes, {len(captured.guards)} capture guards"
+                    + (f", {opaque} places run in Python" if opaque else ""),
+                    location=captured.graph.attrs["place"],
+                    nodes=nodes,
+                    guards=len(captured.guards),
+                    opaque=opaque,
+                )
             self.by_structure[key] = site
             return site
 
-    def _recapture(self, arguments: dict[str, Any], key: Any, broken: Any) -> Site | None:
-        self.program.emit(EventKind.GUARD_MISS, f"capture guard failed: {broken}", guard=str(broken))
+    def _recapture(self, arguments: dict[str, Any], key: Any, broken: tuple[Guard, Any]) -> Site | None:
+        guard, actual = broken
         self.recaptures += 1
+        again = self.recaptures <= MAX_RECAPTURES
+        self.program._counts["misses"] += 1
+        self.program.emit(
+            EventKind.GUARD_MISS,
+            call=self.program.calls + 1,
+            message=f"the captured code: {guard.missed(actual)}",
+            location=guard.origin,
+            then="captured again" if again else "",
+            reason=f"{guard.source} {guard.kind}",
+            guard=str(guard),
+            actual=repr(actual),
+        )
         old = self.by_structure[key]
-        if self.recaptures > MAX_RECAPTURES:
+        if not again:
             self.program.emit(
-                EventKind.FALLBACK, f"captured {MAX_RECAPTURES} times already: runs as plain Python from now on"
+                EventKind.FALLBACK,
+                f"captured {MAX_RECAPTURES} times already, and it changed again: runs as plain Python from now on",
+                location=guard.origin,
+                then=f"keep {guard.source} as it is between calls, or pass it as an argument",
             )
             self.by_structure[key] = None
         if old is not None:
             old.retire()
-        return None if self.recaptures > MAX_RECAPTURES else self._capture(arguments, key)
+        return self._capture(arguments, key) if again else None
 
     def all_variants(self) -> list[Variant]:
         """Live and evicted variants, for counting."""
@@ -132,7 +175,11 @@ class Sites:
 
 @dataclass
 class History:
-    """A profile with what was built from it. `retry_at`: the miss count from which a megamorphic site tries again."""
+    """A profile with what was built from it.
+
+    retry_at     the miss count from which a variant is tried again
+    quarantined  a variant of it gave wrong results: no other is built
+    """
 
     profile: Profile
     variants: list[Variant] = field(default_factory=list)
@@ -140,6 +187,7 @@ class History:
     failed_at: int = -1
     misses: int = 0
     retry_at: int = 0
+    quarantined: bool = False
 
 
 class Site:
@@ -161,30 +209,47 @@ class Site:
     def observe(self, values: tuple[Any, ...], enough: bool = False) -> Plan | None:
         """Record the call; a plan when it is time to build."""
         signature, history = self._describe(values)
-        profile = history.profile
-        taught = profile.add(signature)
-        options = self.program._options
+        taught = history.profile.add(signature)
         built = self.variants()
+        history.misses += bool(built)
+        plan, then = self._next(signature, history, taught, enough)
         if built:
-            self._missed(history, built, values)
+            runs = "ran generic; " if plan is None or self.program._options.background else ""
+            self._missed(built, values, runs + then, plan is not None)
+        if plan is not None:
+            self.program.emit(plan.kind, plan.message, specialization=plan.number)
+        return plan
+
+    def _next(self, signature: Signature, history: History, taught: bool, enough: bool) -> tuple[Plan | None, str]:
+        """What to do about a call that was just added to its profile: a plan if it is time to build, and in words."""
+        profile, options = history.profile, self.program._options
         if history.pending:
             self._quiet = 0 if taught else self._quiet + 1
             self.resting = RESTS if self._quiet > QUIET else 0
-            return None
+            return None, "a specialization for such calls is being compiled"
+        if history.quarantined:
+            self.resting = RESTS
+            return None, "such calls stay generic: native code for them was quarantined"
         if not history.variants:
             if history.failed_at >= 0 and not taught:
                 self.resting = RESTS
-                return None
+                return None, "such calls stay generic: specializing them failed"
             if profile.count < options.warmup and not enough:
-                return None
-            return self._plan(history, f"after {profile.count} calls", EventKind.SPECIALIZE_QUEUED)
+                return None, f"{_count(options.warmup - profile.count, 'more such call')} until it is specialized"
+            message = f"{_count(profile.count, 'call')} of this kind"
+            return self._plan(history, message, "for such calls", EventKind.SPECIALIZE_QUEUED)
         varied = profile.varying()
         if taught and varied:
             what = ", ".join(self._position(signature, c[0]) for c in varied)
-            return self._plan(history, f"{what} became a symbol", EventKind.GENERALIZED)
+            one = "a symbol" if len(varied) == 1 else "symbols"
+            return self._plan(history, f"{what} became {one}", f"with {what} as {one}", EventKind.GENERALIZED)
         if history.misses >= history.retry_at:
-            return self._plan(history, "a guarded attribute or global changed", EventKind.SPECIALIZE_QUEUED)
-        return None
+            message = "a guarded attribute, global or number changed"
+            return self._plan(history, message, "for what it is now", EventKind.SPECIALIZE_QUEUED)
+        return (
+            None,
+            f"{_count(history.retry_at - history.misses, 'more such miss', 'es')} until it is specialized again",
+        )
 
     def _describe(self, values: tuple[Any, ...]) -> tuple[Signature, History]:
         """The signature of a call and the history it belongs to."""
@@ -204,7 +269,7 @@ class Site:
             self._known[key] = signature, history
         return signature, history
 
-    def _plan(self, history: History, message: str, kind: EventKind) -> Plan | None:
+    def _plan(self, history: History, message: str, purpose: str, kind: EventKind) -> tuple[Plan | None, str]:
         program = self.program
         drop = None
         if len(program._variants) >= program._options.max_specializations:
@@ -213,42 +278,58 @@ class Site:
                 history.retry_at = max(64, 2 * history.misses)
                 program.emit(
                     EventKind.MEGAMORPHIC,
-                    f"{len(program._variants)} specializations are live (the limit); further shapes run generic",
+                    f"{len(program._variants)} specializations are live (the limit): other kinds of call run generic",
+                    then=f"raise max_specializations (now {program._options.max_specializations}), or keep to fewer "
+                    "shapes, dtypes and argument structures; the next miss is a retry after ever more misses",
                 )
             if history.misses < history.retry_at:
                 self.resting = RESTS
-                return None
+                return None, "the limit of max_specializations is reached: such calls stay generic for now"
             history.retry_at = max(64, 2 * history.misses)
             drop = min(program._variants, key=lambda v: v.last_used)
         history.pending = True
-        plan = Plan(history.profile, message, kind, drop)
-        program.emit(kind, message)
-        return plan
+        program._sites.numbered += 1
+        plan = Plan(history.profile, program._sites.numbered, message, kind, drop)
+        return plan, f"next: #{plan.number} {purpose}"
+
+    def abandon(self, plan: Plan) -> None:
+        """`plan` is not carried out after all."""
+        self.histories[plan.profile.first.key()].pending = False
 
     def variants(self) -> list[Variant]:
         """The live variants of this capture."""
         live = self.program._variants
         return [v for h in self.histories.values() for v in h.variants if v in live]
 
-    def _missed(self, history: History, built: list[Variant], values: tuple[Any, ...]) -> None:
-        history.misses += 1
+    def _missed(self, built: list[Variant], values: tuple[Any, ...], then: str, always: bool) -> None:
+        """Tell of a call that none of `built` took: all of the first ones, later every hundredth (or `always`)."""
         program = self.program
-        program._counts["misses"] += 1
-        if program._counts["misses"] > EXPLAINED_MISSES and not history.pending and history.misses % 100:
+        count = program._counts["misses"] = program._counts["misses"] + 1
+        if count > EXPLAINED_MISSES and not always and count % EXPLAINED_MISSES:
             return
         from specjit.runtime.variant import closest
 
         found = closest(built, program._named(values))
         if found is None:
+            message = "a specialization was published during the call, or the call's memory is not aligned"
+            call = program.calls + 1
+            program.emit(EventKind.GUARD_MISS, message, call=call, then=then, reason="no guard that is listed")
             return
         variant, failures = found
         guard, actual = failures[0]
+        more = f" (and {_count(len(failures) - 1, 'other guard')})" if len(failures) > 1 else ""
+        rest = f"; of further misses one in {EXPLAINED_MISSES} is told" if count == EXPLAINED_MISSES else ""
         program.emit(
             EventKind.GUARD_MISS,
-            f"{_told(variant, guard, actual)}; ran generic",
+            call=program.calls + 1,
+            message=f"closest #{variant.number}: {guard.missed(actual)}{more}",
+            location=guard.origin,
+            then=then + rest,
+            reason=f"{guard.source} {guard.kind}",
+            closest=variant.number,
             guard=str(guard),
             actual=repr(actual),
-            failures=len(failures),
+            failures=[[str(g), repr(a)] for g, a in failures],
         )
 
     def explain_miss(self, values: tuple[Any, ...]) -> str:
@@ -256,7 +337,11 @@ class Site:
         from specjit.runtime.variant import closest
 
         found = closest(self.variants(), self.program._named(values))
-        return "no variant misses" if found is None else _told(found[0], *found[1][0])
+        if found is None:
+            return "no specialization misses"
+        variant, ((guard, actual), *_) = found
+        where = f" ({guard.origin})" if guard.origin else ""
+        return f"closest #{variant.number}: {guard.missed(actual)}{where}"
 
     def _position(self, signature: Signature, at: Position) -> str:
         from specjit.profile.signature import sources
@@ -271,23 +356,24 @@ class Site:
         history = self.histories[plan.profile.first.key()]
         program = self.program
         try:
-            variant = build_variant(self, plan.profile, disabled)
+            variant = build_variant(self, plan, disabled)
             with program._lock:
                 live = [v for v in program._variants if v is not plan.drop]
                 if plan.drop is not None:
                     self.program._sites.retired.append(plan.drop)
                     program.emit(
-                        EventKind.EVICTED, "the least recently used made room", specialization=plan.drop.number
+                        EventKind.EVICTED,
+                        f"used longest ago, it made room for #{plan.number}",
+                        specialization=plan.drop.number,
                     )
                 program._variants = (*live, variant)
             history.variants.append(variant)
             history.failed_at = -1
         except Refused as refused:
             history.failed_at = plan.profile.count
-            where = str(refused.loc) if refused.loc else ""
-            program.emit(EventKind.SPECIALIZE_FAILED, f"stays generic: {refused.reason}", location=where)
             if program._options.strict:
                 raise
+            program.refused(refused, plan.number)
         except BaseException:
             history.failed_at = plan.profile.count
             raise
@@ -305,9 +391,8 @@ class Site:
             program._sites.retired.extend(mine)
 
 
-def _told(variant: Variant, guard: Any, actual: Any) -> str:
-    what = guard.source if guard.kind in ("size", "value") else f"{guard.source} {guard.kind}"
-    return f"closest #{variant.number}: {what} expected {guard.expected}, got {actual}"
+def _count(n: int, what: str, plural: str = "s") -> str:
+    return f"{n} {what}{'' if n == 1 else plural}"
 
 
 def _forward(program: Program[Any, Any]) -> Callable[..., None]:

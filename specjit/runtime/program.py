@@ -27,6 +27,7 @@ from specjit.runtime.binding import binder
 from specjit.runtime.dispatch import MISS, Site, Sites
 from specjit.runtime.events import Event, EventKind, EventLog
 from specjit.runtime.variant import Variant
+from specjit.specialize.abstract import Refused
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -158,6 +159,7 @@ class Program(Generic[P, R]):
         if plan is None:
             return
         if stance.kind == "fail_on_compile":
+            site.abandon(plan)
             raise RuntimeError(f"specjit stance fail_on_compile: this call would compile ({plan.message})")
         self._start(lambda: site.build(plan, stance.disable))
 
@@ -172,10 +174,18 @@ class Program(Generic[P, R]):
             start = time.perf_counter()
             try:
                 job()
+            except Refused as refused:  # only under strict
+                self._failure = refused
+                self.refused(refused)
             except BaseException as error:
                 self._failure = error
-                text = "".join(traceback.format_exception(error))
-                self.emit(EventKind.SPECIALIZE_FAILED, f"{type(error).__name__}: {error}", traceback=text)
+                self.emit(
+                    EventKind.SPECIALIZE_FAILED,
+                    f"{type(error).__name__}: {str(error).partition(chr(10))[0]}",
+                    then="such calls stay generic. Please report it, with facts['traceback'] of this event",
+                    reason=type(error).__name__,
+                    traceback="".join(traceback.format_exception(error)),
+                )
                 if not isinstance(error, Exception):
                     raise
             finally:
@@ -234,8 +244,9 @@ class Program(Generic[P, R]):
         return self._log.of(kind)
 
     def stats(self) -> dict[str, Any]:
-        """Counts: calls, fast, generic, eager, misses, compiles; `seconds` spent specializing and compiling; events
-        by kind."""
+        """Counts: calls, fast, generic, eager, misses, fallbacks, compiles; `seconds` spent specializing and compiling;
+        `events` by kind, and `reasons` of misses, failures and refusals by kind and cause (of the misses that were
+        explained: all of the first hundred, then every hundredth)."""
         fast = sum(v.calls for v in self._sites.all_variants())
         compiled = self._log.counts.get(EventKind.SPECIALIZE_READY, 0)
         return {
@@ -246,6 +257,7 @@ class Program(Generic[P, R]):
             "compiles": compiled,
             "seconds": self._seconds,
             "events": {str(k): n for k, n in sorted(self._log.counts.items())},
+            "reasons": {str(k): dict(found) for k, found in sorted(self._log.reasons.items())},
         }
 
     @property
@@ -273,8 +285,22 @@ class Program(Generic[P, R]):
         """The generic path as Python source."""
         return self._sites.latest().source
 
+    def refused(self, refused: Refused, number: int | None = None) -> None:
+        """Tell that a specialization cannot be made."""
+        cause = refused.__cause__
+        self.emit(
+            EventKind.SPECIALIZE_FAILED,
+            refused.reason,
+            specialization=number,
+            location=refused.loc,
+            then="such calls stay generic",
+            reason=f"{refused.reason} ({refused.loc.user})" if refused.loc else refused.reason,
+            **({} if cause is None else {"cause": "".join(traceback.format_exception(cause))}),
+        )
+
     def emit(self, kind: EventKind, message: str, **facts: Any) -> Event:
-        return self._log.emit(kind, message, call=self.calls, **facts)
+        """Record an event; `call` (by default, the calls answered so far) and the other names as `EventLog.emit`."""
+        return self._log.emit(kind, message, **{"call": self.calls, **facts})
 
     def reset(self) -> None:
         """Forget captures, profiles and variants; the model itself is untouched."""
