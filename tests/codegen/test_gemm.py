@@ -208,6 +208,65 @@ def test_long_sums_of_side_by_side_rows(library, rows, k):
     np.testing.assert_allclose(out.reshape(height, units), exact, rtol=1e-4, atol=1e-3)
 
 
+@pytest.mark.parametrize("dtype", ["f32", "f64"])
+@pytest.mark.parametrize("rows", [1, 2, 3, 4, 5, 6, 7, 9, 11, 96, 97, 100, 130])
+def test_sums_that_are_the_result_are_stored_in_place(library, rows, dtype):
+    """Tiles that reach past the last row write nothing outside the result; known and unknown numbers of rows."""
+    k, units = 37, 256
+    rng = np.random.default_rng(rows)
+    a, b = (rng.normal(size=size).astype(DTYPES[dtype]) for size in ((rows, k), (k, units)))
+    packed = panels(b.reshape(k, 1, units), panel_lanes(dtype, units))
+    exact = a.astype(np.float64) @ b.astype(np.float64)
+    for extent in (rows, Arg(3)):
+        spec = plain(extent, k, units, dtype)
+        assert tiling.choose(spec).final
+        native, _ = both(library, spec, [a.ravel(), packed, garbage(rows * units, DTYPES[dtype]), rows])
+        close = {"rtol": 1e-5, "atol": 1e-5} if dtype == "f32" else {"rtol": 1e-13, "atol": 1e-13}
+        np.testing.assert_allclose(native[2].reshape(rows, units), exact, **close)
+
+
+def test_products_over_outer_loops_are_stored_in_place(library):
+    """Offsets, padded rows, and an outer dimension that is stored inside the rows."""
+    outer, rows, k, units = 3, 7, 20, 128
+    place = Access(2, "f32", (units + 8, outer * (units + 8), 1), 5)
+    spec = replace(
+        plain(rows, k, units),
+        outer=(outer,),
+        a=Access(0, "f32", (rows * k, k, 1)),
+        b_strides=(0,),
+        stores=(Store(place, 0),),
+    )
+    assert tiling.choose(spec).final
+    rng = np.random.default_rng(4)
+    a, b = (rng.normal(size=size).astype(np.float32) for size in ((outer, rows, k), (k, units)))
+    out = garbage(5 + rows * outer * (units + 8), np.float32)
+    packed = panels(b.reshape(k, 1, units), panel_lanes("f32", units))
+    native, expected = both(library, spec, [a.ravel(), packed, out])
+    got = native[2][5:].reshape(rows, outer, units + 8)
+    np.testing.assert_allclose(got[..., :units], (a @ b).transpose(1, 0, 2), rtol=1e-5, atol=1e-5)
+    assert np.isnan(got[..., units:]).all() and np.isnan(native[2][:5]).all()
+
+
+def test_what_needs_an_epilogue_is_not_stored_in_place():
+    spec = plain(Arg(3), 64, 256)
+    assert tiling.choose(spec).final
+    doubled = (*spec.body, Inst("apply", "f32", args=(0, 0), text="{0} + {1}"))
+    column = Access(2, "f32", (1, 100))
+    second = Segment(Access(4, "f32", (64, 1)), 5, (), 64)
+    for other in (
+        replace(spec, body=doubled, stores=(Store(spec.stores[0].access, 1),)),
+        replace(spec, stores=(Store(column, 0),)),
+        replace(spec, stores=spec.stores * 2),
+        replace(spec, units=250),
+        replace(spec, units=Arg(4)),
+        replace(spec, k=5000),
+        replace(spec, k=Arg(4)),
+        replace(spec, more=(second,)),
+        replace(spec, units=128, chunks=2),
+    ):
+        assert not tiling.choose(other).final, other
+
+
 def test_rows_do_not_depend_on_their_neighbours(library):
     """A row computed among many gives the same bits at any place in its tile's height class."""
     k, units = 70, 33
