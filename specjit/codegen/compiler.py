@@ -221,12 +221,13 @@ class CompilerPool:
             except BaseException as error:
                 done.set_exception(error)
 
+        thread = threading.Thread(target=run, name="specjit-ask", daemon=True)
         try:
-            threading.Thread(target=run, name="specjit-ask", daemon=True).start()
+            thread.start()
             return done.result()
         except BaseException:
-            if not done.done():
-                self.cancel(name)
+            self.cancel(name)
+            if thread.is_alive():
                 wait([done], LAST_WORDS_SECONDS)  # so that whoever goes on from here finds the pool at rest
             raise
 
