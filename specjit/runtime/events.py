@@ -8,16 +8,16 @@ Invariant: emitting never raises into the caller's program and never changes wha
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import sys
-import threading
 import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from specjit import config
+from specjit import config, locks
 from specjit.ir.graph import Location
 
 
@@ -126,7 +126,7 @@ class Event:
 
 _callbacks: list[Callable[[Event], None]] = []
 _shown_causes: set[tuple[EventKind, str, str]] = set()
-_lock = threading.Lock()
+_lock = locks.lock()
 
 
 def on_event(callback: Callable[[Event], None]) -> Callable[[], None]:
@@ -136,7 +136,7 @@ def on_event(callback: Callable[[Event], None]) -> Callable[[], None]:
     _callbacks.append(callback)
 
     def remove() -> None:
-        if callback in _callbacks:
+        with contextlib.suppress(ValueError):  # removed already
             _callbacks.remove(callback)
 
     return remove
@@ -188,21 +188,29 @@ class EventLog:
         for callback in tuple(_callbacks):
             _notify(callback, event)
         if _shows(event):
-            print(event, file=sys.stderr)
+            _print(event)
         return event
 
     def of(self, kind: EventKind | str | None = None) -> list[Event]:
         wanted = None if kind is None else EventKind(kind)
-        return [e for e in self.events if wanted is None or e.kind == wanted]
+        # A copy in one step: the background thread may be adding to the list itself.
+        return [e for e in self.events.copy() if wanted is None or e.kind == wanted]
 
 
 def _notify(callback: Callable[[Event], None], event: Event) -> None:
     try:
         callback(event)
     except Exception as error:
-        if callback in _callbacks:
+        with contextlib.suppress(ValueError):  # another thread met the same and was faster
             _callbacks.remove(callback)
-        print(f"[specjit] on_event callback {callback!r} raised {error!r} and was removed", file=sys.stderr)
+        _print(f"[specjit] on_event callback {callback!r} raised {error!r} and was removed")
+
+
+def _print(line: object) -> None:
+    """One line to stderr, where there is one: it may be closed, or a pipe that nobody reads any more."""
+    if sys.stderr is not None:
+        with contextlib.suppress(OSError, ValueError):
+            print(line, file=sys.stderr)
 
 
 def _shows(event: Event) -> bool:
