@@ -2,8 +2,9 @@
 
 Enters: a typed graph. Leaves: the same graph with maximal runs of lowerable, effect-free nodes replaced by `region`
 nodes, and a report.
-Invariant: effects (writes, I/O, random draws) keep their order, and nothing moves across one; between effects only
-pure nodes move. A region's arguments and results are tensors and numbers.
+Invariant: effects (writes, I/O, random draws) keep their order, and nothing moves across one that stays in Python;
+between those only pure nodes and draws move, the draws in order. A region's arguments and results are tensors and
+numbers.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from specjit.ir.graph import Block, Graph, Node, Value, free_values, uses
 from specjit.ir.structure import IF, LOOP, REGION, effects
 from specjit.ir.types import Type
 from specjit.ops import lowering
+from specjit.passes.draws import refusal
 
 NUMBERS = ("int", "float", "bool")
 LISTS = ("py.list", "py.tuple")
@@ -50,8 +52,8 @@ def lowerable(node: Node) -> str | None:
     t = effects(node)
     name = node.op.name
     asserted = name == "py.assert"
-    if (t.writes or t.io or t.random) and not asserted:
-        return "it draws random numbers" if t.random else "it has an outside effect"
+    if (t.writes or t.io) and not asserted:
+        return "it has an outside effect"
     for r in node.results:
         why = None if name in LISTS else unusable(r.type)
         if why:
@@ -66,6 +68,8 @@ def lowerable(node: Node) -> str | None:
         return None
     if name in RULES:
         return _number_op(node)
+    if t.random:
+        return refusal(node)
     lower = getattr(node.op, "lower", None)
     if lower is None:
         return "no kernel says how to compute it"
@@ -119,8 +123,7 @@ def _structure(node: Node) -> str | None:
         for inner in block.nodes:
             why = lowerable(inner)
             if why:
-                where = f" at {inner.loc.user}" if inner.loc else ""
-                return f"{inner.op.name.removeprefix('py.')}{where}: {why}"
+                return f"{inner.op.name} at {inner.loc}: {why}"
     if node.op is LOOP:
         for init, param, out in zip(node.args[2:], node.blocks[0].params[1:], node.results, strict=False):
             if not (init.type.kind == param.type.kind == out.type.kind):
@@ -146,8 +149,6 @@ def _partition(block: Block, report: Report) -> None:
         for node in run:
             reason = why[node]
             if reason is None:
-                if _computations([node]):
-                    report.refused.append((node, "alone it is not worth a call of native code"))
                 continue
             report.refused.append((node, reason))
             for inner in node.blocks:
@@ -172,8 +173,11 @@ def _segments(nodes: list[Node], why: dict[Node, str | None]) -> Iterator[list[N
 
 
 def _ordered(nodes: list[Node], why: dict[Node, str | None]) -> list[Node]:
-    """Pure nodes in an order with as few switches between native and Python as a single pass finds."""
+    """Nodes in an order with as few switches between native and Python as a single pass finds. Draws keep their order
+    among themselves, and with what Python runs: where that raises, neither more nor fewer numbers are drawn."""
     level: dict[Value, int] = {}
+    draws = {node for node in nodes if effects(node).random}
+    last = 0
     placed: dict[tuple[int, int], list[Node]] = {}
     for node in nodes:
         native = why[node] is None
@@ -182,10 +186,15 @@ def _ordered(nodes: list[Node], why: dict[Node, str | None]) -> list[Node]:
             made = level.get(v)
             if made is not None:
                 own = max(own, made)
+        fixed = node in draws or (bool(draws) and not native)
+        if fixed:
+            own = max(own, last)
         if native:
             own = own if own % 2 == 0 else own + 1
         else:
             own = own if own % 2 == 1 else own + 1
+        if fixed:
+            last = own
         for r in node.results:
             level[r] = own
         placed.setdefault((own, 0), []).append(node)
@@ -224,7 +233,7 @@ def worth_a_call(run: list[Node]) -> bool:
 
 
 def _computations(nodes: list[Node]) -> int:
-    kinds = (lowering.Pointwise, lowering.Reduction, lowering.Contraction, lowering.Special)
+    kinds = (lowering.Pointwise, lowering.Reduction, lowering.Contraction, lowering.Drawn, lowering.Special)
     return sum(isinstance(getattr(n.op, "lower", None), kinds) for n in nodes)
 
 

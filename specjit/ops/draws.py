@@ -32,7 +32,7 @@ def _draw_size(draw: Draw, size: Any, generator: Any, dtype: Any, device: Any, r
 uniform = defop(
     "uniform(size: 'int[]', seed: int, block: int, dtype: dtype) -> Tensor",
     eager=lambda size, seed, block, dtype: random.uniform_at(seed, block, shape_of(size), dtype.numpy),
-    infer=lambda size, seed, block, dtype: made(size, dtype, None, None),
+    infer=lambda size, seed, block, dtype: made(size, dtype, None, False),
     vjp=NO_GRAD,
     lower=special("uniform"),
     method=False,

@@ -21,8 +21,10 @@ from specjit.codegen.output_table import OutputTable
 from specjit.dtypes import BY_SHORT
 from specjit.ir.dims import Poly
 from specjit.ir.types import Type
+from specjit.passes.draws import Taken, blocks_taken
 from specjit.runtime.events import EventKind
 from specjit.tensor import Tensor, state, storage
+from specjit.tensor.random import default_generator
 
 ALIGNMENT = 64
 RELEASE_GIL_ABOVE = 200_000  # estimated work units of a call above which other threads may run meanwhile
@@ -34,16 +36,6 @@ def process_entry() -> Any:
     return native_entry([(Tensor, "_data"), (Tensor, "_requires_grad")])
 
 
-WHY = {
-    abi.Status.OVERFLOW: "an integer outgrew 64 bits",
-    abi.Status.ZERO_DIVISION: "a division by zero",
-    abi.Status.INDEX: "an index out of range",
-    abi.Status.ASSERT: "an assertion that does not hold",
-    abi.Status.GUARD: "a value that native code does not cover",
-    abi.Status.KERNEL: "a kernel that gave up",
-}
-
-
 class Failed:
     """The machine stopped with a failure status; nothing outside the frame was touched."""
 
@@ -51,10 +43,6 @@ class Failed:
 
     def __init__(self, status: int) -> None:
         self.status = abi.Status(status)
-
-    @property
-    def why(self) -> str:
-        return WHY[self.status]
 
 
 class Frame:
@@ -98,9 +86,20 @@ def aligned(size: int, dtype: Any = np.uint8) -> np.ndarray:
     return raw[start : start + size * itemsize].view(dtype)
 
 
+class Draws:
+    """What the runs of a code draw from the default generator: `taken`, or if that is None, up to the block that
+    output number `end` of the plan says."""
+
+    __slots__ = ("end", "taken")
+
+    def __init__(self, taken: list[Taken] | None, end: int = -1) -> None:
+        self.taken, self.end = taken, end
+
+
 class Code:
     """See the module docstring. `inputs` are `native.Input` records; `flags` the requires_grad that is demanded of
-    each (None: any); `arrays` says that tensors arrive as bare ndarrays."""
+    each (None: any); `arrays` says that tensors arrive as bare ndarrays. `draws`: the last two inputs, the key and the
+    first free block of the default generator, come from the generator itself; `call` gives them behind the outputs."""
 
     def __init__(
         self,
@@ -112,7 +111,9 @@ class Code:
         arrays: bool = False,
         only_used: bool = False,
         nonempty: frozenset[str] = frozenset(),
+        draws: Draws | None = None,
     ) -> None:
+        self.draws = draws
         self.plan, self.name, self.emit, self.arrays = plan, name, emit, arrays
         self.inputs = list(inputs)
         self.entry = process_entry()
@@ -125,6 +126,8 @@ class Code:
             for i, given in enumerate(plan.inputs)
             if not only_used or (given.kind == "tensor" and given.slot is not None)
         ]
+        if draws is not None:
+            self.used = self.used[:-2]
         chosen = [self.inputs[i] for i in self.used]
         slots = [_none_is_minus_one(plan.inputs[i].slot) for i in self.used]
         self._table = guard_table(chosen, [flags[i] for i in self.used], plan.symbols, slots, arrays, nonempty)
@@ -231,14 +234,7 @@ class Code:
             else:
                 lines.append(f"    s{k} = aligned({self._size(fresh.elements)}, dtype{k})")
         arrays = [f"s{k}" for k in range(len(plan.storages))]
-        run = f"run({', '.join(['frame', 'code', 'outputs', *arrays])})"
-        lines.append(f"    status = {run}")
-        lines.append("    while status:")
-        lines.append("        if status == 2: f.grow()")
-        lines.append("        elif status != 1:")
-        lines.append("            pool.append(f)")
-        lines.append("            return Failed(status)")
-        lines.append(f"        status = {run}")
+        lines += self._run(f"run({', '.join(['frame', 'code', 'outputs', *arrays])})", names)
         results = []
         self.aliases: dict[int, int] = {}
         if plan.outputs:
@@ -246,12 +242,40 @@ class Code:
                 results.append(self._result(k, o, names))
         else:
             results = arrays
+        if self.draws is not None:
+            results += ["seed", "first"]
         lines.append(f"    result = ({', '.join(results)}{',' if len(results) == 1 else ''})")
         lines.append("    pool.append(f)")
         lines.append("    return result")
         source = "\n".join([*lines, ""])
         exec(compile(source, f"<specjit {self.name}>", "exec"), names)
         return source, names["call"]
+
+    def _run(self, run: str, names: dict[str, Any]) -> list[str]:
+        """The run itself; one that draws commits what it drew when it succeeds. Where the amount is known before, the
+        range is reserved and a failure gives it back; else nobody else may draw meanwhile."""
+        body = [f"status = {run}", "while status:", "    if status == 2: f.grow()", "    elif status != 1:"]
+        body += ["        pool.append(f)", "        return Failed(status)", f"    status = {run}"]
+        draws = self.draws
+        if draws is None:
+            return [f"    {line}" for line in body]
+        names["generator"] = default_generator
+        begin = [
+            f"frame[{given.slot}] = {name}"
+            for given, name in zip(self.plan.inputs[-2:], ("seed", "first"), strict=True)
+            if given.slot is not None
+        ]
+        if draws.taken is not None:
+            begin = [
+                f"count = {blocks_taken(draws.taken, self._size)}",
+                "seed, first = generator.reserve_blocks(count)",
+                *begin,
+            ]
+            body.insert(4, "        generator.give_back(seed, first, count)")
+            return [f"    {line}" for line in [*begin, *body]]
+        begin = ["seed, first = held.seed, held.first", *begin]
+        end = [f"held.take_up_to(int(frame[{self.plan.outputs[draws.end].slot}]))"]
+        return ["    with generator.held() as held:", *(f"        {line}" for line in [*begin, *body, *end])]
 
     def _result(self, k: int, o: Any, names: dict[str, Any]) -> str:
         """Python source of output k."""

@@ -46,12 +46,38 @@ def philox(seed: int, block: int, count: int) -> np.ndarray:
     return out.reshape(-1)
 
 
+def _signed(seed: int) -> int:
+    return seed - (1 << 64) if seed >> 63 else seed
+
+
+class Held:
+    """A generator held for a draw of unknown size: blocks from `first` on under the key `seed` are free; `take_up_to`
+    says which were used."""
+
+    __slots__ = ("first", "generator", "seed")
+
+    def __init__(self, generator: Generator) -> None:
+        self.generator = generator
+
+    def __enter__(self) -> Held:
+        self.generator._lock.acquire()
+        self.seed, self.first = _signed(self.generator.seed_value), self.generator.offset // 4
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.generator._lock.release()
+
+    def take_up_to(self, block: int) -> None:
+        """The blocks before `block` are drawn."""
+        self.generator.offset += 4 * (block - self.first)
+
+
 class Generator:
     """A stream of random numbers: `seed` picks the stream, `offset` the position in it (in 32-bit words)."""
 
     def __init__(self, device: Any = "cpu") -> None:
         self.device = device
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may draw while its own thread holds the generator
         self.seed_value = 0
         self.offset = 0
 
@@ -77,6 +103,22 @@ class Generator:
             start = self.offset
             self.offset = start + -(-words // 4) * 4
             return self.seed_value, start
+
+    def reserve_blocks(self, count: int) -> tuple[int, int]:
+        """The seed, as native code takes it (a signed 64-bit integer), and the first of `count` fresh blocks of four
+        words."""
+        seed, start = self.reserve(4 * count)
+        return _signed(seed), start // 4
+
+    def give_back(self, seed: int, first: int, count: int) -> None:
+        """Undo `reserve_blocks` if nothing was drawn since."""
+        with self._lock:
+            if _signed(self.seed_value) == seed and self.offset // 4 == first + count:
+                self.offset -= 4 * count
+
+    def held(self) -> Held:
+        """`with generator.held() as run:` nobody else draws meanwhile; see `Held`."""
+        return Held(self)
 
     def get_state(self) -> Any:
         """(seed, offset) as a tensor of two int64 values."""
@@ -106,6 +148,15 @@ class Generator:
 
 
 default_generator = Generator()
+
+
+def _renew_lock() -> None:
+    """In a forked child no other thread is left to release the lock."""
+    default_generator._lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
 
 
 def manual_seed(seed: int) -> Generator:
