@@ -123,7 +123,8 @@ def _structure(node: Node) -> str | None:
         for inner in block.nodes:
             why = lowerable(inner)
             if why:
-                return f"{inner.op.name} at {inner.loc}: {why}"
+                where = f" at {inner.loc.user}" if inner.loc else ""
+                return f"{inner.op.name.removeprefix('py.')}{where}: {why}"
     if node.op is LOOP:
         for init, param, out in zip(node.args[2:], node.blocks[0].params[1:], node.results, strict=False):
             if not (init.type.kind == param.type.kind == out.type.kind):
@@ -149,6 +150,8 @@ def _partition(block: Block, report: Report) -> None:
         for node in run:
             reason = why[node]
             if reason is None:
+                if _computations([node]):
+                    report.refused.append((node, "alone it is not worth a call of native code"))
                 continue
             report.refused.append((node, reason))
             for inner in node.blocks:

@@ -36,6 +36,16 @@ def process_entry() -> Any:
     return native_entry([(Tensor, "_data"), (Tensor, "_requires_grad")])
 
 
+WHY = {
+    abi.Status.OVERFLOW: "an integer outgrew 64 bits",
+    abi.Status.ZERO_DIVISION: "a division by zero",
+    abi.Status.INDEX: "an index out of range",
+    abi.Status.ASSERT: "an assertion that does not hold",
+    abi.Status.GUARD: "a value that native code does not cover",
+    abi.Status.KERNEL: "a kernel that gave up",
+}
+
+
 class Failed:
     """The machine stopped with a failure status; nothing outside the frame was touched."""
 
@@ -43,6 +53,10 @@ class Failed:
 
     def __init__(self, status: int) -> None:
         self.status = abi.Status(status)
+
+    @property
+    def why(self) -> str:
+        return WHY[self.status]
 
 
 class Frame:

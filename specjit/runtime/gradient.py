@@ -66,6 +66,8 @@ class RegionNode(tape.Node):
         if region is None:
             raise RuntimeError(tape.FREED)
         if state.is_grad_enabled():
+            why = "create_graph=True"
+            region.fell_back(f"backward under {why}: gradients come from the tape", region.place, why)
             return self._generic(region, grads, create=True)
         for (kind, i), (version, then) in self._versions.items():
             if version[0] != then:
@@ -74,8 +76,8 @@ class RegionNode(tape.Node):
         assert region.backward is not None
         out = region.backward.call(*self._arguments(region, grads))
         if out is None or type(out) is Failed:
-            why = "an unexpected layout" if out is None else out.status.name
-            region.fell_back(f"{region.name}: native backward stopped ({why}); the tape answers", "")
+            why = "a gradient of another layout" if out is None else out.why
+            region.fell_back(f"backward stopped at {why}: the tape answers", region.place, why)
             return self._generic(region, grads, create=False)
         return [None if k is None else wrap(out[k]) for k in region.returned]
 

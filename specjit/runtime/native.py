@@ -16,9 +16,10 @@ import numpy as np
 
 from specjit import passes
 from specjit.codegen.abi import Status
+from specjit.codegen.compiler import CompileError
 from specjit.codegen.python import generate_block
 from specjit.codegen.schedule import NotSchedulable, schedule
-from specjit.ir.graph import Block, Graph, Value, copy_block
+from specjit.ir.graph import Block, Graph, Location, Value, copy_block
 from specjit.ir.types import INT
 from specjit.ir.types import Type as IrType
 from specjit.ops.call import attach_view
@@ -27,8 +28,9 @@ from specjit.passes.autodiff import Derivative, differentiate
 from specjit.runtime.code import Code, Draws, Failed
 from specjit.runtime.events import EventKind
 from specjit.runtime.gradient import RegionNode
+from specjit.specialize.abstract import Refused
 from specjit.tensor import Tensor
-from specjit.tensor.tensor import wrap, wrap_node
+from specjit.tensor.tensor import type_of_tensor, wrap, wrap_node
 
 
 @dataclass
@@ -46,6 +48,10 @@ class Input:
         return "tensor" if self.type.is_tensor else self.type.kind
 
 
+# Called with what the region did, where in the user's program, and the reason that such events share.
+FellBack = Callable[[str, Location | None, str], None]
+
+
 class NativeRegion:
     """See the module docstring.
 
@@ -59,7 +65,7 @@ class NativeRegion:
         inputs: list[Input],
         forward: Code,
         generic: Callable[..., tuple[Any, ...]],
-        fell_back: Callable[[str, str], None],
+        fell_back: FellBack,
         derivative: Derivative | None = None,
         backward: Code | None = None,
         returned: Sequence[int | None] = (),
@@ -77,6 +83,11 @@ class NativeRegion:
         self.differentiable = derivative.differentiable if derivative is not None else []
         # Neither gradients, nor outputs that share memory, nor random numbers.
         self._plain = derivative is None and not forward.aliases and forward.draws is None
+
+    @property
+    def place(self) -> Location | None:
+        """Where in the user's program it begins."""
+        return place_of(self.block)
 
     @property
     def kernels(self) -> list[Any]:
@@ -112,12 +123,20 @@ class NativeRegion:
     def __call__(self, *inputs: Any) -> tuple[Any, ...]:
         out = self.guarded(*inputs)
         if out is None:
-            self.fell_back(f"{self.name}: an input does not have the type that was specialized on; ran generic", "")
+            self.fell_back(f"ran generic: {self._misfit(inputs)}", self.place, "an input of another type")
             return self.generic(*inputs)
         return out
 
+    def _misfit(self, inputs: tuple[Any, ...]) -> str:
+        """The first input that is not what the native code was made for."""
+        for param, given, value in zip(self.block.params, self.inputs, inputs, strict=False):
+            if not _covers(given.type, value):
+                found = type_of_tensor(value) if isinstance(value, Tensor) else type(value).__name__
+                return f"{param.hint or 'a value'} expected {given.type}, got {found}"
+        return "an input's size or memory layout is not what it was made for"
+
     def _failed(self, failed: Failed, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-        self.fell_back(f"{self.name}: native code stopped with {failed.status.name}; its block runs generic", "")
+        self.fell_back(f"stopped at {failed.why} and ran generic instead, from its start", self.place, failed.why)
         return self.generic(*inputs)
 
     def _recorded(self, inputs: tuple[Any, ...], out: tuple[Any, ...]) -> list[Any]:
@@ -137,6 +156,23 @@ class NativeRegion:
         return results
 
 
+def place_of(block: Block) -> Location | None:
+    """Where in the user's program a block begins."""
+    return next((n.loc.user for n in block.walk() if n.loc is not None), None)
+
+
+def _covers(known: IrType, value: Any) -> bool:
+    """Whether a value is what is known of it: its kind; of a tensor dtype, rank, constant sizes and requires_grad."""
+    if not known.is_tensor or not isinstance(value, Tensor):
+        return known.is_tensor == isinstance(value, Tensor)
+    found = type_of_tensor(value)
+    assert found.dims is not None
+    if known.dims is None or len(known.dims) != len(found.dims):
+        return False
+    same = all(k == f for k, f in zip(known.dims, found.dims, strict=True) if isinstance(k, int))
+    return same and known.dtype == found.dtype and known.requires_grad in (None, found.requires_grad)
+
+
 def wants_gradient(t: IrType) -> bool:
     return t.is_tensor and t.requires_grad is not False and t.dtype is not None and t.dtype.is_floating_point
 
@@ -149,7 +185,7 @@ def make_region(
     grad_mode: bool,
     context: Any,
     emit: Callable[..., None],
-    fell_back: Callable[[str, str], None],
+    fell_back: FellBack,
     nonempty: frozenset[str],
 ) -> NativeRegion | None:
     """Schedule, compile and link a region's block; None (with an event) where it cannot be native after all."""
@@ -170,7 +206,8 @@ def make_region(
             return NativeRegion(name, block, inputs, forward, generic, fell_back)
         derivative = differentiate(block, wanted, name=name)
         if derivative.refused:
-            emit(EventKind.NOT_FUSED, f"{name} runs on the eager tape: {derivative.refused}")
+            message = f"runs in Python, with gradients on the tape: {derivative.refused}"
+            emit(EventKind.NOT_FUSED, message, location=place_of(block))
             return None
         forward_graph = Graph(f"{name}_forward", derivative.forward)
         passes.optimize(forward_graph, context)
@@ -188,8 +225,12 @@ def make_region(
         backward = _code(backward_graph.block, givens, none, f"{name}_backward", emit, context, arrays=True)
         return NativeRegion(name, block, inputs, forward, generic, fell_back, derivative, backward, returned, replay)
     except NotSchedulable as error:
-        emit(EventKind.NOT_FUSED, f"{name}: {error.reason}", location=str(error.loc or ""))
+        emit(EventKind.NOT_FUSED, f"runs in Python: {error.reason}", location=error.loc or place_of(block))
         return None
+    except CompileError as error:
+        text = str(error).strip()
+        what = f"a kernel did not compile ({text.rpartition(chr(10))[2] or text})"
+        raise Refused(f"{what}. This is a fault of specjit: please report it", place_of(block)) from error
 
 
 def _drop_constants(block: Block) -> list[int | None]:
@@ -232,6 +273,6 @@ def _code(
     }
     plan = schedule(block, name=name, layouts=layouts, params=params, numerics=context.numerics)
     for note in plan.notes:
-        where = str(note.locs[0]) if note.locs else ""
-        emit(EventKind(note.kind), f"{name}: {note.text}", location=where, ops=list(note.ops))
+        text = f"backward: {note.text}" if arrays else note.text
+        emit(EventKind(note.kind), text, location=note.locs[0] if note.locs else place_of(block), ops=list(note.ops))
     return Code(plan, inputs, flags, emit, name, arrays, nonempty=nonempty, draws=draws)
