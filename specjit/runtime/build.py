@@ -8,12 +8,11 @@ stay.
 from __future__ import annotations
 
 import functools
-import threading
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from specjit import passes
+from specjit import locks, passes
 from specjit.codegen import regions
 from specjit.codegen.loader import library
 from specjit.codegen.python import generate
@@ -40,7 +39,7 @@ class _CacheEvents:
     """Routes what the kernel library reports to the Program whose variant is being built (one build at a time)."""
 
     def __init__(self) -> None:
-        self.lock = threading.RLock()
+        self.lock = locks.lock()
         self.emit: Callable[..., Any] | None = None
 
     def __call__(self, kind: str, **facts: Any) -> None:
@@ -61,7 +60,7 @@ def build_variant(site: Site, plan: Plan, disabled: frozenset[str]) -> Variant:
         library().on_event = _cache_events
         _cache_events.emit = functools.partial(site.program.emit, specialization=plan.number)
         try:
-            return _build(site, plan.profile, plan.number, disabled)
+            return _build(site, plan.history.profile.frozen(), plan.number, disabled)
         finally:
             _cache_events.emit = None
 

@@ -3,16 +3,17 @@
 Enters: the values of calls that no variant took, one per parameter. Leaves: the `Site` whose generic code runs the
 call, and now and then a `Plan`, the order to build a variant.
 Invariant: per structure of arguments at most `MAX_CAPTURES` captures; per profile at most one build is pending; live
-variants never exceed `max_specializations`.
+variants never exceed `max_specializations`. So it is for any number of threads that call: what is counted or decided
+once, is so under the Program's lock.
 """
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from specjit import locks
 from specjit.capture.errors import CaptureError
 from specjit.capture.script import capture
 from specjit.codegen.python import generate
@@ -42,11 +43,11 @@ class _Miss:
 MISS: Any = _Miss()
 
 
-@dataclass
+@dataclass(eq=False)
 class Plan:
-    """Build variant `number` for `profile`; `message` says why; `drop` is a variant to evict first."""
+    """Build variant `number` for `history`; `message` says why; `drop` is a variant to evict first."""
 
-    profile: Profile
+    history: History
     number: int
     message: str
     kind: EventKind
@@ -64,7 +65,7 @@ class Sites:
         self.recent: Site | None = None
         self.full = False  # more structures came than are captured
         self.retired: list[Variant] = []
-        self._lock = threading.Lock()
+        self._lock = locks.lock()
 
     def find(self, values: tuple[Any, ...]) -> Site | None:
         """The site for these arguments, capturing it on first sight; None: this structure runs eagerly (events say
@@ -75,17 +76,22 @@ class Sites:
         arguments = self.program._named(values)
         key = observe(arguments, state.is_grad_enabled()).structures
         site = self.by_structure.get(key, MISS)
+        if site is MISS or (site is not None and not site.holds(*site.leading, *values)):
+            with self._lock:  # one thread captures; the others wait, and find what it found
+                site = self._renewed(values, arguments, key)
+        self.recent = site
+        return site
+
+    def _renewed(self, values: tuple[Any, ...], arguments: dict[str, Any], key: Any) -> Site | None:
+        """A site that holds for these arguments: the one there is, or one captured now."""
+        site = self.by_structure.get(key, MISS)
         if site is MISS:
             if len(self.by_structure) >= MAX_CAPTURES:
                 self._too_many()
                 return None
-            site = self._capture(arguments, key)
-        elif site is not None:
-            broken = site.captured.checks.failing(*site.leading, *values)
-            if broken is not None:
-                site = self._recapture(arguments, key, broken)
-        self.recent = site
-        return site
+            return self._capture(arguments, key)
+        broken = None if site is None else site.captured.checks.failing(*site.leading, *values)
+        return site if broken is None else self._recapture(arguments, key, broken)
 
     def _too_many(self) -> None:
         if not self.full:
@@ -98,39 +104,38 @@ class Sites:
             )
 
     def _capture(self, arguments: dict[str, Any], key: Any) -> Site | None:
-        with self._lock:
-            program = self.program
-            model = program._model
-            root = None if program._function is model else model
-            try:
-                captured = capture(
-                    program._function, arguments, root=root, strict=program._options.strict, on_event=_forward(program)
-                )
-                site: Site | None = Site(program, captured, root)
-            except CaptureError as error:
-                if program._options.strict:
-                    raise
-                site = None
-                program.emit(
-                    EventKind.FALLBACK,
-                    f"runs as plain Python, it cannot be captured: {error.reason}",
-                    location=error.location,
-                    then=error.hint,
-                    text=str(error),
-                )
-            else:
-                nodes, opaque = sum(1 for _ in captured.graph.walk()), len(captured.opaque)
-                program.emit(
-                    EventKind.CAPTURED,
-                    f"{nodes} nodes, {len(captured.guards)} capture guards"
-                    + (f", {opaque} places run in Python" if opaque else ""),
-                    location=captured.graph.attrs["place"],
-                    nodes=nodes,
-                    guards=len(captured.guards),
-                    opaque=opaque,
-                )
-            self.by_structure[key] = site
-            return site
+        program = self.program
+        model = program._model
+        root = None if program._function is model else model
+        try:
+            captured = capture(
+                program._function, arguments, root=root, strict=program._options.strict, on_event=_forward(program)
+            )
+            site: Site | None = Site(program, captured, root)
+        except CaptureError as error:
+            if program._options.strict:
+                raise
+            site = None
+            program.emit(
+                EventKind.FALLBACK,
+                f"runs as plain Python, it cannot be captured: {error.reason}",
+                location=error.location,
+                then=error.hint,
+                text=str(error),
+            )
+        else:
+            nodes, opaque = sum(1 for _ in captured.graph.walk()), len(captured.opaque)
+            program.emit(
+                EventKind.CAPTURED,
+                f"{nodes} nodes, {len(captured.guards)} capture guards"
+                + (f", {opaque} places run in Python" if opaque else ""),
+                location=captured.graph.attrs["place"],
+                nodes=nodes,
+                guards=len(captured.guards),
+                opaque=opaque,
+            )
+        self.by_structure[key] = site
+        return site
 
     def _recapture(self, arguments: dict[str, Any], key: Any, broken: tuple[Guard, Any]) -> Site | None:
         guard, actual = broken
@@ -165,7 +170,7 @@ class Sites:
         return [*self.program._variants, *self.retired]
 
     def latest(self) -> Site:
-        for site in reversed(self.by_structure.values()):
+        for site in reversed(list(self.by_structure.values())):
             if site is not None:
                 return site
         raise RuntimeError(
@@ -260,9 +265,7 @@ class Site:
         if known is not None:
             return known
         signature = observe(self.program._named(values), grad)
-        history = self.histories.get(signature.key())
-        if history is None:
-            history = self.histories[signature.key()] = History(Profile(signature))
+        history = self.histories.setdefault(signature.key(), History(Profile(signature)))
         if key is not None:
             if len(self._known) >= MAX_KNOWN:
                 self._known.clear()
@@ -271,35 +274,45 @@ class Site:
 
     def _plan(self, history: History, message: str, purpose: str, kind: EventKind) -> tuple[Plan | None, str]:
         program = self.program
-        drop = None
-        if len(program._variants) >= program._options.max_specializations:
-            if not self._megamorphic:
+        limit = program._options.max_specializations
+        with program._lock:
+            if history.pending:  # since a moment ago, by another thread's call
+                return None, "a specialization for such calls is being compiled"
+            drop = None
+            full = len(program._variants) + len(program._adding) >= limit
+            first = full and not self._megamorphic
+            if first:
                 self._megamorphic = True
                 history.retry_at = max(64, 2 * history.misses)
-                program.emit(
-                    EventKind.MEGAMORPHIC,
-                    f"{len(program._variants)} specializations are live (the limit): other kinds of call run generic",
-                    then=f"raise max_specializations (now {program._options.max_specializations}), or keep to fewer "
-                    "shapes, dtypes and argument structures; the next miss is a retry after ever more misses",
-                )
-            if history.misses < history.retry_at:
-                self.resting = RESTS
-                return None, "the limit of max_specializations is reached: such calls stay generic for now"
-            history.retry_at = max(64, 2 * history.misses)
-            drop = min(program._variants, key=lambda v: v.last_used)
-        history.pending = True
-        program._sites.numbered += 1
-        plan = Plan(history.profile, program._sites.numbered, message, kind, drop)
-        return plan, f"next: #{plan.number} {purpose}"
+            elif full and history.misses >= history.retry_at:
+                history.retry_at = max(64, 2 * history.misses)
+                drop = min(program._variants, key=lambda v: v.last_used, default=None)
+            history.pending = not full or drop is not None
+            if history.pending:
+                program._sites.numbered += 1
+                plan = Plan(history, program._sites.numbered, message, kind, drop)
+                program._adding |= {plan} if drop is None else set()
+                return plan, f"next: #{plan.number} {purpose}"
+        if first:
+            program.emit(
+                EventKind.MEGAMORPHIC,
+                f"{limit} specializations are live (the limit): other kinds of call run generic",
+                then=f"raise max_specializations (now {limit}), or keep to fewer "
+                "shapes, dtypes and argument structures; the next miss is a retry after ever more misses",
+            )
+        self.resting = RESTS
+        return None, "the limit of max_specializations is reached: such calls stay generic for now"
 
     def abandon(self, plan: Plan) -> None:
-        """`plan` is not carried out after all."""
-        self.histories[plan.profile.first.key()].pending = False
+        """`plan` is done with, or not carried out after all: a later call may make another."""
+        with self.program._lock:
+            self.program._adding.discard(plan)
+            plan.history.pending = False
 
     def variants(self) -> list[Variant]:
         """The live variants of this capture."""
         live = self.program._variants
-        return [v for h in self.histories.values() for v in h.variants if v in live]
+        return [v for h in list(self.histories.values()) for v in h.variants if v in live]
 
     def _missed(self, built: list[Variant], values: tuple[Any, ...], then: str, always: bool) -> None:
         """Tell of a call that none of `built` took: all of the first ones, later every hundredth (or `always`)."""
@@ -353,11 +366,12 @@ class Site:
         from specjit.runtime.build import build_variant
         from specjit.specialize.abstract import Refused
 
-        history = self.histories[plan.profile.first.key()]
+        history = plan.history
         program = self.program
         try:
             variant = build_variant(self, plan, disabled)
             with program._lock:
+                program._adding.discard(plan)
                 live = [v for v in program._variants if v is not plan.drop]
                 if plan.drop is not None:
                     self.program._sites.retired.append(plan.drop)
@@ -370,23 +384,23 @@ class Site:
             history.variants.append(variant)
             history.failed_at = -1
         except Refused as refused:
-            history.failed_at = plan.profile.count
+            history.failed_at = history.profile.count
             if program._options.strict:
                 raise
             program.refused(refused, plan.number)
         except BaseException:
-            history.failed_at = plan.profile.count
+            history.failed_at = history.profile.count
             raise
         finally:
             history.retry_at = max(4, 2 * history.misses + 4)
-            history.pending = False
+            self.abandon(plan)
             self.resting = self._quiet = 0
 
     def retire(self) -> None:
         """This capture is no longer right: its variants go."""
         program = self.program
         with program._lock:
-            mine = [v for h in self.histories.values() for v in h.variants]
+            mine = [v for h in list(self.histories.values()) for v in h.variants]
             program._variants = tuple(v for v in program._variants if v not in mine)
             program._sites.retired.extend(mine)
 

@@ -11,21 +11,22 @@ the background a profile with enough calls becomes a variant.
 from __future__ import annotations
 
 import copy
-import functools
 import inspect
 import threading
 import time
 import traceback
+import weakref
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
-from specjit import config
+from specjit import config, locks
 from specjit.ir.graph import Graph
 from specjit.nn import Module
 from specjit.runtime import stance as stances
 from specjit.runtime.binding import binder
-from specjit.runtime.dispatch import MISS, Site, Sites
+from specjit.runtime.dispatch import MISS, Plan, Site, Sites
 from specjit.runtime.events import Event, EventKind, EventLog
+from specjit.runtime.options import Options
 from specjit.runtime.variant import Variant
 from specjit.specialize.abstract import Refused
 
@@ -42,6 +43,7 @@ _OWN = frozenset(
         "_lock",
         "_idle",
         "_pending",
+        "_adding",
         "_counts",
         "_seconds",
         "_function",
@@ -74,12 +76,14 @@ class Program(Generic[P, R]):
         self._arity = _arity(self._signature)
         self._sites = Sites(self)
         self._variants: tuple[Variant, ...] = ()
-        self._lock = threading.RLock()
-        self._idle = threading.Condition()
+        self._lock = locks.lock()
+        self._idle = threading.Condition(self._lock)
         self._pending = 0
+        self._adding: set[Plan] = set()  # those under way that will add to `_variants`
         self._counts = {"generic": 0, "eager": 0, "misses": 0}
         self._seconds = 0.0
         self._failure: BaseException | None = None
+        _PROGRAMS.add(self)
 
     # -- calling ------------------------------------------------------------------------------------------------------
 
@@ -120,7 +124,7 @@ class Program(Generic[P, R]):
             return self._model(*args, **kwargs)
         assert values is not None
         if stance.kind != "generic":
-            if site.resting and not stances.engaged.count:
+            if site.resting > 0 and not stances.engaged.count:
                 site.resting -= 1
             else:
                 self._observe(site, values)
@@ -161,43 +165,63 @@ class Program(Generic[P, R]):
         if stance.kind == "fail_on_compile":
             site.abandon(plan)
             raise RuntimeError(f"specjit stance fail_on_compile: this call would compile ({plan.message})")
-        self._start(lambda: site.build(plan, stance.disable))
+        self._start(site, plan, stance.disable)
 
-    def _start(self, job: Callable[[], None]) -> None:
-        """Run `job` in the background (or now, with background=False), counted by `wait`."""
+    def _start(self, site: Site, plan: Plan, disabled: frozenset[str]) -> None:
+        """Carry out `plan` in the background (or now, with background=False), counted by `wait`."""
         from specjit.runtime import service
 
-        with self._idle:
+        with self._lock:
             self._pending += 1
+        if not self._options.background:
+            self._carry_out(site, plan, disabled)
+            return
+        try:
+            service.submit(lambda: self._carry_out(site, plan, disabled))
+        except RuntimeError as error:
+            site.abandon(plan)
+            self._finished(0.0)
+            then = "such calls stay generic until a thread can be started"
+            self.emit(EventKind.SPECIALIZE_FAILED, str(error), then=then, specialization=plan.number)
 
-        def run() -> None:
-            start = time.perf_counter()
-            try:
-                job()
-            except Refused as refused:  # only under strict
-                self._failure = refused
-                self.refused(refused)
-            except BaseException as error:
-                self._failure = error
-                self.emit(
-                    EventKind.SPECIALIZE_FAILED,
-                    f"{type(error).__name__}: {str(error).partition(chr(10))[0]}",
-                    then="such calls stay generic. Please report it, with facts['traceback'] of this event",
-                    reason=type(error).__name__,
-                    traceback="".join(traceback.format_exception(error)),
-                )
-                if not isinstance(error, Exception):
-                    raise
-            finally:
-                with self._idle:
-                    self._seconds += time.perf_counter() - start
-                    self._pending -= 1
-                    self._idle.notify_all()
+    def _carry_out(self, site: Site, plan: Plan, disabled: frozenset[str]) -> None:
+        from specjit.runtime import service
 
-        if self._options.background:
-            service.submit(run)
-        else:
-            run()
+        start = time.perf_counter()
+        try:
+            if not service.closing():
+                site.build(plan, disabled)
+        except Refused as refused:  # only under strict
+            self._failure = refused
+            self.refused(refused)
+        except BaseException as error:
+            self._failure = error
+            self.emit(
+                EventKind.SPECIALIZE_FAILED,
+                f"{type(error).__name__}: {str(error).partition(chr(10))[0]}",
+                then="such calls stay generic. Please report it, with facts['traceback'] of this event",
+                reason=type(error).__name__,
+                traceback="".join(traceback.format_exception(error)),
+            )
+            if not (self._options.background or isinstance(error, Exception)):
+                raise
+        finally:
+            self._finished(time.perf_counter() - start)
+
+    def _finished(self, seconds: float) -> None:
+        """A plan that was started is over."""
+        with self._lock:
+            self._seconds += seconds
+            self._pending -= 1
+            self._idle.notify_all()
+
+    def _begin_anew(self) -> None:
+        """In a forked child: the thread that carries out what is pending exists in the parent only."""
+        self._pending = 0
+        for site in list(self._sites.by_structure.values()):
+            for history in [] if site is None else list(site.histories.values()):
+                history.pending = False
+        self._adding.clear()
 
     # -- what a user asks ---------------------------------------------------------------------------------------------
 
@@ -206,7 +230,7 @@ class Program(Generic[P, R]):
         pending.
 
         Under `strict=True` a failure of the background work is raised here."""
-        with self._idle:
+        with self._lock:
             done = self._idle.wait_for(lambda: self._pending == 0, timeout)
         if done and self._failure is not None and self._options.strict:
             failure, self._failure = self._failure, None
@@ -230,7 +254,7 @@ class Program(Generic[P, R]):
                 raise RuntimeError(f"warmup: {self.name} cannot be captured; see Program.events('FALLBACK')")
             plan = site.observe(values, enough=True)
             if plan is not None:
-                self._start(functools.partial(site.build, plan, frozenset()))
+                self._start(site, plan, frozenset())
         self.wait()
 
     def explain(self) -> Any:
@@ -365,40 +389,15 @@ class Program(Generic[P, R]):
         return types.MethodType(self, instance)
 
 
-class Options:
-    """The checked options of `optimize`."""
+_PROGRAMS: weakref.WeakSet[Program[Any, Any]] = weakref.WeakSet()
 
-    def __init__(
-        self,
-        *,
-        warmup: int = 3,
-        dynamic: str = "auto",
-        max_specializations: int = 8,
-        background: bool = True,
-        strict: bool = False,
-        numerics: str = "exact",
-        name: str | None = None,
-    ) -> None:
-        if type(warmup) is not int or warmup < 0:
-            raise ValueError(f"warmup is a number of calls >= 0, got {warmup!r}")
-        if dynamic not in ("auto", True, False):
-            raise ValueError(
-                f"dynamic is 'auto', True (all sizes symbolic) or False (all sizes constant), got {dynamic!r}"
-            )
-        if type(max_specializations) is not int or max_specializations < 1:
-            raise ValueError(f"max_specializations is a number >= 1, got {max_specializations!r}")
-        if numerics not in ("exact", "fast"):
-            raise ValueError(f"numerics is 'exact' or 'fast', got {numerics!r}")
-        self.warmup = warmup
-        self.dynamic = dynamic
-        self.max_specializations = max_specializations
-        self.background = bool(background)
-        self.strict = bool(strict)
-        self.numerics = numerics
-        self.name = name
 
-    def to_dict(self) -> dict[str, Any]:
-        return dict(self.__dict__)
+def _after_fork() -> None:
+    for program in list(_PROGRAMS):
+        program._begin_anew()
+
+
+locks.in_forked_child(_after_fork)
 
 
 def _rebuild(model: Any, options: dict[str, Any]) -> Program[Any, Any]:
