@@ -13,10 +13,12 @@ from specjit.dtypes import (
     float16,
     float32,
     float64,
+    get_default_dtype,
     int8,
     int16,
     int32,
     int64,
+    set_default_dtype,
     uint8,
 )
 from specjit.ops.arithmetic import add, clamp, div, floor_divide, maximum, minimum, mul, pow, remainder, sub, where
@@ -119,6 +121,7 @@ from specjit.tensor.random import (
     seed,
     set_rng_state,
 )
+from specjit.tensor.size import Size
 from specjit.tensor.state import (
     enable_grad,
     inference_mode,
@@ -127,7 +130,7 @@ from specjit.tensor.state import (
     no_grad,
     set_grad_enabled,
 )
-from specjit.tensor.tensor import Parameter, Size, Tensor, get_default_dtype, set_default_dtype
+from specjit.tensor.tensor import Parameter, Tensor
 from specjit.version import __version__
 
 half = float16

@@ -138,7 +138,7 @@ def _tensor_class() -> type:
 
 def python_class(a: Abstract) -> type | None:
     """The Python class of a value, where it is known."""
-    from specjit.tensor.tensor import Size, Tensor
+    from specjit.tensor import Size, Tensor
 
     ok, constant = constant_of(a)
     if ok:

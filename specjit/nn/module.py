@@ -348,8 +348,7 @@ class Module:
             elif value is not None and value.shape != target.shape:
                 errors.append(
                     f"size mismatch for {key}: copying a param with shape {value.shape} from checkpoint, the shape in "
-                    "current "
-                    f"model is {target.shape}."
+                    f"current model is {target.shape}."
                 )
         if errors:
             raise RuntimeError(f"Error(s) in loading state_dict for {type(self).__name__}:\n\t" + "\n\t".join(errors))

@@ -27,7 +27,8 @@ from specjit.tensor.tape import node_of
 from specjit.tensor.tensor import Parameter, Tensor, type_of_tensor, wrap, wrap_meta
 
 if TYPE_CHECKING:
-    from specjit.ops.registry import Op, Param
+    from specjit.ops.registry import Op
+    from specjit.ops.schema import Param
 
 PYTHON_TYPES = {float: "float64", int: "int64", bool: "bool_"}
 

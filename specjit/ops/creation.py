@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 
 from specjit import dtypes
-from specjit.dtypes import DType, dtype_of
+from specjit.dtypes import DType, dtype_of, get_default_dtype
 from specjit.ir.types import Type
 from specjit.ops import infer
 from specjit.ops.lowering import creation
 from specjit.ops.registry import NO_GRAD, defop
 from specjit.tensor.promotion import scalar_dtype
-from specjit.tensor.tensor import Tensor, get_default_dtype, to_numpy, wrap
+from specjit.tensor.tensor import Tensor, to_numpy, wrap
 
 OPTIONS = "dtype: 'dtype?' = None, device: 'device?' = None, requires_grad: bool = False"
 
@@ -268,8 +268,7 @@ def from_numpy(ndarray: Any) -> Any:
     if any(s < 0 for s in ndarray.strides):
         raise ValueError(
             "At least one stride in the given numpy array is negative, and tensors with negative strides are not "
-            "currently "
-            "supported. (You can probably work around this by making a copy of your array with array.copy().)"
+            "currently supported. (You can probably work around this by making a copy of your array with array.copy().)"
         )
     dtype_of(ndarray.dtype)
     out = wrap(ndarray.view())

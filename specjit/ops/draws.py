@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 
 from specjit import dtypes
+from specjit.dtypes import get_default_dtype
 from specjit.ir.types import Type
 from specjit.ops import infer
 from specjit.ops.creation import OPTIONS, made, shape_of
 from specjit.ops.lowering import Draw, drawn, special
 from specjit.ops.registry import NO_GRAD, RANDOM, defop
 from specjit.tensor import random
-from specjit.tensor.tensor import get_default_dtype
 
 
 def _options_infer(size: Any, generator: Any, dtype: Any, device: Any, requires_grad: Any) -> Type:

@@ -102,8 +102,7 @@ def _check_gather(x: Any, dim: Any, at: Any) -> None:
         if d != axis and isinstance(n, int) and isinstance(m, int) and m > n:
             raise RuntimeError(
                 f"Size does not match at dimension {d} expected index {list(at)} to be no larger than self {list(x)} "
-                "apart "
-                f"from dimension {axis}"
+                f"apart from dimension {axis}"
             )
 
 

@@ -241,8 +241,7 @@ def _setitem_infer(x: Type, index: Any, value: Any) -> Type:
         if any(d != 1 for d in value.dims[: max(extra, 0)] if isinstance(d, int)):
             raise RuntimeError(
                 f"shape mismatch: value tensor of shape {list(value.dims)} cannot be broadcast to indexing result of "
-                "shape "
-                f"{list(region.dims)}"
+                f"shape {list(region.dims)}"
             )
         infer.expanded(Type.tensor(value.dtype, value.dims[max(extra, 0) :]), list(map(infer.int_of, region.dims)))
     return infer.same(x)

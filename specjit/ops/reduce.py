@@ -92,8 +92,7 @@ def _extreme(fn: Any, name: str) -> Any:
         if not x.size and axes(dim) is None:
             raise IndexError(
                 f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction dim "
-                "with "
-                "the 'dim' argument."
+                "with the 'dim' argument."
             )
         return fn.reduce(x, reduce_axes(x, dim), None, None, keepdim)
 

@@ -1,7 +1,6 @@
 """The operator record, and the registry of all records.
 
-Enters: `defop` calls of the family files (`ops/pointwise.py`, ...), each with a schema in Python's own signature
-syntax.
+Enters: `defop` calls of the family files (`ops/pointwise.py`, ...), each with a schema (`ops.schema`).
 Leaves: `Op` records for every other room, and the public functions that the rest of Python calls.
 Invariant: a record is complete when it is made (`eager` and `infer` present, a missing gradient said aloud), names are
 unique, and `op.params` are in the order of node arguments, of `eager`, of `infer` and of `vjp`.
@@ -9,18 +8,16 @@ unique, and `op.params` are in the order of node arguments, of `eager`, of `infe
 
 from __future__ import annotations
 
-import ast
 import functools
 import inspect
-import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from specjit.ir.signature import set_op_lookup
 from specjit.ir.traits import IO, PURE, RANDOM, READS, Traits, view, writes
 from specjit.ir.types import Type
 from specjit.ops.lowering import Lowering
+from specjit.ops.schema import Param, ParamType, parse_schema
 
 __all__ = [
     "IO",
@@ -29,8 +26,6 @@ __all__ = [
     "RANDOM",
     "READS",
     "Op",
-    "Param",
-    "ParamType",
     "Traits",
     "all_ops",
     "defop",
@@ -46,53 +41,6 @@ class _NoGrad:
 
 
 NO_GRAD = _NoGrad()
-REQUIRED = inspect.Parameter.empty
-
-TYPE_SYNTAX = re.compile(r"(?P<base>\w+)(?P<scalar>\|Scalar)?(?P<many>\[\*?\])?(?P<optional>\?)?$")
-BASES = ("Tensor", "Scalar", "int", "float", "bool", "str", "dtype", "device", "Generator", "any")
-
-
-@dataclass(frozen=True, slots=True)
-class ParamType:
-    """`Tensor`, `Tensor?`, `Tensor[]`, `Tensor|Scalar` (a Python number is accepted too), `int[]`, `int[*]` (may be
-    spread over positional arguments), `Scalar`, `dtype?`, `any`, ..."""
-
-    base: str
-    many: bool = False
-    optional: bool = False
-    scalar: bool = False
-    spread: bool = False
-
-    @property
-    def is_tensor(self) -> bool:
-        return self.base == "Tensor"
-
-    @staticmethod
-    def parse(text: str) -> ParamType:
-        match = TYPE_SYNTAX.match(text.replace(" ", ""))
-        if match is None or match["base"] not in BASES:
-            raise ValueError(f"unknown parameter type {text!r}; bases are {', '.join(BASES)}")
-        many = match["many"]
-        return ParamType(match["base"], bool(many), bool(match["optional"]), bool(match["scalar"]), many == "[*]")
-
-    def __str__(self) -> str:
-        many = "[*]" if self.spread else "[]" if self.many else ""
-        return f"{self.base}{'|Scalar' if self.scalar else ''}{many}{'?' if self.optional else ''}"
-
-
-@dataclass(frozen=True, slots=True)
-class Param:
-    """One parameter. `variadic` (only `py.*` ops have one) takes all positional arguments that the others leave."""
-
-    name: str
-    type: ParamType
-    default: Any = REQUIRED
-    kwonly: bool = False
-    variadic: bool = False
-
-    @property
-    def required(self) -> bool:
-        return self.default is REQUIRED and not self.variadic
 
 
 class Op:
@@ -299,40 +247,6 @@ def bind(op: Op, args: Sequence[Any], named: dict[str, Any]) -> tuple[Any, ...]:
         problem = "multiple values for" if any(p.name == name for p in op.params) else "an unexpected keyword"
         raise TypeError(f"{op.name}() got {problem} argument {name!r}")
     return tuple(out)
-
-
-def parse_schema(schema: str) -> tuple[str, tuple[Param, ...], tuple[str, ...]]:
-    """`name(signature) -> returns` as (name, params, returns)."""
-    match = re.fullmatch(r"\s*([\w.]+)\((.*)\)\s*->\s*(.+?)\s*", schema, re.DOTALL)
-    if match is None:
-        raise ValueError(f"a schema reads 'name(parameters) -> result', got {schema!r}")
-    name, signature, returns = match.groups()
-    tree = ast.parse(f"def op({signature}): pass").body[0]
-    assert isinstance(tree, ast.FunctionDef)
-    a = tree.args
-    params: list[Param] = []
-    defaults: list[ast.expr | None] = [None] * (len(a.args) - len(a.defaults)) + list(a.defaults)
-    params += [_param(arg, default, False) for arg, default in zip(a.args, defaults)]
-    if a.vararg is not None:
-        params.append(Param(a.vararg.arg, ParamType("any"), variadic=True))
-    params += [_param(arg, default, True) for arg, default in zip(a.kwonlyargs, a.kw_defaults)]
-    if returns == "None":
-        results: tuple[str, ...] = ()
-    else:
-        results = tuple(part.strip() for part in returns.strip("()").split(","))
-    return name, tuple(params), results
-
-
-def _param(arg: ast.arg, default: ast.expr | None, kwonly: bool) -> Param:
-    annotation = arg.annotation
-    if annotation is None:
-        text = "Tensor"
-    elif isinstance(annotation, ast.Constant):
-        text = str(annotation.value)
-    else:
-        text = ast.unparse(annotation)
-    value = REQUIRED if default is None else ast.literal_eval(default)
-    return Param(arg.arg, ParamType.parse(text), value, kwonly)
 
 
 _OPS: dict[str, Op] = {}

@@ -18,7 +18,7 @@ from specjit.ir.viewref import mul as dim_mul
 from specjit.ops import infer
 from specjit.ops.lowering import viewing
 from specjit.ops.registry import NO_GRAD, defop, view
-from specjit.tensor.tensor import Size
+from specjit.tensor.size import Size
 
 
 def axis_of(dim: int, rank: int, extra: int = 0) -> int:
@@ -115,8 +115,7 @@ def _permute(x: np.ndarray, dims: Any) -> np.ndarray:
     if len(order) != x.ndim:
         raise RuntimeError(
             "permute: number of dimensions in the tensor input does not match the length of the desired ordering of "
-            "dimensions "
-            f"i.e. input.dim() = {x.ndim} is not equal to len(dims) = {len(order)}"
+            f"dimensions i.e. input.dim() = {x.ndim} is not equal to len(dims) = {len(order)}"
         )
     if len(set(order)) != len(order):
         raise RuntimeError("permute(): duplicate dims are not allowed.")
@@ -130,8 +129,7 @@ def _permute_infer(x: Type, dims: Any) -> Type:
     if len(order) != len(x.dims):
         raise RuntimeError(
             "permute: number of dimensions in the tensor input does not match the length of the desired ordering of "
-            "dimensions "
-            f"i.e. input.dim() = {len(x.dims)} is not equal to len(dims) = {len(order)}"
+            f"dimensions i.e. input.dim() = {len(x.dims)} is not equal to len(dims) = {len(order)}"
         )
     if None not in order and len(set(order)) != len(order):
         raise RuntimeError("permute(): duplicate dims are not allowed.")

@@ -15,7 +15,7 @@ import numpy as np
 
 from specjit.ir.dims import evaluate
 from specjit.runtime.code import Failed
-from specjit.tensor import Tensor, state, tape
+from specjit.tensor import Tensor, engine, state, tape
 from specjit.tensor.tensor import wrap
 
 if TYPE_CHECKING:
@@ -126,4 +126,4 @@ class RegionNode(tape.Node):
         if not pairs:
             return [None] * len(wanted)
         outs, given = zip(*pairs, strict=True)
-        return tape.grad(list(outs), wanted, list(given), create_graph=create, allow_unused=True)
+        return engine.grad(list(outs), wanted, list(given), create_graph=create, allow_unused=True)

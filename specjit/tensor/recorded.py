@@ -16,8 +16,9 @@ import numpy as np
 
 from specjit.dtypes import DType, dtype_of
 from specjit.tensor import devices
+from specjit.tensor.size import Size
 from specjit.tensor.tape import FREED, Edge, Node, edge
-from specjit.tensor.tensor import Size, Tensor, wrap, wrap_node
+from specjit.tensor.tensor import Tensor, wrap, wrap_node
 
 
 class Like:

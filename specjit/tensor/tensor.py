@@ -15,48 +15,15 @@ from typing import Any
 
 import numpy as np
 
-from specjit import dtypes
-from specjit.dtypes import DType, dtype_of
+from specjit.dtypes import DType, dtype_of, get_default_dtype
 from specjit.ir.types import Type
 from specjit.ir.viewref import contiguous_strides
 from specjit.tensor import devices, state, storage
 from specjit.tensor.devices import device
 from specjit.tensor.methods import TensorMethods
+from specjit.tensor.size import Size
 
 _new = object.__new__
-
-
-class Size(tuple[int, ...]):
-    """The shape of a tensor: a tuple of ints that also knows its number of elements."""
-
-    __slots__ = ()
-
-    def numel(self) -> int:
-        total = 1
-        for size in self:
-            total *= size
-        return total
-
-    def __getitem__(self, index: Any) -> Any:
-        found = tuple.__getitem__(self, index)
-        return Size(found) if type(found) is tuple else found
-
-    def __add__(self, other: Any) -> Size:
-        return Size(tuple.__add__(self, tuple(other)))
-
-    def __radd__(self, other: Any) -> Size:
-        return Size(tuple(other) + tuple(self))
-
-    def __mul__(self, count: Any) -> Size:
-        return Size(tuple.__mul__(self, count))
-
-    __rmul__ = __mul__
-
-    def __repr__(self) -> str:
-        return f"specjit.Size([{', '.join(map(str, self))}])"
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Size, (tuple(self),)
 
 
 class Tensor(TensorMethods):
@@ -94,7 +61,7 @@ class Tensor(TensorMethods):
         return _init(_new(cls), np.empty(0, np.float32))
 
     def __init__(self, *args: Any, dtype: DType | None = None) -> None:
-        wanted = (dtype or dtypes_default()).numpy
+        wanted = (dtype or get_default_dtype()).numpy
         if args and all(isinstance(a, int) and not isinstance(a, bool) for a in args):
             self._data = np.zeros(args, wanted)
         elif len(args) == 1:
@@ -152,8 +119,7 @@ class Tensor(TensorMethods):
         if self._node is not None and not value:
             raise RuntimeError(
                 "you can only change requires_grad flags of leaf variables. If you want to use a computed variable in "
-                "a "
-                "subgraph that doesn't require differentiation use var_no_grad = var.detach()."
+                "a subgraph that doesn't require differentiation use var_no_grad = var.detach()."
             )
         self._requires_grad = value
 
@@ -335,9 +301,9 @@ class Tensor(TensorMethods):
 
         gradient: of this tensor's shape; may be left out for a tensor with one element (it is 1).
         """
-        from specjit.tensor import tape
+        from specjit.tensor import engine
 
-        tape.backward(self, gradient, retain_graph, create_graph, inputs)
+        engine.backward(self, gradient, retain_graph, create_graph, inputs)
 
     def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> Any:
         """Call `hook(grad)` whenever the gradient of this tensor is computed; what it returns replaces the gradient."""
@@ -472,23 +438,3 @@ def to_numpy(data: Any) -> Any:
     if isinstance(data, (list, tuple)):
         return [to_numpy(x) for x in data]
     return data
-
-
-_default = dtypes.float32
-
-
-def dtypes_default() -> DType:
-    return _default
-
-
-def get_default_dtype() -> DType:
-    """The dtype of tensors made from Python floats."""
-    return _default
-
-
-def set_default_dtype(d: DType) -> None:
-    """Change the dtype of tensors made from Python floats; float16, float32 or float64."""
-    global _default
-    if not isinstance(d, DType) or not d.is_floating_point:
-        raise TypeError(f"only floating-point types are supported as the default type, got {d!r}")
-    _default = d

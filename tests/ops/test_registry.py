@@ -12,7 +12,8 @@ import pytest
 import specjit
 from specjit.ir.types import Type
 from specjit.ops import infer
-from specjit.ops.registry import NO_GRAD, ParamType, all_ops, bind, defop, find_method, get, parse_schema
+from specjit.ops.registry import NO_GRAD, all_ops, bind, defop, find_method, get
+from specjit.ops.schema import ParamType, parse_schema
 from specjit.tensor import state
 from specjit.tensor.promotion import promote_types, result_type
 from specjit.tensor.tensor import Tensor
