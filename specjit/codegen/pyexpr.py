@@ -387,7 +387,12 @@ def _closure(node: Node, args: list[Text], scope: Scope) -> Text:
 
 def _bound(node: Node, args: list[Text], scope: Scope) -> Text:
     free = ", True" if len(node.args) > 3 and _is(node.args[3], True) else ""
-    return Text(f"_bound({args[0].at(TERNARY)}, {args[1].text}, {args[2].at(TERNARY)}{free})")
+    value, name, has = args[0], args[1].text, args[2]
+    if _is(node.args[2], False):
+        return Text(f"_unbound({name}{free})")
+    if value.text.isidentifier():
+        return Text(f"{value.text} if {truth(has).at(OR)} else _unbound({name}{free})", TERNARY)
+    return Text(f"_bound({value.at(TERNARY)}, {name}, {has.at(TERNARY)}{free})")
 
 
 _PY: dict[str, Handler] = {

@@ -129,6 +129,10 @@ def _stack_rows(rows: list[Any], kind: Type) -> Any:
     return wrap(np.zeros((0, *(d if isinstance(d, int) else 0 for d in (kind.dims or (0,))[1:])), dtype))
 
 
+def _unbound(name: str, free: bool = False) -> Any:
+    return control.bound(None, name, False, free)
+
+
 HELPERS: dict[str, Any] = {
     "_bound": control.bound,
     "_closure": _closure,
@@ -137,4 +141,5 @@ HELPERS: dict[str, Any] = {
     "_next": control.next_item,
     "_show_places": _show_places,
     "_stack_rows": _stack_rows,
+    "_unbound": _unbound,
 }

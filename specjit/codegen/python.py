@@ -15,13 +15,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from specjit.codegen import pysupport
+from specjit.codegen.pyexits import ALIASES, EXITS, RETURN, is_dead
 from specjit.codegen.pyexpr import TERNARY, expression, index_text, order, truth
 from specjit.codegen.pyflow import FlowWriter
 from specjit.codegen.pywriter import is_none, place
 from specjit.ir.graph import Block, Graph, Location, Node, Value, free_values
 from specjit.ir.structure import IF, LOOP, REGION, WITH
-
-ALIASES = ("py.refine", "py.renew")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,34 +80,9 @@ class _Function(FlowWriter):
 
     def body(self, block: Block) -> None:
         """The function's own block: ends in `return`."""
-        self.tail(block.nodes, block.outputs)
-
-    def tail(self, nodes: list[Node], outputs: list[Value]) -> None:
-        """Nodes and then `return outputs`. An `if` in last place returns from its branches."""
-        last = self.shape.last_if(nodes, outputs)
-        for node in nodes[:last]:
-            self.node(node)
-        if last < len(nodes):
-            self.tail_if(nodes[last], nodes[last + 1 :], outputs)
-        else:
-            self.returns(outputs)
-
-    def tail_if(self, node: Node, after: list[Node], outputs: list[Value]) -> None:
-        self.here = place(node)
-        (cond,) = self.statement(node.args)
-        then, other = node.blocks
-        self.line(f"if {truth(cond).text}:")
-        for block, deeper in ((then, 1), (other, 0)):
-            self.depth += deeper
-            for o, r in zip(block.outputs, node.results):
-                self.alias[r] = o
-            start = len(self.lines)
-            self.tail([*block.nodes, *after], outputs)
-            for r in node.results:
-                del self.alias[r]
-            if len(self.lines) == start:
-                self.line("pass")
-            self.depth -= deeper
+        self.nodes(block)
+        if not is_dead(block):
+            self.returns(block.outputs)
 
     def returns(self, outputs: list[Value]) -> None:
         if not self.flat and len(outputs) == 1:
@@ -132,6 +106,10 @@ class _Function(FlowWriter):
             self.branch(node)
         elif node.op is LOOP:
             self.loop(node)
+        elif node.op is RETURN:
+            self.returns(node.args)
+        elif node.op in EXITS:
+            self.jump(node)
         elif node.op is REGION:
             self.region(node)
         elif node.op is WITH:

@@ -200,7 +200,7 @@ def LSTM(self, x, state):
         h = sigmoid(o) * tanh(c)
         outs.append(h)
     if self.verbose:
-        print(f"{len(outs)} steps, last mean {float(mean(_bound(h, 'y', v1 > 0))):.3f}")
+        print(f"{len(outs)} steps, last mean {float(mean(h if v1 > 0 else _unbound('y'))):.3f}")
     return (stack(outs), (h, c))
 """
 
