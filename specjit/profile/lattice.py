@@ -96,7 +96,7 @@ class Profile:
         """Constants where nothing changed, one symbol per varying class, and one per class in `symbolic` besides."""
         latest = self.kept[-1]
         sizes: dict[Position, Size] = {at: _tensor(latest, at[0]).dims[at[1]] for at in self.positions()}
-        classes = [*self.varying(), *map(list, symbolic)]
+        classes = sorted([*self.varying(), *map(list, symbolic)], key=min)  # names follow the arguments' order
         named: set[Position] = set()
         names = iter([*_NAMES, *(f"d{i}" for i in range(len(self.positions())))])
         for members in classes:

@@ -78,7 +78,7 @@ def _build(site: Site, profile: Profile, number: int, disabled: frozenset[str]) 
     variant.typed = str(specialized.graph)
     program.emit(EventKind.PROFILED, _describe(assume), specialization=number)
     context = passes.Context(disable=disabled, numerics=options.numerics, name=f"{program.name}.{number}")
-    passes.optimize(graph, context)
+    variant.rewrites = passes.optimize(graph, context).by_pass()
     variant.nonempty = frozenset(n for size in graph.attrs["nonempty"] if size != 0 for n in size.symbols())
     before = {id(n): n for n in graph.walk()}
     report = regions.partition(graph)
@@ -96,11 +96,13 @@ def _build(site: Site, profile: Profile, number: int, disabled: frozenset[str]) 
     variant.entry = entry
     variant.seconds = time.perf_counter() - start
     for node, reason in report.refused:
-        message = f"{node.op.name.removeprefix('py.')} stays in Python: {reason}"
-        program.emit(EventKind.NOT_FUSED, message, location=node.loc, specialization=number)
+        built.emit(
+            f"{node.op.name.removeprefix('py.')} stays in Python", EventKind.NOT_FUSED, reason, location=node.loc
+        )
+    variant.told = list(dict.fromkeys(str(fact) for fact in context.facts))
     hits = sum(k.cached for r in variant.regions for k in r.kernels)
     total = sum(len(r.kernels) for r in variant.regions)
-    cache = "hit" if hits == total else "miss" if hits == 0 else f"{hits}/{total}"
+    cache = "unused" if total == 0 else "hit" if hits == total else "miss" if hits == 0 else f"{hits}/{total}"
     how = "background" if options.background else "in the call"
     program.emit(
         EventKind.SPECIALIZE_READY,
@@ -205,8 +207,11 @@ class _Regions:
         self.made.append(region)
         self.native_nodes += sum(1 for n in node.blocks[0].walk() if not n.blocks)
 
-    def emit(self, region: str, kind: EventKind, message: str, **facts: Any) -> None:
-        self.program.emit(kind, f"{region}: {message}", specialization=self.variant.number, **facts)
+    def emit(self, subject: str, kind: EventKind, message: str, **facts: Any) -> None:
+        event = self.program.emit(kind, f"{subject}: {message}", specialization=self.variant.number, **facts)
+        if kind == EventKind.NOT_FUSED:
+            where = f"  ({event.location})" if event.location else ""
+            self.variant.refused.append(f"{event.message}{where}")
 
     def fell_back(self, region: str, message: str, location: Location | None, reason: str) -> None:
         self.variant.fallbacks += 1

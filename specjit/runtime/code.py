@@ -36,16 +36,6 @@ def process_entry() -> Any:
     return native_entry([(Tensor, "_data"), (Tensor, "_requires_grad")])
 
 
-WHY = {
-    abi.Status.OVERFLOW: "an integer outgrew 64 bits",
-    abi.Status.ZERO_DIVISION: "a division by zero",
-    abi.Status.INDEX: "an index out of range",
-    abi.Status.ASSERT: "an assertion that does not hold",
-    abi.Status.GUARD: "a value that native code does not cover",
-    abi.Status.KERNEL: "a kernel that gave up",
-}
-
-
 class Failed:
     """The machine stopped with a failure status; nothing outside the frame was touched."""
 
@@ -56,7 +46,7 @@ class Failed:
 
     @property
     def why(self) -> str:
-        return WHY[self.status]
+        return abi.WHY[self.status]
 
 
 class Frame:
@@ -191,6 +181,14 @@ class Code:
             self.emit(EventKind.REPACKED, why, parameters=len(sources))
         self._snapshot = made
         return made
+
+    def frames(self) -> list[Frame]:
+        """The frames that wait for their next call."""
+        return self._pool.copy()
+
+    def packed(self) -> list[np.ndarray]:
+        """The packed parameters as of now."""
+        return [] if self._snapshot is None else self._snapshot.arrays
 
     def take(self) -> Frame:
         frame = Frame(self.plan.new_frame())

@@ -40,6 +40,8 @@ class Variant:
     guards      list of `ir.guard.Guard`, every fact the variant relies on
     graph       the optimized typed graph; typed: the same before the passes
     source      the variant's generated Python (entry, and the code between native regions)
+    refused     what stays in Python or in a kernel of its own, and why
+    rewrites    how often each pass did something; `told` are the rewrites worth telling
     calls, fallbacks   calls taken, and calls of those in which a region had to run generically
     last_used   `time.monotonic()` of the latest look at the counters, for eviction
     """
@@ -65,6 +67,9 @@ class Variant:
         self.regions: list[NativeRegion] = []
         self.nonempty: frozenset[str] = frozenset()  # size symbols that must be at least 1
         self.native_nodes = self.python_nodes = 0
+        self.refused: list[str] = []
+        self.rewrites: dict[str, int] = {}
+        self.told: list[str] = []
         self.calls = 0
         self.fallbacks = 0
         self.created = time.monotonic()
