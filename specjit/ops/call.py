@@ -172,6 +172,9 @@ def call_writing(op: Op, args: Sequence[Any], grad: bool) -> Any:
         op.eager(*raw)
     except Exception as error:
         return recover(op, args, error)
+    except BaseException:  # Ctrl-C may come after the write: who keeps what was made of the old content must know
+        inplace.written(target)
+        raise
     inplace.written(target)
     if grad:
         node = OpNode(op, saved, edges)

@@ -15,10 +15,11 @@ from __future__ import annotations
 
 import math
 import os
-import threading
 from typing import Any
 
 import numpy as np
+
+from specjit import locks
 
 M0, M1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
 W0, W1 = 0x9E3779B9, 0xBB67AE85
@@ -77,7 +78,7 @@ class Generator:
 
     def __init__(self, device: Any = "cpu") -> None:
         self.device = device
-        self._lock = threading.RLock()  # a signal handler may draw while its own thread holds the generator
+        self._lock = locks.lock()
         self.seed_value = 0
         self.offset = 0
 
@@ -148,15 +149,6 @@ class Generator:
 
 
 default_generator = Generator()
-
-
-def _renew_lock() -> None:
-    """In a forked child no other thread is left to release the lock."""
-    default_generator._lock = threading.RLock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_lock)
 
 
 def manual_seed(seed: int) -> Generator:
