@@ -38,10 +38,6 @@ REGISTRIES = ("_parameters", "_buffers", "_modules")  # of a Module
 MISSING = object()
 
 
-def is_function(obj: Any) -> bool:
-    return isinstance(obj, FUNCTIONS) or hasattr(obj, "record")
-
-
 def describe(f: Frame, obj: Any, group: Group, source: str, fetch: str, read: Any) -> Abstract:
     """The abstract value of `obj`, found at `source`; `read()` emits the node that reads it at run time."""
     origin = f.origin()

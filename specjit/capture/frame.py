@@ -168,9 +168,6 @@ class Frame:
         finally:
             self.at = saved
 
-    def value_of(self, node: ast.expr) -> Value:
-        return self.value(self.expr(node))
-
     # nodes
 
     def emit_node(self, op: OpLike, args: Sequence[Value], hints: Sequence[str] = ()) -> tuple[Node, bool]:

@@ -29,7 +29,6 @@ from specjit.ir.graph import Block
 from specjit.ops.registry import get
 
 MAX_ATTEMPTS = 12
-RESIZING = ("append", "extend", "insert", "pop", "remove", "clear")
 
 
 # statements

@@ -48,9 +48,8 @@ class Captured:
 
     graph          one input per parameter (`self` first for a module), one output
     guards         the capture guards, as data
-    checks         the same, compiled: `every_call`, `structure` (only when `tensor.state.module_epoch` moved), `all`;
-    each takes the
-                   inputs and returns a bool
+    checks         the same, compiled: `globals` (every call), `structure` (only when `tensor.state.module_epoch` has
+                   moved), `all`; each takes the inputs and returns a bool
     opaque         (location, reason) of everything that runs in Python
     """
 

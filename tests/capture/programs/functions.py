@@ -53,3 +53,35 @@ def nested_functions_in_loops(n):
             continue
         out.append(square(i) + (lambda a: a + i)(1))
     return out
+
+
+@prog((0, 3), (1, 3), (2, 3), (3, 3), (4, 3), (5, 3), (6, 3), (7, 3))
+def builtins_called_wrongly(k, x):
+    if k == 0:
+        return len()
+    if k == 1:
+        return list(reversed())
+    if k == 2:
+        return isinstance(x)
+    if k == 3:
+        return getattr()
+    if k == 4:
+        return sum()
+    if k == 5:
+        return abs(x=x)
+    if k == 6:
+        return hasattr(x)
+    return range(1, 2, 3, 4)
+
+
+@prog(([3, 1, 2],))
+def builtins_with_keywords(xs):
+    pairs = [p for p in enumerate(xs, start=4)]
+    return (
+        pairs,
+        sum(xs, start=1),
+        max(xs, key=lambda v: -v),
+        min(xs, default=0),
+        dict(f=1, x=2),
+        sorted(xs, reverse=True),
+    )
