@@ -177,8 +177,10 @@ class Code:
             raise RuntimeError(f"{self.name}: a parameter changed its layout between the guard and the packing")
         made = Snapshot(list(packed), versions, sources, epoch, live)
         if held is not None:
-            why = "memory outside can change it" if live else "a parameter's version moved"
-            self.emit(EventKind.REPACKED, why, parameters=len(sources))
+            size = f"{len(packed)} arrays, {sum(a.nbytes for a in packed):,} bytes"
+            why = "memory outside specjit shares a parameter" if live else "a parameter's values changed"
+            then = "while a .numpy() array or DLPack export of a parameter lives, every call packs anew" if live else ""
+            self.emit(EventKind.REPACKED, f"{why}: packed again, {size}", then=then, reason=why)
         self._snapshot = made
         return made
 
@@ -310,12 +312,13 @@ class Code:
         return f"window({data}, {offset}, ({shape}), ({strides}))"
 
     def _size(self, dim: Any) -> str:
-        """Python source of a size, from the frame's symbol slots."""
+        """Python source of a size, from the frame's slots."""
         if isinstance(dim, int):
             return str(dim)
+        slots = self.plan.symbols | self.plan.registers
         terms = []
         for mono, coef in dim.terms.items():
-            factors = [str(coef), *(f"int(frame[{self.plan.symbols[name]}])" for name in mono)]
+            factors = [str(coef), *(f"int(frame[{slots[name]}])" for name in mono)]
             terms.append(" * ".join(factors[1:] if coef == 1 and mono else factors))
         return " + ".join(terms)
 

@@ -96,12 +96,9 @@ class Sites:
     def _too_many(self) -> None:
         if not self.full:
             self.full = True
-            self.program.emit(
-                EventKind.FALLBACK,
-                f"{MAX_CAPTURES} structures of arguments are captured (the limit): calls with another one run as plain "
-                "Python",
-                then="pass containers of fixed lengths, and options as attributes of the model",
-            )
+            reason = f"more structures of arguments came than are captured ({MAX_CAPTURES})"
+            hint = "pass containers of fixed lengths, and options as attributes of the model"
+            self.program.runs_eagerly(CaptureError("limit", reason, hint=hint))
 
     def _capture(self, arguments: dict[str, Any], key: Any) -> Site | None:
         program = self.program
@@ -113,16 +110,8 @@ class Sites:
             )
             site: Site | None = Site(program, captured, root)
         except CaptureError as error:
-            if program._options.strict:
-                raise
+            program.runs_eagerly(error)
             site = None
-            program.emit(
-                EventKind.FALLBACK,
-                f"runs as plain Python, it cannot be captured: {error.reason}",
-                location=error.location,
-                then=error.hint,
-                text=str(error),
-            )
         else:
             nodes, opaque = sum(1 for _ in captured.graph.walk()), len(captured.opaque)
             program.emit(
@@ -153,17 +142,15 @@ class Sites:
             actual=repr(actual),
         )
         old = self.by_structure[key]
-        if not again:
-            self.program.emit(
-                EventKind.FALLBACK,
-                f"captured {MAX_RECAPTURES} times already, and it changed again: runs as plain Python from now on",
-                location=guard.origin,
-                then=f"keep {guard.source} as it is between calls, or pass it as an argument",
-            )
-            self.by_structure[key] = None
         if old is not None:
             old.retire()
-        return self._capture(arguments, key) if again else None
+        if again:
+            return self._capture(arguments, key)
+        self.by_structure[key] = None
+        reason = f"it was captured {MAX_RECAPTURES} times already, and {guard.source} changed again ({guard.origin})"
+        hint = f"keep {guard.source} as it is between calls, or pass it as an argument"
+        self.program.runs_eagerly(CaptureError("limit", reason, hint=hint))
+        return None
 
     def all_variants(self) -> list[Variant]:
         """Live and evicted variants, for counting."""
@@ -297,8 +284,7 @@ class Site:
             program.emit(
                 EventKind.MEGAMORPHIC,
                 f"{limit} specializations are live (the limit): other kinds of call run generic",
-                then=f"raise max_specializations (now {limit}), or keep to fewer "
-                "shapes, dtypes and argument structures; the next miss is a retry after ever more misses",
+                then=f"raise max_specializations (now {limit}), or call it with fewer kinds of shapes and dtypes",
             )
         self.resting = RESTS
         return None, "the limit of max_specializations is reached: such calls stay generic for now"
@@ -395,6 +381,15 @@ class Site:
             history.retry_at = max(4, 2 * history.misses + 4)
             self.abandon(plan)
             self.resting = self._quiet = 0
+
+    def quarantine(self, variant: Variant) -> None:
+        """`variant` gave a wrong result: it goes, and no other is built for its kind of call."""
+        program = self.program
+        with program._lock:
+            program._variants = tuple(v for v in program._variants if v is not variant)
+            program._sites.retired.append(variant)
+            for history in self.histories.values():
+                history.quarantined |= variant in history.variants
 
     def retire(self) -> None:
         """This capture is no longer right: its variants go."""

@@ -51,9 +51,9 @@ CHANNELS: dict[str, frozenset[EventKind]] = {
     "specialize": frozenset(
         k
         for k in EventKind
-        if k.startswith("SPECIALIZE") or k in ("CAPTURED", "PROFILED", "GENERALIZED", "EVICTED", "REPACKED")
+        if k.startswith("SPECIALIZE") or k in ("CAPTURED", "OPAQUE", "PROFILED", "GENERALIZED", "EVICTED", "REPACKED")
     ),
-    "guards": frozenset({EventKind.GUARD_MISS, EventKind.GENERALIZED}),
+    "guards": frozenset({EventKind.GUARD_MISS, EventKind.GENERALIZED, EventKind.FALLBACK}),
     "fusion": frozenset({EventKind.FUSED, EventKind.NOT_FUSED}),
     "cache": frozenset(k for k in EventKind if k.startswith("CACHE")),
     "all": frozenset(EventKind),

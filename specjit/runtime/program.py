@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from specjit import config, locks
+from specjit.capture.errors import CaptureError
 from specjit.ir.graph import Graph
 from specjit.nn import Module
 from specjit.runtime import stance as stances
@@ -83,6 +84,10 @@ class Program(Generic[P, R]):
         self._counts = {"generic": 0, "eager": 0, "misses": 0}
         self._seconds = 0.0
         self._failure: BaseException | None = None
+        if self._signature is None:
+            what = getattr(self._function, "__qualname__", type(self._function).__qualname__)
+            reason = f"Python does not know the parameters of {what}"
+            self.runs_eagerly(CaptureError("signature", reason, hint="wrap it in a Python function"))
         _PROGRAMS.add(self)
 
     # -- calling ------------------------------------------------------------------------------------------------------
@@ -308,6 +313,13 @@ class Program(Generic[P, R]):
     def code(self) -> str:
         """The generic path as Python source."""
         return self._sites.latest().source
+
+    def runs_eagerly(self, error: CaptureError) -> None:
+        """Calls run the model itself, for this reason: said in an event, or raised under `strict`."""
+        if self._options.strict:
+            raise error
+        where = {"location": error.location, "then": error.hint, "text": str(error)}
+        self.emit(EventKind.FALLBACK, f"runs as plain Python: {error.reason}", **where)
 
     def refused(self, refused: Refused, number: int | None = None) -> None:
         """Tell that a specialization cannot be made."""

@@ -72,6 +72,7 @@ class Variant:
         self.told: list[str] = []
         self.calls = 0
         self.fallbacks = 0
+        self.unverified = False  # SPECJIT_VERIFY has said that it cannot look at it
         self.created = time.monotonic()
         self.seconds = 0.0
         self.entry: Callable[..., Any] = _unpublished

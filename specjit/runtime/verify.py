@@ -30,12 +30,16 @@ def run_both(program: Program[Any, Any], variant: Variant, args: tuple[Any, ...]
     graph = variant.specialized.graph
     pure = not any(t.io or t.random or t.writes for t in (effects(n) for n in graph.block.nodes))
     out = variant.entry(*args, **kwargs)
-    if out is MISS or not pure:
+    if out is MISS:
+        return out
+    if not pure:
+        _not_verified(program, variant, "it writes, prints or draws random numbers, which cannot be done twice")
         return out
     values = program._bind(args, kwargs)
     assert values is not None
     site = program._sites.find(values)
     if site is None:
+        _not_verified(program, variant, "the generic path does not take this call")
         return out
     expected = site.generic(*site.leading, *values)
     fast, slow = _tensors(out), _tensors(expected)
@@ -43,12 +47,34 @@ def run_both(program: Program[Any, Any], variant: Variant, args: tuple[Any, ...]
     worst = _disagreement(fast, slow, exact)
     if worst is None:
         return out
-    program.emit(EventKind.VERIFY_MISMATCH, worst, specialization=variant.number)
-    with program._lock:
-        program._variants = tuple(v for v in program._variants if v is not variant)
-        program._sites.retired.append(variant)
-    program.emit(EventKind.QUARANTINED, "its results differ from the generic path", specialization=variant.number)
+    place, call = site.captured.graph.attrs["place"], program.calls
+    program.emit(
+        EventKind.VERIFY_MISMATCH,
+        worst,
+        call=call,
+        specialization=variant.number,
+        location=place,
+        then="the generic result was returned",
+    )
+    site.quarantine(variant)
+    program.emit(
+        EventKind.QUARANTINED,
+        "its results differ from the generic path: such calls stay generic",
+        call=call,
+        specialization=variant.number,
+        location=place,
+        then="please report it, with `specjit env`; CONTRIBUTING.md tells how to find the pass or kernel at fault",
+    )
     return expected
+
+
+def _not_verified(program: Program[Any, Any], variant: Variant, why: str) -> None:
+    """Say once per variant that SPECJIT_VERIFY passes it by."""
+    if not variant.unverified:
+        variant.unverified = True
+        program.emit(
+            EventKind.FALLBACK, f"SPECJIT_VERIFY does not look at it: {why}", specialization=variant.number, reason=why
+        )
 
 
 def _tensors(result: Any) -> list[np.ndarray]:
