@@ -568,3 +568,15 @@ def test_refusals_name_the_op():
     }"""
     with pytest.raises(NotSchedulable, match="not known well enough"):
         plan_of(text)
+
+
+def test_where_an_output_lies_may_be_a_run_time_integer() -> None:
+    text = """
+    graph @g(%x: f32[T,3], %i: int, %j: int) -> (f32[3], f32[T,3]) {
+      %k: int = py.min(%i, %j)
+      %r: f32[3] = select(%x, 0, %k)
+      %y: f32[T,3] = mul(%x, 2.0)
+      return %r, %y
+    }"""
+    for i, j in ((1, 2), (-1, 0), (3, 9)):
+        check(text, f32(RNG, 4, 3), i, j)

@@ -21,7 +21,7 @@ from specjit.codegen.schedule.lower import Lowering
 from specjit.codegen.schedule.model import Home, Pointer, Reg, Scalar, Source, Storage, View
 from specjit.codegen.schedule.plan import InputPlan, Note, OutputPlan, PackedPlan, RegionPlan, StoragePlan
 from specjit.codegen.schedule.steps import Call, LoopStep, Spec, Step, walk, work
-from specjit.ir.dims import product
+from specjit.ir.dims import Poly, product
 from specjit.ir.graph import Block, Value
 
 Outputs = list[View | Scalar]
@@ -46,7 +46,7 @@ def schedule(
     builder = Builder(block, layouts or {}, set(params or ()) - set(live_params or ()))
     builder.walk(block)
     outputs = [deliver(builder, value) for value in block.outputs]
-    prune.unread_numbers(builder.top, [o for o in outputs if isinstance(o, Scalar)])
+    prune.unread_numbers(builder.top, [s for o in outputs for s in ([o] if isinstance(o, Scalar) else place_of(o))])
     lowering = Lowering(builder)
     before, steps = lowering.run()
     if numerics == "fast":
@@ -54,6 +54,12 @@ def schedule(
             if isinstance(step, Call):
                 step.spec = contracted(step.spec)
     return Assembly(name, builder, lowering, before, steps, outputs, block).plan()
+
+
+def place_of(view: View) -> list[Scalar]:
+    """The numbers that say where in its storage a view lies."""
+    ref = view.ref
+    return [Scalar("int", s) for s in (*ref.sizes, *ref.strides, ref.offset) if isinstance(s, Poly)]
 
 
 def deliver(b: Builder, value: Value) -> View | Scalar:
@@ -131,6 +137,8 @@ class Assembly:
             OutputPlan(o.kind, slot=code.checked(self.outputs[k])) if o.kind in ("int", "float", "bool") else o  # type: ignore[arg-type]
             for k, o in enumerate(outputs)
         ]
+        located = [s for o in self.outputs if isinstance(o, View) for s in place_of(o)]
+        registers = {n: code.slot(n, n) for n in prune.names(located) if n in self.builder.regs}
         lines = code.finish()
         return RegionPlan(
             self.name,
@@ -148,6 +156,7 @@ class Assembly:
             self.notes(),
             code.names,
             work(self.main),
+            registers,
         )
 
     def start(self, steps: list[Step]) -> tuple[Code, list[Spec], list[str]]:

@@ -84,7 +84,8 @@ def interpret(plan: RegionPlan, inputs: Sequence[Any], runner: Runner | None = N
         results, _ = _run(plan.prologue, inputs, {}, memory, {}, run)
         packed = {s.slot: a for s, a in zip(plan.prologue.storages, results, strict=True)}
     storages, frame = _run(plan, inputs, symbols, memory, packed, run)
-    return [_output(o, inputs, storages, symbols, frame) for o in plan.outputs]
+    known = symbols | {name: int(frame[slot]) for name, slot in plan.registers.items()}
+    return [_output(o, inputs, storages, known, frame) for o in plan.outputs]
 
 
 def bind_symbols(plan: RegionPlan, inputs: Sequence[Any]) -> dict[str, int]:
