@@ -81,7 +81,7 @@ def _program_cases(only: Sequence[str] | None) -> Iterator[tuple[Case, bool]]:
             continue
         captured: Captured | None = None
         for arguments in cases:
-            if captured is None or captured.check(*arguments) is not None:
+            if captured is None or not captured.checks.all(*arguments):
                 names = fn.__code__.co_varnames[: fn.__code__.co_argcount]
                 captured = capture(fn, dict(zip(names, copy.deepcopy(arguments))))
             generic = generate(captured.graph, name=fn.__name__).fn

@@ -151,15 +151,15 @@ class Checks:
         """What a guard's source is now, in the terms of its kind."""
         try:
             now = self._function(f"    return {fact.fetch}\n", "look")(*args)
+            if fact.guard.kind in ("type", "items", "length"):
+                kinds: dict[str, Callable[[Any], Any]] = {
+                    "type": type,
+                    "items": _unlike(fact.guard.expected),
+                    "length": len,
+                }
+                return kinds[fact.guard.kind](now)
         except FAILED as error:
             return f"nothing ({type(error).__name__})"
-        if fact.guard.kind in ("type", "items", "length"):
-            kinds: dict[str, Callable[[Any], Any]] = {
-                "type": type,
-                "items": _unlike(fact.guard.expected),
-                "length": len,
-            }
-            return kinds[fact.guard.kind](now)
         return "present" if fact.guard.kind == "absent" else now
 
 
