@@ -16,7 +16,7 @@ from specjit.codegen.lanes import ITEMSIZE
 from specjit.codegen.schedule.dispatch import SPECIAL
 from specjit.codegen.schedule.numbers import RULES
 from specjit.ir.graph import Block, Graph, Node, Value, free_values, uses
-from specjit.ir.structure import IF, LOOP, REGION, effects
+from specjit.ir.structure import IF, LOOP, REGION, WITH, effects
 from specjit.ir.types import Type
 from specjit.ops import lowering
 from specjit.passes.draws import refusal
@@ -36,7 +36,7 @@ class Report:
 def partition(graph: Graph) -> Report:
     """Rewrite `graph` in place; one region when all of it lowers."""
     report = Report()
-    _partition(graph.block, report)
+    _partition(graph.block, report, {})
     return report
 
 
@@ -45,7 +45,7 @@ def partition(graph: Graph) -> Report:
 
 def lowerable(node: Node) -> str | None:
     """None if the node can be part of a region, else why not."""
-    if node.op is IF or node.op is LOOP:
+    if node.op is IF or node.op is LOOP or (node.op is WITH and not node.attrs["grad"]):
         return _structure(node)
     if node.blocks:
         return "it is a region already"
@@ -135,14 +135,23 @@ def _structure(node: Node) -> str | None:
 # making regions
 
 
-def _partition(block: Block, report: Report) -> None:
+def _partition(block: Block, report: Report, views: dict[Value, Node]) -> None:
+    """`views`: what the blocks around have made that a region inside may make again."""
     why = {node: lowerable(node) for node in block.nodes}
+    views = {**views, **{node.result: node for node in block.nodes if _is_view(node) and why[node] is None}}
     out: list[Node] = []
     for segment in _segments(block.nodes, why):
         out += _ordered(segment, why)
+    runs = list(_runs(out, why))
+    for run in runs:
+        if why[run[0]] is None and worth_a_call(run):
+            made = _own_views(run, views)
+            run[:0] = made
+            why.update(dict.fromkeys(made))
+    runs = _without_unread(block, runs)
     block.nodes = []
-    outside = _uses_by_node(block, out)
-    for run in _runs(out, why):
+    outside = _uses_by_node(block, [node for run in runs for node in run])
+    for run in runs:
         if why[run[0]] is None and worth_a_call(run):
             block.nodes += _region(block, run, outside, report)
             continue
@@ -155,8 +164,56 @@ def _partition(block: Block, report: Report) -> None:
                 continue
             report.refused.append((node, reason))
             for inner in node.blocks:
-                _partition(inner, report)
+                _partition(inner, report, {} if node.op is WITH else views)
     _drop_unused_lists(block)
+
+
+def _is_view(node: Node) -> bool:
+    return isinstance(getattr(node.op, "lower", None), lowering.Viewing) and len(node.results) == 1
+
+
+def _own_views(run: list[Node], views: dict[Value, Node]) -> list[Node]:
+    """Copies of the views that `run` reads and did not make, for its front. Across the border of a region a view would
+    be a tensor of unknown strides, and a view of a parameter would be no parameter."""
+    own = {r for node in run for r in node.results}
+    mapping: dict[Value, Value] = {}
+    made: list[Node] = []
+
+    def copy(v: Value) -> Value:
+        node = views.get(v)
+        if node is None or v in own:
+            return v
+        if v not in mapping:
+            args = [a if a.is_const else copy(a) for a in node.args]
+            new = Node(node.op, args, [v.type], attrs=dict(node.attrs), loc=node.loc, hints=[v.hint])
+            made.append(new)
+            mapping[v] = new.result
+        return mapping[v]
+
+    for node in run:
+        for v in _reads(node):
+            copy(v)
+    for node in run:
+        node.args = [mapping.get(a, a) for a in node.args]
+        for inner in node.blocks:
+            _rename(inner, mapping)
+    return made
+
+
+def _without_unread(block: Block, runs: list[list[Node]]) -> list[list[Node]]:
+    """The runs without views that nobody reads any more."""
+    live = set(block.outputs)
+    kept: list[list[Node]] = []
+    for run in reversed(runs):
+        left: list[Node] = []
+        for node in reversed(run):
+            if _is_view(node) and node.result not in live:
+                continue
+            live.update(_reads(node))
+            left.append(node)
+        if left:
+            kept.append(left[::-1])
+    return kept[::-1]
 
 
 def _segments(nodes: list[Node], why: dict[Node, str | None]) -> Iterator[list[Node]]:
@@ -226,7 +283,7 @@ def worth_a_call(run: list[Node]) -> bool:
     """Whether a run computes enough: a loop, a matrix product, or two tensor computations."""
     count = 0
     for node in run:
-        if node.op is LOOP or node.op is IF:
+        if node.op in (LOOP, IF, WITH):
             count += 2 if any(worth_a_call(b.nodes) or _computations(b.nodes) for b in node.blocks) else 0
         elif isinstance(getattr(node.op, "lower", None), lowering.Contraction):
             count += 2

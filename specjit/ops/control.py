@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from specjit.ir.traits import IO, READS, Traits
+from specjit.ir.traits import IO, PURE, READS, Traits
 from specjit.ir.types import ANY, BOOL, Type, type_of
 from specjit.ops import pyinfer as rule
 from specjit.ops.python import defpy
+from specjit.tensor.tensor import Size
 
 
 def bound(value: Any, name: str, has: bool, free: bool = False) -> Any:
@@ -33,7 +34,7 @@ defpy(
     "bound(value: any, name: str, has: bool, free: bool = False) -> any",
     bound,
     _same,
-    Traits(view_of=0, io=True),
+    Traits(view_of=0, itself=True, io=True),
     doc="A local variable that some path leaves without a value: `value` if it `has` one, else UnboundLocalError. On "
     "the paths that leave it without one, `value` is the constant UNBOUND. free: it belongs to an enclosing function.",
 )
@@ -55,7 +56,7 @@ defpy(
     "refine(value: any, type: str) -> any",
     _refine,
     _refined,
-    Traits(view_of=0),
+    Traits(view_of=0, itself=True),
     doc="The same value, known to have this type from here on (a test has decided it).",
 )
 
@@ -69,6 +70,13 @@ def _tuple_type(obj: Any) -> Any:
 
 
 defpy("to_tuple(obj: any) -> any", tuple, _tuple_type, READS, doc="`tuple(obj)` of a builtin container.")
+defpy(
+    "to_size(items: any) -> any",
+    Size,
+    lambda items: Type.instance("Size"),
+    PURE,
+    doc="The sizes as `x.shape` gives them.",
+)
 _MISSING = object()
 
 

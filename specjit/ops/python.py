@@ -88,7 +88,7 @@ defpy("sum(items: any, start: any = 0) -> any", sum, rule.summed, READS)
 
 defpy("getattr(obj: any, name: str) -> any", getattr, rule.attribute, READS)
 defpy("setattr(obj: any, name: str, value: any) -> None", setattr, rule.nothing, Traits(writes=frozenset({0}), io=True))
-defpy("getitem(obj: any, index: any) -> any", operator.getitem, rule.item, Traits(view_of=0, reads=True))
+defpy("getitem(obj: any, index: any) -> any", operator.getitem, rule.item, Traits(view_of=0, itself=True, reads=True))
 defpy("setitem(obj: any, index: any, value: any) -> None", operator.setitem, rule.nothing, writes(0))
 defpy("delitem(obj: any, index: any) -> None", operator.delitem, rule.nothing, writes(0))
 
@@ -127,7 +127,13 @@ def _unpack(obj: Any, n: int) -> tuple[Any, ...]:
     return tuple(items)
 
 
-defpy("unpack(obj: any, n: int) -> any[]", _unpack, rule.unpacked, Traits(view_of=0, reads=True), doc="`n` results.")
+defpy(
+    "unpack(obj: any, n: int) -> any[]",
+    _unpack,
+    rule.unpacked,
+    Traits(view_of=0, itself=True, reads=True),
+    doc="`n` results.",
+)
 
 
 def _append(target: list[Any], item: Any) -> None:
@@ -211,7 +217,7 @@ def _renew(value: Any, token: Any) -> Any:
 
 
 # Made by specialization: the same storage under a new name after a write, and a stacked tensor as the list of its rows.
-defpy("renew(value: any, token: any) -> any", _renew, lambda value, token: value, Traits(view_of=0))
+defpy("renew(value: any, token: any) -> any", _renew, lambda value, token: value, Traits(view_of=0, itself=True))
 defpy("rows(stacked: any) -> any", list, rule.iterated, Traits(view_of=0))
 
 __all__ = ["ANY", "BINARY", "COMPARISONS", "INT", "NONE", "Type"]

@@ -217,7 +217,7 @@ flatten = defop(
     infer=_flatten_infer,
     vjp=lambda g, _y, _x, start_dim, end_dim: g.reshape(_x.shape),
     lower=viewing(lambda ref, start, end: ref.reshape(_flatten_shape(ref.sizes, start, end))),
-    traits=view(0),
+    traits=view(0, itself=True),
 )
 
 
@@ -315,5 +315,5 @@ contiguous = defop(
     infer=infer.same,
     vjp=lambda g, _y, _x: g,
     lower=viewing(lambda ref: ref if ref.is_contiguous else None),
-    traits=view(0),
+    traits=view(0, itself=True),
 )

@@ -2,8 +2,8 @@
 
 Enters: bound arguments (name -> object). Leaves: `Signature(structure, leaves)`; equal structures take the same road
 through the specializer and the same unpacking code in a variant's entry.
-Invariant: containers are matched by exact type (`type(x) is tuple`); what is not a tensor, number or plain container
-is part of the structure itself, by value for constants and by identity for objects.
+Invariant: containers, a tensor's shape among them, are matched by exact type (`type(x) is tuple`); what is not
+a tensor, number or plain container is part of the structure itself, by value for constants and by identity for objects.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy as np
 
 from specjit.dtypes import DType, dtype_of
 from specjit.tensor import Tensor
+from specjit.tensor.tensor import Size
 
 CONSTANT_TYPES = (bool, str, bytes, complex, type(None), DType, slice, type(Ellipsis))
 
@@ -49,7 +50,7 @@ Fact = TensorFact | NumberFact
 
 @dataclass(frozen=True, slots=True)
 class Structure:
-    """A node of the argument tree. kind: tensor, int, float, const, object, tuple, list, dict.
+    """A node of the argument tree. kind: tensor, int, float, const, object, tuple, list, Size, dict.
 
     `payload`: the value of a const, the object itself (compared by identity through its id), or the keys of a dict."""
 
@@ -131,7 +132,7 @@ def describe(value: Any, facts: list[Fact]) -> Structure:
     if cls is int or cls is float:
         facts.append(NumberFact(cls, value))
         return Structure(cls.__name__)
-    if cls is tuple or cls is list:
+    if cls is tuple or cls is list or cls is Size:
         return Structure(cls.__name__, tuple(describe(v, facts) for v in value))
     if cls is dict and all(type(k) in (str, int, bool) for k in value):
         return Structure("dict", tuple(describe(v, facts) for v in value.values()), tuple(value))

@@ -17,7 +17,7 @@ from specjit.codegen import regions
 from specjit.codegen.loader import library
 from specjit.codegen.python import generate
 from specjit.ir.graph import Block, Graph, Location, Node, Value, copy_graph, replace_uses
-from specjit.ir.structure import LOOP, REGION
+from specjit.ir.structure import LOOP, REGION, WITH
 from specjit.profile.lattice import Assumptions, Position, Profile
 from specjit.profile.signature import TensorFact, sources
 from specjit.runtime.code import argument_guard
@@ -83,8 +83,8 @@ def _build(site: Site, profile: Profile, number: int, disabled: frozenset[str]) 
     before = {id(n): n for n in graph.walk()}
     report = regions.partition(graph)
     built = _Regions(program, variant, context)
-    for node, parent in _region_nodes(graph.block):
-        built.add(node, parent)
+    for node, parent, grad_mode in _region_nodes(graph.block, assume.signature.grad_mode):
+        built.add(node, parent, grad_mode)
     variant.regions = built.made
     variant.native_nodes = built.native_nodes
     variant.python_nodes = sum(1 for n in before.values() if not n.blocks) - built.native_nodes
@@ -188,13 +188,14 @@ class _Regions:
             for v, leaf in zip(variant.graph.inputs, variant.specialized.leaves, strict=True)
         }
 
-    def add(self, node: Node, parent: Block) -> None:
-        """Make the region of `node`; where that is not possible after all, put its nodes back into the block."""
+    def add(self, node: Node, parent: Block, grad_mode: bool) -> None:
+        """Make the region of `node`, which runs in this grad mode; where that is not possible after all, put its nodes
+        back into the block."""
         region = make_region(
             node.blocks[0],
             name=f"{self.program.name}_{self.variant.number}_{len(self.made)}",
             inputs=[self.known.get(a) or Input(a.type) for a in node.args],
-            grad_mode=self.variant.assume.signature.grad_mode,
+            grad_mode=grad_mode,
             context=self.context,
             emit=functools.partial(self.emit, f"region {len(self.made)}"),
             fell_back=functools.partial(self.fell_back, f"region {len(self.made)}"),
@@ -248,14 +249,15 @@ def dissolve(node: Node, parent: Block) -> None:
     replace_uses(parent, {r: mapping.get(o, o) for r, o in zip(node.results, block.outputs, strict=True)})
 
 
-def _region_nodes(block: Block) -> list[tuple[Node, Block]]:
+def _region_nodes(block: Block, grad_mode: bool) -> list[tuple[Node, Block, bool]]:
+    """Every region with the block it stands in and the grad mode it runs in."""
     found = []
     for node in block.nodes:
         if node.op is REGION:
-            found.append((node, block))
+            found.append((node, block, grad_mode))
         else:
             for inner in node.blocks:
-                found += _region_nodes(inner)
+                found += _region_nodes(inner, node.attrs["grad"] if node.op is WITH else grad_mode)
     return found
 
 

@@ -17,12 +17,13 @@ from specjit.runtime.dispatch import MISS
 from specjit.runtime.variant import Variant
 from specjit.specialize.specialize import Specialized
 from specjit.tensor import state
+from specjit.tensor.tensor import Size
 
 
 class _Writer:
     def __init__(self) -> None:
         self.lines: list[str] = []
-        self.names: dict[str, Any] = {"MISS": MISS}
+        self.names: dict[str, Any] = {"MISS": MISS, "Size": Size}
         self.leaves: list[str] = []
 
     def constant(self, value: Any, hint: str = "k") -> str:
@@ -118,4 +119,6 @@ def _pack(w: _Writer, result: Any) -> str:
     items = ", ".join(_pack(w, i) for i in result[1])
     if kind == "list":
         return f"[{items}]"
+    if kind == "Size":
+        return f"Size([{items}])"
     return f"({items}{',' if len(result[1]) == 1 else ''})"

@@ -24,7 +24,7 @@ from specjit.ir.types import INT
 from specjit.ir.types import Type as IrType
 from specjit.ops.call import attach_view
 from specjit.passes import draws as draw
-from specjit.passes.autodiff import Derivative, differentiate
+from specjit.passes.autodiff import Derivative, differentiate, dissolve_grad_modes
 from specjit.runtime.code import Code, Draws, Failed
 from specjit.runtime.events import EventKind
 from specjit.runtime.gradient import RegionNode
@@ -201,6 +201,7 @@ def make_region(
     wanted = [grad_mode and wants_gradient(given.type) for given in inputs]
     try:
         if not any(wanted):
+            dissolve_grad_modes(block)  # where nothing records, the mode decides nothing
             flags = [False if grad_mode and given.type.is_tensor else None for given in inputs]
             forward = _code(block, inputs, flags, name, emit, context, nonempty=nonempty, draws=draws)
             return NativeRegion(name, block, inputs, forward, generic, fell_back)

@@ -34,10 +34,15 @@ def binary(spec: Specializer, args: list[Any], node: Node) -> Abstract:
     a, b = args
     if is_tensor(a) or is_tensor(b):
         return _with_tensor(spec, name, a, b)
-    if isinstance(a, Seq) and isinstance(b, Seq) and name == "add" and a.kind == b.kind:
+    if (
+        isinstance(a, Seq)
+        and isinstance(b, Seq)
+        and name == "add"
+        and (a.kind == b.kind or (a.is_tuple and b.is_tuple))
+    ):
         lists.check_readable(spec, a)
         lists.check_readable(spec, b)
-        return Seq(a.kind, [*a.items, *b.items], spec.depth)
+        return Seq(a.kind if a.kind == b.kind else "Size", [*a.items, *b.items], spec.depth)
     if isinstance(a, Seq) and isinstance(b, Seq) and name in ("eq", "ne"):
         return _compare_sequences(spec, a, b, name == "eq")
     return default(spec, args, node)
@@ -69,9 +74,10 @@ def augmented(spec: Specializer, args: list[Any], node: Node) -> Abstract:
 
 def _compare_sequences(spec: Specializer, a: Seq, b: Seq, wanted: bool) -> Abstract:
     pairs = [(spec.infer_view(x), spec.infer_view(y)) for x, y in zip(a.items, b.items, strict=False)]
-    if len(a.items) == len(b.items) and a.kind == b.kind and any(isinstance(v, Type) for p in pairs for v in p):
+    alike = a.kind == b.kind or (a.is_tuple and b.is_tuple)
+    if len(a.items) == len(b.items) and alike and any(isinstance(v, Type) for p in pairs for v in p):
         raise Refused("two containers with run-time items are compared", spec.loc)
-    equal = a.kind == b.kind and len(a.items) == len(b.items) and all(x == y for x, y in pairs)
+    equal = alike and len(a.items) == len(b.items) and all(x == y for x, y in pairs)
     return Known(equal == wanted)
 
 

@@ -39,7 +39,7 @@ def get_attribute(spec: Specializer, args: list[Any], node: Node) -> Abstract:
 def tensor_attribute(spec: Specializer, x: Value, name: str) -> Abstract:
     t = x.type
     if name == "shape" and t.dims is not None:
-        return Seq("tuple", [spec.call("size", x, d) for d in range(len(t.dims))])
+        return Seq("Size", [spec.call("size", x, d) for d in range(len(t.dims))])
     if name == "ndim" and t.dims is not None:
         return Known(len(t.dims))
     if name == "dtype" and t.dtype is not None:
@@ -115,7 +115,7 @@ def show(spec: Specializer, args: list[Any], node: Node) -> Abstract:
 
 def _as_tuples(spec: Specializer, args: list[Any]) -> list[Any]:
     """Lists that are only shown may be shown from a copy."""
-    return [spec.materialize(a) if isinstance(a, (Seq, Mapping)) else a for a in args]
+    return [spec.materialize(a, exact=True) if isinstance(a, (Seq, Mapping)) else a for a in args]
 
 
 @handles("py.call")

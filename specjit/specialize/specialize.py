@@ -26,6 +26,7 @@ from specjit.specialize.abstract import Abstract, Known, Mapping, Obj, Refused, 
 from specjit.specialize.origins import VALUE
 from specjit.specialize.specializer import Specializer
 from specjit.tensor import Tensor
+from specjit.tensor.tensor import Size
 
 PLAIN = (bool, int, float, complex, str, bytes, type(None))
 CONTIGUOUS = "contiguous"  # as the expected strides of a guard
@@ -294,7 +295,8 @@ class _Run:
     # -- outputs ------------------------------------------------------------------------------------------------------
 
     def structure(self, a: Any, typed: Graph) -> Any:
-        """The output structure: ("leaf", index), ("const", value), ("tuple" | "list", [...]), ("dict", keys, [...])."""
+        """The output structure: ("leaf", index), ("const", value), ("tuple" | "list" | "Size", [...]), or ("dict",
+        keys, [...])."""
         if isinstance(a, Known):
             return ("const", a.value)
         if isinstance(a, Obj):
@@ -309,7 +311,7 @@ class _Run:
             if a.foreign:
                 raise Refused(f"{a.foreign}, a dict of the caller, is returned")
             return ("dict", list(a.items), [self.structure(i, typed) for i in a.items.values()])
-        value = self.spec.materialize(a) if isinstance(a, (Seq, Rows)) else a
+        value = self.spec.materialize(a, exact=True) if isinstance(a, (Seq, Rows)) else a
         typed.block.outputs.append(value)
         return ("leaf", len(typed.block.outputs) - 1)
 
@@ -361,7 +363,7 @@ def _structure_guards(s: Structure, at: str, origin: str) -> list[Guard]:
         own = [Guard(at, "keys", s.payload, origin)]
         keys: Iterable[Any] = s.payload
     else:
-        kind = tuple if s.kind == "tuple" else list
+        kind = {"tuple": tuple, "list": list, "Size": Size}[s.kind]
         own = [Guard(at, "type", kind, origin), Guard(f"len({at})", "value", len(s.children), origin)]
         keys = range(len(s.children))
     return own + [

@@ -131,7 +131,8 @@ class Specializer:
         return self.emit(op, args, types)
 
     def emit(self, op: Any, args: list[Any], types: Any) -> Abstract:
-        values = [self.materialize(a) for a in args]
+        exact = op.name.startswith("py.")
+        values = [self.materialize(a, exact) for a in args]
         if op.traits.writes:
             done = self.without_write(op, values, types)
             if done is not None:
@@ -143,6 +144,9 @@ class Specializer:
             if known is not None:
                 return known
         listed = [t if isinstance(t, Type) else type_of(t) for t in listed]
+        t = op.traits
+        if not self.grad and not (t.writes or t.itself or t.reads or t.io):  # what is computed here requires none
+            listed = [t.with_(requires_grad=False) if t.is_tensor else t for t in listed]
         out = self.block.append(op, values, listed, loc=self.loc, hints=self.hints)
         if op.traits.view_of is not None:
             root = self.root(values[op.traits.view_of])
@@ -161,7 +165,9 @@ class Specializer:
         self.escape(args)
         for a in args:
             each_value(a, lambda v: self.shared.add(self.root(v)))
-        return self.block.append(op, [self.materialize(a) for a in args], types, loc=self.loc, hints=self.hints).results
+        return self.block.append(
+            op, [self.materialize(a, True) for a in args], types, loc=self.loc, hints=self.hints
+        ).results
 
     def infer_view(self, a: Any) -> Any:
         """How `infer` sees an argument: types for run-time values, Python objects for constants, lists for
@@ -174,11 +180,12 @@ class Specializer:
             if not a.plain:
                 return Type.list(_row_type(a))
             items = [self.infer_view(i) for i in a.items]
-            return tuple(items) if a.kind == "tuple" else items
+            return tuple(items) if a.is_tuple else items
         return ANY
 
-    def materialize(self, a: Any) -> Value:
-        """A run-time value for an abstract one; containers become `py.tuple`, `py.list`, `py.dict` nodes."""
+    def materialize(self, a: Any, exact: bool = False) -> Value:
+        """A run-time value for an abstract one; containers become `py.tuple`, `py.list`, `py.dict` nodes. `exact`: for
+        Python code, which can tell a `Size` from a tuple."""
         if isinstance(a, Value):
             return a
         if isinstance(a, Known):
@@ -186,19 +193,25 @@ class Specializer:
         if isinstance(a, Obj):
             return Value.constant(a.value, ANY)
         if isinstance(a, Mapping):
-            pairs = [x for k, v in a.items.items() for x in (Value.constant(k), self.materialize(v))]
+            pairs = [x for k, v in a.items.items() for x in (Value.constant(k), self.materialize(v, exact))]
             return self.block.append(registry.get("py.dict"), pairs, [Type("dict", (ANY, ANY))], loc=self.loc).result
         if isinstance(a, Rows):
             raise Refused("rows of a loop used one by one", self.loc)
         if a.kind == "list" and not a.plain:
             return lists.materialize(self, a)
-        items = [self.materialize(i) for i in a.items]
+        items = [self.materialize(i, exact) for i in a.items]
         if all(i.is_const for i in items) and not a.foreign:
             plain = [i.const for i in items]
-            return Value.constant(tuple(plain) if a.kind == "tuple" else plain)
+            made = Value.constant(tuple(plain) if a.is_tuple else plain)
+            return made if a.kind != "Size" or not exact else self.as_size(made)
         types = [i.type for i in items]
-        whole = Type.tuple(*types) if a.kind == "tuple" else Type.list(types[0] if len(set(types)) == 1 else ANY)
-        return self.block.append(registry.get(f"py.{a.kind}"), items, [whole], loc=self.loc).result
+        whole = Type.tuple(*types) if a.is_tuple else Type.list(types[0] if len(set(types)) == 1 else ANY)
+        kind = "tuple" if a.is_tuple else a.kind
+        made = self.block.append(registry.get(f"py.{kind}"), items, [whole], loc=self.loc).result
+        return made if a.kind != "Size" or not exact else self.as_size(made)
+
+    def as_size(self, items: Value) -> Value:
+        return self.block.append(registry.get("py.to_size"), [items], [Type.instance("Size")], loc=self.loc).result
 
     # -- effects ------------------------------------------------------------------------------------------------------
 
@@ -258,7 +271,7 @@ class Specializer:
     def escape(self, args: list[Any]) -> None:
         """A container handed to unknown code may change there: what we know of it would be a guess."""
         for a in args:
-            if isinstance(a, (Seq, Mapping)) and not (isinstance(a, Seq) and a.kind == "tuple"):
+            if isinstance(a, (Seq, Mapping)) and not (isinstance(a, Seq) and a.is_tuple):
                 raise Refused("a list or dict is passed to code that cannot be seen into", self.loc)
 
 

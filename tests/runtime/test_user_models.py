@@ -1,0 +1,141 @@
+"""Models as users write them: at every call `optimize` does what plain Python does, whatever road the call takes.
+
+Each test names the behaviour that once differed. The reference is the eager model (a second copy where calls change
+it), and a formula where eager itself could be wrong.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import specjit
+from specjit import nn
+
+
+def optimized(model, **options):
+    return specjit.optimize(model, **{"warmup": 1, "background": False, **options})
+
+
+def randn(*shape: int, seed: int = 0) -> specjit.Tensor:
+    return specjit.tensor(np.random.default_rng(seed).standard_normal(shape).astype(np.float32))
+
+
+class Quiet(nn.Module):
+    """One layer that learns, and one that is asked without being recorded."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.teacher, self.student = nn.Linear(3, 3), nn.Linear(3, 3)
+
+    def forward(self, x):
+        with specjit.no_grad():
+            target = self.teacher(x)
+        return ((self.student(x) - target) ** 2).mean(), target
+
+
+class QuietWithDraws(Quiet):
+    """The same, with something in the quiet block that stays in Python."""
+
+    def forward(self, x):
+        with specjit.no_grad():
+            target = self.teacher(x) + self.teacher(specjit.rand(2, 3)).tanh()
+        return ((self.student(x) - target) ** 2).mean(), target
+
+
+@pytest.mark.parametrize("cls", [Quiet, QuietWithDraws])
+def test_no_grad_inside_forward_records_nothing(cls) -> None:
+    model = cls()
+    program = optimized(model)
+    for turn in range(4):
+        x = randn(2, 3, seed=turn)
+        for p in model.parameters():
+            p.grad = None
+        loss, target = program(x)
+        loss.backward()
+        assert not target.requires_grad
+        assert target.grad_fn is None
+        assert model.teacher.weight.grad is None
+        w, b = (getattr(model.student, n).detach().numpy().astype(np.float64) for n in ("weight", "bias"))
+        x64 = x.numpy().astype(np.float64)
+        error = 2 * (x64 @ w.T + b - target.numpy()) / target.numel()
+        np.testing.assert_allclose(model.student.weight.grad.numpy(), error.T @ x64, rtol=1e-4, atol=1e-5)
+    assert program.stats()["fast"] >= 3
+    assert program.stats()["fallbacks"] == 0
+
+
+def test_enable_grad_inside_no_grad_records() -> None:
+    w = specjit.ones(3, requires_grad=True)
+
+    def f(x):
+        y = (x * w).exp()
+        with specjit.enable_grad():
+            z = (x * w).tanh() * 2
+        return y, z
+
+    program = optimized(f)
+    for _ in range(3):
+        with specjit.no_grad():
+            y, z = program(specjit.ones(3))
+        assert (y.requires_grad, z.requires_grad) == (False, True)
+        w.grad = None
+        z.sum().backward()
+        np.testing.assert_allclose(w.grad.numpy(), 2 / np.cosh(1.0) ** 2 * np.ones(3), rtol=1e-6)
+
+
+def test_the_argument_itself_keeps_its_gradient_through_no_grad() -> None:
+    def f(x, w):
+        with specjit.no_grad():
+            same = x.contiguous()
+        return (same * w).tanh()
+
+    program = optimized(f)
+    for _ in range(3):
+        x, w = specjit.ones(2, 2).requires_grad_(), specjit.ones(2, 2)
+        program(x, w).sum().backward()
+        np.testing.assert_allclose(x.grad.numpy(), 1 / np.cosh(1.0) ** 2 * np.ones((2, 2)), rtol=1e-6)
+
+
+def test_views_that_are_returned_are_objects_of_their_own() -> None:
+    def f(x):
+        y = x.tanh()
+        return x.t(), x.T, y.view(-1), y.view(-1)
+
+    program = optimized(f)
+    for _ in range(3):
+        x = randn(2, 3)
+        a, b, c, d = program(x)
+        assert a is not b
+        assert c is not d
+        assert np.shares_memory(a.numpy(), x.numpy())
+        assert np.shares_memory(c.numpy(), d.numpy())
+        a.requires_grad_()
+        assert not b.requires_grad
+
+
+def test_a_shape_stays_a_size(capsys) -> None:
+    def f(x, y):
+        print(x.shape, f"{y.shape} {y.shape[1:]}", x.shape == (2, 3), sep="|")
+        return x.shape, {"tail": y.shape[:1] + (7,)}, [tuple(y.shape)], x * x.shape[0]
+
+    program = optimized(f)
+    for rows in (4, 4, 5, 6, 6, 6):
+        x, y = randn(2, 3), randn(rows, 5)
+        given, expected = program(x, y), f(x, y)
+        texts = capsys.readouterr().out.splitlines()
+        assert texts[0] == texts[1] == f"specjit.Size([2, 3])|specjit.Size([{rows}, 5]) specjit.Size([5])|True"
+        assert repr(given[:3]) == repr(expected[:3])
+        assert type(given[2][0]) is tuple
+    assert program.stats()["fast"] >= 4
+
+
+def test_a_shape_passed_in_is_no_new_kind_of_call_each_time() -> None:
+    def f(x, shape):
+        return x.reshape(shape).sum(0) * shape[0]
+
+    program = optimized(f)
+    for n in range(6):
+        x = randn(2, 3, seed=n)
+        np.testing.assert_allclose(program(x, x.t().shape).numpy(), f(x, x.t().shape).numpy(), rtol=1e-6)
+    assert program.stats()["compiles"] == 1
+    assert program.stats()["fast"] >= 4
