@@ -61,9 +61,10 @@ class Shape:
         """How a loop's turns are written; a `while` keeps its header if that is one expression."""
         turn = turn_of(node, self._uses, block)
         if turn.test is not None:
-            inside = {v: len(u) for v, u in uses(turn.test).items()}
-            for v, n in inside.items():
-                self.counts.setdefault(v, n)
+            made = {r for n in turn.test.walk() for r in n.results}
+            for v, used in uses(turn.test).items():
+                # A value from outside needs a variable: a header is evaluated more than once.
+                self.counts[v] = self.counts.get(v, 0) + len(used) + (v not in made)
             self._find(turn.test)
             if settle(turn.test.outputs[0], {}).is_const or not self._as_expression(turn.test, node):
                 turn = plain_turn(node)
