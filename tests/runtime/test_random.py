@@ -342,16 +342,16 @@ def test_a_child_forked_in_the_middle_of_a_draw_can_draw() -> None:
     def hold() -> None:
         with default_generator.held():
             holding.set()
-            done.wait(60)
+            done.wait(600)
 
     holder = threading.Thread(target=hold)
     holder.start()
-    assert holding.wait(20)
+    assert holding.wait(600)
     child = os.fork()
     if child == 0:
         thread = threading.Thread(target=lambda: specjit.rand(2))
         thread.start()
-        thread.join(20)
+        thread.join(600)
         os._exit(1 if thread.is_alive() else 0)
     status = os.waitpid(child, 0)[1]
     done.set()

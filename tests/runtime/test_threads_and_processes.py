@@ -18,10 +18,6 @@ from specjit.runtime import build, service
 from tests.runtime.models import LSTM, arguments, lstm_float64
 from tests.waiting import LONG, Crew
 
-needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-# From 3.12 on, Python warns of every fork beside threads; that it works is what these tests show.
-forks = [needs_fork, pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")]
-
 
 def half(x):
     return x.tanh() * 0.5
@@ -247,9 +243,8 @@ def test_threads_that_rest_a_site_never_rest_it_for_ever() -> None:
     assert history.profile.count == 2
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 class TestForks:
-    pytestmark = forks
-
     @staticmethod
     def child(work) -> int:
         """The exit code of a forked child that works: 0 if `work` gives True."""
