@@ -7,13 +7,14 @@ Invariant: the text evaluates the arguments in the order that `order` gives, eac
 
 from __future__ import annotations
 
+import keyword
 import math
 import re
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from specjit.dtypes import DType
-from specjit.ir.constants import same
+from specjit.ir.constants import LITERAL_BITS, same
 from specjit.ir.graph import Node, Value
 from specjit.ir.signature import expand
 
@@ -34,6 +35,13 @@ class Text(NamedTuple):
     def at(self, level: int) -> str:
         """The text where an operator of this level is needed."""
         return self.text if self.level >= level else f"({self.text})"
+
+    def dot(self, name: str) -> str | None:
+        """The attribute `name` of this, as syntax; None for a name that syntax cannot say."""
+        if not name.isidentifier() or keyword.iskeyword(name):
+            return None
+        owner = f"({self.text})" if self.text.isdigit() else self.at(ATOM)  # `3.real` would be a number
+        return f"{owner}.{name}"
 
 
 _BINARY = {
@@ -109,7 +117,7 @@ class Scope:
         kind = type(value)
         if kind in (bool, str, bytes, type(None)) or value is ...:
             return Text("..." if value is ... else repr(value))
-        if kind is int:
+        if kind is int and value.bit_length() <= LITERAL_BITS:
             return Text(repr(value), ATOM if value >= 0 else UNARY)
         if kind is float:
             if math.isfinite(value):
@@ -249,8 +257,9 @@ Handler = Callable[[Node, list[Text], Scope], Text | None]
 
 def _getattr(node: Node, args: list[Text], scope: Scope) -> Text:
     attr = node.args[1].const
-    if attr.isidentifier():
-        return Text(f"{args[0].at(ATOM)}.{attr}")
+    dotted = args[0].dot(attr)
+    if dotted is not None:
+        return Text(dotted)
     if attr.isdigit():
         return Text(f"{args[0].at(ATOM)}._modules[{attr!r}]")
     return Text(f"getattr({args[0].at(TERNARY)}, {attr!r})")
@@ -276,7 +285,9 @@ def _dict(node: Node, args: list[Text], scope: Scope) -> Text:
 
 def _method(node: Node, args: list[Text], scope: Scope) -> Text:
     names = node.args[2].const
-    return call_text(f"{args[0].at(ATOM)}.{node.args[1].const}", names, args[3:])
+    dotted = args[0].dot(node.args[1].const)
+    assert dotted is not None, "methods are named by syntax"
+    return call_text(dotted, names, args[3:])
 
 
 def _call(node: Node, args: list[Text], scope: Scope) -> Text:

@@ -150,7 +150,12 @@ class _Function(FlowWriter):
         if name == "py.setattr":
             # Python evaluates the value before the target.
             value, target = self.statement([args[2], args[0]])
-            self.line(f"{target.at(14)}.{args[1].const} = {value.text}")
+            dotted = target.dot(args[1].const)
+            self.line(
+                f"{dotted} = {value.text}"
+                if dotted is not None
+                else f"setattr({target.text}, {args[1].const!r}, {value.text})"
+            )
         elif name in ("py.setitem", "setitem"):
             value, target, index = self.statement([args[2], args[0], args[1]])
             self.line(f"{target.at(14)}[{index_text(index, args[1], self.scope)}] = {value.text}")

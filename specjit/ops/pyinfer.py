@@ -17,6 +17,8 @@ from specjit.ir.dims import Dim, divide
 from specjit.ir.types import ANY, BOOL, FLOAT, INT, NONE, STR, Type, join_all, type_of
 
 NUMERIC = ("bool", "int", "float")
+SEQUENCES = (str, bytes, list, tuple)
+FOLDED_SIZE = 4096  # bits of a number, items of a sequence
 TENSOR_OPS = {
     "add": "add",
     "sub": "sub",
@@ -113,7 +115,8 @@ SIZE_RULES: dict[str, Callable[[Any, Any], Dim]] = {
 def binary(name: str, fn: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     def infer(a: Any, b: Any) -> Any:
         if known(a) and known(b):
-            return fold(fn, (a, b), _number(name, as_type(a), as_type(b)))
+            otherwise = _number(name, as_type(a), as_type(b))
+            return fold(fn, (a, b), otherwise) if _affordable(name, a, b) else otherwise
         if _is_tensor(a) or _is_tensor(b):
             return _tensor_rule(name, (a, b))
         ta, tb = as_type(a), as_type(b)
@@ -130,6 +133,16 @@ def binary(name: str, fn: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any
         return _container(name, ta, tb)
 
     return infer
+
+
+def _affordable(name: str, a: Any, b: Any) -> bool:
+    """Whether the answer is of bounded size: constants are folded even in a line that never runs."""
+    if name == "mul":
+        sequence, count = (b, a) if isinstance(a, int) else (a, b)
+        return not (isinstance(sequence, SEQUENCES) and isinstance(count, int)) or len(sequence) * count <= FOLDED_SIZE
+    if name in ("pow", "lshift") and isinstance(a, int) and isinstance(b, int):
+        return (a.bit_length() * b if name == "pow" else a.bit_length() + b) <= FOLDED_SIZE
+    return True
 
 
 def _number(name: str, a: Type, b: Type) -> Type:

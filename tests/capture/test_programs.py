@@ -14,7 +14,14 @@ from tests.capture.programs import PROGRAMS
 from tests.capture.programs.table import run
 
 # What still runs in Python, statement by statement: everything else is captured whole.
-OPAQUE = {"try_stmt", "with_stmt", "dict_methods", "errors_in_order", "builtins_called_wrongly"}
+OPAQUE = {
+    "try_stmt",
+    "with_stmt",
+    "dict_methods",
+    "errors_in_order",
+    "builtins_called_wrongly",
+    "errors_in_branches_that_may_not_run",
+}
 
 
 def names(fn):

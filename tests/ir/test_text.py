@@ -118,6 +118,12 @@ def test_two_objects_of_one_name_stay_apart():
     assert [printer.show(v) for v in (a, b, a)] == ["<object object>", "<object object #2>", "<object object>"]
 
 
+def test_an_int_too_long_to_print_has_a_name():
+    printer = Printer()
+    assert printer.show(10**3000) == repr(10**3000)
+    assert printer.show(10**5000) == "<object int>"
+
+
 class Pair(NamedTuple):
     a: int
     b: float

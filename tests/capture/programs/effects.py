@@ -67,3 +67,30 @@ def with_stmt(n):
         x = int("7")
         y = int("q")
     return x + n
+
+
+@prog(*((k,) for k in range(-1, 8)))
+def errors_in_branches_that_may_not_run(k):
+    if k == 0:
+        return 3 in "abc"
+    if k == 1:
+        return (3).nope
+    if k == 2:
+        setattr(3, "x", 1)
+    if k == 3:
+        return getattr(k, "class")
+    if k == 4:
+        return tuple(range(0, 5, 0))
+    if k == 5:
+        return 1 << -1
+    if k == 6:
+        p, q, r = (1, 2)
+    return k
+
+
+@prog((0,), (1,))
+def numbers_too_large_to_write_down(k):
+    if k == 2:
+        return len("x" * 10**9), 2**10**9, 1 << 10**9
+    x = 3**10_000
+    return x % 1000, (3).real, k
