@@ -170,10 +170,8 @@ def closest(variants: list[Variant], arguments: dict[str, Any]) -> tuple[Variant
 def _read_failure(read: AttributeRead | GlobalRead) -> tuple[str, str, Any, Any]:
     """A changed attribute or global: its value where it was a plain constant, else what kind of object it is now."""
     guard, now = read_guard(read), read.current()
-    if now is MISSING:
-        return guard.source, guard.kind, guard.expected, "nothing: it is gone"
-    if guard.kind == "value":
-        return guard.source, "value", guard.expected, now
+    if now is MISSING or guard.kind == "value":
+        return guard.source, guard.kind, guard.expected, now
     return guard.source, "identity", guard.expected, _another(guard.expected, type(now).__name__)
 
 

@@ -317,7 +317,10 @@ class _Run:
 
 
 class _Missing:
-    """What `read_attribute` gives for an attribute that is not plain data."""
+    """What a read gives for an attribute that is not plain data, or for a name that is bound no more."""
+
+    def __repr__(self) -> str:
+        return "nothing that can be read"
 
 
 MISSING = _Missing()
