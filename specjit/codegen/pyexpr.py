@@ -7,6 +7,7 @@ Invariant: the text evaluates the arguments in the order that `order` gives, eac
 
 from __future__ import annotations
 
+import builtins
 import keyword
 import math
 import re
@@ -58,6 +59,7 @@ _BINARY = {
     "mod": ("%", PRODUCT),
     "matmul": ("@", PRODUCT),
 }
+AUGMENTED = {f"py.i{name}": symbol for name, (symbol, _) in _BINARY.items()} | {"py.ipow": "**"}
 _COMPARE = {"eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">=", "is": "is", "is_not": "is not"}
 # Tensor records that are what the operator calls.
 _TENSOR = {"add": "add", "sub": "sub", "mul": "mul", "div": "truediv", "matmul": "matmul"}
@@ -65,7 +67,7 @@ _TENSOR |= {name: name for name in ("eq", "ne", "lt", "le", "gt", "ge")}
 _TENSOR |= {"floor_divide": "floordiv", "remainder": "mod", "pow": "pow"}
 _FUNCTIONS = ("int", "float", "str", "len", "abs", "min", "max", "sum", "range", "iter", "bool", "slice")
 _PLACE = {"py.contains": (1, 0)}
-STATEMENTS = frozenset(
+STATEMENTS = frozenset(AUGMENTED) | frozenset(
     f"py.{name}"
     for name in (
         "setattr",
@@ -98,7 +100,9 @@ class Scope:
         self._reserved = reserved
 
     def bind(self, obj: Any, hint: str) -> str:
-        """The name of an object; a function keeps its own if it is free."""
+        """The name of an object; a builtin is its own name, a function keeps its name if that is free."""
+        if getattr(builtins, hint, self) is obj:
+            return hint
         if id(obj) in self._names:
             return self._names[id(obj)]
         base = re.sub(r"\W", "_", hint) or "obj"
@@ -206,7 +210,7 @@ def expression(node: Node, args: list[Text], scope: Scope) -> Text | None:
     if name.startswith("py."):
         handler = _PY.get(name)
         text = handler(node, args, scope) if handler is not None else _operator(name[3:], args)
-        if text is None and len(node.results) == 1 and name not in STATEMENTS:
+        if text is None and len(node.results) == 1 and (name not in STATEMENTS or name in AUGMENTED):
             return call_text(scope.bind(node.op.eager, name[3:]), (), args)  # type: ignore[attr-defined]
         return text
     if name in _TENSOR and _defaults(node, 2) and (node.args[0].type.is_tensor or node.args[1].type.is_tensor):

@@ -121,6 +121,8 @@ class FlowWriter(Writer):
         self.depth += 1
         self.loops.append(node)
         begin = len(self.lines)
+        if turn.began is not None:
+            self.line(f"{self.names[turn.began]} = True")
         for inner in turn.main:
             self.node(inner)
         if not is_dead(node.blocks[0]):
@@ -242,6 +244,8 @@ class FlowWriter(Writer):
             (text,) = self.take([turn.iterator])
             self.flush()
             self.bind(node, turn)
+            if turn.began is not None:
+                self.line(f"{self.names[turn.began]} = False")
             self.line(f"for {self.names[turn.item]} in {text.text}:")
             self.turn(node, turn, [])
         elif turn.test is not None:

@@ -10,13 +10,14 @@ Control flow is Python's own.
 from __future__ import annotations
 
 import linecache
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from specjit.codegen import pysupport
 from specjit.codegen.pyexits import ALIASES, EXITS, RETURN, is_dead
-from specjit.codegen.pyexpr import TERNARY, expression, index_text, order, truth
+from specjit.codegen.pyexpr import AUGMENTED, TERNARY, expression, index_text, order, truth
 from specjit.codegen.pyflow import FlowWriter
 from specjit.codegen.pywriter import is_none, place
 from specjit.ir.graph import Block, Graph, Location, Node, Value, free_values
@@ -162,6 +163,8 @@ class _Function(FlowWriter):
         elif name == "py.delitem":
             target, index = self.statement(args[:2])
             self.line(f"del {target.at(14)}[{index_text(index, args[1], self.scope)}]")
+        elif name in AUGMENTED:
+            return self.augmented(node)
         elif name == "py.append":
             target, item = self.statement(args)
             self.line(f"{target.at(14)}.append({item.at(TERNARY)})")
@@ -189,6 +192,22 @@ class _Function(FlowWriter):
             self.line(f"{self.targets(node.results)} = _next({text.text})")
         else:
             return False
+        return True
+
+    def augmented(self, node: Node) -> bool:
+        """`x += y` on what may be changed in place; False where no variable can take the result."""
+        if not self.counts.get(node.result):
+            return False
+        target = self.names[node.result]
+        if any(a is not node.args[0] and self.names.of.get(self.resolve(a)) == target for a in node.args):
+            return False
+        mentions = re.compile(rf"\b{target}\b")
+        if any(p.value is self.resolve(node.args[0]) or mentions.search(p.text.text) for p in self.pending):
+            self.flush()
+        value, other = self.statement(node.args)
+        if value.text != target:
+            self.line(f"{target} = {value.text}")
+        self.line(f"{target} {AUGMENTED[node.op.name]}= {other.text}")
         return True
 
     def print(self, node: Node) -> None:

@@ -24,6 +24,7 @@ class Turn:
     """main: the nodes of a turn. stop: whether the loop is left after it. outs: the next value of each of `params`.
 
     test: the header's expression as a block (`while`). item: the parameter that takes what `iterator` yields (`for`).
+    began: a value that says whether there was a turn, where something asks for it.
     replaced: nodes that the header says."""
 
     main: list[Node]
@@ -33,6 +34,7 @@ class Turn:
     test: Block | None = None
     item: Value | None = None
     iterator: Value | None = None
+    began: Value | None = None
     replaced: set[Node] = field(default_factory=set)
 
 
@@ -70,7 +72,7 @@ def turn_of(node: Node, counts: dict[Value, int], within: Block) -> Turn:
         stop, tests = again[0].args[0], again[0].blocks[1].nodes
     before = [n for n in within.nodes if n.attrs.get("_first") == node.attrs.get("_loop", -1)]
     if node.attrs.get("_protocol"):
-        found = _items(node, before, tests, main, stop, counts)
+        found = _items(node, within, before, tests, main, stop, counts)
         if found is not None:
             return found
     elif "_header" in node.attrs:
@@ -143,14 +145,23 @@ def _untied(again: list[Node], go_on: Value, outs: list[Value]) -> bool:
 
 
 def _items(
-    node: Node, before: list[Node], tests: list[Node], main: list[Node], stop: Value, counts: dict[Value, int]
+    node: Node,
+    within: Block,
+    before: list[Node],
+    tests: list[Node],
+    main: list[Node],
+    stop: Value,
+    counts: dict[Value, int],
 ) -> Turn | None:
     """`for item in iterator`: `py.next` before the loop and at the end of each turn."""
     body = node.blocks[0]
     if len(before) != 1 or before[0].op.name != "py.next" or len(tests) != 1 or tests[0].op.name != "py.next":
         return None
     has, item = before[0].results
-    if has is not node.args[1] or node.args.count(item) != 1 or counts.get(item) != 1 or counts.get(has) != 1:
+    if has is not node.args[1] or node.args.count(item) != 1 or counts.get(item) != 1 or node.args.count(has) != 1:
+        return None
+    between = within.nodes[within.nodes.index(before[0]) + 1 : within.nodes.index(node)]
+    if any(has in _uses_in(n) for n in between):
         return None
     k = node.args.index(item) - 2
     keep = [j for j in range(len(node.args) - 2) if j != k]
@@ -164,4 +175,5 @@ def _items(
         iterator = iterator.node.args[0]
     params = [body.params[1 + j] for j in keep]
     outs = [body.outputs[1 + j] for j in keep]
-    return Turn(main, stop, params, outs, item=body.params[1 + k], iterator=iterator, replaced=replaced)
+    began = has if counts[has] > 1 else None
+    return Turn(main, stop, params, outs, item=body.params[1 + k], iterator=iterator, began=began, replaced=replaced)
