@@ -24,7 +24,7 @@ from specjit.runtime.code import argument_guard
 from specjit.runtime.dispatch import MISS
 from specjit.runtime.entry import make_entry
 from specjit.runtime.events import EventKind
-from specjit.runtime.native import Input, NativeRegion, make_region
+from specjit.runtime.native import Input, NativeRegion, make_region, place_of
 from specjit.runtime.variant import Variant
 from specjit.specialize.abstract import Refused
 from specjit.specialize.specialize import Leaf, Specialized, specialize
@@ -191,14 +191,15 @@ class _Regions:
     def add(self, node: Node, parent: Block, grad_mode: bool) -> None:
         """Make the region of `node`, which runs in this grad mode; where that is not possible after all, put its nodes
         back into the block."""
+        label, place = f"region {len(self.made)}", place_of(node.blocks[0])
         region = make_region(
             node.blocks[0],
             name=f"{self.program.name}_{self.variant.number}_{len(self.made)}",
             inputs=[self.known.get(a) or Input(a.type) for a in node.args],
             grad_mode=grad_mode,
             context=self.context,
-            emit=functools.partial(self.emit, f"region {len(self.made)}"),
-            fell_back=functools.partial(self.fell_back, f"region {len(self.made)}"),
+            emit=functools.partial(self.emit, label, location=place),
+            fell_back=functools.partial(self.fell_back, label),
             nonempty=self.variant.nonempty,
         )
         if region is None:

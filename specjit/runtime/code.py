@@ -177,10 +177,10 @@ class Code:
             raise RuntimeError(f"{self.name}: a parameter changed its layout between the guard and the packing")
         made = Snapshot(list(packed), versions, sources, epoch, live)
         if held is not None:
-            size = f"{len(packed)} arrays, {sum(a.nbytes for a in packed):,} bytes"
+            size = f"{sum(a.nbytes for a in packed):,} bytes"
             why = "memory outside specjit shares a parameter" if live else "a parameter's values changed"
             then = "while a .numpy() array or DLPack export of a parameter lives, every call packs anew" if live else ""
-            self.emit(EventKind.REPACKED, f"{why}: packed again, {size}", then=then, reason=why)
+            self.emit(EventKind.REPACKED, f"{why}: {size} packed again", then=then, reason=why)
         self._snapshot = made
         return made
 
