@@ -301,6 +301,7 @@ flip = defop(
     eager=_flip,
     infer=lambda x, dims: (infer.axes(dims, x.rank), infer.same(x))[1],
     vjp=lambda g, _y, _x, dims: g.flip(dims),
+    lower=special("flip"),
     doc="A copy with the order along `dims` reversed.",
 )
 

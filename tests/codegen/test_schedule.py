@@ -580,3 +580,31 @@ def test_where_an_output_lies_may_be_a_run_time_integer() -> None:
     }"""
     for i, j in ((1, 2), (-1, 0), (3, 9)):
         check(text, f32(RNG, 4, 3), i, j)
+
+
+FLIPS = """
+    graph @g(%x: f32[T,B,5]) -> (f32[T,B,5], f32[T,B,5], f32[T,B,5], f32[B]) {
+      %e: f32[T,B,5] = exp(%x)
+      %a: f32[T,B,5] = flip(%e, [0])
+      %b: f32[T,B,5] = flip(%x, [-1, 0])
+      %c: f32[T,B,5] = add(%a, %b)
+      %d: f32[T,B,5] = mul(%c, %x)
+      %f: f32[T,B,5] = flip(%d, [1])
+      %s: f32[B] = sum(%f, [0, 2])
+      return %a, %b, %f, %s
+    }"""
+
+
+def test_what_reads_backwards_needs_no_copy_of_its_own() -> None:
+    """A flip is part of the kernel that uses it; what it reads must be in memory."""
+    for shape in ((3, 2, 5), (1, 1, 5), (0, 2, 5), (4, 0, 5)):
+        constant = FLIPS.replace("T,B", f"{shape[0]},{shape[1]}").replace("[B]", f"[{shape[1]}]")
+        for text in (FLIPS, constant):
+            plan = check(text, f32(RNG, *shape))
+            if shape == (3, 2, 5):
+                assert len(plan.specs) == 3, plan.describe()
+
+
+def test_a_flip_of_an_input_is_a_copy() -> None:
+    plan = check("graph @g(%x: f32[2,3]) -> f32[2,3] {\n%y: f32[2,3] = flip(%x, [0])\nreturn %y\n}", f32(RNG, 2, 3))
+    assert plan.outputs[0].of == "fresh"

@@ -38,7 +38,6 @@ LEFT_OUT = {
 EXTERN = {
     "conv2d",
     "cumsum",
-    "flip",
     "index",
     "index_put",
     "index_write",

@@ -34,6 +34,27 @@ class RegionFailed(Exception):
         self.status = status
 
 
+class Elements:
+    """An array whose positions count from element `start`; before its first element there is nothing, too."""
+
+    def __init__(self, array: np.ndarray, start: int) -> None:
+        self.array, self.start = array, start
+
+    def __getitem__(self, at: Any) -> Any:
+        return self.array[self._place(at)]
+
+    def __setitem__(self, at: Any, value: Any) -> None:
+        self.array[self._place(at)] = value
+
+    def _place(self, at: Any) -> Any:
+        if isinstance(at, slice):
+            return slice(self.start + (at.start or 0), self.start + at.stop)
+        place = np.asarray(at) + self.start
+        if place.size and place.min() < 0:
+            raise IndexError(f"an element {-place.min()} before the block")
+        return place
+
+
 class Memory:
     """Allocations that addresses may point into."""
 
@@ -48,15 +69,16 @@ class Memory:
             self.blocks.append(raw)
         return int(array.ctypes.data)
 
-    def at(self, address: int, dtype: str) -> np.ndarray:
-        """The elements from `address` to the end of its block."""
+    def at(self, address: int, dtype: str) -> Elements:
+        """The block of `address`, seen from there."""
+        item = ITEMSIZE[dtype]
         for block in self.blocks:
             start = block.ctypes.data
             if start <= address < start + block.size:
-                tail = block[address - start :]
-                item = ITEMSIZE[dtype]
-                return tail[: tail.size // item * item].view(DTYPES[dtype])
-        return np.empty(0, DTYPES[dtype])
+                before, shift = divmod(address - start, item)
+                size = (block.size - shift) // item * item
+                return Elements(block[shift : shift + size].view(DTYPES[dtype]), before)
+        return Elements(np.empty(0, DTYPES[dtype]), 0)
 
 
 def _bytes_at(array: np.ndarray, low: int) -> np.ndarray:

@@ -47,6 +47,16 @@ def creation(b: Builder, n: Node, lower: lowering.Creation) -> View:
     return full(b, dtype, dims, filled)
 
 
+def flip(b: Builder, n: Node) -> View:
+    """A copy that reads backwards."""
+    base = b.tensor(n.args[0])
+    dims = constant(b, n, "dims")
+    ref = base.ref
+    for dim in [dims] if isinstance(dims, int) else dims:
+        ref = ref.flip(dim)
+    return b.copy(base.with_ref(ref)).whole()
+
+
 def cat(b: Builder, n: Node) -> View:
     items = [_item(b, f) for f in _items(b, n.args[0])]
     dtype, dims = tensor_type(n.result.type, n.op.name)
