@@ -133,7 +133,10 @@ class _Copier:
         for block, holds in zip(node.blocks, (TRUE, FALSE)):
             side, inside, known = Block(), dict(env), dict(facts)
             learn(cond, holds, known)
+            test = "_again" in node.attrs and not is_false(block)
+            self.testing += test
             falls = self.run(block.nodes, 0, side, inside, known, rest._replace(block=block))
+            self.testing -= test
             if falls:
                 outputs = self.values(block.outputs, inside, known)
                 jump = self.jump(node, outputs, inside, known, rest)
@@ -166,8 +169,11 @@ class _Copier:
 
     def decided(self, node: Node, block: Block, out: Block, env: Env, facts: Facts, rest: After) -> bool:
         begin = len(out.nodes)
+        test = "_again" in node.attrs
+        self.testing += test
         falls = self.run(block.nodes, 0, out, env, facts, rest._replace(block=block))
-        if "_again" in node.attrs:
+        self.testing -= test
+        if test:
             for n in out.nodes[begin:]:
                 n.attrs["_again"] = True
         if falls:
