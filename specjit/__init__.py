@@ -170,6 +170,10 @@ def numel(input: Tensor) -> Any:
     return input.numel()
 
 
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER, "jit"})
+
+
 def __getattr__(name: str) -> Any:
     import importlib
 

@@ -26,6 +26,7 @@ clone = defop(
     infer=infer.same,
     vjp=lambda g, _y, _x: g,
     lower=pointwise("{0}"),
+    doc="A copy, whose gradient flows back to the original.",
 )
 
 

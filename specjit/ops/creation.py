@@ -45,7 +45,7 @@ def made(size: Any, dtype: Any, device: Any, requires_grad: Any) -> Type:
     )
 
 
-def _sized(name: str, fn: Any, kind: str) -> Any:
+def _sized(name: str, fn: Any, kind: str, doc: str) -> Any:
     return defop(
         f"{name}(size: 'int[*]', *, {OPTIONS}) -> Tensor",
         eager=lambda size, dtype, device, requires_grad: fn(shape_of(size), (dtype or get_default_dtype()).numpy),
@@ -55,12 +55,13 @@ def _sized(name: str, fn: Any, kind: str) -> Any:
         vjp=NO_GRAD,
         lower=creation(kind),
         method=False,
+        doc=doc,
     )
 
 
-zeros = _sized("zeros", np.zeros, "full")
-ones = _sized("ones", np.ones, "full")
-empty = _sized("empty", np.empty, "empty")
+zeros = _sized("zeros", np.zeros, "full", doc="A new tensor of zeros.")
+ones = _sized("ones", np.ones, "full", doc="A new tensor of ones.")
+empty = _sized("empty", np.empty, "empty", doc="A new tensor whose elements are arbitrary.")
 
 
 def _fill_dtype(value: Any, dtype: Any) -> Any:
@@ -82,10 +83,11 @@ full = defop(
     vjp=NO_GRAD,
     lower=creation("full"),
     method=False,
+    doc="A new tensor of `fill_value`; its dtype follows from the value.",
 )
 
 
-def _like(name: str, value: Any, kind: str = "full") -> Any:
+def _like(name: str, value: Any, kind: str = "full", *, doc: str) -> Any:
     def eager(x: np.ndarray, dtype: Any, device: Any, requires_grad: Any) -> np.ndarray:
         out = np.empty_like(x, dtype=x.dtype if dtype is None else dtype.numpy)
         if value is not None:
@@ -99,6 +101,7 @@ def _like(name: str, value: Any, kind: str = "full") -> Any:
         vjp=NO_GRAD,
         lower=creation(kind),
         method=False,
+        doc=doc,
     )
 
 
@@ -107,9 +110,11 @@ def _like_infer(x: Type, dtype: Any, device: Any, requires_grad: Any) -> Type:
     return Type.tensor(dtype or x.dtype, x.dims, _device(device), grad)
 
 
-zeros_like = _like("zeros_like", 0)
-ones_like = _like("ones_like", 1)
-empty_like = _like("empty_like", None, "empty")
+zeros_like = _like("zeros_like", 0, doc="A new tensor of zeros with the shape and dtype of `input`.")
+ones_like = _like("ones_like", 1, doc="A new tensor of ones with the shape and dtype of `input`.")
+empty_like = _like(
+    "empty_like", None, "empty", doc="A new tensor of arbitrary elements with the shape and dtype of `input`."
+)
 full_like = defop(
     f"full_like(input, fill_value: Scalar, *, {OPTIONS}) -> Tensor",
     eager=lambda x, fill_value, dtype, device, requires_grad: np.full_like(
@@ -119,6 +124,7 @@ full_like = defop(
     vjp=NO_GRAD,
     lower=creation("full"),
     method=False,
+    doc="A new tensor of `fill_value` with the shape and dtype of `input`.",
 )
 
 
@@ -168,6 +174,7 @@ _arange_op = defop(
     vjp=NO_GRAD,
     lower=creation("arange"),
     method=False,
+    doc="start, start + step, ... before end; int64 if all are ints.",
 )
 
 

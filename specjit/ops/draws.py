@@ -114,6 +114,7 @@ _randperm_op = defop(
     vjp=NO_GRAD,
     traits=RANDOM,
     method=False,
+    doc="A random order of 0..n-1.",
 )
 
 

@@ -63,6 +63,7 @@ index_select = defop(
     infer=_index_select_infer,
     vjp=lambda g, _y, _x, dim, index: (lambda: index_add(zeros(_x.shape, dtype=g.dtype), dim, index, g), None),
     lower=special("index_select"),
+    doc="A copy of the positions `index` along `dim`.",
 )
 
 
@@ -137,6 +138,7 @@ gather = defop(
     infer=_gather_infer,
     vjp=lambda g, _y, _x, dim, index: (lambda: scatter_add(zeros(_x.shape, dtype=g.dtype), dim, index, g), None),
     lower=special("gather"),
+    doc="For dim 0, out[i, j] = input[index[i, j], j]; likewise along another `dim`.",
 )
 
 
@@ -266,6 +268,7 @@ masked_fill = defop(
         lambda: sum_to(where(mask, g, 0.0), _value),
     ),
     lower=pointwise("select({1}, {2}, {0})", keep=(1,)),
+    doc="A copy with `value` where `mask` is True.",
 )
 
 

@@ -206,6 +206,7 @@ defop(
     vjp=_index_put_vjp,
     traits=Traits(view_of=0, writes=frozenset({0})),
     functional=index_put,
+    doc="`index_put` in place; returns the tensor.",
 )
 
 

@@ -85,6 +85,7 @@ def _define(fn: Any, ufunc: Any = None) -> Any:
         functional=op,
         reads=op.reads,
         method=True,
+        doc=f"`{op.name}` in place; returns the tensor.",
     )
 
 
@@ -122,6 +123,7 @@ fill_ = defop(
     infer=lambda x, value: infer.same(x),
     vjp=lambda g, _y, _x, _value: (lambda: g * 0.0, lambda: sum_to(g, _value)),
     traits=WRITES_SELF,
+    doc="Set all elements to `value`.",
 )
 
 
@@ -136,6 +138,7 @@ zero_ = defop(
     infer=infer.same,
     vjp=lambda g, _y, _x: g * 0.0,
     traits=WRITES_SELF,
+    doc="Set all elements to 0.",
 )
 
 
@@ -156,6 +159,7 @@ copy_ = defop(
     infer=_copy_infer,
     vjp=lambda g, _y, _x, _src, non_blocking: (lambda: g * 0.0, lambda: sum_to(g, _src)),
     traits=WRITES_SELF,
+    doc="Copy `src`, broadcast and converted, into the tensor.",
 )
 
 

@@ -82,6 +82,7 @@ def rsub(input: Any, other: Any, *, alpha: Any = 1) -> Any:
 
 
 def _where(input: Any, condition: Any, other: Any) -> Any:
+    """The tensor where `condition` is True, else `other`."""
     return arithmetic.where(condition, input, other)
 
 
@@ -180,5 +181,9 @@ METHODS: dict[str, Any] = {
 for _name, _fn in METHODS.items():
     attach_method(_name, _fn)
 
-TensorMethods.T = property(lambda self: shape.permute(self, tuple(range(self.ndim))[::-1]))  # type: ignore[attr-defined]
-TensorMethods.mT = property(lambda self: shape.transpose(self, -2, -1))  # type: ignore[attr-defined]
+TensorMethods.T = property(  # type: ignore[attr-defined]
+    lambda self: shape.permute(self, tuple(range(self.ndim))[::-1]), doc="A view with the dims in reverse order."
+)
+TensorMethods.mT = property(  # type: ignore[attr-defined]
+    lambda self: shape.transpose(self, -2, -1), doc="A view with the last two dims swapped."
+)

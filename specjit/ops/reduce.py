@@ -44,6 +44,7 @@ sum = defop(
     infer=_sum_infer,
     vjp=lambda g, _y, _x, dim, keepdim, dtype: cast_like(unreduce(g, _x, dim, keepdim).expand(_x.shape), _x),
     lower=reduction("sum"),
+    doc="The sum over `dim` (None: over all dims); ints and bools add up as int64.",
 )
 
 
@@ -84,6 +85,7 @@ mean = defop(
         (unreduce(g, _x, dim, keepdim) / count(_x, dim)).expand(_x.shape), _x
     ),
     lower=composite(lambda x, dim, keepdim, dtype: sum(x, dim, keepdim, dtype=dtype) / count(x, dim)),
+    doc="The mean over `dim` (None: over all dims) of a floating-point tensor.",
 )
 
 
@@ -153,6 +155,7 @@ argmin = defop(
     infer=infer.reduction(lambda _: dtypes.int64),
     vjp=NO_GRAD,
     lower=reduction("argmin"),
+    doc="The index of the first minimum (the first NaN, if there is one).",
 )
 
 
@@ -174,6 +177,7 @@ any = defop(
     infer=infer.reduction(_truth_dtype),
     vjp=NO_GRAD,
     lower=reduction("any"),
+    doc="Whether any element is nonzero.",
 )
 all = defop(
     "all(input, dim: 'int[]?' = None, keepdim: bool = False) -> Tensor",
@@ -181,6 +185,7 @@ all = defop(
     infer=infer.reduction(_truth_dtype),
     vjp=NO_GRAD,
     lower=reduction("all"),
+    doc="Whether no element is zero.",
 )
 
 
@@ -282,6 +287,7 @@ softmax = defop(
     infer=_along("softmax"),
     vjp=lambda g, y, _x, dim, dtype: cast_like(y * (g - (g * y).sum(dim, True)), _x),
     lower=composite(_softmax_of),
+    doc="exp(input) over its sum along `dim`, shifted by the maximum so that nothing overflows.",
 )
 
 
@@ -307,6 +313,7 @@ log_softmax = defop(
     infer=_along("log_softmax"),
     vjp=lambda g, y, _x, dim, dtype: cast_like(g - y.exp() * g.sum(dim, True), _x),
     lower=composite(_log_softmax_of),
+    doc="The logarithm of `softmax`, precise also where that underflows.",
 )
 
 
@@ -338,6 +345,7 @@ logsumexp = defop(
     infer=infer.reduction(infer.float_of),
     vjp=lambda g, y, x, dim, keepdim: unreduce(g, x, dim, keepdim) * (x - unreduce(y, x, dim, keepdim)).exp(),
     lower=composite(_logsumexp_of),
+    doc="log(sum(exp(input))) over `dim`, shifted by the maximum so that nothing overflows.",
 )
 
 
@@ -357,6 +365,7 @@ cumsum = defop(
     eager=_reshaped_back(_cumsum),
     infer=_cumsum_infer,
     vjp=lambda g, _y, _x, dim, dtype: cast_like(g.flip(dim).cumsum(dim).flip(dim) if _x.ndim else g, _x),
+    doc="Running sums along `dim`.",
 )
 
 

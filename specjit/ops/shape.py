@@ -85,6 +85,7 @@ transpose = defop(
     vjp=lambda g, _y, _x, dim0, dim1: g.transpose(dim0, dim1),
     lower=viewing(lambda ref, dim0, dim1: ref.transpose(dim0, dim1)),
     traits=view(0),
+    doc="A view with two dims swapped.",
 )
 
 
@@ -107,6 +108,7 @@ t = defop(
     vjp=lambda g, _y, _x: g.t(),
     lower=viewing(lambda ref: ref.permute(range(ref.rank)[::-1])),
     traits=view(0),
+    doc="A view of a matrix with its dims swapped; vectors and numbers as they are.",
 )
 
 
@@ -148,6 +150,7 @@ permute = defop(
     vjp=lambda g, _y, _x, dims: g.permute(_inverse(dims, _x.ndim)) if _x.ndim else g,
     lower=viewing(lambda ref, dims: ref.permute(dims)),
     traits=view(0),
+    doc="A view with its dims in another order.",
 )
 
 
@@ -184,6 +187,7 @@ defop(
     vjp=lambda g, _y, _x, size: g.reshape(_x.shape),
     lower=viewing(_reshape_ref),
     traits=view(0),
+    doc="The same elements in another shape, as a view; RuntimeError where that would take a copy.",
 )
 
 
@@ -218,6 +222,7 @@ flatten = defop(
     vjp=lambda g, _y, _x, start_dim, end_dim: g.reshape(_x.shape),
     lower=viewing(lambda ref, start, end: ref.reshape(_flatten_shape(ref.sizes, start, end))),
     traits=view(0, itself=True),
+    doc="Dims `start_dim` to `end_dim` as one; a view where possible.",
 )
 
 
@@ -252,6 +257,7 @@ squeeze = defop(
     vjp=lambda g, _y, _x, dim: g.reshape(_x.shape),
     lower=viewing(lambda ref, dim=None: ref.squeeze(None if dim is None else _squeeze_dims(dim, ref.rank))),
     traits=view(0),
+    doc="A view without the dims of size 1, or without those of `dim` that have size 1.",
 )
 
 
@@ -274,6 +280,7 @@ unsqueeze = defop(
     vjp=lambda g, _y, _x, dim: g.squeeze(dim),
     lower=viewing(lambda ref, dim: ref.unsqueeze(dim)),
     traits=view(0),
+    doc="A view with a new dim of size 1 at `dim`.",
 )
 
 
@@ -316,4 +323,5 @@ contiguous = defop(
     vjp=lambda g, _y, _x: g,
     lower=viewing(lambda ref: ref if ref.is_contiguous else None),
     traits=view(0, itself=True),
+    doc="The tensor itself if its elements lie in row-major order, else a copy.",
 )

@@ -297,6 +297,7 @@ class Program(Generic[P, R]):
 
     @property
     def name(self) -> str:
+        """What logs call it."""
         return self._log.program
 
     @property

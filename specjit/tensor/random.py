@@ -157,18 +157,22 @@ def manual_seed(seed: int) -> Generator:
 
 
 def seed() -> int:
+    """Seed the default generator from the system's entropy; the new seed."""
     return default_generator.seed()
 
 
 def initial_seed() -> int:
+    """The seed of the default generator."""
     return default_generator.initial_seed()
 
 
 def get_rng_state() -> Any:
+    """The state of the default generator, for `set_rng_state`."""
     return default_generator.get_state()
 
 
 def set_rng_state(state: Any) -> None:
+    """Continue the stream at which `get_rng_state` was called."""
     default_generator.set_state(state)
 
 

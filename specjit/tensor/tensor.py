@@ -71,44 +71,54 @@ class Tensor(TensorMethods):
 
     @property
     def dtype(self) -> DType:
+        """The element type."""
         data = self._data
         return self._meta[0] if data is None else dtype_of(data.dtype)
 
     @property
     def shape(self) -> Size:
+        """The sizes of all dims."""
         data = self._data
         return Size(self._meta[1] if data is None else data.shape)
 
     @property
     def ndim(self) -> int:
+        """The number of dims."""
         data = self._data
         return len(self._meta[1]) if data is None else data.ndim
 
     @property
     def device(self) -> device:
+        """Where the data is: cpu, or meta for none."""
         return devices.meta if self._data is None else devices.cpu
 
     @property
     def is_cpu(self) -> bool:
+        """Whether it has data."""
         return self._data is not None
 
     @property
     def is_meta(self) -> bool:
+        """Whether it has a shape and a dtype but no data."""
         return self._data is None
 
     @property
     def itemsize(self) -> int:
+        """Bytes of one element."""
         return self.dtype.itemsize
 
     @property
     def nbytes(self) -> int:
+        """Bytes of all elements."""
         return self.dtype.itemsize * self.numel()
 
     def element_size(self) -> int:
+        """Bytes of one element."""
         return self.dtype.itemsize
 
     @property
     def requires_grad(self) -> bool:
+        """Whether ops on it are recorded for `backward`."""
         return self._requires_grad
 
     @requires_grad.setter
@@ -130,6 +140,7 @@ class Tensor(TensorMethods):
 
     @property
     def is_leaf(self) -> bool:
+        """Whether no recorded op made it."""
         return not self._requires_grad or self.grad_fn is None
 
     @property
@@ -142,6 +153,7 @@ class Tensor(TensorMethods):
 
     @property
     def output_nr(self) -> int:
+        """Which result of `grad_fn` it is."""
         return getattr(self._node, "index", 0)
 
     @property
@@ -180,28 +192,34 @@ class Tensor(TensorMethods):
         return strides if dim is None else strides[dim]
 
     def storage_offset(self) -> int:
+        """Elements between the start of the storage and the first element."""
         if self._base is None or self._data is None:
             return 0
         return (address(self._data) - address(self._base._data)) // self._data.itemsize
 
     def data_ptr(self) -> int:
+        """The address of the first element; 0 on meta."""
         return 0 if self._data is None else address(self._data)
 
     def dim(self) -> int:
+        """The number of dims."""
         return self.ndim
 
     ndimension = dim
 
     def numel(self) -> int:
+        """The number of elements."""
         data = self._data
         return self.shape.numel() if data is None else data.size
 
     nelement = numel
 
     def is_floating_point(self) -> bool:
+        """Whether the dtype is a float."""
         return self.dtype.is_floating_point
 
     def is_contiguous(self) -> bool:
+        """Whether the elements lie in row-major order without gaps."""
         return self._data is None or self._data.flags.c_contiguous
 
     def numpy(self, *, force: bool = False) -> np.ndarray:
