@@ -58,10 +58,10 @@ class Explanation:
         title = f"specjit: {escape(self.data['program'])} (numerics={escape(self.data['options']['numerics'])})"
         parts = [f"<h4>{title}</h4>", _table(_summary(self.data))]
         for v in self.data["specializations"]:
-            (_, (headline, *_)), *rest = _variant(v)
+            (_, (headline, *more)), *rest = _variant(v)
             parts.append(
                 f"<details open><summary>specialization #{v['number']}: {escape(headline)}</summary>"
-                f"{_table(rest)}</details>"
+                f"{_table([('', more), *rest])}</details>"
             )
         log = escape("\n".join(self.lines))
         parts.append(f"<details><summary>last events</summary><pre>{log}</pre></details>")
