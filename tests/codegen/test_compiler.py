@@ -349,14 +349,17 @@ def test_ctrl_c_at_any_step():
             fired = True
             raise KeyboardInterrupt
 
+        def work():
+            while not fired:
+                pool.compile("", "zero", "zero.py")
+
         signal.signal(signal.SIGALRM, interrupt)
         interrupted = 0
         for _ in range(300):
             try:
                 fired = False
                 signal.setitimer(signal.ITIMER_REAL, 1e-5 * random.randrange(1, 300))
-                while not fired:
-                    pool.compile("", "zero", "zero.py")
+                work()  # a call: an interrupt between two turns of a loop right here may miss this `try`
             except KeyboardInterrupt:
                 interrupted += 1
         done = [pool.compile("", "zero", "zero.py") for _ in range(3)]
