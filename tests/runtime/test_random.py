@@ -6,6 +6,7 @@ the next numbers after the call. The generator itself is held against Python int
 
 from __future__ import annotations
 
+import copy
 import os
 import threading
 from collections.abc import Callable
@@ -287,6 +288,72 @@ def test_backward_sees_the_masks_of_its_forward(kind) -> None:
     state = specjit.get_rng_state().tolist()
     gradients(noisy, **options)
     assert specjit.get_rng_state().tolist() == state
+
+
+# training
+
+
+class LanguageModel(nn.Module):
+    """Two recurrent layers in plain Python, dropout on the input, between the layers, on the state in every step, and
+    on the output."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(13, 8)
+        self.cells = nn.ModuleList([nn.LSTMCell(8, 8), nn.LSTMCell(8, 8)])
+        self.drop = nn.Dropout(0.3)
+        self.head = nn.Linear(8, 13)
+
+    def forward(self, tokens, wanted):
+        rows = self.drop(self.embedding(tokens))
+        for cell in self.cells:
+            h = c = specjit.zeros(tokens.shape[1], 8)
+            outs = []
+            for t in range(tokens.shape[0]):
+                h, c = cell(rows[t], (h, c))
+                h = F.dropout(h, 0.1, self.training)
+                outs.append(h)
+            rows = self.drop(specjit.stack(outs))
+        logits = self.head(rows)
+        return F.cross_entropy(logits.reshape(-1, 13), wanted.reshape(-1)), rows
+
+
+def test_a_language_model_with_dropout_trains_natively() -> None:
+    """Fifty SGD steps: one region forward and one backward, no miss after warm-up, the masks of eager, its loss and
+    its parameters."""
+    model = LanguageModel()
+    twin = copy.deepcopy(model)
+    fast = specjit.optimize(model, warmup=2, background=False)
+    rng = np.random.default_rng(1)
+    optimizers = [specjit.optim.SGD(m.parameters(), lr=0.3) for m in (model, twin)]
+    specjit.manual_seed(5)
+    state = specjit.get_rng_state()
+    misses = compiles = -1
+    for k in range(50):
+        steps = 6 if k < 30 else 3 + k % 7
+        batch = [specjit.tensor(rng.integers(0, 13, (steps, 4))) for _ in range(2)]
+        seen = []
+        for call, optimizer in zip((fast, twin), optimizers, strict=True):
+            specjit.set_rng_state(state)
+            loss, rows = call(*batch)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            seen.append((loss.item(), rows.detach().numpy(), specjit.get_rng_state().tolist()))
+        (loss, rows, after), (expected_loss, expected_rows, expected_after) = seen
+        assert after == expected_after
+        state = specjit.get_rng_state()
+        np.testing.assert_array_equal(rows == 0, expected_rows == 0)
+        np.testing.assert_allclose(loss, expected_loss, rtol=1e-4)
+        if k == 3:
+            misses, compiles = fast.stats()["misses"], fast.stats()["compiles"]
+    for a, b in zip(model.parameters(), twin.parameters(), strict=True):
+        np.testing.assert_allclose(a.detach().numpy(), b.detach().numpy(), rtol=1e-3, atol=1e-4)
+    native(fast)
+    (region,) = fast.specializations[0].regions
+    assert region.backward is not None
+    stats = fast.stats()
+    assert (stats["misses"], stats["compiles"], stats["fallbacks"]) == (misses, compiles, 0)
 
 
 # threads and processes
