@@ -49,6 +49,22 @@ def test_every_operator_says_more_than_its_signature():
     assert not [name for name, op in all_ops().items() if not op.doc and not name.startswith("py.")]
 
 
+def test_optimize_shows_its_options_and_their_defaults():
+    mine = inspect.signature(specjit.optimize).parameters
+    assert {name: p.default for name, p in mine.items()} == {
+        "model": None,
+        "warmup": 3,
+        "dynamic": "auto",
+        "max_specializations": 8,
+        "background": True,
+        "strict": False,
+        "numerics": "exact",
+        "name": None,
+    }
+    with pytest.raises(TypeError, match="unexpected keyword argument 'warm_up'"):
+        specjit.optimize(abs, warm_up=1)
+
+
 def test_names_of_the_design():
     assert not [n for n in NAMES.split() if not hasattr(specjit, n)]
     assert not [n for n in PROGRAM.split() if not hasattr(specjit.Program, n)]

@@ -6,7 +6,22 @@ valid, and `Options(**o.to_dict())` equals it.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, TypedDict
+
+Dynamic = Literal["auto", True, False]
+Numerics = Literal["exact", "fast"]
+
+
+class OptionValues(TypedDict, total=False):
+    """The options by name, for type checkers."""
+
+    warmup: int
+    dynamic: Dynamic
+    max_specializations: int
+    background: bool
+    strict: bool
+    numerics: Numerics
+    name: str | None
 
 
 class Options:
@@ -16,11 +31,11 @@ class Options:
         self,
         *,
         warmup: int = 3,
-        dynamic: str = "auto",
+        dynamic: Dynamic = "auto",
         max_specializations: int = 8,
         background: bool = True,
         strict: bool = False,
-        numerics: str = "exact",
+        numerics: Numerics = "exact",
         name: str | None = None,
     ) -> None:
         if type(warmup) is not int or warmup < 0:

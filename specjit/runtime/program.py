@@ -17,7 +17,7 @@ import time
 import traceback
 import weakref
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Generic, ParamSpec, TypeVar, overload
+from typing import Any, Generic, ParamSpec, TypeVar, Unpack, overload
 
 from specjit import config, locks
 from specjit.capture.errors import CaptureError
@@ -27,7 +27,7 @@ from specjit.runtime import stance as stances
 from specjit.runtime.binding import binder
 from specjit.runtime.dispatch import MISS, Plan, Site, Sites
 from specjit.runtime.events import Event, EventKind, EventLog
-from specjit.runtime.options import Options
+from specjit.runtime.options import Dynamic, Numerics, Options, OptionValues
 from specjit.runtime.variant import Variant
 from specjit.specialize.abstract import Refused
 
@@ -440,10 +440,20 @@ def _signature_of(function: Any, drop_first: bool) -> inspect.Signature | None:
 
 
 @overload
-def optimize(model: Callable[P, R], **options: Any) -> Program[P, R]: ...
+def optimize(model: Callable[P, R], **options: Unpack[OptionValues]) -> Program[P, R]: ...
 @overload
-def optimize(model: None = None, **options: Any) -> Callable[[Callable[P, R]], Program[P, R]]: ...
-def optimize(model: Any = None, **options: Any) -> Any:
+def optimize(model: None = None, **options: Unpack[OptionValues]) -> Callable[[Callable[P, R]], Program[P, R]]: ...
+def optimize(
+    model: Any = None,
+    *,
+    warmup: int = 3,
+    dynamic: Dynamic = "auto",
+    max_specializations: int = 8,
+    background: bool = True,
+    strict: bool = False,
+    numerics: Numerics = "exact",
+    name: str | None = None,
+) -> Any:
     """Make `model` (an `nn.Module` or a function) fast without changing its results. Also a decorator.
 
     warmup: calls that are only observed before the first specialization. dynamic: "auto" decides per size whether it
@@ -455,10 +465,16 @@ def optimize(model: Any = None, **options: Any) -> Any:
 
     Returns a `Program`. Raises TypeError for something that cannot be called and ValueError for an option out of range.
     """
-    if model is None:
-        Options(**options)
-        return lambda fn: Program(fn, **options)
-    return Program(model, **options)
+    options = Options(
+        warmup=warmup,
+        dynamic=dynamic,
+        max_specializations=max_specializations,
+        background=background,
+        strict=strict,
+        numerics=numerics,
+        name=name,
+    ).to_dict()
+    return (lambda fn: Program(fn, **options)) if model is None else Program(model, **options)
 
 
 __all__ = ["Options", "Program", "optimize"]
