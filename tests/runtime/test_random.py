@@ -18,7 +18,7 @@ import pytest
 
 import specjit
 import specjit.nn.functional as F
-from specjit import nn
+from specjit import config, nn
 from specjit.codegen.abi import Status
 from specjit.tensor.random import default_generator
 
@@ -233,6 +233,23 @@ def test_draws_keep_their_order_around_python() -> None:
     refused = " ".join(e.message for e in fast.events("NOT_FUSED"))
     assert "no kernel draws these random numbers" in refused
     assert "a generator of its own" in refused
+
+
+def test_verification_draws_again_and_counts_once(capfd) -> None:
+    fast = specjit.optimize(masked, warmup=1, background=False)
+    args = normal(3, 5), normal(3, 5, seed=1)
+    for _ in range(3):
+        run(fast, *args)
+    with config.options(verify=1):
+        assert_same(run(fast, *args), run(masked, *args))
+        assert not fast.events("VERIFY_MISMATCH")
+        assert not fast.events("FALLBACK")
+        (variant,) = fast.specializations
+        right = variant.entry
+        variant.entry = lambda *given: (right(*given), specjit.rand(1))[0]
+        assert_same(run(fast, *args), run(masked, *args))
+    assert "another amount of random numbers" in fast.events("VERIFY_MISMATCH")[0].message
+    capfd.readouterr()
 
 
 # gradients
