@@ -9,7 +9,7 @@ Invariant: two dims that are equal as polynomials with integer coefficients comp
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 Monomial = tuple[str, ...]  # sorted symbol names, repeated for powers; () is the constant term
 
@@ -96,6 +96,33 @@ def _combine(a: Size, b: Size, sign: int) -> Size:
     for mono, coef in _terms(b).items():
         out[mono] = out.get(mono, 0) + sign * coef
     return _normal(out)
+
+
+def least_for_one(size: Size) -> dict[str, int] | None:
+    """Lower bounds of its symbols under which a size is at least 1; None where bounds of single symbols do not say
+    so."""
+    terms = dict(_terms(size))
+    constant = terms.pop((), 0)
+    if any(coef < 0 for coef in terms.values()):
+        return None
+    if constant >= 1:
+        return {}
+    names = sorted({name for mono in terms for name in mono})
+    if sum(terms.values()) + constant >= 1:
+        return dict.fromkeys(names, 1)
+    if len(terms) != 1 or len(next(iter(terms))) != 1:
+        return None
+    (coef,) = terms.values()
+    return {names[0]: -((constant - 1) // coef)}
+
+
+def least_for_ones(sizes: Iterable[Size]) -> dict[str, int]:
+    """Lower bounds under which every size that has such bounds is at least 1."""
+    out: dict[str, int] = {}
+    for size in sizes:
+        for name, least in (least_for_one(size) or {}).items():
+            out[name] = max(least, out.get(name, 0))
+    return out
 
 
 def symbol(name: str) -> Poly:

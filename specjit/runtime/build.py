@@ -16,6 +16,7 @@ from specjit import locks, passes
 from specjit.codegen import regions
 from specjit.codegen.loader import library
 from specjit.codegen.python import generate
+from specjit.ir.dims import least_for_ones
 from specjit.ir.graph import Block, Graph, Location, Node, Value, copy_graph, replace_uses
 from specjit.ir.structure import LOOP, REGION, WITH
 from specjit.profile.lattice import Assumptions, Position, Profile
@@ -79,7 +80,7 @@ def _build(site: Site, profile: Profile, number: int, disabled: frozenset[str]) 
     program.emit(EventKind.PROFILED, _describe(assume), specialization=number)
     context = passes.Context(disable=disabled, numerics=options.numerics, name=f"{program.name}.{number}")
     variant.rewrites = passes.optimize(graph, context).by_pass()
-    variant.nonempty = frozenset(n for size in graph.attrs["nonempty"] if size != 0 for n in size.symbols())
+    variant.least = least_for_ones(graph.attrs["nonempty"])
     before = {id(n): n for n in graph.walk()}
     report = regions.partition(graph)
     built = _Regions(program, variant, context)
@@ -200,7 +201,7 @@ class _Regions:
             context=self.context,
             emit=functools.partial(self.emit, label, location=place),
             fell_back=functools.partial(self.fell_back, label),
-            nonempty=self.variant.nonempty,
+            least=self.variant.least,
         )
         if region is None:
             dissolve(node, parent)
@@ -311,7 +312,7 @@ def _argument_guard(variant: Variant) -> Callable[..., bool]:
     leaves = [leaf for leaf in variant.specialized.leaves if leaf.argument is not None]
     inputs = [leaf_input(leaf, variant.assume) for leaf in leaves]
     flags = [leaf.fact.requires_grad if isinstance(leaf.fact, TensorFact) else None for leaf in leaves]
-    return argument_guard(inputs, flags, variant.nonempty)
+    return argument_guard(inputs, flags, variant.least)
 
 
 def _fixed(names: list[str], fixed: list[Any]) -> dict[str, Any]:

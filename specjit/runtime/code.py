@@ -10,6 +10,7 @@ outputs and workspace by the call, packed parameters by the frame's snapshot, wh
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -114,7 +115,7 @@ class Code:
         name: str,
         arrays: bool = False,
         only_used: bool = False,
-        nonempty: frozenset[str] = frozenset(),
+        least: Mapping[str, int] = MappingProxyType({}),
         draws: Draws | None = None,
     ) -> None:
         self.draws = draws
@@ -134,7 +135,7 @@ class Code:
             self.used = self.used[:-2]
         chosen = [self.inputs[i] for i in self.used]
         slots = [_none_is_minus_one(plan.inputs[i].slot) for i in self.used]
-        self._table = guard_table(chosen, [flags[i] for i in self.used], plan.symbols, slots, arrays, nonempty)
+        self._table = guard_table(chosen, [flags[i] for i in self.used], plan.symbols, slots, arrays, least)
         self._handle = self.entry.guards(self._table)
         release = plan.work > RELEASE_GIL_ABOVE
         self._output_table = OutputTable(tuple(s.slot for s in plan.storages), BUDGET, release)
@@ -341,10 +342,10 @@ def guard_table(
     symbols: Mapping[str, Any],
     slots: Sequence[int],
     arrays: bool,
-    nonempty: frozenset[str] = frozenset(),
+    least: Mapping[str, int] = MappingProxyType({}),
 ) -> GuardTable:
     """Guards on the inputs; `slots[i]` is the frame slot for input i's address or value, -1 where it is only checked.
-    Sizes named in `nonempty` are at least 1."""
+    `least`: lower bounds of sizes."""
     table = GuardTable(len(inputs))
     seen: set[str] = set()
     for i, given in enumerate(inputs):
@@ -359,7 +360,7 @@ def guard_table(
         elif t.is_tensor:
             assert t.dtype is not None
             assert t.dims is not None
-            dims = [_dim(d, symbols, seen, nonempty) for d in t.dims]
+            dims = [_dim(d, symbols, seen, least) for d in t.dims]
             strides = _strides(given.layout, symbols)
             data = slots[i] if slots[i] >= 0 else None
             if arrays:
@@ -371,13 +372,13 @@ def guard_table(
 
 
 def argument_guard(
-    inputs: Sequence[Any], flags: Sequence[bool | None], nonempty: frozenset[str]
+    inputs: Sequence[Any], flags: Sequence[bool | None], least: Mapping[str, int]
 ) -> Callable[..., bool]:
     """A function of these inputs that says whether some guard fails; for variants whose first step is not a region."""
     names = sorted({n for given in inputs for d in given.type.dims or () if isinstance(d, Poly) for n in d.symbols()})
     symbols = {name: abi.FIRST_FREE + k for k, name in enumerate(names)}
     entry = process_entry()
-    table = guard_table(inputs, flags, symbols, [-1] * len(inputs), False, nonempty)
+    table = guard_table(inputs, flags, symbols, [-1] * len(inputs), False, least)
     handle = entry.guards(table)
     size = abi.FIRST_FREE + len(names)
     bind = entry.bind
@@ -393,7 +394,7 @@ def _same_objects(a: list[Any], b: list[Any]) -> bool:
     return all(x is y for x, y in zip(a, b, strict=True))
 
 
-def _dim(d: Any, slots: Mapping[str, Any], seen: set[str], nonempty: frozenset[str]) -> int | Dim:
+def _dim(d: Any, slots: Mapping[str, Any], seen: set[str], least: Mapping[str, int]) -> int | Dim:
     if isinstance(d, int):
         return d
     names = d.symbols()
@@ -403,7 +404,7 @@ def _dim(d: Any, slots: Mapping[str, Any], seen: set[str], nonempty: frozenset[s
     if name in seen:
         return equal(slots[name])
     seen.add(name)
-    return store(slots[name], 1 if name in nonempty else 0)
+    return store(slots[name], least.get(name, 0))
 
 
 def _size_slot(t: Type, symbols: Mapping[str, Any], slot: int) -> int:

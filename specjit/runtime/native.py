@@ -8,8 +8,9 @@ the same inputs, so the true exception rises at the user's own line.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -186,7 +187,7 @@ def make_region(
     context: Any,
     emit: Callable[..., None],
     fell_back: FellBack,
-    nonempty: frozenset[str],
+    least: Mapping[str, int],
 ) -> NativeRegion | None:
     """Schedule, compile and link a region's block; None (with an event) where it cannot be native after all."""
     generic = generate_block(block, block.params, name=name).fn
@@ -203,7 +204,7 @@ def make_region(
         if not any(wanted):
             dissolve_grad_modes(block)  # where nothing records, the mode decides nothing
             flags = [False if grad_mode and given.type.is_tensor else None for given in inputs]
-            forward = _code(block, inputs, flags, name, emit, context, nonempty=nonempty, draws=draws)
+            forward = _code(block, inputs, flags, name, emit, context, least=least, draws=draws)
             return NativeRegion(name, block, inputs, forward, generic, fell_back)
         derivative = differentiate(block, wanted, name=name)
         if derivative.refused:
@@ -213,9 +214,7 @@ def make_region(
         forward_graph = Graph(f"{name}_forward", derivative.forward)
         passes.optimize(forward_graph, context)
         flags = [w if given.type.is_tensor else None for w, given in zip(wanted, inputs, strict=True)]
-        forward = _code(
-            forward_graph.block, inputs, flags, f"{name}_forward", emit, context, nonempty=nonempty, draws=draws
-        )
+        forward = _code(forward_graph.block, inputs, flags, f"{name}_forward", emit, context, least=least, draws=draws)
         backward_graph = Graph(f"{name}_backward", derivative.backward)
         passes.optimize(backward_graph, context)
         returned = _drop_constants(backward_graph.block)
@@ -263,7 +262,7 @@ def _code(
     emit: Callable[..., None],
     context: Any,
     arrays: bool = False,
-    nonempty: frozenset[str] = frozenset(),
+    least: Mapping[str, int] = MappingProxyType({}),
     draws: Draws | None = None,
 ) -> Code:
     params = {v for v, given in zip(block.params, inputs, strict=True) if given.fixed is not None}
@@ -276,4 +275,4 @@ def _code(
     for note in plan.notes:
         text = f"backward: {note.text}" if arrays else note.text
         emit(EventKind(note.kind), text, location=note.locs[0] if note.locs else place_of(block), ops=list(note.ops))
-    return Code(plan, inputs, flags, emit, name, arrays, nonempty=nonempty, draws=draws)
+    return Code(plan, inputs, flags, emit, name, arrays, least=least, draws=draws)

@@ -65,7 +65,7 @@ class Variant:
         self.typed = ""
         self.source = ""
         self.regions: list[NativeRegion] = []
-        self.nonempty: frozenset[str] = frozenset()  # size symbols that must be at least 1
+        self.least: dict[str, int] = {}  # lower bounds of size symbols
         self.native_nodes = self.python_nodes = 0
         self.refused: list[str] = []
         self.rewrites: dict[str, int] = {}
@@ -203,8 +203,9 @@ def _leaf_failures(variant: Variant, expected: Signature, now: Signature) -> lis
         for d, size in enumerate(assume.dims(i)):
             at = f"{source}.shape[{d}]"
             known = symbols.setdefault(repr(size), is_.dims[d]) if isinstance(size, Poly) else size
-            if isinstance(size, Poly) and is_.dims[d] == 0 and size.symbols() & variant.nonempty:
-                out.append((at, "size at least", 1, 0))
+            least = variant.least.get(repr(size), 0)
+            if is_.dims[d] < least:
+                out.append((at, "size at least", least, is_.dims[d]))
             out.append((at, "size", known, is_.dims[d]))
         wanted = assume.strides.get(i, CONTIGUOUS)
         if wanted == CONTIGUOUS and not is_.contiguous:

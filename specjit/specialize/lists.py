@@ -103,7 +103,7 @@ def _not_empty(spec: Specializer, part: Rows) -> None:
     if isinstance(part.trip, int):
         if part.trip == 0:
             raise Refused("a list without items is joined", spec.loc)
-    elif part.trip is not None:
+    elif part.trip is not None and dims.least_for_one(part.trip) is not None:
         spec.nonempty.add(part.trip)
     else:
         part.stacked = spec.block.append(

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from specjit.ir.constants import same
+from specjit.ir.dims import least_for_ones
 from specjit.ir.graph import Graph, Node, Value
 from specjit.ir.guard import Guard
 from specjit.ir.types import Type
@@ -259,7 +260,7 @@ class _Run:
         for name, s in zip(signature.names, signature.structures, strict=True):
             out += _structure_guards(s, name, self.parameter_place(name))
         values = {leaf.argument: leaf.value for leaf in self.leaves}
-        nonempty = {name for size in self.spec.nonempty if size != 0 for name in size.symbols()}
+        least = least_for_ones(self.spec.nonempty)
         for i, (source, fact) in enumerate(zip(sources(signature), signature.facts, strict=True)):
             first_use = functools.partial(self.spec.origins.of, values.get(i), default=self.parameter_place(source))
             if isinstance(fact, NumberFact):
@@ -273,8 +274,8 @@ class _Run:
             for d, size in enumerate(assume.dims(i)):
                 at = f"{source}.shape[{d}]"
                 out.append(Guard(at, "size", size, first_use(VALUE, d)))
-                if not isinstance(size, int) and size.symbols() & nonempty:
-                    out.append(Guard(at, "size at least", 1, first_use(VALUE, d)))
+                if repr(size) in least:
+                    out.append(Guard(at, "size at least", least[repr(size)], first_use(VALUE, d)))
         return out
 
     def other_guards(self) -> list[Guard]:
