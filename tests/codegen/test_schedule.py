@@ -13,7 +13,7 @@ from specjit.codegen.machine import verify
 from specjit.codegen.schedule import NotSchedulable
 from specjit.codegen.schedule.interp import RegionFailed
 from tests.codegen.plans import calls, check, f32, loop_calls, plan_of, run_plan
-from tests.codegen.region_texts import ATTENTION, gru, lstm, norm_peephole_lstm
+from tests.codegen.region_texts import ATTENTION, BRANCH_IN_A_LOOP, gru, lstm, norm_peephole_lstm
 
 RNG = np.random.default_rng(7)
 
@@ -309,25 +309,8 @@ def test_parts_that_do_not_fit_are_refused():
 
 
 def test_branches():
-    text = """graph @f(%x: f32[T,4], %n: int<T>, %k: int) -> (f32[4], int) {
-      %z: f32[4] = zeros([4])
-      %a: f32[4], %m: int = loop %n, True, (%i: int, %ai: f32[4] = %z, %mi: int = 0) {
-        %r: f32[4] = select(%x, 0, %i)
-        %q: int = py.mod(%i, %k)
-        %c: bool = py.eq(%q, 0)
-        %a2: f32[4], %m2: int = if %c {
-          %t: f32[4] = add(%ai, %r)
-          %p: int = py.add(%mi, 1)
-          yield %t, %p
-        } else {
-          yield %ai, %mi
-        }
-        yield True, %a2, %m2
-      }
-      return %a, %m
-    }"""
     for t, k in ((7, 3), (1, 1), (0, 1)):
-        check(text, f32(RNG, t, 4), t, k)
+        check(BRANCH_IN_A_LOOP, f32(RNG, t, 4), t, k)
 
 
 def test_a_branch_that_may_pass_an_input_through():
