@@ -24,7 +24,8 @@ PLACES = [
 ]
 # Of DESIGN's names, those that exist so far; none of them may go.
 NAMES = """optimize Program stance set_num_threads get_num_threads on_event Event EventKind jit tensor zeros ones rand
-randn arange cat stack matmul Tensor Parameter nn optim autograd no_grad manual_seed set_default_dtype float32 int64 bool"""
+randn arange cat stack matmul Tensor Parameter nn optim autograd no_grad manual_seed set_default_dtype
+float32 int64 bool"""
 PROGRAM = "wait warmup explain events stats specializations graph code reset close"
 JIT = "script trace ignore unused export annotate is_scripting is_tracing Error TracingCheckError"
 
