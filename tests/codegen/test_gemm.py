@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from specjit.codegen.kernels import gemm, pack, tiling
 from specjit.codegen.kernels.reference import DTYPES
 from specjit.codegen.kernels.spec import Access, Arg, Extent, GemmSpec, Inst, PackSpec, Segment, Store
-from specjit.codegen.lanes import panel_lanes
+from specjit.codegen.lanes import panel_lanes, register_bytes
 from tests.codegen.kernel_runs import both, garbage, run
 
 ROWS = [1, 1, 2, 3, 5, 7, 12, 13, 40, 130]
@@ -248,6 +248,44 @@ def test_products_over_outer_loops_are_stored_in_place(library):
     got = native[2][5:].reshape(rows, outer, units + 8)
     np.testing.assert_allclose(got[..., :units], (a @ b).transpose(1, 0, 2), rtol=1e-5, atol=1e-5)
     assert np.isnan(got[..., units:]).all() and np.isnan(native[2][:5]).all()
+
+
+@pytest.mark.parametrize("dtype", ["f32", "f64"])
+@pytest.mark.parametrize("units", [1, 17, 120, 200, 333])
+def test_one_row_in_either_direction(library, dtype, units):
+    """Panels of a product larger than the first-level cache are taken from either end: the same bits from two
+    neighbouring places of the row, with whole and cut tiles.
+    """
+    k = 200
+    rng = np.random.default_rng(units)
+    rows, b = (rng.normal(size=size).astype(DTYPES[dtype]) for size in ((1, k), (k, units)))
+    rows = np.tile(rows, (2, 1))
+    packed = panels(b.reshape(k, 1, units), panel_lanes(dtype, units))
+    results = []
+    for row in rows:
+        out = garbage(units, DTYPES[dtype])
+        assert run(library, gemm.render(plain(1, k, units, dtype)), row, packed, out) == 0
+        results.append(out)
+    assert results[0].tobytes() == results[1].tobytes()
+    exact = rows[0].astype(np.float64) @ b.astype(np.float64)
+    np.testing.assert_allclose(results[0], exact, rtol=0, atol=1e-4 if dtype == "f32" else 1e-12)
+
+
+def test_panels_that_stay_in_cache_between_turns():
+    """One row and B between the two levels of cache: narrow tiles. Otherwise as wide as for any product."""
+    lane = register_bytes()
+    k = tiling.L1_BYTES // 2 // lane  # of which one panel is half the first level
+
+    def width(rows: Extent, k: int, panel_count: int) -> int:
+        return tiling.choose(plain(rows, k, panel_count * panel_lanes("f32", None))).panels
+
+    assert width(1, k, 8) == 1
+    assert width(1, k // 2, 16) == 2
+    assert width(1, k // 4, 32) == 4  # a tile of four is small enough
+    assert width(1, k, 2) == 2  # the first level holds all
+    assert width(1, k, 64) == 4  # more than the second level
+    assert width(1, 2 * k, 8) == 4  # even one panel is too large
+    assert width(2, k, 8) == width(Arg(3), k, 8) == 4
 
 
 def test_what_needs_an_epilogue_is_not_stored_in_place():
