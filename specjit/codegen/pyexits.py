@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from specjit.codegen.pyturns import FALSE, TRUE, is_false, settle
 from specjit.ir.constants import same
-from specjit.ir.graph import Block, Node, Value, copy_block, free_values, uses
+from specjit.ir.graph import Block, Location, Node, Value, copy_block, free_values, uses
 from specjit.ir.structure import IF, LOOP, StructuralOp
 
 RETURN, BREAK, CONTINUE = StructuralOp("return"), StructuralOp("break"), StructuralOp("continue")
@@ -148,7 +148,8 @@ class _Copier:
                 else:
                     side.outputs = outputs
             sides.append((side, known, falls))
-        new = Node(IF, [cond], [], attrs=dict(node.attrs), loc=node.loc)
+        asks = "_again" in node.attrs and _asks_to_stop(node)
+        new = Node(IF, [cond], [], attrs=dict(node.attrs), loc=_asked_at(cond, node) if asks else node.loc)
         new.blocks = [side for side, _, _ in sides]
         if all(falls for _, _, falls in sides):
             self.join(node, new, out, env)
@@ -273,7 +274,7 @@ class _Copier:
         end = rest._replace(block=body)
         found = _Road(known).follow(After(Block(), parent=end), env)
         if found is not None:
-            new = Node(IF, [cond], [], loc=go_on.node.loc)
+            new = Node(IF, [cond], [], loc=_asked_at(cond, go_on.node))
             new.blocks = [Block(), Block()]
             self.leave(new.blocks[0], found, new)
             copy.nodes.append(new)
@@ -433,6 +434,11 @@ def _may_have_else(loop: Node) -> bool:
 def _asks_to_stop(node: Node) -> bool:
     """Whether a node in the test of a `while` asks if the turn before it has left the loop."""
     return node.op is IF and is_false(node.blocks[0])
+
+
+def _asked_at(cond: Value, node: Node) -> Location | None:
+    """The place of a `break`: where its condition is, not the head of the loop."""
+    return cond.node.loc if cond.node is not None else node.loc
 
 
 def learn(v: Value, holds: Value, facts: Facts) -> None:

@@ -14,6 +14,7 @@ import re
 from dataclasses import dataclass, field
 
 from specjit.codegen.pyexits import is_dead, jumps_of
+from specjit.codegen.pyexpr import AUGMENTED
 from specjit.codegen.pyshape import Shape
 from specjit.ir.graph import Block, Node, Value
 from specjit.ir.structure import IF, LOOP
@@ -171,14 +172,23 @@ class Names:
             if node.op is LOOP:
                 self._join_loop(node)
             elif node.blocks and node not in self.shape.expressions:
-                for r in node.results:
+                for k, r in enumerate(node.results):
+                    for o in (b.outputs[k] for b in node.blocks if b.outputs):
+                        self._go_on(r, o)
                     if r not in self.of:
                         self._give(r, self.unique(r.hint))
                 for inner in node.blocks:
                     for o, r in zip(inner.outputs, node.results):
                         self._try(o, self.of[r])
+            elif node.op.name in AUGMENTED:
+                self._go_on(node.result, node.args[0])
             for inner in node.blocks:
                 self._join(inner)
+
+    def _go_on(self, v: Value, before: Value) -> None:
+        """Let the next value of one user variable stay in that variable."""
+        if before in self.of and v.hint and v.hint == before.hint:
+            self._try(v, self.of[before])
 
     def _join_loop(self, node: Node) -> None:
         body = node.blocks[0]

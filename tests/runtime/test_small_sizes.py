@@ -1,4 +1,4 @@
-"""Sizes 0 and 1 where a variant holds for any size: the same shapes, values, errors and shared memory as plain Python."""
+"""Sizes 0 and 1 where a variant holds for any size: shapes, values, errors and shared memory are plain Python's."""
 
 from __future__ import annotations
 
