@@ -86,6 +86,15 @@ def constant(value: Any) -> Abstract:
     return Seq("tuple", [constant(v) for v in value]) if type(value) is tuple else Known(value)
 
 
+def unknown(a: Any) -> str:
+    """Words for a value of which nothing is known: where it comes from."""
+    node = a.node if isinstance(a, Value) else None
+    if node is None or node.loc is None:
+        return "a value of unknown type"
+    how = "Python code" if node.op.name == "py.call" else node.op.name.removeprefix("py.")
+    return f"a value of unknown type, which {how} at {node.loc.user} gives,"
+
+
 def each_value(a: Any, visit: Callable[[Value], None]) -> None:
     """Call `visit` for every run-time value inside `a`."""
     if isinstance(a, Value):

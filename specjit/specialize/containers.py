@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from specjit.ir.graph import Node
 from specjit.specialize import lists
-from specjit.specialize.abstract import Abstract, Known, Mapping, NeedsUnrolling, Obj, Refused, Seq, constant
+from specjit.specialize.abstract import Abstract, Known, Mapping, NeedsUnrolling, Obj, Refused, Seq, constant, unknown
 from specjit.specialize.handlers import default, handles, is_tensor
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def unpack(spec: Specializer, args: list[Any], node: Node) -> list[Any]:
     elif isinstance(target, Known) and isinstance(target.value, (list, tuple, str)):
         items = [constant(v) for v in target.value]
     else:
-        raise Refused("something unknown is unpacked", spec.loc)
+        raise Refused(f"{unknown(target)} is unpacked", spec.loc)
     if len(items) != count:
         raise Refused(f"{len(items)} values are unpacked into {count} names", spec.loc)
     return items
@@ -151,7 +151,7 @@ def _tensor_rows(spec: Specializer, x: Any) -> list[Any] | None:
 @handles("py.append")
 def append(spec: Specializer, args: list[Any], node: Node) -> Abstract:
     if not isinstance(args[0], Seq):
-        raise Refused("append to something unknown", spec.loc)
+        raise Refused(f"{unknown(args[0])} is appended to", spec.loc)
     return lists.append(spec, args[0], args[1])
 
 

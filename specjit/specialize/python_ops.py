@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from specjit.ir.graph import Node, Value
 from specjit.ops import registry
 from specjit.specialize import containers
-from specjit.specialize.abstract import Abstract, Known, Mapping, Obj, Refused, Seq, constant
+from specjit.specialize.abstract import Abstract, Known, Mapping, Obj, Refused, Seq, constant, unknown
 from specjit.specialize.handlers import default, handles, is_tensor
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def get_attribute(spec: Specializer, args: list[Any], node: Node) -> Abstract:
         return tensor_attribute(spec, target, name)
     if isinstance(target, Known):
         return constant(getattr(target.value, name))
-    raise Refused(f"attribute {name!r} of something unknown", spec.loc)
+    raise Refused(f"{unknown(target)} has its attribute {name!r} read", spec.loc)
 
 
 def tensor_attribute(spec: Specializer, x: Value, name: str) -> Abstract:
@@ -58,7 +58,7 @@ def tensor_attribute(spec: Specializer, x: Value, name: str) -> Abstract:
 def set_attribute(spec: Specializer, args: list[Any], node: Node) -> Abstract:
     target, name, value = args
     if not isinstance(target, Obj):
-        raise Refused("an attribute is set on something unknown", spec.loc)
+        raise Refused(f"{unknown(target)} has an attribute set", spec.loc)
     spec.set_attributes.add((id(target.value), name.value))
     spec.extern(node.op, [target, name, value], [r.type for r in node.results])
     return Known(None)
