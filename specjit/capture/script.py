@@ -99,7 +99,7 @@ def capture(
     for _ in range(MAX_RESTARTS):
         session = Session(strict, fn, written, held, scripting)
         try:
-            block = _run(session, fn, source, params, examples)
+            block = _run(session, fn, source, params, examples, root)
         except (Unsupported, NeedsConstant) as error:
             if session.unsettled:
                 continue  # with better types it may be supported
@@ -132,7 +132,12 @@ def _graph_name(fn: types.FunctionType, root: Any) -> str:
 
 
 def _run(
-    session: Session, fn: types.FunctionType, source: Any, params: list[str], examples: Mapping[str, Any]
+    session: Session,
+    fn: types.FunctionType,
+    source: Any,
+    params: list[str],
+    examples: Mapping[str, Any],
+    root: Any,
 ) -> Block:
     frame = Frame(session, source, fn, {})
     places = parameter_nodes(source.node)
@@ -141,6 +146,9 @@ def _run(
         frame.env[name] = _input(frame, name, examples[name])
     frame.at = source.node
     session.active.append(fn.__code__)
+    bound = frame.env[params[0]] if root is not None else None
+    if isinstance(bound, Known):
+        calls.guard_root(frame, bound, fn)
     statements.run(frame, frame.body)
     block = session.block
     result: Abstract = const(None) if DEAD in frame.env else frame.env.get(RETURN_VALUE, const(None))

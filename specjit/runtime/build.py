@@ -73,8 +73,7 @@ def _build(site: Site, profile: Profile, number: int, disabled: frozenset[str]) 
     assume = choose(site, profile, options.dynamic)
     specialized = specialize(site.captured.graph, assume, site.root)
     graph = copy_graph(specialized.graph)
-    signature = program._signature
-    assert signature is not None  # a call was bound to it, or nothing would have been profiled
+    signature = site.target.signature
     variant = Variant(number, assume, specialized, graph, signature)
     variant.typed = str(specialized.graph)
     program.emit(EventKind.PROFILED, _describe(assume), specialization=number)

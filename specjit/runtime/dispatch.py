@@ -25,6 +25,7 @@ from specjit.tensor import state
 
 if TYPE_CHECKING:
     from specjit.runtime.program import Program
+    from specjit.runtime.target import Target
     from specjit.runtime.variant import Variant
 
 MAX_CAPTURES = 8
@@ -70,10 +71,9 @@ class Sites:
     def find(self, values: tuple[Any, ...]) -> Site | None:
         """The site for these arguments, capturing it on first sight; None: this structure runs eagerly (events say
         why)."""
-        recent = self.recent
-        if recent is not None and recent.holds(*recent.leading, *values):
-            return recent
-        arguments = self.program._named(values)
+        target = self.program._target
+        assert target is not None  # the values were bound to it
+        arguments = target.named(values)
         key = observe(arguments, state.is_grad_enabled()).structures
         site = self.by_structure.get(key, MISS)
         if site is MISS or (site is not None and not site.holds(*site.leading, *values)):
@@ -102,13 +102,17 @@ class Sites:
 
     def _capture(self, arguments: dict[str, Any], key: Any) -> Site | None:
         program = self.program
-        model = program._model
-        root = None if program._function is model else model
+        target = program._target
+        assert target is not None
         try:
             captured = capture(
-                program._function, arguments, root=root, strict=program._options.strict, on_event=_forward(program)
+                target.function,
+                arguments,
+                root=target.root,
+                strict=program._options.strict,
+                on_event=_forward(program),
             )
-            site: Site | None = Site(program, captured, root)
+            site: Site | None = Site(program, captured, target)
         except CaptureError as error:
             program.runs_eagerly(error)
             site = None
@@ -152,6 +156,18 @@ class Sites:
         self.program.runs_eagerly(CaptureError("limit", reason, hint=hint))
         return None
 
+    def abandon(self) -> None:
+        """The model's own call is another one now, so nothing that was captured is asked again. Counts as a capture."""
+        with self._lock:
+            self.recaptures += 1
+            for site in self.by_structure.values():
+                if site is not None:
+                    site.retire()
+            self.program.emit(EventKind.GUARD_MISS, "the captured code: a call of the model runs another function now")
+            exhausted = self.recaptures > MAX_RECAPTURES
+            self.by_structure = dict.fromkeys(self.by_structure) if exhausted else {}
+            self.recent = None
+
     def all_variants(self) -> list[Variant]:
         """Live and evicted variants, for counting."""
         return [*self.program._variants, *self.retired]
@@ -185,9 +201,9 @@ class History:
 class Site:
     """One capture: generic code, profiles, and the variants built from them."""
 
-    def __init__(self, program: Program[Any, Any], captured: Any, root: Any) -> None:
-        self.program, self.captured, self.root = program, captured, root
-        self.leading: tuple[Any, ...] = () if root is None else (root,)
+    def __init__(self, program: Program[Any, Any], captured: Any, target: Target) -> None:
+        self.program, self.captured, self.target, self.root = program, captured, target, target.root
+        self.leading: tuple[Any, ...] = () if target.root is None else (target.root,)
         self.holds: Callable[..., bool] = captured.checks.all
         code = generate(captured.graph, name=captured.graph.name)
         self.source: str = code.source
@@ -251,7 +267,7 @@ class Site:
         known = self._known.get(key) if key is not None else None
         if known is not None:
             return known
-        signature = observe(self.program._named(values), grad)
+        signature = observe(self.target.named(values), grad)
         history = self.histories.setdefault(signature.key(), History(Profile(signature)))
         if key is not None:
             if len(self._known) >= MAX_KNOWN:
@@ -308,7 +324,7 @@ class Site:
             return
         from specjit.runtime.variant import closest
 
-        found = closest(built, program._named(values))
+        found = closest(built, self.target.named(values))
         if found is None:
             message = "a specialization was published during the call, or the call's memory is not aligned"
             call = program.calls + 1
@@ -335,7 +351,7 @@ class Site:
         """The closest variant and the first guard that it fails for these arguments."""
         from specjit.runtime.variant import closest
 
-        found = closest(self.variants(), self.program._named(values))
+        found = closest(self.variants(), self.target.named(values))
         if found is None:
             return "no specialization misses"
         variant, ((guard, actual), *_) = found

@@ -64,6 +64,14 @@ def make_entry(
     if captured.checks.has("globals"):
         w.miss_if(f"not _globals({given})")
     w.miss_if(f"_state.module_epoch != _v.module_epoch and not (_structure({given}) and _v.attributes_hold())")
+    for attribute in specialized.attributes:
+        if not attribute.moves_epoch:
+            k, r, o = (
+                w.constant(attribute.expected),
+                w.constant(attribute, "read"),
+                w.constant(attribute.owner, "owner"),
+            )
+            w.miss_if(f"getattr({o}, {attribute.name!r}, MISS) is not {k} and not {r}.holds()")
     for read in specialized.globals:
         k, r = w.constant(read.expected), w.constant(read, "read")
         if read.namespace is not None:

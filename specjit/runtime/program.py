@@ -11,7 +11,6 @@ the background a profile with enough calls becomes a variant.
 from __future__ import annotations
 
 import copy
-import inspect
 import threading
 import time
 import traceback
@@ -24,10 +23,10 @@ from specjit.capture.errors import CaptureError
 from specjit.ir.graph import Graph
 from specjit.nn import Module
 from specjit.runtime import stance as stances
-from specjit.runtime.binding import binder
 from specjit.runtime.dispatch import MISS, Plan, Site, Sites
 from specjit.runtime.events import Event, EventKind, EventLog
 from specjit.runtime.options import Dynamic, Numerics, Options, OptionValues
+from specjit.runtime.target import Target, target_of
 from specjit.runtime.variant import Variant
 from specjit.specialize.abstract import Refused
 
@@ -47,11 +46,10 @@ _OWN = frozenset(
         "_adding",
         "_counts",
         "_seconds",
-        "_function",
-        "_signature",
+        "_target",
         "_failure",
-        "_binder",
-        "_arity",
+        "_closed",
+        "_no_target",
     }
 )
 
@@ -68,13 +66,9 @@ class Program(Generic[P, R]):
         inner = getattr(model, "__specjit_model__", None)
         self._model: Any = model if inner is None else inner
         self._options = Options(**options)
-        is_module = isinstance(self._model, Module)
-        model_type: Any = type(self._model)
-        self._function: Any = model_type.forward if is_module else self._model
+        self._target: Target | None = None
+        self._closed = False
         self._log = EventLog(self._options.name or _name_of(self._model))
-        self._signature = _signature_of(self._function, drop_first=is_module)
-        self._binder = None if self._signature is None else binder(self._signature)
-        self._arity = _arity(self._signature)
         self._sites = Sites(self)
         self._variants: tuple[Variant, ...] = ()
         self._lock = locks.lock()
@@ -84,10 +78,8 @@ class Program(Generic[P, R]):
         self._counts = {"generic": 0, "eager": 0, "misses": 0}
         self._seconds = 0.0
         self._failure: BaseException | None = None
-        if self._signature is None:
-            what = getattr(self._function, "__qualname__", type(self._function).__qualname__)
-            reason = f"Python does not know the parameters of {what}"
-            self.runs_eagerly(CaptureError("signature", reason, hint="wrap it in a Python function"))
+        self._no_target = ""
+        self._follow()
         _PROGRAMS.add(self)
 
     # -- calling ------------------------------------------------------------------------------------------------------
@@ -123,7 +115,11 @@ class Program(Generic[P, R]):
                 if out is not MISS:
                     return out
         values = self._bind(args, kwargs)
-        site = self._sites.find(values) if values is not None else None
+        site = self._sites.recent
+        if site is None or values is None or not site.holds(*site.leading, *values):
+            self._follow()
+            values = self._bind(args, kwargs)
+            site = self._sites.find(values) if values is not None else None
         if site is None:
             counts["eager"] += 1
             return self._model(*args, **kwargs)
@@ -145,20 +141,29 @@ class Program(Generic[P, R]):
 
         return run_both(self, variant, args, kwargs)
 
+    def _follow(self) -> None:
+        """Take note of what a call of the model comes down to now: a forward may have been replaced, hooks added."""
+        if self._closed:
+            return
+        try:
+            target = target_of(self._model, self._target)
+        except CaptureError as error:
+            if str(error) != self._no_target:
+                self._no_target = str(error)
+                self.runs_eagerly(error)
+            target = None
+        if target is not self._target:
+            with self._lock:
+                if self._target is not None:
+                    self._sites.abandon()
+                self._target = target
+
     def _bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...] | None:
         """The value of every parameter; None where the call does not fit (the original then raises its own error)."""
-        if not kwargs and len(args) == self._arity:
-            return args
-        if self._binder is None:
+        target = self._target
+        if target is None:
             return None
-        try:
-            return self._binder(*args, **kwargs)
-        except TypeError:
-            return None
-
-    def _named(self, values: tuple[Any, ...]) -> dict[str, Any]:
-        assert self._signature is not None
-        return dict(zip(self._signature.parameters, values, strict=True))
+        return args if not kwargs and len(args) == target.arity else target.bind(args, kwargs)
 
     def _observe(self, site: Site, values: tuple[Any, ...]) -> None:
         stance = stances.current()
@@ -249,11 +254,11 @@ class Program(Generic[P, R]):
         published."""
         for example in examples:
             args = example if isinstance(example, tuple) else (example,)
+            self._follow()
             values = self._bind(args, {})
             if values is None:
-                raise TypeError(
-                    f"warmup: the arguments {[type(a).__name__ for a in args]} do not fit {self._signature}"
-                )
+                what = "the model" if self._target is None else self._target.signature
+                raise TypeError(f"warmup: the arguments {[type(a).__name__ for a in args]} do not fit {what}")
             site = self._sites.find(values)
             if site is None:
                 raise RuntimeError(f"warmup: {self.name} cannot be captured; see Program.events('FALLBACK')")
@@ -349,8 +354,7 @@ class Program(Generic[P, R]):
     def close(self) -> None:
         """Drop native code and compiled variants; further calls run the original model."""
         self.reset()
-        self._signature = self._binder = None
-        self._arity = -1
+        self._closed, self._target = True, None
 
     # -- being the model ----------------------------------------------------------------------------------------------
 
@@ -420,23 +424,6 @@ def _rebuild(model: Any, options: dict[str, Any]) -> Program[Any, Any]:
 def _name_of(model: Any) -> str:
     name = type(model).__name__ if isinstance(model, Module) else getattr(model, "__name__", type(model).__name__)
     return name.lower().strip("<>_") or "program"
-
-
-def _arity(signature: inspect.Signature | None) -> int:
-    """How many arguments a call has that gives every parameter by position; -1 where that is not possible."""
-    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    if signature is None or any(p.kind not in kinds for p in signature.parameters.values()):
-        return -1
-    return len(signature.parameters)
-
-
-def _signature_of(function: Any, drop_first: bool) -> inspect.Signature | None:
-    try:
-        signature = inspect.signature(function)
-    except (TypeError, ValueError):
-        return None
-    params = list(signature.parameters.values())
-    return signature.replace(parameters=params[1:] if drop_first else params)
 
 
 @overload

@@ -54,7 +54,7 @@ def _run_both(program: Program[Any, Any], variant: Variant, args: tuple[Any, ...
     expected = site.generic(*site.leading, *values)
     end = default_generator.get_state()
     default_generator.set_state(before)
-    exact = _float64(variant, program._named(values))
+    exact = _float64(variant, site.target.named(values))
     default_generator.set_state(end)
     worst = _disagreement(_tensors(out), _tensors(expected), exact)
     if worst is None and after.tolist() != end.tolist():

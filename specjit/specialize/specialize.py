@@ -21,6 +21,7 @@ from specjit.ir.dims import least_for_ones
 from specjit.ir.graph import Graph, Node, Value
 from specjit.ir.guard import Guard
 from specjit.ir.types import Type
+from specjit.nn.module import REGISTRIES, Module
 from specjit.profile.lattice import Assumptions
 from specjit.profile.signature import ById, NumberFact, Structure, TensorFact, sources, tensor_fact
 from specjit.specialize.abstract import Abstract, Known, Mapping, Obj, Refused, Rows, Seq, constant
@@ -61,6 +62,14 @@ class AttributeRead:
     expected: Any
     source: str
     origin: str
+
+    @property
+    def moves_epoch(self) -> bool:
+        """Whether a change shows in `state.module_epoch`: it does for what a module itself holds."""
+        if not isinstance(self.owner, Module):
+            return False
+        held = self.owner.__dict__
+        return self.name in held or any(self.name in held.get(r, ()) for r in REGISTRIES)
 
     def current(self) -> Any:
         return read_attribute(self.owner, self.name)
@@ -330,7 +339,7 @@ MISSING = _Missing()
 def read_attribute(owner: Any, name: str) -> Any:
     """An attribute as stored: module registries, instance dict, class attributes and functions; MISSING for computed
     ones."""
-    for registry in ("_parameters", "_buffers", "_modules"):
+    for registry in REGISTRIES:
         held = owner.__dict__.get(registry) if hasattr(owner, "__dict__") else None
         if held is not None and name in held:
             return held[name]
