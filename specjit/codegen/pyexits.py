@@ -12,41 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
+from specjit.codegen.pyjumps import BREAK, CONTINUE, RETURN, After, Env, Facts, Jump, Road, equal, learn
+from specjit.codegen.pyleft import drop_unused
 from specjit.codegen.pyturns import FALSE, TRUE, is_false, settle
-from specjit.ir.constants import same
-from specjit.ir.graph import Block, Location, Node, Value, copy_block, free_values, uses
-from specjit.ir.structure import IF, LOOP, StructuralOp
+from specjit.ir.graph import Block, Location, Node, Value, copy_block, free_values
+from specjit.ir.structure import IF, LOOP
 
-RETURN, BREAK, CONTINUE = StructuralOp("return"), StructuralOp("break"), StructuralOp("continue")
-EXITS = (RETURN, BREAK, CONTINUE)
-ALIASES = ("py.refine", "py.renew")
 MAX_ATTEMPTS = 4
-
-Env = dict[Value, Value]  # what a value of the block became in the copy
-Facts = dict[Value, Value]  # what a value of the copy is known to be
-
-
-class After(NamedTuple):
-    """What comes after `block` has ended: its `owner` (None: the function returns), then `nodes[at:]` of the block
-    around it, then what comes after that (`parent`). closed: a place that nothing can jump out of."""
-
-    block: Block
-    owner: Node | None = None
-    nodes: list[Node] = []
-    at: int = 0
-    parent: After | None = None
-    closed: bool = False
-
-
-class Jump(NamedTuple):
-    """An exit: its arguments, what must be built for them first, and whether it passes over code."""
-
-    op: StructuralOp
-    values: list[Value]
-    before: list[Node]
-    skips: bool
 
 
 @dataclass
@@ -57,14 +30,6 @@ class Turns:
     jumps: list[Node] = field(default_factory=list)
 
 
-def is_dead(block: Block) -> bool:
-    """Whether the end of a block is never reached."""
-    if not block.nodes:
-        return False
-    last = block.nodes[-1]
-    return last.op in EXITS or "_endless" in last.attrs or (last.op is IF and all(map(is_dead, last.blocks)))
-
-
 def threaded(block: Block, expressions: set[Node]) -> Block:
     """The copy. `expressions`: `if` nodes that read better as one expression if nothing is won by a jump."""
     out = Block(block.params)
@@ -73,7 +38,7 @@ def threaded(block: Block, expressions: set[Node]) -> Block:
     copier = _Copier(expressions)
     if copier.run(block.nodes, 0, out, env, facts, After(block)):
         out.outputs = copier.values(block.outputs, env, facts)
-    _drop_unused(out)
+    drop_unused(out)
     return out
 
 
@@ -184,7 +149,7 @@ class _Copier:
     def join(self, node: Node, new: Node, out: Block, env: Env) -> None:
         """Both sides go on: results on which they agree are what they agree on."""
         then, other = new.blocks
-        kept = [k for k, (a, b) in enumerate(zip(then.outputs, other.outputs)) if not _equal(a, b)]
+        kept = [k for k, (a, b) in enumerate(zip(then.outputs, other.outputs)) if not equal(a, b)]
         for r, a in zip(node.results, then.outputs):
             env[r] = a
         new.results = [Value(node.results[k].type, new, node.results[k].hint) for k in kept]
@@ -206,7 +171,7 @@ class _Copier:
         """What the end of a side of `node` comes to, if a jump there says it better."""
         if self.testing:
             return None
-        found = _Road(facts).follow(rest, {**env, **dict(zip(node.results, outputs))})
+        found = Road(facts).follow(rest, {**env, **dict(zip(node.results, outputs))})
         if found is None or (found.op is CONTINUE and not found.skips):
             return None
         if found.op is RETURN and not self.loops and not found.skips and node in self.expressions:
@@ -256,7 +221,7 @@ class _Copier:
         else:
             outputs = [TRUE, *copy.params[1:], *self.values(body.outputs[len(args) - 1 :], inside, known)]
         for k in steady:
-            if _equal(outputs[1 + k], args[2 + k]):
+            if equal(outputs[1 + k], args[2 + k]):
                 outputs[1 + k] = copy.params[1 + k]
         copy.outputs = outputs
         new.blocks.append(copy)
@@ -272,7 +237,7 @@ class _Copier:
         known = dict(facts)
         learn(cond, TRUE, known)
         end = rest._replace(block=body)
-        found = _Road(known).follow(After(Block(), parent=end), env)
+        found = Road(known).follow(After(Block(), parent=end), env)
         if found is not None:
             new = Node(IF, [cond], [], loc=_asked_at(cond, go_on.node))
             new.blocks = [Block(), Block()]
@@ -298,7 +263,7 @@ class _Copier:
         if not endless and _may_have_else(new):
             # In the `else` clause the loop's variables stand for its results.
             last = [new.args[2 + k] if k in steady else p for k, p in enumerate(body.params[1:])]
-            found = _Road(facts).follow(rest, {**env, **dict(zip(node.results, last))})
+            found = Road(facts).follow(rest, {**env, **dict(zip(node.results, last))})
             if found is not None and found.skips:
                 otherwise = Block()
                 self.leave(otherwise, found, node)
@@ -307,116 +272,8 @@ class _Copier:
                 endless = True
         for k in range(len(new.args) - 2):
             ends = [n.args[k] for n in breaks] + ([] if endless else [normal[k]])
-            if ends[0].is_const and all(_equal(e, ends[0]) for e in ends):
+            if ends[0].is_const and all(equal(e, ends[0]) for e in ends):
                 env[node.results[k]] = ends[0]
-        return True
-
-
-class _Road:
-    """Follows what comes after a point, through nodes that only choose, to where it must jump."""
-
-    def __init__(self, facts: Facts) -> None:
-        self.facts = facts
-        self.built: list[Node] = []
-        self.skips = False
-        self.env: Env = {}
-
-    def look(self, v: Value) -> Value | None:
-        """What a value is; None for what is not computed at this point."""
-        if v.is_const:
-            return v
-        found = self.env.get(v)
-        return None if found is None else settle(found, self.facts)
-
-    def looks(self, wanted: Iterable[Value]) -> list[Value] | None:
-        found = [self.look(v) for v in wanted]
-        return None if any(v is None for v in found) else found  # type: ignore[return-value]
-
-    def follow(self, at: After, env: Env) -> Jump | None:
-        """The jump from the point that `at.nodes[at.at:]` follows."""
-        self.env = env
-        while True:
-            if not self.pass_over(at.nodes, at.at):
-                return None
-            assert at.parent is not None
-            at = at.parent
-            if at.closed:
-                return None
-            owner = at.owner
-            if owner is None:
-                return self.ending(RETURN, at.block.outputs)
-            if owner.op is LOOP:
-                return self.turn(at, owner)
-            for r, o in zip(owner.results, at.block.outputs):
-                self.set(r, self.look(o))
-
-    def set(self, v: Value, to: Value | None) -> None:
-        if to is None:
-            self.env.pop(v, None)
-        else:
-            self.env[v] = to
-
-    def turn(self, at: After, owner: Node) -> Jump | None:
-        go_on = self.look(at.block.outputs[0])
-        carried = len(owner.args) - 2
-        if go_on is None or not go_on.is_const or len(owner.results) > carried:
-            return None
-        here = self.ending(CONTINUE if go_on.const else BREAK, at.block.outputs[1:])
-        if go_on.const:
-            return here
-        onwards = _Road(self.facts)
-        onwards.skips, onwards.built = True, list(self.built)
-        known = [(r, self.look(o)) for r, o in zip(owner.results, at.block.outputs[1:])]
-        found = onwards.follow(at, {**self.env, **{r: v for r, v in known if v is not None}})
-        return found if found is not None and found.op is RETURN else here
-
-    def ending(self, op: StructuralOp, outputs: list[Value]) -> Jump | None:
-        values = self.looks(outputs)
-        return None if values is None else Jump(op, values, self.built, self.skips)
-
-    def pass_over(self, nodes: list[Node], start: int = 0) -> bool:
-        """Whether nothing in `nodes[start:]` has to run; their results are then in `env`."""
-        for k in range(start, len(nodes)):
-            node = nodes[k]
-            name = node.op.name
-            if node.op is IF:
-                if not self.choose(node):
-                    return False
-            elif name == "py.not":
-                value = self.look(node.args[0])
-                known = value is not None and value.is_const
-                self.set(node.result, (FALSE if value.const else TRUE) if known and value is not None else None)
-            elif name in ALIASES:
-                self.set(node.result, self.look(node.args[0]))
-            elif name == "py.bound":
-                has = self.look(node.args[2])
-                if has is None or not (has.is_const and has.const is True):
-                    return False
-                self.set(node.result, self.look(node.args[0]))
-            elif name == "py.tuple":
-                parts = self.looks(node.args)
-                if parts is not None:
-                    self.built.append(Node(node.op, parts, [node.result.type], loc=node.loc))
-                self.set(node.result, self.built[-1].result if parts is not None else None)
-            else:
-                return False
-        return True
-
-    def choose(self, node: Node) -> bool:
-        self.skips = self.skips or any(b.nodes for b in node.blocks)
-        cond = self.look(node.args[0])
-        if cond is not None and cond.is_const:
-            block = node.blocks[0 if cond.const else 1]
-            if not self.pass_over(block.nodes):
-                return False
-            for r, o in zip(node.results, block.outputs):
-                self.set(r, self.look(o))
-            return True
-        if any(b.nodes for b in node.blocks):
-            return False
-        for r, a, b in zip(node.results, *(block.outputs for block in node.blocks)):
-            one, two = self.look(a), self.look(b)
-            self.set(r, one if one is not None and two is not None and _equal(one, two) else None)
         return True
 
 
@@ -441,29 +298,6 @@ def _asked_at(cond: Value, node: Node) -> Location | None:
     return cond.node.loc if cond.node is not None else node.loc
 
 
-def learn(v: Value, holds: Value, facts: Facts) -> None:
-    """Note that a condition has a truth value, and what follows from it."""
-    facts[v] = holds
-    node = v.node
-    if node is None:
-        return
-    if node.op.name == "py.not":
-        learn(node.args[0], FALSE if holds.const else TRUE, facts)
-    elif node.op is IF and not any(b.nodes for b in node.blocks):
-        k = node.results.index(v)
-        outs = [b.outputs[k] for b in node.blocks]
-        for out, other, side in zip(outs, outs[::-1], (TRUE, FALSE)):
-            if out.is_const and isinstance(out.const, bool) and out.const is not holds.const:
-                learn(node.args[0], FALSE if side.const else TRUE, facts)
-                if not other.is_const and other.type.kind == "bool":
-                    learn(other, holds, facts)
-                return
-
-
-def _equal(a: Value, b: Value) -> bool:
-    return a is b or (a.is_const and b.is_const and (a.const is b.const or same(a.const, b.const)))
-
-
 def _may_stay(body: Block, k: int) -> bool:
     """Whether a turn may leave a carried constant as it is: a first guess, which `_stays` confirms."""
     out = body.outputs[1 + k]
@@ -474,64 +308,4 @@ def _may_stay(body: Block, k: int) -> bool:
 def _stays(new: Node, turns: Turns, k: int, constant: Value) -> bool:
     param = new.blocks[0].params[1 + k]
     ends = [new.blocks[0].outputs[1 + k], *(n.args[k] for n in turns.jumps if n.op is CONTINUE)]
-    return all(e is param or _equal(e, constant) for e in ends)
-
-
-def _drop_unused(block: Block) -> None:
-    """Remove choices that nobody asks for, and what loops carry for nobody."""
-    changed = True
-    while changed:
-        used = uses(block)
-        changed = _drop_in(block, used)
-
-
-def _drop_in(block: Block, used: dict[Value, list]) -> bool:
-    changed = False
-    keep = []
-    for node in block.nodes:
-        for inner in node.blocks:
-            changed |= _drop_in(inner, used)
-        if node.op is LOOP:
-            changed |= _drop_carried(node, used)
-        chooses = node.op.name in ("py.not", "py.tuple") or (node.op is IF and not any(b.nodes for b in node.blocks))
-        if chooses and not any(r in used for r in node.results):
-            changed = True
-            continue
-        keep.append(node)
-    block.nodes = keep
-    return changed
-
-
-def _drop_carried(node: Node, used: dict[Value, list]) -> bool:
-    """Carried values that are only handed on."""
-    body = node.blocks[0]
-    jumps = jumps_of(body)
-    carried = len(node.args) - 2
-    extra = node.attrs.get("_header")
-    asked = uses(extra) if extra is not None else {}
-    dead = []
-    for k in range(carried):
-        param = body.params[1 + k]
-        inside = [u for u in used.get(param, []) if u != (body, 1 + k) and not (u[0] in jumps and u[1] == k)]
-        if not inside and param not in asked and node.results[k] not in used:
-            dead.append(k)
-    for k in reversed(dead):
-        del node.args[2 + k], node.results[k], body.params[1 + k], body.outputs[1 + k]
-        for n in jumps:
-            del n.args[k]
-    return bool(dead)
-
-
-def jumps_of(body: Block) -> list[Node]:
-    """The `break`s and `continue`s of the loop that `body` is the body of."""
-    found = []
-    for node in body.nodes:
-        if node.op in (BREAK, CONTINUE):
-            found.append(node)
-        elif node.op is LOOP:
-            for clause in node.blocks[1:]:
-                found += jumps_of(clause)
-        else:
-            for inner in node.blocks:
-                found += jumps_of(inner)
-    return found
+    return all(e is param or equal(e, constant) for e in ends)

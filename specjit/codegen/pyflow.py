@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from specjit.codegen.pyexits import BREAK, is_dead
 from specjit.codegen.pyexpr import AND, OR, PRODUCT, TERNARY, Text, truth
+from specjit.codegen.pyjumps import BREAK
+from specjit.codegen.pyleft import is_dead
 from specjit.codegen.pyloops import Header
 from specjit.codegen.pyshape import tested_value
 from specjit.codegen.pyturns import FLAGGED, TRUE, Turn, goes_on, settle

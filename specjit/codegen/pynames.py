@@ -13,8 +13,8 @@ import keyword
 import re
 from dataclasses import dataclass, field
 
-from specjit.codegen.pyexits import is_dead, jumps_of
 from specjit.codegen.pyexpr import AUGMENTED
+from specjit.codegen.pyleft import is_dead, jumps_of
 from specjit.codegen.pyshape import Shape
 from specjit.ir.graph import Block, Node, Value
 from specjit.ir.structure import IF, LOOP

@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from specjit.codegen import pysupport
-from specjit.codegen.pyexits import ALIASES, EXITS, RETURN, is_dead
 from specjit.codegen.pyexpr import AUGMENTED, TERNARY, expression, index_text, order, truth
 from specjit.codegen.pyflow import FlowWriter
+from specjit.codegen.pyjumps import ALIASES, EXITS, RETURN
+from specjit.codegen.pyleft import is_dead
 from specjit.codegen.pywriter import is_none, place
 from specjit.ir.graph import Block, Graph, Location, Node, Value, free_values
 from specjit.ir.structure import IF, LOOP, REGION, WITH
