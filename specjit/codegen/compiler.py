@@ -8,14 +8,15 @@ Ctrl-C comes between any two steps of the main thread, so there one only waits; 
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
+import queue
 import subprocess
 import sys
 import tempfile
 import threading
 import weakref
 from collections.abc import Callable
-from concurrent.futures import Future, wait
 from importlib.util import find_spec
 from io import RawIOBase
 from pathlib import Path
@@ -156,6 +157,8 @@ class CompilerPool:
         self._all: set[_Worker] = set()
         self._crashes = 0
         self._closed = False
+        self._asked: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._asker: threading.Thread | None = None
 
     def compile(
         self, source: str, symbol: str, path: str, cancelled: threading.Event | None = None
@@ -203,33 +206,52 @@ class CompilerPool:
             self._closed = True
             workers, self._all = self._all, set()
             self._idle.clear()
+            self._asked.put(None)
         for worker in workers:
             worker.close()
 
     def _away_from_ctrl_c(self, name: threading.Event, work: Callable[[], R]) -> R:
         """What `work` gives: done here, or, for the main thread, by a thread that no signal interrupts.
 
-        An exception that ends the main thread's wait cancels the requests of this name.
+        An exception that ends the main thread's wait cancels the requests of this name. (SimpleQueue is written in C:
+        an interrupt comes before or after what it does. Futures and conditions can be torn.)
         """
         if threading.current_thread() is not threading.main_thread():
             return work()
-        done: Future[R] = Future()
+        outcome: list[tuple[R | None, BaseException | None]] = []
+        done: queue.SimpleQueue[None] = queue.SimpleQueue()
 
         def run() -> None:
             try:
-                done.set_result(work())
+                outcome.append((work(), None))
             except BaseException as error:
-                done.set_exception(error)
+                outcome.append((None, error))
+            done.put(None)
 
-        thread = threading.Thread(target=run, name="specjit-ask", daemon=True)
         try:
-            thread.start()
-            return done.result()
+            with self._lock:  # `close` is before, or its end of the queue after
+                self._refuse_if_closed()
+                self._start_asker()
+                self._asked.put(run)
+            done.get()
         except BaseException:
             self.cancel(name)
-            if thread.is_alive():
-                wait([done], LAST_WORDS_SECONDS)  # so that whoever goes on from here finds the pool at rest
+            if not (outcome or self._closed):  # whoever goes on from here finds the pool at rest
+                with contextlib.suppress(queue.Empty):
+                    done.get(timeout=LAST_WORDS_SECONDS)
             raise
+        result, error = outcome.pop()
+        if error is None:
+            return cast(R, result)
+        try:
+            raise error
+        finally:
+            del error  # it refers to this frame
+
+    def _start_asker(self) -> None:
+        if self._asker is None or not self._asker.is_alive():
+            self._asker = threading.Thread(target=_run_all, args=[self._asked], name="specjit-ask", daemon=True)
+            self._asker.start()
 
     def _converse(self, request: tuple[bytes, ...], cancelled: threading.Event) -> tuple[list[bytes] | None, str]:
         """One question to one worker: its answer, or None and its last words."""
@@ -269,8 +291,7 @@ class CompilerPool:
 
     def _take(self, cancelled: threading.Event) -> _Worker:
         with self._lock:
-            if self._closed:
-                raise CompileError("the compiler pool is closed")
+            self._refuse_if_closed()
             if cancelled.is_set():  # under the lock: `cancel` came before, or finds the worker
                 raise CompileError("the request was cancelled")
             if self._crashes >= MAX_CRASHES:
@@ -286,6 +307,10 @@ class CompilerPool:
             worker.serving = cancelled
             return worker
 
+    def _refuse_if_closed(self) -> None:
+        if self._closed:
+            raise CompileError("the compiler pool is closed")
+
     def _drop(self, worker: _Worker) -> None:
         with self._lock:
             self._all.discard(worker)
@@ -296,6 +321,12 @@ class CompilerPool:
         for worker in self._all:
             worker.forget()
         self._reset_state()
+
+
+def _run_all(asked: queue.SimpleQueue[Callable[[], None] | None]) -> None:
+    while (work := asked.get()) is not None:
+        work()
+        del work  # it refers to its pool
 
 
 _POOLS: weakref.WeakSet[CompilerPool] = weakref.WeakSet()
