@@ -51,6 +51,19 @@ def generator(x):
     yield x * 2
 
 
+def evaluates(x):
+    return x * eval("x.ndim")
+
+
+def lists_names(x):
+    y = x * 2
+    return y, sorted(locals())
+
+
+def calls_evaluates(x):
+    return evaluates(x) + 1
+
+
 def with_try(x):
     try:
         y = x * 2
@@ -71,6 +84,27 @@ def test_a_function_that_cannot_be_captured() -> None:
     assert program.stats()["eager"] == 3
     with pytest.raises(specjit.jit.Error, match=f"{FILE}:"):
         optimized(generator, strict=True)(tensor(3))
+
+
+@pytest.mark.parametrize("fn", [evaluates, lists_names])
+def test_a_function_that_looks_at_its_own_variables(fn) -> None:
+    program = optimized(fn)
+    for _ in range(3):
+        got, wanted = program(tensor(3)), fn(tensor(3))
+        assert repr(got) == repr(wanted)
+    event = only(program.events("FALLBACK"))
+    assert "looks at the variables of the function that calls it" in event.message
+    assert event.location.startswith(f"{FILE}:")
+    assert event.then == "pass it what it needs as arguments"
+
+
+def test_a_callee_that_looks_at_its_own_variables_stays_a_call() -> None:
+    program = optimized(calls_evaluates)
+    for _ in range(3):
+        np.testing.assert_array_equal(program(tensor(3)).numpy(), calls_evaluates(tensor(3)).numpy())
+    event = only(program.events("OPAQUE"))
+    assert "eval looks at the variables" in event.message
+    assert event.location == f"{FILE}:{line_of(calls_evaluates, 'evaluates(x) + 1')}"
 
 
 def test_a_statement_that_runs_in_python() -> None:
