@@ -16,7 +16,7 @@ from specjit import dtypes
 from specjit.ops import infer
 from specjit.ops.eager import axes, one_axis, reduce_axes
 from specjit.ops.grads import cast_like, count, unreduce
-from specjit.ops.lowering import composite, reduction
+from specjit.ops.lowering import composite, reduction, special
 from specjit.ops.quiet import quiet
 from specjit.ops.registry import NO_GRAD, defop
 
@@ -365,6 +365,7 @@ cumsum = defop(
     eager=_reshaped_back(_cumsum),
     infer=_cumsum_infer,
     vjp=lambda g, _y, _x, dim, dtype: cast_like(g.flip(dim).cumsum(dim).flip(dim) if _x.ndim else g, _x),
+    lower=special("cumsum"),
     doc="Running sums along `dim`.",
 )
 

@@ -6,8 +6,8 @@ import copy
 
 import numpy as np
 
-from specjit.codegen.kernels import draw, gemm, loops, pack, pick, reference
-from specjit.codegen.kernels.spec import DrawSpec, GemmSpec, LoopSpec, PackSpec, PickSpec
+from specjit.codegen.kernels import draw, gemm, loops, pack, pick, reference, scan
+from specjit.codegen.kernels.spec import DrawSpec, GemmSpec, LoopSpec, PackSpec, PickSpec, ScanSpec
 from specjit.codegen.loader import KernelLibrary
 from tests.codegen.sources import call
 
@@ -19,6 +19,7 @@ RENDER = {
     PackSpec: pack.render,
     PickSpec: pick.render,
     DrawSpec: draw.render,
+    ScanSpec: scan.render,
 }
 
 

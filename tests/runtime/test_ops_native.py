@@ -37,7 +37,6 @@ LEFT_OUT = {
 }
 EXTERN = {
     "conv2d",
-    "cumsum",
     "index",
     "index_put",
     "index_write",

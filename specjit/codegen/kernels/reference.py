@@ -23,6 +23,7 @@ from specjit.codegen.kernels.spec import (
     LoopSpec,
     PackSpec,
     PickSpec,
+    ScanSpec,
     Segment,
 )
 
@@ -112,7 +113,7 @@ VECMATH = SimpleNamespace(
 )
 
 
-def evaluate(spec: LoopSpec | GemmSpec | PackSpec | PickSpec | DrawSpec, operands: Operands) -> int:
+def evaluate(spec: LoopSpec | GemmSpec | PackSpec | PickSpec | DrawSpec | ScanSpec, operands: Operands) -> int:
     """Do what the kernel of `spec` does, on the arrays in `operands`; its status."""
     with np.errstate(all="ignore"):
         if isinstance(spec, LoopSpec):
@@ -123,6 +124,8 @@ def evaluate(spec: LoopSpec | GemmSpec | PackSpec | PickSpec | DrawSpec, operand
             _pack(spec, operands)
         elif isinstance(spec, DrawSpec):
             _draw(spec, operands)
+        elif isinstance(spec, ScanSpec):
+            _scan(spec, operands)
         else:
             return _pick(spec, operands)
     return 0
@@ -290,6 +293,16 @@ def _pick(spec: PickSpec, operands: Operands) -> int:
     for where, value in zip((target + at * step).ravel(), values):
         operands[spec.target.base][where] += value
     return 0
+
+
+def _scan(spec: ScanSpec, operands: Operands) -> None:
+    domain = tuple(_number(e, operands) for e in spec.domain)
+    if 0 in domain:
+        return
+    values = np.moveaxis(operands[spec.source.base][_positions(spec.source, domain, operands)], spec.axis, 0).copy()
+    for k in range(1, len(values)):
+        values[k] += values[k - 1]
+    _store(spec.target, np.moveaxis(values, 0, spec.axis), domain, operands)
 
 
 def _draw(spec: DrawSpec, operands: Operands) -> None:

@@ -185,3 +185,14 @@ class DrawSpec:
     target: int
     seed: Extent
     first: Extent
+
+
+@dataclass(frozen=True)
+class ScanSpec:
+    """Running sums: target(i) = source(i) with 0 .. i in place of dimension `axis`, added up in order. Both accesses
+    have one dtype."""
+
+    domain: tuple[Extent, ...]
+    axis: int
+    source: Access
+    target: Access

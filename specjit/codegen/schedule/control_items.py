@@ -11,7 +11,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from specjit.codegen.schedule.index import identity
-from specjit.codegen.schedule.items import BlockItems, CarriedScalar, CarriedTensor, If, Loop, Map, Matmul, Pick, Reduce
+from specjit.codegen.schedule.items import (
+    BlockItems,
+    CarriedScalar,
+    CarriedTensor,
+    If,
+    Loop,
+    Map,
+    Matmul,
+    Pick,
+    Reduce,
+    Scan,
+)
 from specjit.codegen.schedule.model import Home, Pointer, Scalar, Source, Storage, View
 from specjit.codegen.schedule.tensors import tensor_type
 from specjit.ir.dims import Size, product
@@ -29,7 +40,7 @@ def claim(block: BlockItems, view: View, home: Home) -> bool:
     source, maker = view.source, view.source.maker
     if source.owner is not block or not identity(view.ref, source.dims):
         return False
-    if isinstance(maker, Map | Reduce | Matmul | Pick):
+    if isinstance(maker, Map | Reduce | Matmul | Pick | Scan):
         if source.want is not None:
             return False
         source.want = home

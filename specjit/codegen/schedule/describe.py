@@ -19,6 +19,7 @@ from specjit.codegen.kernels.spec import (
     LoopSpec,
     PackSpec,
     PickSpec,
+    ScanSpec,
     Store,
 )
 from specjit.codegen.schedule.steps import Spec
@@ -100,6 +101,8 @@ def spec_lines(spec: Spec) -> Iterator[str]:
         yield f"pick {_tuple(spec.domain)}: " + (
             f"{target} = {source}{place}" if spec.gather else f"{target}{place} += {source}"
         )
+    elif isinstance(spec, ScanSpec):
+        yield f"scan {_tuple(spec.domain)} along {spec.axis}: {_access(spec.target)} = sums of {_access(spec.source)}"
     elif isinstance(spec, DrawSpec):
         key, first = _extent(spec.seed), _extent(spec.first)
         yield f"draw {spec.dtype} x{spec.target}({_extent(spec.count)}): key {key}, blocks from {first}"

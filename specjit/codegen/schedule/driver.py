@@ -270,9 +270,16 @@ def used_storages(steps: list[Step]) -> set[Storage]:
 
 
 def hint_of(call: Call) -> str:
-    from specjit.codegen.kernels.spec import DrawSpec, GemmSpec, LoopSpec, PackSpec, PickSpec
+    from specjit.codegen.kernels.spec import DrawSpec, GemmSpec, LoopSpec, PackSpec, PickSpec, ScanSpec
 
-    kinds = {LoopSpec: "loops", GemmSpec: "gemm", PackSpec: "pack", PickSpec: "pick", DrawSpec: "draw"}
+    kinds = {
+        LoopSpec: "loops",
+        GemmSpec: "gemm",
+        PackSpec: "pack",
+        PickSpec: "pick",
+        DrawSpec: "draw",
+        ScanSpec: "scan",
+    }
     kind = kinds[type(call.spec)]
     ops = [op for op in call.ops if op not in ("pack",)]
     shown = ", ".join(ops[:8]) + (", ..." if len(ops) > 8 else "")

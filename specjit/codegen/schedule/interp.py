@@ -15,7 +15,7 @@ import numpy as np
 
 from specjit.codegen.abi import NEEDED, WORKSPACE, WORKSPACE_BYTES, Status
 from specjit.codegen.kernels import reference
-from specjit.codegen.kernels.spec import DrawSpec, GemmSpec, Inst, LoopSpec, PackSpec, PickSpec
+from specjit.codegen.kernels.spec import DrawSpec, GemmSpec, Inst, LoopSpec, PackSpec, PickSpec, ScanSpec
 from specjit.codegen.lanes import ITEMSIZE
 from specjit.codegen.machine import bits_float, float_bits
 from specjit.codegen.machine_python import run_python
@@ -200,7 +200,7 @@ def _kernel(spec: Spec, memory: Memory) -> Any:
 
 
 def _insts(spec: Spec) -> tuple[Inst, ...]:
-    return () if isinstance(spec, PackSpec | PickSpec | DrawSpec) else spec.body
+    return () if isinstance(spec, PackSpec | PickSpec | DrawSpec | ScanSpec) else spec.body
 
 
 def operand_dtypes(spec: Spec) -> dict[int, str]:
@@ -213,6 +213,8 @@ def operand_dtypes(spec: Spec) -> dict[int, str]:
         found |= {k: spec.dtype for s in spec.segments for k in (s.a.base, s.b)}
     elif isinstance(spec, PackSpec):
         found |= {spec.src.base: spec.src.dtype, spec.dst: spec.dtype}
+    elif isinstance(spec, ScanSpec):
+        found |= {a.base: a.dtype for a in (spec.source, spec.target)}
     elif isinstance(spec, DrawSpec):
         found |= {spec.target: spec.dtype}
     elif isinstance(spec, PickSpec):

@@ -208,6 +208,21 @@ class Draw(Item):
 
 
 @dataclass(eq=False)
+class Scan(Item):
+    """out = running sums of `arg`, which has its dtype, along `axis`."""
+
+    out: Source = field(kw_only=True)
+    arg: View = field(kw_only=True)
+    axis: int = field(kw_only=True)
+
+    def views(self) -> Iterator[View]:
+        return iter((self.arg,))
+
+    def makes(self) -> list[Source]:
+        return [self.out]
+
+
+@dataclass(eq=False)
 class Part(Item):
     """Nothing to do; `out` is complete once the sources in `out.parts` are stored."""
 

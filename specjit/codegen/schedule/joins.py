@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from specjit.codegen.schedule.items import Map, Part
+from specjit.codegen.schedule.items import Map, Part, Scan
 from specjit.codegen.schedule.model import Home, Scalar, Source, Storage, View
 from specjit.codegen.schedule.tensors import (
     arg_type,
@@ -45,6 +45,18 @@ def creation(b: Builder, n: Node, lower: lowering.Creation) -> View:
     value = argument(b, n, "fill_value")
     filled = b.scalar(value) if value is not None else Scalar("int", 1 if n.op.name.startswith("ones") else 0)
     return full(b, dtype, dims, filled)
+
+
+def cumsum(b: Builder, n: Node) -> View:
+    arg = b.tensor(n.args[0])
+    dtype, dims = tensor_type(n.result.type, n.op.name)
+    if arg.source.dtype != dtype:
+        arg = pointwise_cast(b, arg, dtype)
+    if not dims:
+        return b.copy(arg).whole()
+    out = Source(dtype, dims, n.result.hint)
+    b.add(Scan(out=out, arg=arg, axis=arg.ref.axis(int(constant(b, n, "dim")))))
+    return out.whole()
 
 
 def flip(b: Builder, n: Node) -> View:
