@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from specjit.dtypes import DType
 from specjit.ir.graph import Node, Value
-from specjit.specialize.abstract import Abstract, Known, Refused, constant
+from specjit.specialize.abstract import Abstract, Known
 
 if TYPE_CHECKING:
     from specjit.specialize.specializer import Specializer
@@ -40,8 +40,5 @@ def default(spec: Specializer, args: list[Any], node: Node) -> Abstract:
     op: Any = node.op
     plain = all(isinstance(a, Known) and isinstance(a.value, IMMUTABLE) for a in args)
     if op.traits.effect_free and (plain or (op.traits.pure and all(isinstance(a, Known) for a in args))):
-        try:
-            return constant(op.eager(*(a.value for a in args)))
-        except Exception as error:  # the program's own error: it must rise at run time, at the user's line
-            raise Refused(f"{op.name} raises {type(error).__name__}: {error}", spec.loc) from error
-    return spec.tensor_op(op, args, node)
+        return spec.fold(op, args)
+    return spec.tensor_op(op, args)

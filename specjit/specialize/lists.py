@@ -126,10 +126,10 @@ def _rows_joined(spec: Specializer, stacked: Value, dim: int, new_axis: bool) ->
         raise Refused("rows of unknown size are concatenated", spec.loc)
     front = spec.call("permute", stacked, _moved(len(t.dims), at))
     shape = [*t.dims[1 : 1 + at], lead, *t.dims[2 + at :]]
-    return spec.call("reshape", front, sizes(spec, shape, stacked))
+    return spec.call("reshape", front, sizes(spec, shape))
 
 
-def sizes(spec: Specializer, shape: list[Any], like: Value) -> Abstract:
+def sizes(spec: Specializer, shape: list[Any]) -> Abstract:
     """A shape argument: constants, -1 for the one size that is symbolic."""
     out = [s if isinstance(s, int) else -1 for s in shape]
     if out.count(-1) > 1:

@@ -141,9 +141,7 @@ def method(spec: Specializer, args: list[Any], node: Node) -> Any:
             raise Refused(f"tensor method {name!r} is not modelled", spec.loc)
         split = len(rest) - len(keywords)
         bound = registry.bind(op, [target, *rest[:split]], dict(zip(keywords, rest[split:], strict=True)))
-        return spec.tensor_op(
-            op, [a if isinstance(a, (Value, Known, Seq, Obj, Mapping)) else Known(a) for a in bound], node
-        )
+        return spec.tensor_op(op, [a if isinstance(a, (Value, Known, Seq, Obj, Mapping)) else Known(a) for a in bound])
     if isinstance(target, Seq) and not keywords:
         return containers.sequence_method(spec, target, name, rest)
     if isinstance(target, Mapping) and not keywords:

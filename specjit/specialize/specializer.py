@@ -86,7 +86,7 @@ class Specializer:
         else:
             args = [self.get(a) for a in node.args]
             handler = handlers.HANDLERS.get(node.op.name)
-            result = handler(self, args, node) if handler else self.tensor_op(node.op, args, node)
+            result = handler(self, args, node) if handler else self.tensor_op(node.op, args)
             if len(node.results) == 1:
                 self.env[node.results[0]] = result[0] if isinstance(result, list) else result
             elif node.results:
@@ -109,9 +109,16 @@ class Specializer:
         op = registry.get(name)
         given = [a if isinstance(a, (Known, Value, Seq, Obj, Mapping)) else constant(a) for a in args]
         rest = [constant(p.default) for p in op.params[len(given) :]]
-        return self.tensor_op(op, given + rest, None)
+        return self.tensor_op(op, given + rest)
 
-    def tensor_op(self, op: Any, args: list[Any], node: Node | None) -> Abstract:
+    def fold(self, op: Any, args: list[Any]) -> Abstract:
+        """The constant that `op` gives for constants."""
+        try:
+            return constant(op.eager(*(a.value for a in args)))
+        except Exception as error:  # the program's own error: it must rise at run time, at the user's line
+            raise Refused(f"{op.name} raises {type(error).__name__}: {error}", self.loc) from error
+
+    def tensor_op(self, op: Any, args: list[Any]) -> Abstract:
         """Infer, emit, and wrap the results of an operator record."""
         self.origins.note(op, args, self.loc)
         special = indexing.SPECIAL.get(op.name)
@@ -119,9 +126,8 @@ class Specializer:
             out = special(self, op, args)
             if out is not None:
                 return out
-        if not any(_has_run_time(a) for a in args):
-            if op.traits.pure and all(isinstance(a, Known) for a in args) and op.name.startswith("py."):
-                return constant(op.eager(*(a.value for a in args)))
+        if op.traits.pure and op.name.startswith("py.") and all(isinstance(a, Known) for a in args):
+            return self.fold(op, args)
         try:
             types = op.infer(*(self.infer_view(a) for a in args))
         except Refused:
@@ -284,14 +290,6 @@ def _known_of(t: Type) -> Abstract | None:
     if t.kind == "none":
         return Known(None)
     return None
-
-
-def _has_run_time(a: Any) -> bool:
-    if isinstance(a, Value):
-        return not a.is_const
-    if isinstance(a, Seq):
-        return not a.plain or any(_has_run_time(i) for i in a.items)
-    return not isinstance(a, Known)
 
 
 def _row_type(a: Seq) -> Type:

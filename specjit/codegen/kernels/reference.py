@@ -186,7 +186,7 @@ def _loop(spec: LoopSpec, operands: Operands) -> None:
     if 0 in outer:
         return
     if 0 in domain:
-        _empty_reduction(spec, domain, outer, operands)
+        _empty_reduction(spec, outer, operands)
         return
     values: list[Any] = []
     for inst in spec.body:
@@ -200,7 +200,7 @@ def _store(access: Access, value: Any, domain: tuple[int, ...], operands: Operan
     operands[access.base][at.ravel()] = np.broadcast_to(value, domain).ravel()
 
 
-def _empty_reduction(spec: LoopSpec, domain: tuple[int, ...], outer: tuple[int, ...], operands: Operands) -> None:
+def _empty_reduction(spec: LoopSpec, outer: tuple[int, ...], operands: Operands) -> None:
     """Nothing to reduce: sums are 0, products 1; instructions along the empty dimensions do not happen."""
     ones = (*outer, *[1] * spec.reduced)
     neutral = {"sum": 0, "prod": 1, "any": False, "all": True}

@@ -88,7 +88,7 @@ def loop(b: Builder, n: Node) -> None:
             b.env[param] = Scalar(param.type.kind, number.param.size if param.type.kind == "int" else number.param)
             carried.append(number)
     stacked_results = n.results[len(inits) :]
-    stacked = [_stacked(b, r) for r in stacked_results]
+    stacked = [_stacked(r) for r in stacked_results]
     body = BlockItems(b.block, "loop")
     index.owner = body
     for c in carried:
@@ -162,7 +162,7 @@ def _carried_scalar(b: Builder, init: Value, param: Value, result: Value) -> Car
     return CarriedScalar(start, reg, reg)
 
 
-def _stacked(b: Builder, result: Value) -> Source:
+def _stacked(result: Value) -> Source:
     dtype, dims = tensor_type(result.type, result.hint or "a stacked value")
     return Source(dtype, dims, result.hint, Home(Storage("temp", dtype, product(dims) or 0, result.hint)))
 

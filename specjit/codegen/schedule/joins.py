@@ -34,15 +34,15 @@ if TYPE_CHECKING:
 def creation(b: Builder, n: Node, lower: lowering.Creation) -> View:
     dtype, dims = tensor_type(n.result.type, n.op.name)
     if lower.kind == "arange":
-        start = argument(b, n, "start")
-        step = argument(b, n, "step")
+        start = argument(n, "start")
+        step = argument(n, "step")
         first = Scalar("int", 0) if start is None else b.scalar(start)
         by = Scalar("int", 1) if step is None else b.scalar(step)
         compute = "f64" if "float" in (first.kind, by.kind) else "i64"
         out = Source(compute, dims, n.result.hint)
         b.add(Map(out=out, text="{0} + {1} * {2}", operands=[first, 0, by], casts=[compute] * 3, compute=compute))
         return out.whole() if compute == dtype else pointwise_cast(b, out.whole(), dtype)
-    value = argument(b, n, "fill_value")
+    value = argument(n, "fill_value")
     filled = b.scalar(value) if value is not None else Scalar("int", 1 if n.op.name.startswith("ones") else 0)
     return full(b, dtype, dims, filled)
 

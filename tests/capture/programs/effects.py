@@ -94,3 +94,10 @@ def numbers_too_large_to_write_down(k):
         return len("x" * 10**9), 2**10**9, 1 << 10**9
     x = 3**10_000
     return x % 1000, (3).real, k
+
+
+@prog((0,), (1,))
+def conversions_that_fail(k):
+    if k:
+        return int("x")
+    return float("1.5")
