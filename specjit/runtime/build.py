@@ -93,6 +93,7 @@ def _build(site: Site, profile: Profile, number: int, disabled: frozenset[str]) 
         variant, specialized, site.captured, site.root, signature, body, f"{program.name}_{number}"
     )
     variant.source = entry_source + "\n" + body_source
+    passes.dump(context.name, "entry.py", lambda: variant.source)
     variant.entry = entry
     variant.seconds = time.perf_counter() - start
     for node, reason in report.refused:

@@ -18,6 +18,7 @@ from specjit.capture.errors import CaptureError
 from specjit.capture.script import capture
 from specjit.codegen.python import generate
 from specjit.ir.guard import Guard
+from specjit.passes import dump
 from specjit.profile.lattice import Position, Profile
 from specjit.profile.signature import Signature, glance, observe
 from specjit.runtime.events import EventKind
@@ -208,6 +209,8 @@ class Site:
         code = generate(captured.graph, name=captured.graph.name)
         self.source: str = code.source
         self.generic: Callable[..., Any] = code.fn
+        dump(program.name, "capture.ir", lambda: str(captured.graph))
+        dump(program.name, "generic.py", lambda: code.source)
         self.histories: dict[Any, History] = {}
         self.resting = 0
         self._quiet = 0

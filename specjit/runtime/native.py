@@ -26,7 +26,8 @@ from specjit.ir.types import Type as IrType
 from specjit.ops.call import attach_view
 from specjit.passes import draws as draw
 from specjit.passes.autodiff import Derivative, differentiate, dissolve_grad_modes
-from specjit.runtime.code import Code, Draws, Failed
+from specjit.runtime.code import Code, Failed
+from specjit.runtime.draws import Draws
 from specjit.runtime.events import EventKind
 from specjit.runtime.gradient import RegionNode
 from specjit.specialize.abstract import Refused
@@ -272,6 +273,7 @@ def _code(
         if given.type.is_tensor and isinstance(given.layout, tuple)
     }
     plan = schedule(block, name=name, layouts=layouts, params=params, numerics=context.numerics)
+    passes.dump(context.name, f"{name}.plan", plan.describe)
     for note in plan.notes:
         text = f"backward: {note.text}" if arrays else note.text
         emit(EventKind(note.kind), text, location=note.locs[0] if note.locs else place_of(block), ops=list(note.ops))
