@@ -130,6 +130,15 @@ def call(spec: Specializer, args: list[Any], node: Node) -> Any:
     return results if len(results) != 1 else results[0]
 
 
+def _spread(op: Any, args: list[Any]) -> list[Any]:
+    """Positional arguments with sizes that came one by one (`x.reshape(2, -1)`) as one tuple."""
+    at = next((k for k, p in enumerate(op.params) if p.type.spread), len(args))
+    one_by_one = len(args) > at and not isinstance(args[at], Seq)
+    if one_by_one and isinstance(args[at], Known):
+        one_by_one = not isinstance(args[at].value, (tuple, list))
+    return [*args[:at], Seq("tuple", args[at:])] if one_by_one else args
+
+
 @handles("py.method")
 def method(spec: Specializer, args: list[Any], node: Node) -> Any:
     target, name = args[0], args[1].value
@@ -140,7 +149,11 @@ def method(spec: Specializer, args: list[Any], node: Node) -> Any:
         if op is None:
             raise Refused(f"tensor method {name!r} is not modelled", spec.loc)
         split = len(rest) - len(keywords)
-        bound = registry.bind(op, [target, *rest[:split]], dict(zip(keywords, rest[split:], strict=True)))
+        given = _spread(op, [target, *rest[:split]])
+        try:
+            bound = registry.bind(op, given, dict(zip(keywords, rest[split:], strict=True)))
+        except TypeError as error:  # the program's own error rises at run time
+            raise Refused(str(error), spec.loc) from error
         return spec.tensor_op(op, [a if isinstance(a, (Value, Known, Seq, Obj, Mapping)) else Known(a) for a in bound])
     if isinstance(target, Seq) and not keywords:
         return containers.sequence_method(spec, target, name, rest)

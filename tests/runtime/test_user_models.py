@@ -6,6 +6,9 @@ it), and a formula where eager itself could be wrong.
 
 from __future__ import annotations
 
+import dataclasses
+import math
+
 import numpy as np
 import pytest
 
@@ -250,3 +253,91 @@ def test_a_forward_with_other_parameters_is_bound_anew(monkeypatch) -> None:
         assert program(specjit.ones(2), 5.0, z=2).tolist() == [7, 7]
     with pytest.raises(TypeError, match="z"):
         program(specjit.ones(2))
+
+
+class Chosen(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList([nn.Linear(3, 3) for _ in range(2)])
+        self.act = nn.ModuleDict({"relu": nn.ReLU(), "tanh": nn.Tanh()})
+
+    def forward(self, x, which, k):
+        for i, layer in enumerate(self.layers):
+            x = layer(x) + i
+        x = self.layers[k](x)
+        return self.act[which](x)
+
+
+def test_a_module_may_be_chosen_at_run_time() -> None:
+    model = Chosen()
+    program = optimized(model)
+    for n in range(8):
+        x, which, k = randn(2, 3, seed=n), ("relu", "tanh")[n % 2], n // 2 % 2
+        y = x.numpy().astype(np.float64)
+        for i, shift in ((0, 0), (1, 1), (k, 0)):
+            w, b = (getattr(model.layers[i], p).detach().numpy().astype(np.float64) for p in ("weight", "bias"))
+            y = y @ w.T + b + shift
+        expected = np.tanh(y) if which == "tanh" else np.maximum(y, 0)
+        np.testing.assert_allclose(program(x, which, k).detach().numpy(), expected, rtol=1e-5, atol=1e-6)
+    assert program.stats()["eager"] == 0
+    assert not program.events("FALLBACK")
+
+
+class Attention(nn.Module):
+    def __init__(self, width: int = 16, heads: int = 4) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+
+    def forward(self, x):
+        batch, length, width = x.shape
+
+        def split(t):
+            return t.reshape(batch, length, self.heads, width // self.heads).transpose(1, 2)
+
+        q, k, v = self.qkv(x).chunk(3, -1)
+        q, k, v = split(q), split(k), split(v)
+        weights = (q @ k.transpose(-2, -1) / math.sqrt(width // self.heads)).softmax(-1)
+        return self.out((weights @ v).transpose(1, 2).reshape(batch, length, width))
+
+
+def attention_float64(model: Attention, x: np.ndarray) -> np.ndarray:
+    qw, qb, ow, ob = (p.detach().numpy().astype(np.float64) for p in model.parameters())
+    batch, length, width = x.shape
+    size = width // model.heads
+    q, k, v = (
+        t.reshape(batch, length, model.heads, size).transpose(0, 2, 1, 3) for t in np.split(x @ qw.T + qb, 3, -1)
+    )
+    scores = q @ k.transpose(0, 1, 3, 2) / size**0.5
+    weights = np.exp(scores - scores.max(-1, keepdims=True))
+    weights /= weights.sum(-1, keepdims=True)
+    return (weights @ v).transpose(0, 2, 1, 3).reshape(batch, length, width) @ ow.T + ob
+
+
+def test_attention_by_hand_is_native() -> None:
+    model = Attention()
+    program = optimized(model)
+    for n in range(6):
+        x = randn(2, 5, 16, seed=n)
+        expected = attention_float64(model, x.numpy().astype(np.float64))
+        np.testing.assert_allclose(program(x).detach().numpy(), expected, rtol=1e-5, atol=1e-6)
+    assert program.stats()["fast"] >= 5
+    assert program.specializations[0].regions
+
+
+@dataclasses.dataclass
+class Result:
+    y: object
+    rows: int
+
+
+def test_a_library_function_that_calls_itself_runs_in_python() -> None:
+    def f(x):
+        made = Result(x * 2, rows=x.shape[0])
+        return dataclasses.asdict(made)["rows"], made.y
+
+    program = optimized(f)
+    for rows in (3, 3, 4, 5):
+        count, y = program(specjit.ones(rows))
+        assert count == rows
+        assert y.tolist() == [2] * rows
