@@ -22,10 +22,9 @@ from specjit.codegen.output_table import OutputTable
 from specjit.dtypes import BY_SHORT
 from specjit.ir.dims import Poly
 from specjit.ir.types import Type
-from specjit.passes.draws import Taken, blocks_taken
+from specjit.runtime.draws import Draws, until_done
 from specjit.runtime.events import EventKind
 from specjit.tensor import Tensor, state, storage
-from specjit.tensor.random import default_generator
 
 ALIGNMENT = 64
 RELEASE_GIL_ABOVE = 200_000  # estimated work units of a call above which other threads may run meanwhile
@@ -89,16 +88,6 @@ def aligned(size: int, dtype: Any = np.uint8) -> np.ndarray:
     raw = np.empty(size * itemsize + ALIGNMENT, np.uint8)
     start = -process_entry().address(raw) % ALIGNMENT
     return raw[start : start + size * itemsize].view(dtype)
-
-
-class Draws:
-    """What the runs of a code draw from the default generator: `taken`, or if that is None, up to the block that
-    output number `end` of the plan says."""
-
-    __slots__ = ("end", "taken")
-
-    def __init__(self, taken: list[Taken] | None, end: int = -1) -> None:
-        self.taken, self.end = taken, end
 
 
 class Code:
@@ -249,7 +238,9 @@ class Code:
             else:
                 lines.append(f"    s{k} = aligned({self._size(fresh.elements)}, dtype{k})")
         arrays = [f"s{k}" for k in range(len(plan.storages))]
-        lines += self._run(f"run({', '.join(['frame', 'code', 'outputs', *arrays])})", names)
+        run = f"run({', '.join(['frame', 'code', 'outputs', *arrays])})"
+        running = until_done(run) if self.draws is None else self.draws.around(run, plan, self._size, names)
+        lines += [f"    {line}" for line in running]
         results = []
         self.aliases: dict[int, int] = {}
         if plan.outputs:
@@ -265,32 +256,6 @@ class Code:
         source = "\n".join([*lines, ""])
         exec(compile(source, f"<specjit {self.name}>", "exec"), names)
         return source, names["call"]
-
-    def _run(self, run: str, names: dict[str, Any]) -> list[str]:
-        """The run itself; one that draws commits what it drew when it succeeds. Where the amount is known before, the
-        range is reserved and a failure gives it back; else nobody else may draw meanwhile."""
-        body = [f"status = {run}", "while status:", "    if status == 2: f.grow()", "    elif status != 1:"]
-        body += ["        pool.append(f)", "        return Failed(status)", f"    status = {run}"]
-        draws = self.draws
-        if draws is None:
-            return [f"    {line}" for line in body]
-        names["generator"] = default_generator
-        begin = [
-            f"frame[{given.slot}] = {name}"
-            for given, name in zip(self.plan.inputs[-2:], ("seed", "first"), strict=True)
-            if given.slot is not None
-        ]
-        if draws.taken is not None:
-            begin = [
-                f"count = {blocks_taken(draws.taken, self._size)}",
-                "seed, first = generator.reserve_blocks(count)",
-                *begin,
-            ]
-            body.insert(4, "        generator.give_back(seed, first, count)")
-            return [f"    {line}" for line in [*begin, *body]]
-        begin = ["seed, first = held.seed, held.first", *begin]
-        end = [f"held.take_up_to(int(frame[{self.plan.outputs[draws.end].slot}]))"]
-        return ["    with generator.held() as held:", *(f"        {line}" for line in [*begin, *body, *end])]
 
     def _result(self, k: int, o: Any, names: dict[str, Any]) -> str:
         """Python source of output k."""

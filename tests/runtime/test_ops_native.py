@@ -23,7 +23,8 @@ from specjit.ir.types import INT
 from specjit.ops import registry
 from specjit.passes import draws as draw
 from specjit.profile.signature import tensor_fact
-from specjit.runtime.code import Code, Draws
+from specjit.runtime.code import Code
+from specjit.runtime.draws import Draws
 from specjit.runtime.native import Input
 from specjit.tensor.tensor import Tensor, type_of_tensor
 from tests.opinfo import OPINFO, samples
