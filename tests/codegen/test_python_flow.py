@@ -106,7 +106,50 @@ def append_in_place(xs, ys):
     return xs
 
 
+def header_reads_a_value_made_once(xs):
+    q = xs[0]
+    w = 2
+    while w > 0 and (q or w == 7):
+        w -= 1
+        if True:
+            break
+    return w
+
+
+def break_beside_a_test_of_two_parts(xs):
+    w = 4
+    while w > 0 and True:
+        w -= 1
+        if len(xs) < w <= len(xs):
+            break
+    return w
+
+
 SAMPLES = [
+    (
+        header_reads_a_value_made_once,
+        [([1],), ([0],)],
+        """
+        q = xs[0]
+        w = 2
+        while w > 0 and (q or w == 7):
+            w = w - 1
+            break
+        return w
+        """,
+    ),
+    (
+        break_beside_a_test_of_two_parts,
+        [([1],), ([],)],
+        """
+        w = 4
+        while w > 0 and True:
+            w = w - 1
+            if len(xs) < w and w <= len(xs):
+                return w
+        return w
+        """,
+    ),
     (
         early_return,
         [(1,), (5,), (0,), (-3,)],
