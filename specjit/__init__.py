@@ -144,12 +144,13 @@ bool = dtypes.bool_
 if TYPE_CHECKING:
     from specjit import jit
     from specjit.runtime.events import Event, EventKind, on_event
-    from specjit.runtime.program import Program, optimize
+    from specjit.runtime.optimize import optimize
+    from specjit.runtime.program import Program
     from specjit.runtime.stance import stance
 
 # Loaded on first use, so that eager mode starts as fast as NumPy.
 _LATER = {
-    "optimize": "specjit.runtime.program",
+    "optimize": "specjit.runtime.optimize",
     "Program": "specjit.runtime.program",
     "stance": "specjit.runtime.stance",
     "Event": "specjit.runtime.events",

@@ -43,7 +43,7 @@ def script(obj: Any) -> Any:
 
     Parameter types come from annotations; a parameter without one is a Tensor. The result is a `specjit.Program`.
     """
-    from specjit.runtime.program import optimize
+    from specjit.runtime.optimize import optimize
 
     fn = type(obj).forward if isinstance(obj, Module) else obj
     if not isinstance(fn, types.FunctionType):
