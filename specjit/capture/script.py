@@ -38,7 +38,8 @@ from specjit.tensor.tensor import Tensor
 
 MAX_RESTARTS = 30
 _WAY_OUT = (
-    "move it into a function marked @specjit.jit.ignore, or use specjit.optimize, which runs such lines in Python"
+    "move it into a function marked @specjit.jit.ignore, or use specjit.optimize without strict=True, which runs such "
+    "lines in Python"
 )
 OnEvent = Callable[..., None]
 

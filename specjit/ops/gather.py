@@ -33,14 +33,15 @@ def _index_dim(x: np.ndarray, dim: int, at: np.ndarray, what: str) -> tuple[np.n
     return whole, axis_of(dim, whole.ndim)
 
 
-def _in_bounds(at: np.ndarray, n: int, what: str) -> None:
+def _in_bounds(at: np.ndarray, n: int) -> None:
     if at.size and (at.min() < 0 or at.max() >= n):
-        raise IndexError(f"{what}: index out of range in self (size {n})")
+        bad = at[(at < 0) | (at >= n)].flat[0]
+        raise IndexError(f"index out of range in self: {bad} is not in 0..{n - 1}")
 
 
 def _index_select(x: np.ndarray, dim: int, at: np.ndarray) -> np.ndarray:
     whole, axis = _index_dim(x, dim, at, "index_select")
-    _in_bounds(at, whole.shape[axis], "index_select")
+    _in_bounds(at, whole.shape[axis])
     out = np.take(whole, at.reshape(-1), axis)
     return out if x.ndim else out.reshape(())
 
@@ -174,7 +175,7 @@ def _embedding(weight: np.ndarray, at: np.ndarray, padding_idx: int) -> np.ndarr
         raise RuntimeError(
             f"Expected tensor for argument #1 'indices' to have one of the scalar types: Long, Int; got {at.dtype}"
         )
-    _in_bounds(at, weight.shape[0], "embedding")
+    _in_bounds(at, weight.shape[0])
     return weight[at]
 
 

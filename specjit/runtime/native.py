@@ -230,8 +230,10 @@ def make_region(
         return None
     except CompileError as error:
         text = str(error).strip()
-        what = f"a kernel did not compile ({text.rpartition(chr(10))[2] or text})"
-        raise Refused(f"{what}. This is a fault of specjit: please report it", place_of(block)) from error
+        last = text.rpartition("\n")[2] or text
+        missing = last.startswith(("ImportError", "ModuleNotFoundError"))
+        blame = "Install Numba again: pip install numba" if missing else "This is a fault of specjit: please report it"
+        raise Refused(f"a kernel did not compile ({last}). {blame}", place_of(block)) from error
 
 
 def _drop_constants(block: Block) -> list[int | None]:

@@ -13,7 +13,10 @@ from specjit.capture.errors import CaptureError
 from specjit.capture.script import capture
 from specjit.codegen.python import generate
 
-HELP = "move it into a function marked @specjit.jit.ignore, or use specjit.optimize, which runs such lines in Python"
+HELP = (
+    "move it into a function marked @specjit.jit.ignore, or use specjit.optimize without strict=True, which runs such "
+    "lines in Python"
+)
 
 
 def a_generator(n):
