@@ -25,7 +25,7 @@ Facts = dict[str, Any]
 
 def collect(program: Program[Any, Any]) -> Facts:
     """Everything, by heading."""
-    sites = [site for site in program._sites.by_structure.values() if site is not None]
+    sites = [site for site in list(program._sites.by_structure.values()) if site is not None]
     variants = [variant(v) for v in program.specializations]
     return {
         "program": program.name,
@@ -34,7 +34,7 @@ def collect(program: Program[Any, Any]) -> Facts:
         "pending": program._pending,
         "memory": _total(v["memory"] for v in variants),
         "captures": [_capture(site) for site in sites],
-        "calls": [_kind_of_call(site, history) for site in sites for history in site.histories.values()],
+        "calls": [_kind_of_call(site, history) for site in sites for history in list(site.histories.values())],
         "specializations": variants,
         "events": [event.to_dict() for event in program.events()],
     }

@@ -161,7 +161,7 @@ class Sites:
         """The model's own call is another one now, so nothing that was captured is asked again. Counts as a capture."""
         with self._lock:
             self.recaptures += 1
-            for site in self.by_structure.values():
+            for site in list(self.by_structure.values()):
                 if site is not None:
                     site.retire()
             self.program.emit(EventKind.GUARD_MISS, "the captured code: a call of the model runs another function now")
@@ -407,7 +407,7 @@ class Site:
         with program._lock:
             program._variants = tuple(v for v in program._variants if v is not variant)
             program._sites.retired.append(variant)
-            for history in self.histories.values():
+            for history in list(self.histories.values()):
                 history.quarantined |= variant in history.variants
 
     def retire(self) -> None:
