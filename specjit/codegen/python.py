@@ -144,7 +144,7 @@ class _Function(FlowWriter):
 
     def targets(self, results: Sequence[Value]) -> str:
         named = [self.names[r] if self.counts.get(r) else "_" for r in results]
-        return ", ".join(named) + ("," if len(named) == 1 else "")
+        return ", ".join(named) + ("," if len(named) == 1 else "") if named else "()"
 
     def special(self, node: Node) -> bool:
         """Nodes that are statements of their own."""

@@ -9,6 +9,7 @@ Invariant: two dims that are equal as polynomials with integer coefficients comp
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 
 Monomial = tuple[str, ...]  # sorted symbol names, repeated for powers; () is the constant term
@@ -168,23 +169,24 @@ def divide(a: Dim, b: Dim) -> Dim:
         return None
     if isinstance(a, int) and isinstance(b, int):
         return a // b
-    if a == b:
-        return 1
-    divisor = _terms(b)
-    if len(divisor) != 1:
-        return None
-    ((mono, coef),) = divisor.items()
-    out: dict[Monomial, int] = {}
-    for m, c in _terms(a).items():
-        rest = list(m)
-        for name in mono:
-            if name not in rest:
-                return None
-            rest.remove(name)
-        if c % coef:
+    lead, factor = _leading(b)
+    quotient, rest = dict[Monomial, int](), a
+    while rest != 0:
+        mono, coef = _leading(rest)
+        left = Counter(mono)
+        left.subtract(lead)
+        if coef % factor or min(left.values(), default=0) < 0:
             return None
-        out[tuple(rest)] = c // coef
-    return _normal(out)
+        term = tuple(sorted(left.elements()))
+        quotient[term] = coef // factor
+        rest = rest - _normal({term: coef // factor}) * b
+    return _normal(quotient)
+
+
+def _leading(size: Size) -> tuple[Monomial, int]:
+    """The first term in an order that multiplication keeps (by degree, then by name): an exact division takes these
+    apart one after another."""
+    return next(iter(_terms(size).items()))
 
 
 def evaluate(dim: Size, values: Mapping[str, int]) -> int:

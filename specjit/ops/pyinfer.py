@@ -128,7 +128,9 @@ def binary(name: str, fn: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any
                 if name in SIZE_RULES:
                     return Type.int(SIZE_RULES[name](x, y))
                 if name == "floordiv":
-                    return Type.int(divide(x, y))
+                    # Only a divisor that cannot be 0 makes a constant of the quotient (`n // n`).
+                    quotient = divide(x, y)
+                    return Type.int(quotient if isinstance(y, int) or not isinstance(quotient, int) else None)
             return _number(name, ta, tb)
         return _container(name, ta, tb)
 

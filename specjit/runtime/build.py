@@ -148,8 +148,8 @@ def choose(site: Site, profile: Profile, dynamic: Any) -> Assumptions:
 
 
 def drives_only_loops(site: Site, profile: Profile, group: list[Position]) -> bool:
-    """Whether, with these sizes as one symbol, the symbol is a loop's trip count and no loop body ever sees it: a new
-    value then needs no other code."""
+    """Whether, with these sizes as one symbol, the symbol is a loop's trip count and no tensor inside a loop has it as
+    a size (numbers may: `x[steps - 1 - t]`): a new value then needs no other code."""
     assume = profile.assume([group])
     name = next(iter(assume.sizes[at].symbols() for at in group if not isinstance(assume.sizes[at], int)), None)  # type: ignore[union-attr]
     if name is None:
@@ -163,7 +163,7 @@ def drives_only_loops(site: Site, profile: Profile, group: list[Position]) -> bo
     if not any(_mentions(t, name) for t in trips):
         return False
     inside = [v for loop in loops for block in loop.blocks for v in _values(block)]
-    return not any(_mentions(d, name) for v in inside for d in (*(v.type.dims or ()), v.type.dim))
+    return not any(_mentions(d, name) for v in inside for d in v.type.dims or ())
 
 
 def _values(block: Any) -> list[Value]:

@@ -101,3 +101,11 @@ def test_small_sizes_after_larger_ones(fn, columns):
         for size in (1, 0, 2):
             x = specjit.randn(size, columns)
             assert outcome(program, x.clone()) == outcome(fn, x), size
+
+
+def test_a_size_divided_by_itself_is_no_constant() -> None:
+    program = specjit.optimize(lambda x: x * (x.shape[0] // x.shape[0]), warmup=1, background=False)
+    for n in (3, 4, 5):
+        np.testing.assert_array_equal(program(specjit.ones(n)).numpy(), np.ones(n))
+    with pytest.raises(ZeroDivisionError):
+        program(specjit.ones(0))
