@@ -7,6 +7,7 @@ stay.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import time
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from specjit import locks, passes
 from specjit.codegen import regions
 from specjit.codegen.loader import library
 from specjit.codegen.python import generate
-from specjit.ir.dims import least_for_ones
+from specjit.ir.dims import Size, least_for_ones
 from specjit.ir.graph import Block, Graph, Location, Node, Value, copy_graph, replace_uses
 from specjit.ir.structure import LOOP, REGION, WITH
 from specjit.profile.lattice import Assumptions, Position, Profile
@@ -72,6 +73,10 @@ def _build(site: Site, profile: Profile, number: int, disabled: frozenset[str]) 
     options = program._options
     assume = choose(site, profile, options.dynamic)
     specialized = specialize(site.captured.graph, assume, site.root)
+    small = too_small(assume, least_for_ones(specialized.graph.attrs["nonempty"]))
+    if small:
+        assume = dataclasses.replace(assume, sizes={**assume.sizes, **small})
+        specialized = specialize(site.captured.graph, assume, site.root)
     graph = copy_graph(specialized.graph)
     signature = site.target.signature
     variant = Variant(number, assume, specialized, graph, signature)
@@ -145,6 +150,16 @@ def choose(site: Site, profile: Profile, dynamic: Any) -> Assumptions:
                 if group is members:
                     break
     return profile.assume(accepted)
+
+
+def too_small(assume: Assumptions, least: dict[str, int]) -> dict[Position, Size]:
+    """The latest call's own sizes, for the symbols that are below what a graph with these symbols needs."""
+    found: dict[Position, Size] = {}
+    for (leaf, d), size in assume.sizes.items():
+        fact = assume.signature.facts[leaf]
+        if repr(size) in least and isinstance(fact, TensorFact) and fact.dims[d] < least[repr(size)]:
+            found[leaf, d] = fact.dims[d]
+    return found
 
 
 def drives_only_loops(site: Site, profile: Profile, group: list[Position]) -> bool:
