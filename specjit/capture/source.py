@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from specjit.capture.errors import CaptureError
 from specjit.ir.graph import Location
+from specjit.limits import MAX_PARSED_FILES
 
 FunctionNode = ast.FunctionDef | ast.Lambda
 _CALL_IT = "build a list and return it, or call the function without specjit"
@@ -61,9 +62,12 @@ def _file(name: str) -> _File | None:
     known = _files.get(name)
     if known is None or known.lines != lines:
         try:
-            known = _files[name] = _File(lines, name)
+            known = _File(lines, name)
         except (SyntaxError, ValueError):
             return None
+        if len(_files) >= MAX_PARSED_FILES:
+            _files.clear()
+        _files[name] = known
     return known
 
 

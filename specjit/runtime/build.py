@@ -232,7 +232,7 @@ class _Regions:
             self.variant.refused.append(f"{event.message}{where}")
 
     def fell_back(self, region: str, message: str, location: Location | None, reason: str) -> None:
-        self.variant.fallbacks += 1
+        self.variant.counts.fallbacks += 1
         self.program.emit(
             EventKind.FALLBACK,
             f"{region} {message}",

@@ -2,9 +2,9 @@
 
 Enters: the values of calls that no variant took, one per parameter. Leaves: the `Site` whose generic code runs the
 call, and now and then a `Plan`, the order to build a variant.
-Invariant: per structure of arguments at most `MAX_CAPTURES` captures; per profile at most one build is pending; live
-variants never exceed `max_specializations`. So it is for any number of threads that call: what is counted or decided
-once, is so under the Program's lock.
+Invariant: every table stays within `specjit.limits` and keeps no argument alive; per profile at most one build is
+pending; live variants never exceed `max_specializations`. So it is for any number of threads that call: what is counted
+or decided once, is so under the Program's lock.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from specjit.capture.errors import CaptureError
 from specjit.capture.script import capture
 from specjit.codegen.python import generate
 from specjit.ir.guard import Guard
+from specjit.limits import MAX_CAPTURES, MAX_GLANCES, MAX_PROFILES, MAX_RECAPTURES, MAX_RETIRED, clipped
 from specjit.passes import dump
 from specjit.profile.lattice import Position, Profile
 from specjit.profile.signature import Signature, glance, observe
@@ -27,14 +28,11 @@ from specjit.tensor import state
 if TYPE_CHECKING:
     from specjit.runtime.program import Program
     from specjit.runtime.target import Target
-    from specjit.runtime.variant import Variant
+    from specjit.runtime.variant import Counts, Variant
 
-MAX_CAPTURES = 8
-MAX_RECAPTURES = 16
 EXPLAINED_MISSES = 100
 RESTS = 15  # a site that learns nothing looks at every 16th call only
 QUIET = 8  # so many calls must teach nothing, while a compile is pending, before the site rests
-MAX_KNOWN = 64  # arguments whose signature is remembered by a cheap key
 
 
 class _Miss:
@@ -66,7 +64,7 @@ class Sites:
         self.numbered = 0  # specializations begun
         self.recent: Site | None = None
         self.full = False  # more structures came than are captured
-        self.retired: list[Variant] = []
+        self.retired = Retired()
         self._lock = locks.lock()
 
     def find(self, values: tuple[Any, ...]) -> Site | None:
@@ -87,6 +85,9 @@ class Sites:
         """A site that holds for these arguments: the one there is, or one captured now."""
         site = self.by_structure.get(key, MISS)
         if site is MISS:
+            for other in self.by_structure.values():  # a string or an object may differ where the capture does not care
+                if other is not None and other.holds(*other.leading, *values):
+                    return other
             if len(self.by_structure) >= MAX_CAPTURES:
                 self._too_many()
                 return None
@@ -144,7 +145,7 @@ class Sites:
             then="captured again" if again else "",
             reason=f"{guard.source} {guard.kind}",
             guard=str(guard),
-            actual=repr(actual),
+            actual=clipped(repr(actual)),
         )
         old = self.by_structure[key]
         if old is not None:
@@ -169,9 +170,19 @@ class Sites:
             self.by_structure = dict.fromkeys(self.by_structure) if exhausted else {}
             self.recent = None
 
-    def all_variants(self) -> list[Variant]:
-        """Live and evicted variants, for counting."""
-        return [*self.program._variants, *self.retired]
+    def counted(self) -> tuple[int, int]:
+        """Calls and fallbacks of live and evicted variants."""
+        with self.program._lock:
+            live = [v.counts for v in self.program._variants]
+            calls, fallbacks = self.retired.total()
+        return calls + sum(c.calls for c in live), fallbacks + sum(c.fallbacks for c in live)
+
+    def retire(self, variant: Variant) -> None:
+        """`variant` is live no more; what it holds can go. Called under the Program's lock."""
+        self.retired.add(variant.counts)
+        for site in self.by_structure.values():
+            for history in [] if site is None else site.histories.values():
+                history.variants = [v for v in history.variants if v is not variant]
 
     def latest(self) -> Site:
         for site in reversed(list(self.by_structure.values())):
@@ -182,16 +193,38 @@ class Sites:
         )
 
 
+class Retired:
+    """The counters of variants that are gone. The latest ones are kept as they are, for calls that still run."""
+
+    def __init__(self) -> None:
+        self.latest: list[Counts] = []
+        self.calls = self.fallbacks = 0
+
+    def add(self, counts: Counts) -> None:
+        self.latest.append(counts)
+        if len(self.latest) > MAX_RETIRED:
+            oldest = self.latest.pop(0)
+            self.calls += oldest.calls
+            self.fallbacks += oldest.fallbacks
+
+    def total(self) -> tuple[int, int]:
+        calls = self.calls + sum(c.calls for c in self.latest)
+        return calls, self.fallbacks + sum(c.fallbacks for c in self.latest)
+
+
 @dataclass
 class History:
     """A profile with what was built from it.
 
+    variants     the live ones
+    built        how many were made in all
     retry_at     the miss count from which a variant is tried again
     quarantined  a variant of it gave wrong results: no other is built
     """
 
     profile: Profile
     variants: list[Variant] = field(default_factory=list)
+    built: int = 0
     pending: bool = False
     failed_at: int = -1
     misses: int = 0
@@ -214,7 +247,7 @@ class Site:
         self.histories: dict[Any, History] = {}
         self.resting = 0
         self._quiet = 0
-        self._known: dict[Any, tuple[Signature, History]] = {}
+        self._glanced: dict[Any, tuple[Signature, History]] = {}
         self._megamorphic = False
 
     def observe(self, values: tuple[Any, ...], enough: bool = False) -> Plan | None:
@@ -241,7 +274,7 @@ class Site:
         if history.quarantined:
             self.resting = RESTS
             return None, "such calls stay generic: native code for them was quarantined"
-        if not history.variants:
+        if not history.built:
             if history.failed_at >= 0 and not taught:
                 self.resting = RESTS
                 return None, "such calls stay generic: specializing them failed"
@@ -267,16 +300,35 @@ class Site:
         grad = state.is_grad_enabled()
         glanced = glance(values)
         key = None if glanced is None else (glanced, grad)
-        known = self._known.get(key) if key is not None else None
+        known = self._glanced.get(key) if key is not None else None
         if known is not None:
             return known
         signature = observe(self.target.named(values), grad)
-        history = self.histories.setdefault(signature.key(), History(Profile(signature)))
-        if key is not None:
-            if len(self._known) >= MAX_KNOWN:
-                self._known.clear()
-            self._known[key] = signature, history
+        kind = signature.key()
+        with self.program._lock:
+            history = self.histories.get(kind)
+            if history is None:
+                self._make_room()
+                history = self.histories[kind] = History(Profile(signature))
+            if key is not None:
+                if len(self._glanced) >= MAX_GLANCES:
+                    self._glanced.clear()
+                self._glanced[key] = signature, history
         return signature, history
+
+    def _make_room(self) -> None:
+        """Forget profiles of which no call can come any more, or, when there are too many, the oldest that nothing was
+        built from. Where kinds of calls come and go like that, there is little to learn: the site rests."""
+        live = self.program._variants
+        idle = {k: h for k, h in self.histories.items() if not h.pending and not any(v in live for v in h.variants)}
+        drop = [k for k in idle if any(s.gone for s in k[0])]
+        if not drop and len(self.histories) >= MAX_PROFILES:
+            drop = sorted(idle, key=lambda k: idle[k].quarantined)[:1]  # the sort is stable: the oldest first
+        for k in drop:
+            del self.histories[k]
+        if drop:
+            self._glanced.clear()
+            self.resting = RESTS
 
     def _plan(self, history: History, message: str, purpose: str, kind: EventKind) -> tuple[Plan | None, str]:
         program = self.program
@@ -346,8 +398,8 @@ class Site:
             reason=f"{guard.source} {guard.kind}",
             closest=variant.number,
             guard=str(guard),
-            actual=repr(actual),
-            failures=[[str(g), repr(a)] for g, a in failures],
+            actual=clipped(repr(actual)),
+            failures=[[str(g), clipped(repr(a))] for g, a in failures],
         )
 
     def explain_miss(self, values: tuple[Any, ...]) -> str:
@@ -379,14 +431,15 @@ class Site:
                 program._adding.discard(plan)
                 live = [v for v in program._variants if v is not plan.drop]
                 if plan.drop is not None:
-                    self.program._sites.retired.append(plan.drop)
+                    program._sites.retire(plan.drop)
                     program.emit(
                         EventKind.EVICTED,
                         f"used longest ago, it made room for #{plan.number}",
                         specialization=plan.drop.number,
                     )
                 program._variants = (*live, variant)
-            history.variants.append(variant)
+                history.variants = [*history.variants, variant]
+                history.built += 1
             history.failed_at = -1
         except Refused as refused:
             history.failed_at = history.profile.count
@@ -406,9 +459,9 @@ class Site:
         program = self.program
         with program._lock:
             program._variants = tuple(v for v in program._variants if v is not variant)
-            program._sites.retired.append(variant)
             for history in list(self.histories.values()):
                 history.quarantined |= variant in history.variants
+            program._sites.retire(variant)
 
     def retire(self) -> None:
         """This capture is no longer right: its variants go."""
@@ -416,7 +469,8 @@ class Site:
         with program._lock:
             mine = [v for h in list(self.histories.values()) for v in h.variants]
             program._variants = tuple(v for v in program._variants if v not in mine)
-            program._sites.retired.extend(mine)
+            for variant in mine:
+                program._sites.retire(variant)
 
 
 def _count(n: int, what: str, plural: str = "s") -> str:

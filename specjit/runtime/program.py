@@ -281,13 +281,13 @@ class Program(Generic[P, R]):
         """Counts: calls, fast, generic, eager, misses, fallbacks, compiles; `seconds` spent specializing and compiling;
         `events` by kind, and `reasons` of misses, failures and refusals by kind and cause (of the misses that were
         explained: all of the first hundred, then every hundredth)."""
-        fast = sum(v.calls for v in self._sites.all_variants())
+        fast, fallbacks = self._sites.counted()
         compiled = self._log.counts.get(EventKind.SPECIALIZE_READY, 0)
         return {
             **self._counts,
             "calls": self.calls,
             "fast": fast,
-            "fallbacks": sum(v.fallbacks for v in self._sites.all_variants()),
+            "fallbacks": fallbacks,
             "compiles": compiled,
             "seconds": self._seconds,
             "events": {str(k): n for k, n in sorted(self._log.counts.items())},
@@ -297,8 +297,7 @@ class Program(Generic[P, R]):
     @property
     def calls(self) -> int:
         """How often the Program was called."""
-        taken = sum(v.calls for v in self._sites.all_variants())
-        return taken + self._counts["generic"] + self._counts["eager"]
+        return self._sites.counted()[0] + self._counts["generic"] + self._counts["eager"]
 
     @property
     def name(self) -> str:
