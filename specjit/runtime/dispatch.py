@@ -26,6 +26,7 @@ from specjit.runtime.events import EventKind
 from specjit.tensor import state
 
 if TYPE_CHECKING:
+    from specjit.runtime.parts import Part
     from specjit.runtime.program import Program
     from specjit.runtime.target import Target
     from specjit.runtime.variant import Counts, Variant
@@ -107,7 +108,7 @@ class Sites:
         target = program._target
         assert target is not None
         try:
-            captured = capture(
+            captured: Any = getattr(target.function, "__specjit_captured__", None) or capture(
                 target.function,
                 arguments,
                 root=target.root,
@@ -244,6 +245,7 @@ class Site:
         self.generic: Callable[..., Any] = code.fn
         dump(program.name, "capture.ir", lambda: str(captured.graph))
         dump(program.name, "generic.py", lambda: code.source)
+        self.parts: list[Part] = []  # of a graph that is not specialized as a whole
         self.histories: dict[Any, History] = {}
         self.resting = 0
         self._quiet = 0
@@ -274,6 +276,9 @@ class Site:
         if history.quarantined:
             self.resting = RESTS
             return None, "such calls stay generic: native code for them was quarantined"
+        if self.parts and not history.built:
+            self.resting = RESTS
+            return None, "such calls run in parts"
         if not history.built:
             if history.failed_at >= 0 and not taught:
                 self.resting = RESTS
@@ -445,7 +450,10 @@ class Site:
             history.failed_at = history.profile.count
             if program._options.strict:
                 raise
-            program.refused(refused, plan.number)
+            self._split()
+            parts = _count(len(self.parts), "part")
+            then = f"the code between its opaque lines is specialized in {parts}" if self.parts else ""
+            program.refused(refused, plan.number, then)
         except BaseException:
             history.failed_at = history.profile.count
             raise
@@ -453,6 +461,15 @@ class Site:
             history.retry_at = max(4, 2 * history.misses + 4)
             self.abandon(plan)
             self.resting = self._quiet = 0
+
+    def _split(self) -> None:
+        """Specialize the code between opaque lines on its own, from now on."""
+        from specjit.runtime.parts import split
+
+        found = None if self.parts else split(self)
+        if found is not None:
+            code, self.parts = found
+            self.generic = code.fn
 
     def quarantine(self, variant: Variant) -> None:
         """`variant` gave a wrong result: it goes, and no other is built for its kind of call."""

@@ -242,6 +242,9 @@ class Program(Generic[P, R]):
         Under `strict=True` a failure of the background work is raised here."""
         with self._lock:
             done = self._idle.wait_for(lambda: self._pending == 0, timeout)
+        for site in list(self._sites.by_structure.values()):
+            for part in [] if site is None else site.parts:
+                done = part.wait(timeout) and done
         if done and self._failure is not None and self._options.strict:
             failure, self._failure = self._failure, None
             raise failure
@@ -326,7 +329,7 @@ class Program(Generic[P, R]):
         where = {"location": error.location, "then": error.hint, "text": str(error)}
         self.emit(EventKind.FALLBACK, f"runs as plain Python: {error.reason}", **where)
 
-    def refused(self, refused: Refused, number: int | None = None) -> None:
+    def refused(self, refused: Refused, number: int | None = None, then: str = "") -> None:
         """Tell that a specialization cannot be made."""
         cause = refused.__cause__
         self.emit(
@@ -334,7 +337,7 @@ class Program(Generic[P, R]):
             refused.reason,
             specialization=number,
             location=refused.loc,
-            then="such calls stay generic",
+            then=then or "such calls stay generic",
             reason=f"{refused.reason} ({refused.loc.user})" if refused.loc else refused.reason,
             **({} if cause is None else {"cause": "".join(traceback.format_exception(cause))}),
         )
