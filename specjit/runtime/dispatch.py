@@ -22,6 +22,7 @@ from specjit.limits import MAX_CAPTURES, MAX_GLANCES, MAX_PROFILES, MAX_RECAPTUR
 from specjit.passes import dump
 from specjit.profile.lattice import Position, Profile
 from specjit.profile.signature import Signature, glance, observe
+from specjit.runtime import gate
 from specjit.runtime.events import EventKind
 from specjit.tensor import state
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 EXPLAINED_MISSES = 100
 RESTS = 15  # a site that learns nothing looks at every 16th call only
 QUIET = 8  # so many calls must teach nothing, while a compile is pending, before the site rests
+PLAIN = 62  # calls that run the model itself after one for which nothing is to gain; with that one the period is odd
 
 
 class _Miss:
@@ -63,6 +65,7 @@ class Sites:
         self.by_structure: dict[Any, Site | None] = {}
         self.recaptures = 0
         self.numbered = 0  # specializations begun
+        self.vain = 0  # calls in a row that no capture was found for
         self.recent: Site | None = None
         self.full = False  # more structures came than are captured
         self.retired = Retired()
@@ -194,6 +197,29 @@ class Sites:
         )
 
 
+class Rest:
+    """The next `left` calls run the model itself without a look at them, because there was nothing to gain."""
+
+    __slots__ = ("begun", "left")
+
+    def __init__(self) -> None:
+        self.left = self.begun = 0
+
+    def begin(self) -> None:
+        self.begun += PLAIN - self.left
+        self.left = PLAIN
+
+    def end(self) -> None:
+        """There may be something to gain again."""
+        self.begun -= self.left
+        self.left = 0
+
+    @property
+    def taken(self) -> int:
+        """How many calls have been answered so."""
+        return self.begun - self.left
+
+
 class Retired:
     """The counters of variants that are gone. The latest ones are kept as they are, for calls that still run."""
 
@@ -221,6 +247,7 @@ class History:
     built        how many were made in all
     retry_at     the miss count from which a variant is tried again
     quarantined  a variant of it gave wrong results: no other is built
+    unpaid_until the call count before which none is built, because the last one was slower than Python
     """
 
     profile: Profile
@@ -231,6 +258,7 @@ class History:
     misses: int = 0
     retry_at: int = 0
     quarantined: bool = False
+    unpaid_until: int = 0
 
 
 class Site:
@@ -248,6 +276,7 @@ class Site:
         self.parts: list[Part] = []  # of a graph that is not specialized as a whole
         self.histories: dict[Any, History] = {}
         self.resting = 0
+        self.settled = False  # the latest call was of a kind that no native code will come for
         self._quiet = 0
         self._glanced: dict[Any, tuple[Signature, History]] = {}
         self._megamorphic = False
@@ -269,19 +298,23 @@ class Site:
     def _next(self, signature: Signature, history: History, taught: bool, enough: bool) -> tuple[Plan | None, str]:
         """What to do about a call that was just added to its profile: a plan if it is time to build, and in words."""
         profile, options = history.profile, self.program._options
+        self.settled = False
         if history.pending:
             self._quiet = 0 if taught else self._quiet + 1
             self.resting = RESTS if self._quiet > QUIET else 0
             return None, "a specialization for such calls is being compiled"
         if history.quarantined:
-            self.resting = RESTS
+            self.resting, self.settled = RESTS, True
             return None, "such calls stay generic: native code for them was quarantined"
+        if profile.count < history.unpaid_until:
+            self.settled = True
+            return None, "such calls stay in Python, which is faster"
         if self.parts and not history.built:
             self.resting = RESTS
             return None, "such calls run in parts"
         if not history.built:
             if history.failed_at >= 0 and not taught:
-                self.resting = RESTS
+                self.resting, self.settled = RESTS, True
                 return None, "such calls stay generic: specializing them failed"
             if profile.count < options.warmup and not enough:
                 return None, f"{_count(options.warmup - profile.count, 'more such call')} until it is specialized"
@@ -432,6 +465,7 @@ class Site:
         program = self.program
         try:
             variant = build_variant(self, plan, disabled)
+            gate.begin(self, variant, MISS)
             with program._lock:
                 program._adding.discard(plan)
                 live = [v for v in program._variants if v is not plan.drop]
@@ -445,6 +479,7 @@ class Site:
                 program._variants = (*live, variant)
                 history.variants = [*history.variants, variant]
                 history.built += 1
+                program._rest.end()
             history.failed_at = -1
         except Refused as refused:
             history.failed_at = history.profile.count
@@ -479,6 +514,25 @@ class Site:
             for history in list(self.histories.values()):
                 history.quarantined |= variant in history.variants
             program._sites.retire(variant)
+
+    def unpaid(self, variant: Variant, native: float, python: float) -> None:
+        """`variant` is slower than the model itself: it goes, until the calls may have become others."""
+        program = self.program
+        with program._lock:
+            for history in list(self.histories.values()):
+                if variant in history.variants:
+                    history.unpaid_until = 64 + 4 * history.profile.count
+                    history.retry_at = history.misses
+            program._variants = tuple(v for v in program._variants if v is not variant)
+            program._sites.retire(variant)
+        program.emit(
+            EventKind.EVICTED,
+            f"native code took {native * 1e6:.1f} us a call, plain Python {python * 1e6:.1f} us",
+            specialization=variant.number,
+            then="such calls run as plain Python",
+            native=native,
+            python=python,
+        )
 
     def retire(self) -> None:
         """This capture is no longer right: its variants go."""

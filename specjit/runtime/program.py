@@ -23,7 +23,7 @@ from specjit.capture.errors import CaptureError
 from specjit.ir.graph import Graph
 from specjit.nn import Module
 from specjit.runtime import stance as stances
-from specjit.runtime.dispatch import MISS, Plan, Site, Sites
+from specjit.runtime.dispatch import MISS, QUIET, Plan, Rest, Site, Sites
 from specjit.runtime.events import Event, EventKind, EventLog
 from specjit.runtime.options import Options
 from specjit.runtime.target import Target, target_of
@@ -49,6 +49,7 @@ _OWN = frozenset(
         "_target",
         "_failure",
         "_closed",
+        "_rest",
         "_no_target",
     }
 )
@@ -68,6 +69,7 @@ class Program(Generic[P, R]):
         self._options = Options(**options)
         self._target: Target | None = None
         self._closed = False
+        self._rest = Rest()
         self._log = EventLog(self._options.name or _name_of(self._model))
         self._sites = Sites(self)
         self._variants: tuple[Variant, ...] = ()
@@ -95,6 +97,10 @@ class Program(Generic[P, R]):
                 if self._bind(args, kwargs) is not None:
                     raise
                 # The call does not fit the parameters: the model itself says so in its own words.
+            rest = self._rest
+            if rest.left > 0:
+                rest.left -= 1
+                return self._model(*args, **kwargs)
         return self._slow(args, kwargs)
 
     def _slow(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> R:
@@ -121,14 +127,20 @@ class Program(Generic[P, R]):
             values = self._bind(args, kwargs)
             site = self._sites.find(values) if values is not None else None
         if site is None:
+            self._sites.vain += 1
+            if self._sites.vain > QUIET:
+                self._rest.begin()
             counts["eager"] += 1
             return self._model(*args, **kwargs)
+        self._sites.vain = 0
         assert values is not None
         if stance.kind != "generic":
             if site.resting > 0 and not stances.engaged.count:
                 site.resting -= 1
             else:
                 self._observe(site, values)
+                if site.settled:
+                    self._rest.begin()
             for variant in self._variants if not self._options.background else ():
                 out = variant.entry(*args, **kwargs)
                 if out is not MISS:
@@ -288,6 +300,7 @@ class Program(Generic[P, R]):
         compiled = self._log.counts.get(EventKind.SPECIALIZE_READY, 0)
         return {
             **self._counts,
+            "eager": self._counts["eager"] + self._rest.taken,
             "calls": self.calls,
             "fast": fast,
             "fallbacks": fallbacks,
@@ -300,7 +313,7 @@ class Program(Generic[P, R]):
     @property
     def calls(self) -> int:
         """How often the Program was called."""
-        return self._sites.counted()[0] + self._counts["generic"] + self._counts["eager"]
+        return self._sites.counted()[0] + self._counts["generic"] + self._counts["eager"] + self._rest.taken
 
     @property
     def name(self) -> str:
