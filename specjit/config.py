@@ -142,9 +142,9 @@ def _from_environment(raw: tuple[str | None, ...]) -> Config:
 def options(**changes: Any) -> Iterator[Config]:
     """Override settings for a `with` block, in the whole process (background compiles too).
 
-    The names are the fields of `Config`: enabled, log, dump, check, limit, verify, gate, cache_dir; values are as in the
-    environment or plain Python (`log="guards,cache"` or a list, `limit={"simplify": 17}`). TypeError for a name that
-    does not exist, ValueError for a value that makes no sense.
+    The names are the fields of `Config` (enabled, log, dump, check, limit, verify, gate, cache_dir); values are as in
+    the environment or plain Python (`log="guards,cache"` or a list, `limit={"simplify": 17}`). TypeError for a name
+    that does not exist, ValueError for a value that makes no sense.
     """
     rows = {row.name: row for row in TABLE}
     read: dict[str, Any] = {}
