@@ -123,7 +123,7 @@ class _Splitter:
         out: list[Node] = []
         stretch: list[Node] = []
         for node in block.nodes:
-            if self.stays(node, stretch):
+            if self.stays(node, stretch) or self.shares(node, block):
                 out += self.moved(block, stretch)
                 out.append(node)
                 stretch = []
@@ -148,6 +148,11 @@ class _Splitter:
         own = {r for n in stretch for r in n.results}
         read = [*node.args, *(v for b in node.blocks for v in free_values(b))]
         return any(v.type.kind in CONTAINERS and not v.is_const and v not in own for v in read)
+
+    def shares(self, node: Node, block: Block) -> bool:
+        """Whether a node gives a container that more than the nodes of its own stretch may see or change."""
+        users = [user for r in node.results if r.type.kind in CONTAINERS for user, _ in self.uses.get(r, ())]
+        return any(not isinstance(u, Node) or u not in block.nodes or u.op.traits.writes or is_opaque(u) for u in users)
 
     def moved(self, block: Block, stretch: list[Node]) -> list[Node]:
         """What stands in the block for these nodes: the call of a part, or they themselves."""
