@@ -85,6 +85,10 @@ def _summary(d: Facts) -> Iterator[Section]:
         size = f"{c['nodes']} nodes, {len(c['guards'])} capture guards"
         opaque = [f"in Python: {o['reason']}  ({o['location']})" for o in c["opaque"]]
         yield "captured", [f"{c['function']}: {size}  ({c['location']})", *opaque]
+        for part in c["parts"]:
+            roads = f"{part['fast']} of {_count(part['calls'], 'call')} native"
+            made = f"{_count(part['misses'], 'guard miss', 'es')}, {_count(part['compiles'], 'specialization')}"
+            yield "part", [f"{part['name']}: {roads}; {made}  ({part['location']})"]
     for call in d["calls"]:
         arguments = ", ".join(f"{name} {what}" for name, what in call["arguments"].items()) or "no tensor or number"
         yield "observed", [f"{_count(call['observed'], 'call')} with {arguments}", call["state"]]
@@ -93,7 +97,7 @@ def _summary(d: Facts) -> Iterator[Section]:
         ranked = sorted(reasons.items(), key=lambda pair: -pair[1])
         if ranked:
             yield heading, [f"{n} x {reason}" for reason, n in ranked]
-    if not d["specializations"]:
+    if not d["specializations"] and not any(c["parts"] for c in d["captures"]):
         yield "live", ["no specialization: every call runs generic or eager code"]
 
 

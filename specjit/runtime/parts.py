@@ -17,7 +17,7 @@ import numpy as np
 
 from specjit.capture.guards import Checks
 from specjit.codegen.python import GenericCode, generate
-from specjit.ir.graph import Block, Graph, Node, Value, copy_block, free_values, uses
+from specjit.ir.graph import Block, Graph, Location, Node, Value, copy_block, free_values, uses
 from specjit.ir.structure import IF, LOOP, WITH
 from specjit.ir.types import ANY
 from specjit.ops import registry
@@ -80,6 +80,12 @@ class Part(Program[Any, Any]):
         fn.__specjit_captured__ = PartCapture(graph, fn)
         super().__init__(fn, **{**whole._options.to_dict(), "name": graph.name})
         self._log = _Log(graph.name, whole._log)
+
+    @property
+    def place(self) -> Location:
+        """Where the stretch begins."""
+        place: Location = self._model.__specjit_captured__.graph.attrs["place"]
+        return place
 
     def _observe(self, site: Site, values: tuple[Any, ...]) -> None:
         """Arrays of opaque code are other objects in every call: there is nothing to specialize to."""

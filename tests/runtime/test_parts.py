@@ -142,7 +142,8 @@ def test_eager_generic_and_specialized_agree(model, capsys) -> None:
     assert len(parts) >= PARTS.get(model, 1)
     assert all(part.stats()["fast"] > 0 for part in parts if part.calls)
     assert any(variant.regions for part in parts for variant in part.specializations)
-    assert not any(is_opaque(n) for part in parts for n in part.graph.walk())
+    assert not any(is_opaque(n) for part in parts if part.calls for n in part.graph.walk())
+    assert str(program.explain()).count(" native; ") == len(parts)
 
 
 def test_a_result_of_another_type_misses_in_its_part_only() -> None:
@@ -232,6 +233,9 @@ def test_training_goes_through_parts() -> None:
         curves.append(curve)
     np.testing.assert_allclose(*curves, rtol=1e-4)
     assert [bool(part.stats()["fast"]) for part in parts_of(program)] == [True, True]
+    explained = str(program.explain())
+    assert "runs in parts" in explained
+    assert all(f"{part.name}: {part.stats()['fast']} of" in explained for part in parts_of(program))
     np.testing.assert_allclose(model.history, twin.history, rtol=1e-4)
 
 
