@@ -15,10 +15,11 @@ from specjit.profile.signature import NumberFact, sources
 
 if TYPE_CHECKING:
     from specjit.profile.lattice import Profile
-    from specjit.runtime.dispatch import History, Site
+    from specjit.runtime.history import History
     from specjit.runtime.native import NativeRegion
     from specjit.runtime.parts import Part
     from specjit.runtime.program import Program
+    from specjit.runtime.site import Site
     from specjit.runtime.variant import Variant
 
 Facts = dict[str, Any]

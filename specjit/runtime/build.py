@@ -23,16 +23,17 @@ from specjit.ir.structure import LOOP, REGION, WITH
 from specjit.profile.lattice import Assumptions, Position, Profile
 from specjit.profile.signature import TensorFact, sources
 from specjit.runtime.code import argument_guard
-from specjit.runtime.dispatch import MISS
 from specjit.runtime.entry import make_entry
-from specjit.runtime.events import EventKind
+from specjit.runtime.events import EventKind, counted
+from specjit.runtime.history import MISS
 from specjit.runtime.native import Input, NativeRegion, make_region, place_of
 from specjit.runtime.variant import Variant
 from specjit.specialize.abstract import Refused
 from specjit.specialize.specialize import Leaf, Specialized, specialize
 
 if TYPE_CHECKING:
-    from specjit.runtime.dispatch import Plan, Site
+    from specjit.runtime.history import Plan
+    from specjit.runtime.site import Site
 
 MAX_TRIALS = 12
 
@@ -112,7 +113,7 @@ def _build(site: Site, profile: Profile, number: int, disabled: frozenset[str]) 
     how = "background" if options.background else "in the call"
     program.emit(
         EventKind.SPECIALIZE_READY,
-        f"{variant.seconds:.1f}s {how}  cache={cache}  {_count(len(variant.regions), 'region')}, "
+        f"{variant.seconds:.1f}s {how}  cache={cache}  {counted(len(variant.regions), 'region')}, "
         f"{variant.native_nodes}/{variant.native_nodes + variant.python_nodes} ops native",
         specialization=number,
         seconds=variant.seconds,
@@ -122,10 +123,6 @@ def _build(site: Site, profile: Profile, number: int, disabled: frozenset[str]) 
         python=variant.python_nodes,
     )
     return variant
-
-
-def _count(n: int, what: str) -> str:
-    return f"{n} {what}{'' if n == 1 else 's'}"
 
 
 # -- which sizes become symbols ---------------------------------------------------------------------------------------

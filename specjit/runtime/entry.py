@@ -13,7 +13,7 @@ from typing import Any
 
 from specjit.profile.signature import Structure
 from specjit.runtime.binding import header
-from specjit.runtime.dispatch import MISS
+from specjit.runtime.history import MISS
 from specjit.runtime.variant import Variant
 from specjit.specialize.specialize import Specialized
 from specjit.tensor import state

@@ -225,3 +225,8 @@ def _shows(event: Event) -> bool:
             _shown_causes.add(cause)
         return first
     return False
+
+
+def counted(n: int, what: str, plural: str = "s") -> str:
+    """`1 region`, `2 regions`: for what events and reports say."""
+    return f"{n} {what}{'' if n == 1 else plural}"

@@ -16,7 +16,7 @@ from specjit import config
 from specjit.runtime import stance as stances
 
 if TYPE_CHECKING:
-    from specjit.runtime.dispatch import Site
+    from specjit.runtime.site import Site
     from specjit.runtime.variant import Variant
 
 ALONE = 2  # native calls before the first on the other road

@@ -26,7 +26,7 @@ from specjit.runtime.program import Program
 from specjit.specialize.python_ops import PURE_FUNCTIONS
 
 if TYPE_CHECKING:
-    from specjit.runtime.dispatch import Site
+    from specjit.runtime.site import Site
 
 MAX_PARTS = 16
 NONE = Value.constant(None)

@@ -23,9 +23,11 @@ from specjit.capture.errors import CaptureError
 from specjit.ir.graph import Graph
 from specjit.nn import Module
 from specjit.runtime import stance as stances
-from specjit.runtime.dispatch import MISS, QUIET, Plan, Rest, Site, Sites
+from specjit.runtime.dispatch import Sites
 from specjit.runtime.events import Event, EventKind, EventLog
+from specjit.runtime.history import MISS, Plan, Rest
 from specjit.runtime.options import Options
+from specjit.runtime.site import QUIET, Site
 from specjit.runtime.target import Target, target_of
 from specjit.runtime.variant import Variant
 from specjit.specialize.abstract import Refused

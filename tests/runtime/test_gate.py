@@ -9,7 +9,7 @@ import pytest
 
 import specjit
 from specjit import config
-from specjit.runtime import dispatch, gate
+from specjit.runtime import gate, history
 
 COUNT = 0
 
@@ -66,7 +66,7 @@ def test_native_code_that_is_slower_goes(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_it_is_tried_again_when_calls_may_have_changed(monkeypatch: pytest.MonkeyPatch) -> None:
     program = timed(monkeypatch, 3e-6, 2e-6)
     x = specjit.ones(3)
-    for _ in range(200 * (dispatch.PLAIN + 1)):
+    for _ in range(200 * (history.PLAIN + 1)):
         program(x, x)
     assert program.stats()["compiles"] == 2
 
@@ -122,11 +122,11 @@ def test_code_that_is_refused_rests_until_a_call_of_another_kind_pays() -> None:
 
 
 def test_a_specialization_ends_the_rest() -> None:
-    rest = dispatch.Rest()
+    rest = history.Rest()
     rest.begin()
     rest.left -= 3
     rest.end()
     assert (rest.left, rest.taken) == (0, 3)
     rest.begin()
     rest.begin()
-    assert (rest.left, rest.taken) == (dispatch.PLAIN, 3)
+    assert (rest.left, rest.taken) == (history.PLAIN, 3)
