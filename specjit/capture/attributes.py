@@ -12,6 +12,7 @@ import builtins
 import types
 from typing import Any
 
+from specjit.capture.annotations import declared_constants
 from specjit.capture.frame import SIMPLE, Frame
 from specjit.capture.guards import Group, is_stable_module
 from specjit.capture.values import Abstract, Known, Method, Shape, TupleOf, Value, const, type_for
@@ -45,6 +46,10 @@ def describe(f: Frame, obj: Any, group: Group, source: str, fetch: str, read: An
     if isinstance(obj, ALWAYS_KNOWN) or hasattr(obj, "record"):
         facts.add(group, source, "identity", obj, origin, fetch)
         return Known(obj)
+    if f.session.scripting and getattr(type(obj), "__specjit_scripted__", False):
+        # What is scripted already is read as a part of this script.
+        facts.add(group, source, "identity", obj, origin, fetch)
+        return describe(f, obj.__specjit_model__, group, source, f"{fetch}.__specjit_model__", read)
     facts.add(group, source, "type", type(obj), origin, fetch)
     if isinstance(obj, Tensor) or type(obj) in SIMPLE:
         if obj is None:
@@ -123,6 +128,9 @@ def _stable_function(fn: types.FunctionType) -> bool:
 # attributes
 
 
+BUILTIN_KINDS = {t.__name__: t for t in (list, dict, set, str, tuple, int, float, bool)}
+
+
 def attribute(f: Frame, owner: Abstract, name: str) -> Abstract:
     """`owner.name`."""
     if isinstance(owner, Known):
@@ -134,7 +142,8 @@ def attribute(f: Frame, owner: Abstract, name: str) -> Abstract:
     if isinstance(owner, TupleOf):
         return Method(owner, name)
     v = f.value(owner)
-    if v.type.kind in ("list", "dict", "set", "str", "tuple", "int", "float", "bool"):
+    kind = BUILTIN_KINDS.get(v.type.kind)
+    if kind is not None and hasattr(kind, name):
         return Method(v, name)
     return f.emit("py.getattr", v, name)
 
@@ -241,6 +250,10 @@ def _instance_attribute(f: Frame, owner: Known, name: str) -> Abstract:
         inner = "structure"
     table = next((t for t in REGISTRIES if isinstance(obj, Module) and name in obj.__dict__.get(t, ())), None)
     where = f"{fetch}.{table}[{name!r}]" if table else f"{fetch}.{name}"
+    if type(found) in SIMPLE and isinstance(obj, Module) and name in declared_constants(cls):
+        f.session.facts.add(inner, f"{source}.{name}", "type", type(found), f.origin(), where)
+        f.session.facts.add(inner, f"{source}.{name}", "value", found, f.origin(), where)
+        return const(found)
     written = f.session.written.get((id(obj), name))
     if written is not None:
         value = read()

@@ -308,6 +308,11 @@ def _annotate(f: Frame, the_type: Abstract, the_value: Abstract) -> Abstract:
     return the_value
 
 
+@builtin(marks.has_type)
+def _has_type(f: Frame, x: Abstract, target_type: Abstract) -> Abstract:
+    return quiet_call(marks.has_type, f, x, target_type)
+
+
 # tensors
 
 
