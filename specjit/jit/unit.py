@@ -5,6 +5,7 @@ of the place that made the unit, `Tensor` and the names of `typing`; errors show
 """
 
 from __future__ import annotations
+import __future__
 
 import ast
 import itertools
@@ -58,7 +59,9 @@ class CompilationUnit:
                 raise CaptureError("unsupported", "a compilation unit consists of functions", location=place)
         before = dict(self._scope)
         try:
-            exec(compile(tree, file, "exec", dont_inherit=True), self._scope)
+            # Annotations stay text, so that one without meaning is an error with a place.
+            flags = __future__.annotations.compiler_flag
+            exec(compile(tree, file, "exec", flags, dont_inherit=True), self._scope)
             names = [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]
             functions = {name: ScriptFunction(self._scope[name]) for name in names}
         except BaseException:
