@@ -17,6 +17,7 @@ from specjit.capture.operators import truth
 from specjit.capture.values import (
     NONE_VALUE,
     Abstract,
+    Iteration,
     Known,
     Local,
     Shape,
@@ -66,10 +67,20 @@ def bind_name(f: Frame, name: str, value: Abstract) -> None:
     """Bind a local variable; the value takes its name, if it has none."""
     if name not in f.locals:
         raise f.unsupported(f"assignment to {name!r}, which is not a local variable", hint="return the value instead")
+    if isinstance(value, Iteration) and f.session.trying:
+        value = f.value(value)  # if making it raises, that is here
     if isinstance(value, Value) and not value.is_const and not value.hint:
         value.hint = name
     f.env[name] = value
     f.env.pop(merge.bound_flag(name), None)
+    f.stored(name)
+
+
+def unbind(f: Frame, name: str) -> None:
+    """The variable has no value any more."""
+    f.env.pop(name, None)
+    f.env.pop(merge.bound_flag(name), None)
+    f.stored(name)
 
 
 @lowers(ast.Tuple)

@@ -75,6 +75,8 @@ class Session:
     unsettled: bool = False  # `written` has grown: capture again
     unrollable: int = 0  # open loops over ranges that could be unrolled
     sunk: int = 0
+    trying: int = 0  # blocks around that something watches for exceptions
+    handling: list[Value | None] = field(default_factory=list)  # what the handlers around have caught; None: unknown
     origins: dict[Value, frozenset[Any]] = field(default_factory=dict)  # where the lists come from
     used: set[Value] = field(default_factory=set)  # lists that are an argument of some node already
     examples: dict[Value, Any] = field(default_factory=dict)  # attribute reads: (example, group, source, fetch)
@@ -116,6 +118,7 @@ class Frame:
         self.locals = local_names(source.node)
         self.inside: set[str] = set()  # targets of the comprehension being read, where that is a scope of its own
         self.live = Liveness(source.node, self.body)
+        self.watched: list[dict[str, Value]] = []  # cells of variables that handlers around may need, by name
         self.via: tuple[Location, ...] = () if caller is None else (*caller.via, caller.location())
 
     # places
@@ -152,6 +155,12 @@ class Frame:
             yield self.session.block
         finally:
             self.session.block, self.env = saved_block, saved_env
+
+    def stored(self, name: str) -> None:
+        """A variable was bound or deleted: the handlers around see it."""
+        for cells in self.watched:
+            if name in cells and name not in self.inside:
+                self.emit("py.store", cells[name], self.env.get(name, UNBOUND))
 
     # syntax
 

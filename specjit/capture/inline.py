@@ -42,7 +42,7 @@ def call_function(f: Frame, fn: types.FunctionType, args: list[Abstract], kwargs
     if getattr(fn, marks.UNUSED, False):
         if session.scripting:
             message = f"{fn.__qualname__} is marked unused"
-            f.emit("py.raise", f.emit("py.call", Known(NotImplementedError), None, message), NONE_VALUE)
+            f.emit("py.raise", f.emit("py.call", Known(NotImplementedError), None, message), NONE_VALUE, False)
             f.env[DEAD] = const(True)
             return NONE_VALUE
         return python_call(f, Known(fn), args, kwargs)

@@ -154,8 +154,11 @@ class Liveness:
         if isinstance(s, ast.Return | ast.Raise):
             return read(s)
         if isinstance(s, ast.With):
-            return read(s.items) | self._list(s.body, out, brk, cont)
-        if isinstance(s, ast.Try | ast.Match):
+            # The manager may suppress an exception of the block: then what was before goes on.
+            return read(s.items) | self._list(s.body, out, brk, cont) | out
+        if isinstance(s, ast.Try):
+            return self._try(s, out, brk, cont)
+        if isinstance(s, ast.Match):
             return read(s) | out | brk | cont
         if isinstance(s, ast.FunctionDef):
             return (out - {s.name}) | read(s)
@@ -163,6 +166,14 @@ class Liveness:
             targets = s.targets if isinstance(s, ast.Assign) else [s.target] if s.value is not None else []
             return (out - {n for t in targets for n in _plain_targets(t)}) | read(s)
         return out | read(s)
+
+    def _try(self, s: ast.Try, out: set[str], brk: set[str], cont: set[str]) -> set[str]:
+        """Every way out of the blocks leads through `finally`, and from anywhere in the body to a handler."""
+        if s.finalbody:
+            out = brk = cont = self._list(s.finalbody, out | brk | cont, brk, cont)
+        otherwise = self._list(s.orelse, out, brk, cont)
+        handled = {n for h in s.handlers for n in read(h.type) | self._list(h.body, out, brk, cont) - {h.name or ""}}
+        return self._list(s.body, otherwise, brk, cont) | handled | out
 
     def _loop(self, s: ast.While | ast.For, out: set[str], brk: set[str], cont: set[str]) -> set[str]:
         done = self._list(s.orelse, out, brk, cont)
