@@ -28,8 +28,8 @@ randn arange cat stack matmul Tensor Parameter nn optim autograd no_grad manual_
 float32 int64 bool"""
 PROGRAM = "wait warmup explain events stats specializations graph code reset close"
 JIT = """script trace trace_module ignore unused export annotate is_scripting is_tracing Error TracingCheckError
-ScriptModule script_method CompilationUnit fork wait Future isinstance interface Attribute Final freeze script_if_tracing
-FunctionSchema ScriptFunction"""
+ScriptModule script_method CompilationUnit fork wait Future isinstance interface Attribute Final freeze
+FunctionSchema ScriptFunction script_if_tracing"""
 
 
 def documented(place):
