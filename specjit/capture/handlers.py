@@ -49,8 +49,7 @@ def _handled(f: Frame, s: ast.Try) -> None:
         _run(f, s.body)
         return
     after = f.live.after[s]
-    handled = {n for h in s.handlers for n in read(h.type) | (read(h.body) - {h.name or ""})}
-    variables = Shared(f, assigned(s.body) & (handled | after))
+    variables = Shared(f, assigned(s.body) & f.live.caught[s])
     raised = f"{len(f.session.active)} {s.lineno} {s.col_offset} left?"
     with variables.watched(), f.block() as block:
         _run(f, s.body)

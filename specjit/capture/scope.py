@@ -127,12 +127,14 @@ class Exits:
 
 
 class Liveness:
-    """Names needed after each statement (`after`) and at the head of each loop (`head`)."""
+    """Names needed after each statement (`after`), at the head of each loop (`head`) and by the handlers of each `try`
+    (`caught`)."""
 
     def __init__(self, function: ast.FunctionDef | ast.Lambda, body: list[ast.stmt]) -> None:
         self.always = captured(function)
         self.after: dict[ast.stmt, set[str]] = {}
         self.head: dict[ast.stmt, set[str]] = {}
+        self.caught: dict[ast.stmt, set[str]] = {}
         self._list(body, set(), set(), set())
 
     def _list(self, body: list[ast.stmt], out: set[str], brk: set[str], cont: set[str]) -> set[str]:
@@ -173,6 +175,7 @@ class Liveness:
             out = brk = cont = self._list(s.finalbody, out | brk | cont, brk, cont)
         otherwise = self._list(s.orelse, out, brk, cont)
         handled = {n for h in s.handlers for n in read(h.type) | self._list(h.body, out, brk, cont) - {h.name or ""}}
+        self.caught[s] = handled | self.always
         return self._list(s.body, otherwise, brk, cont) | handled | out
 
     def _loop(self, s: ast.While | ast.For, out: set[str], brk: set[str], cont: set[str]) -> set[str]:

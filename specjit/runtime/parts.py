@@ -164,7 +164,7 @@ class _Splitter:
 
     def moved(self, block: Block, stretch: list[Node]) -> list[Node]:
         """What stands in the block for these nodes: the call of a part, or they themselves."""
-        work = [n for n in stretch if n.op.name not in NO_WORK]
+        work = [n for n in stretch if n.op.name not in NO_WORK and n.op.name not in TAKES_OUT]
         worth = len(work) >= WORTH or any(n.op is LOOP for n in work)
         outputs = self.read_later(stretch)
         if not worth or not outputs or any(v.type.kind in CONTAINERS for v in outputs) or len(self.parts) >= MAX_PARTS:
