@@ -11,6 +11,7 @@ import ast
 from specjit.capture.attributes import MISSING, attribute, instance_data
 from specjit.capture.expressions import bind_name, getitem, unbind, unpack
 from specjit.capture.frame import Frame, lowers
+from specjit.capture.instances import hides_method, is_fresh
 from specjit.capture.operators import BINARY, TENSOR_BINARY, binary
 from specjit.capture.values import (
     Abstract,
@@ -78,6 +79,8 @@ def _assign_items(f: Frame, target: ast.Tuple | ast.List, value: Abstract) -> No
 
 
 def set_attribute(f: Frame, owner: Abstract, name: str, value: Abstract) -> None:
+    if isinstance(owner, Known) and hides_method(owner, name):
+        raise f.unsupported(f"an attribute that hides the method {name!r}", hint="give the attribute another name")
     f.emit("py.setattr", owner, name, value)
     learn_attribute(f, owner, name, widen(type_of_abstract(value)))
 
@@ -88,10 +91,18 @@ def learn_attribute(f: Frame, owner: Abstract, name: str, found: Type) -> None:
         # From here on the example does not say what the attribute is; in a loop, from the start of the turn.
         key, written = (id(owner.obj), name), f.session.written
         before = instance_data(owner.obj, name)
-        t = join(found, written.get(key) or (type_for(before) if before is not MISSING else ANY))
+        if is_fresh(owner):  # all objects of the class that the program makes
+            t = join(_unfilled(found), written.get(key) or _unfilled(found))
+        else:
+            t = join(found, written.get(key) or (type_for(before) if before is not MISSING else ANY))
         if written.get(key) != t:
             written[key] = t
             f.session.unsettled = True
+
+
+def _unfilled(t: Type) -> Type:
+    """The type of a container of which it is not known what is put into it."""
+    return t.with_(args=(ANY,) * len(t.args)) if t.kind in ("list", "dict", "set") else t
 
 
 def set_item(f: Frame, owner: Value, index: Abstract, value: Abstract) -> None:
