@@ -69,6 +69,9 @@ def call_function(f: Frame, fn: types.FunctionType, args: list[Abstract], kwargs
             session.rollback(mark)
             f.place(error)
             reason = f"{error.what} at {error.place.location}" if error.place else error.what
+    if reason == "recursion" and session.scripting and marks.recursive is not None:
+        session.touched = True
+        return f.emit("py.call", Known(marks.recursive(fn)), tuple(kwargs) or None, *args, *kwargs.values())
     if session.strict and reason:
         raise f.unsupported(
             f"the call of {fn.__qualname__} ({reason})", hint="use @specjit.jit.ignore to run it in Python"

@@ -19,6 +19,8 @@ UNUSED = "__specjit_unused__"
 EXPORTED = "__specjit_exported__"
 SCRIPT_METHOD = "__specjit_script_method__"
 
+recursive: Callable[[Any], Any] | None = None  # set by `jit`: what runs a function that a script calls recursively
+
 
 class Attribute(NamedTuple):
     """A module attribute with its type: `self.table = Attribute({}, Dict[str, int])`; `script` puts the value there."""

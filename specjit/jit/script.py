@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import inspect
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from specjit import config
@@ -23,6 +23,7 @@ from specjit.nn.module import Module
 from specjit.runtime.program import Program
 
 F = TypeVar("F", bound=Callable[..., Any])
+_RECURSIVE = "__specjit_recursive__"
 
 
 class ScriptFunction(Program[Any, Any]):
@@ -107,7 +108,7 @@ class ScriptedModule(ScriptFunction):
             scripted: dict[str, Any] = self.__dict__["_scripted"]
             known = scripted.get(name)
             if known is None or known._model is not found:
-                known = scripted[name] = ScriptedModule(found)
+                known = scripted[name] = scripted_module(found)
             return known
         return found
 
@@ -118,6 +119,39 @@ class ScriptedModule(ScriptFunction):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(original_name={type(self._model).__name__})"
+
+
+class ScriptedContainer(ScriptedModule):
+    """A scripted Sequential, ModuleList or ModuleDict: its members are those of the module."""
+
+    def __len__(self) -> int:
+        return len(self._model)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._model)
+
+    def __getitem__(self, key: Any) -> Any:
+        return self._model[key]
+
+    def __contains__(self, key: Any) -> bool:
+        return key in self._model
+
+
+def scripted_module(module: Module) -> ScriptedModule:
+    """The compiled form of a module."""
+    return ScriptedContainer(module) if hasattr(type(module), "__len__") else ScriptedModule(module)
+
+
+def _recursive(fn: types.FunctionType) -> Program[Any, Any]:
+    """The function as its recursive calls in scripts run it: captured for the arguments that come."""
+    known: Program[Any, Any] | None = fn.__dict__.get(_RECURSIVE)
+    if known is None or known._model is not fn:
+        known = Program(fn, scripting=True)
+        setattr(fn, _RECURSIVE, known)
+    return known
+
+
+marks.recursive = _recursive
 
 
 def _returns(scripted: ScriptedModule, method: Any) -> Any:
@@ -160,7 +194,7 @@ class _Scripts(type):
     """The class of `ScriptModule`: making an instance of a subclass gives its compiled form."""
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
-        return ScriptedModule(super().__call__(*args, **kwargs))
+        return scripted_module(super().__call__(*args, **kwargs))
 
     def __instancecheck__(cls, instance: Any) -> bool:
         if cls is ScriptModule:
@@ -194,7 +228,7 @@ def script(obj: Any) -> Any:
     inner = getattr(obj, "__specjit_model__", obj)
     if isinstance(inner, Module):
         unwrap_attributes(inner)
-        return ScriptedModule(inner)
+        return scripted_module(inner)
     if isinstance(inner, type):
         return script_class(inner)
     if isinstance(inner, types.FunctionType | types.MethodType):

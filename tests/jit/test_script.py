@@ -303,6 +303,52 @@ def test_isinstance_knows_parameters(value, answer):
     assert jit.script(asks)(value) == answer
 
 
+def factorial(n: int) -> int:
+    if n <= 1:
+        return 1000 if jit.is_scripting() else 1
+    return n * factorial(n - 1)
+
+
+def is_even(n: int) -> bool:
+    return True if n == 0 else is_odd(n - 1)
+
+
+def is_odd(n: int) -> bool:
+    return False if n == 0 else is_even(n - 1)
+
+
+class Halves(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.turns = 0
+
+    def forward(self, x, n: int):
+        return self.halve(x, n)
+
+    def halve(self, x, n):
+        self.turns += 1
+        return x if n == 0 else self.halve(x / 2, n - 1)
+
+
+def test_recursion():
+    scripted = jit.script(factorial)
+    assert [scripted(n) for n in (5, 1, 20, 30)] == [factorial(n) * 1000 for n in (5, 1, 20, 30)]
+    for n in (0, 3, 10):
+        assert jit.script(is_even)(n) is is_even(n)
+    halves = jit.script(Halves())
+    assert halves(specjit.ones(1), 3).tolist() == [0.125]
+    assert halves.turns == 4
+
+
+def test_containers_keep_their_members():
+    model = nn.Sequential(nn.Linear(2, 3), nn.ReLU())
+    scripted, x = jit.script(model), specjit.ones(1, 2)
+    assert len(scripted) == 2
+    assert list(scripted) == list(model)
+    assert scripted[0] is model[0]
+    np.testing.assert_allclose(scripted(x).detach().numpy(), model(x).detach().numpy(), rtol=1e-6)
+
+
 # modules
 
 
