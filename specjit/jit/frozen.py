@@ -8,7 +8,7 @@ but those in `preserved_attrs`, and none of them can be set.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from specjit.jit.script import ScriptedModule
@@ -18,7 +18,7 @@ from specjit.nn.module import Module
 class FrozenModule(ScriptedModule):
     """A scripted module without attributes of its own to change: no parameters, no train mode."""
 
-    def __init__(self, model: Module, preserved: Sequence[str] = (), **options: Any) -> None:
+    def __init__(self, model: Module, preserved: Iterable[str] = (), **options: Any) -> None:
         self.__dict__["_preserved"] = frozenset(preserved)
         super().__init__(model, **options)
         self.__dict__["_frozen"] = True
@@ -34,6 +34,15 @@ class FrozenModule(ScriptedModule):
         if "_frozen" in self.__dict__ and not hasattr(type(self), name) and name not in self.__dict__:
             raise RuntimeError(f"'{self.name}' is frozen: '{name}' cannot be set")
         super().__setattr__(name, value)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> FrozenModule:
+        return FrozenModule(copy.deepcopy(self._model, memo), self.__dict__["_preserved"], **self._options.to_dict())
+
+    def __copy__(self) -> FrozenModule:
+        return self  # nothing of it can change
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        return FrozenModule, (self._model, self.__dict__["_preserved"])
 
     def eval(self) -> FrozenModule:
         """It is in eval mode already."""

@@ -545,6 +545,11 @@ def test_freeze():
             setattr(frozen, name, 1)
     with pytest.raises(RuntimeError, match="stays in eval mode"):
         frozen.train()
+    for again in (copy.deepcopy(frozen), copy.copy(frozen), pickle.loads(pickle.dumps(frozen))):
+        assert again(x).tolist() == [12.0, 12.0]
+        assert again.also(x, 1).tolist() == [101.0, 101.0]
+        with pytest.raises(RuntimeError, match="is frozen"):
+            again.count = 3
 
 
 def test_freeze_wants_a_scripted_module_in_eval_mode():
