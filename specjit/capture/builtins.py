@@ -178,7 +178,8 @@ def _hasattr(f: Frame, owner: Abstract, name: Abstract, /) -> Abstract:
         if isinstance(owner, Known):
             if any(attr in base.__dict__ for base in type(owner.obj).__mro__):
                 return const(True)
-            if instance_data(owner.obj, attr) is not MISSING:
+            deletable = f.session.written.get((id(owner.obj), attr)) == ANY  # the program may delete it
+            if instance_data(owner.obj, attr) is not MISSING and not deletable:
                 attribute(f, owner, attr)  # notes the guard
                 return const(True)
         if isinstance(owner, Value) and owner.type.is_tensor and hasattr(Tensor, attr):

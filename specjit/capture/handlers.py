@@ -16,7 +16,7 @@ from specjit.capture.expressions import bind_name, unbind
 from specjit.capture.frame import Frame, lowers
 from specjit.capture.merge import DEAD, RETURN_VALUE, Branch, Joiner
 from specjit.capture.scope import Exits, assigned, read
-from specjit.capture.values import UNBOUND, Abstract, Unbound, Value, same_abstract, widen
+from specjit.capture.values import UNBOUND, Abstract, Cell, Unbound, Value, same_abstract, widen
 from specjit.ir.graph import Block, Node
 from specjit.ir.structure import FINALLY, TRY, StructuralOp
 from specjit.ir.types import ANY, Type, join
@@ -100,7 +100,7 @@ def _clause(f: Frame, error: Value, clause: ast.ExceptHandler) -> None:
     if clause.name is None:
         _run(f, clause.body)
         return
-    if any(clause.name in cells for cells in f.watched):
+    if clause.name not in f.locals or any(clause.name in cells for cells in f.watched):
         raise f.unsupported(f"the exception variable {clause.name!r}, which an outer handler reads", clause)
     bind_name(f, clause.name, error)
     _run(f, clause.body)
@@ -131,7 +131,7 @@ class Shared:
         self.cells: dict[str, Value] = {}
         self.start = {n: merge.bound(f.env, n) for n in names}
         self.types: dict[str, Type | None] = {}
-        for name in sorted(names & f.locals):
+        for name in sorted(n for n in names & f.locals if not isinstance(f.env.get(n), Cell)):
             value = f.env.get(name, UNBOUND)
             around = next((cells[name] for cells in reversed(f.watched) if name in cells), None)
             self.types[name] = None if isinstance(value, Unbound) else f.value(value).type

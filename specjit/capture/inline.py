@@ -99,6 +99,7 @@ def inline(
     inner = Frame(f.session, source, fn, env, parent=parent, caller=f)
     f.session.active.append(fn.__code__ if parent is None else source.node)
     try:
+        inner.open_cells()
         run(inner, inner.body)
     finally:
         f.session.active.pop()

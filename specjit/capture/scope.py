@@ -88,12 +88,32 @@ def local_names(function: ast.FunctionDef | ast.Lambda) -> set[str]:
     out = set(parameters(function))
     if isinstance(function, ast.FunctionDef):
         out |= assigned(function.body)
-        for node in ast.walk(function):
-            if isinstance(node, ast.Global | ast.Nonlocal):
-                out -= set(node.names)
+        out -= declared(function, ast.Global) | declared(function, ast.Nonlocal)
     else:
         out |= assigned(function.body)
     return out
+
+
+def declared(function: ast.FunctionDef | ast.Lambda, kind: type[ast.Global] | type[ast.Nonlocal]) -> set[str]:
+    """Names that `function` itself declares global or nonlocal."""
+    out: set[str] = set()
+
+    def visit(node: ast.AST) -> None:
+        if isinstance(node, kind):
+            out.update(node.names)
+        elif not isinstance(node, _SCOPES):
+            for child in ast.iter_child_nodes(node):
+                visit(child)
+
+    for child in function.body if isinstance(function, ast.FunctionDef) else ():
+        visit(child)
+    return out
+
+
+def rebound(function: ast.FunctionDef | ast.Lambda) -> set[str]:
+    """Variables of `function` that a function in it declares nonlocal."""
+    inner = [n for n in ast.walk(function) if isinstance(n, ast.FunctionDef) and n is not function]
+    return {name for n in inner for name in declared(n, ast.Nonlocal)} & local_names(function)
 
 
 class Exits:

@@ -25,6 +25,7 @@ from specjit.capture.scope import Exits
 from specjit.capture.values import (
     NONE_VALUE,
     Abstract,
+    Cell,
     Known,
     Value,
 )
@@ -255,14 +256,15 @@ def _expression(f: Frame, s: ast.Expr) -> None:
 def _function(f: Frame, s: ast.FunctionDef) -> None:
     if s.decorator_list:
         raise f.unsupported("a decorated nested function")
-    if any(isinstance(n, ast.Nonlocal | ast.Global) for n in ast.walk(s)):
-        raise f.unsupported("nonlocal or global in a nested function", hint="pass the value in and return it")
     bind_name(f, s.name, nested(f, s, s.name))
 
 
 @lowers(ast.Global, ast.Nonlocal)
-def _scope(f: Frame, s: ast.Global) -> None:
-    raise f.unsupported(f"{type(s).__name__.lower()} variables", hint="pass the value in and return it")
+def _scope(f: Frame, s: ast.Global | ast.Nonlocal) -> None:
+    """A declaration, which `Frame` has read."""
+    if isinstance(s, ast.Nonlocal) and not all(isinstance(f.lookup(name), Cell) for name in s.names):
+        what = "nonlocal variables of a function that is not captured"
+        raise f.unsupported(what, s, "pass the value in and return it")
 
 
 @lowers(ast.Import, ast.ImportFrom)

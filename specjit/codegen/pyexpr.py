@@ -84,6 +84,7 @@ STATEMENTS = frozenset(AUGMENTED) | frozenset(
         "guard",
         "store",
         "reraise",
+        "set_global",
     )
 )
 

@@ -188,6 +188,9 @@ class _Function(HandlerWriter):
         elif name == "py.reraise":
             self.statement(args)
             self.line("raise")
+        elif name == "py.set_global":
+            (content,) = self.statement(args[2:])
+            self.line(f"{self.scope.bind(args[1].const.__globals__, 'g')}[{args[0].const!r}] = {content.text}")
         elif name == "py.store":
             cell, content = self.statement(args)
             self.line(f"{cell.at(14)}.cell_contents = {content.text}")

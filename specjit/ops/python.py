@@ -88,6 +88,13 @@ defpy("sum(items: any, start: any = 0) -> any", sum, rule.summed, READS)
 
 defpy("getattr(obj: any, name: str) -> any", getattr, rule.attribute, READS)
 defpy("setattr(obj: any, name: str, value: any) -> None", setattr, rule.nothing, Traits(writes=frozenset({0}), io=True))
+
+
+def _set_global(name: str, function: Any, value: Any) -> None:
+    function.__globals__[name] = value
+
+
+defpy("set_global(name: str, function: any, value: any) -> None", _set_global, rule.nothing, IO)
 defpy("delattr(obj: any, name: str) -> None", delattr, rule.nothing, Traits(writes=frozenset({0}), io=True))
 defpy("getitem(obj: any, index: any) -> any", operator.getitem, rule.item, Traits(view_of=0, itself=True, reads=True))
 defpy("setitem(obj: any, index: any, value: any) -> None", operator.setitem, rule.nothing, writes(0))

@@ -64,6 +64,11 @@ def set_attribute(spec: Specializer, args: list[Any], node: Node) -> Abstract:
     return Known(None)
 
 
+@handles("py.cell", "py.load", "py.store", "py.set_global")
+def outside_variable(spec: Specializer, args: list[Any], node: Node) -> Abstract:
+    raise Refused("a variable that is not the function's own is written", spec.loc)
+
+
 @handles("py.delattr")
 def delete_attribute(spec: Specializer, args: list[Any], node: Node) -> Abstract:
     target, name = args

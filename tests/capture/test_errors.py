@@ -27,10 +27,18 @@ async def a_coroutine(n):
     return n
 
 
-def a_global(n):
-    global COUNT
-    COUNT = n
-    return n
+def a_finally(n):
+    try:
+        n = 1 // n
+    finally:
+        return n
+
+
+def a_match(n):
+    match n:
+        case 0:
+            return "zero"
+    return "other"
 
 
 def a_class(n):
@@ -44,15 +52,6 @@ def a_context(path):
     with open(path) as f:
         text = f.read()
     return len(text)
-
-
-def a_nonlocal(n):
-    def bump():
-        nonlocal n
-        n += 1
-
-    bump()
-    return n
 
 
 def an_unknown_call(f, n):
@@ -86,13 +85,22 @@ ERRORS = {
           build a list and return it, or call the function without specjit
         """,
     ),
-    a_global: (
+    a_finally: (
         {"n": 1},
         """
-        FILE:LINE:5: global variables
-            global COUNT
-            ^^^^^^^^^^^^
-          pass the value in and return it
+        FILE:LINE:9: return, break or continue in finally
+            return n
+            ^^^^^^^^
+          leave after the try statement
+        """,
+    ),
+    a_match: (
+        {"n": 1},
+        f"""
+        FILE:LINE:5: the match statement
+            match n:
+            ^
+          {HELP}
         """,
     ),
     a_class: (
@@ -111,15 +119,6 @@ ERRORS = {
             with open(path) as f:
                  ^^^^^^^^^^
           {HELP}
-        """,
-    ),
-    a_nonlocal: (
-        {"n": 1},
-        """
-        FILE:LINE:5: nonlocal or global in a nested function
-            def bump():
-            ^
-          pass the value in and return it
         """,
     ),
     an_unknown_call: (
@@ -153,7 +152,7 @@ def test_strict_errors(fn):
     assert caught.value.location.file == __file__
 
 
-WHOLE = [a_generator, a_coroutine, a_global, a_nonlocal]
+WHOLE = [a_generator, a_coroutine, a_finally, a_match]
 
 
 @pytest.mark.parametrize("fn", WHOLE, ids=lambda fn: fn.__name__)

@@ -1,4 +1,4 @@
-"""The nodes of exceptions: their text, what the verifier says of malformed ones, and what the interpreter makes of them."""
+"""The nodes of exceptions: their text, what the verifier says of malformed ones, and how they run."""
 
 from __future__ import annotations
 
