@@ -19,7 +19,7 @@ from specjit.capture.marks import (
     unused,
 )
 from specjit.capture.marks import has_type as isinstance
-from specjit.capture.trace import TracingCheckError
+from specjit.capture.trace_check import TracingCheckError
 from specjit.jit.frozen import freeze
 from specjit.jit.futures import Future, fork, wait
 from specjit.jit.schema import FunctionSchema
