@@ -11,13 +11,19 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from specjit.capture import elements
 from specjit.capture.frame import Frame
 from specjit.capture.values import (
     UNBOUND,
     Abstract,
+    Iteration,
     Known,
+    Local,
+    Method,
+    Ran,
+    Shape,
     TupleOf,
     Unbound,
     Value,
@@ -182,8 +188,11 @@ class Joiner:
         """The value of the live side, handed out of its block if it was made there."""
         if isinstance(a, TupleOf):
             return TupleOf(tuple(self.only(name, x, None, then_dead) for x in a.items))
-        inner = a.value if isinstance(a, Known) else a
         inside = self.defined_other if then_dead else self.defined_then
+        if any(v in inside for v in _parts(a)):
+            a = self.side(self.other if then_dead else self.then, a)
+            inside.add(a)
+        inner = a.value if isinstance(a, Known) else a
         if not isinstance(inner, Value) or inner not in inside:
             return a
         filler = self._filler(inner)
@@ -233,6 +242,24 @@ class Joiner:
         if isinstance(a, Known) and a.value is not None:
             return Known(a.obj, self.resolve(a.value), a.source)  # type: ignore[arg-type]
         return a
+
+
+def _parts(a: Abstract) -> list[Value]:
+    """The run-time values that something which is no value yet, or a function, is made of."""
+    parts: tuple[Any, ...] = ()
+    if isinstance(a, Shape):
+        parts = (a.tensor,)
+    elif isinstance(a, Method):
+        parts = (a.owner,)
+    elif isinstance(a, Iteration):
+        parts = a.parts
+    elif isinstance(a, Ran):
+        parts = (a.header,)
+    elif isinstance(a, Local):
+        parts = (*a.defaults, *(d for d in a.kw_defaults if d is not None))
+    elif isinstance(a, TupleOf):
+        parts = a.items
+    return [v for p in parts for v in ([p] if isinstance(p, Value) else _parts(p))]
 
 
 def _hint(name: str) -> str:

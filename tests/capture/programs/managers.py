@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 
+import specjit
 from tests.capture.programs.table import prog
 
 
@@ -86,3 +87,23 @@ def manager_with_a_target_in_a_tuple(n):
     with contextlib.nullcontext([1, 2]) as got:
         got.append(n)
     return lines, got
+
+
+@prog((1,), (2,))
+def shapes_and_open_names_leave_a_mode(n):
+    with specjit.no_grad():
+        if n > 1:
+            y = n
+        s = (specjit.ones(n, 2) + 1).shape
+        rows = enumerate(s)
+    return s[0], list(rows), y
+
+
+@prog((0,), (2,))
+def shapes_in_a_handler(n):
+    try:
+        s = (specjit.ones(n, 2) + 1).shape
+        k = 6 // n
+    except ZeroDivisionError:
+        return "empty"
+    return s[0], s[1], k
