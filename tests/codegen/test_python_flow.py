@@ -8,6 +8,7 @@ import pytest
 
 from specjit.capture.script import capture
 from specjit.codegen.python import generate
+from tests.capture.programs.loops import for_else
 
 
 def early_return(x):
@@ -27,16 +28,6 @@ def return_from_nested_loops(n, t):
             if i * j == t:
                 return i, j
     return None
-
-
-def for_else(xs, t):
-    for i, x in enumerate(xs):
-        if x == t:
-            found = i
-            break
-    else:
-        found = -1
-    return found
 
 
 def else_clause_that_returns(xs, t):
