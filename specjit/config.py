@@ -98,7 +98,7 @@ SLOW_ROAD = frozenset({"enabled", "verify"})  # settings that the fast road of a
 
 
 class _SlowRoad:
-    """count > 0: some setting of `SLOW_ROAD` is in force (or `looking`), so every call of every Program takes the road that looks."""
+    """count > 0: some setting of `SLOW_ROAD` is in force (or `looking`), so every call takes the road that looks."""
 
     __slots__ = ("count",)
 
