@@ -18,6 +18,7 @@ from specjit.codegen.schedule.control_items import claim
 from specjit.codegen.schedule.errors import NotSchedulable
 from specjit.codegen.schedule.items import Check, Instr
 from specjit.codegen.schedule.lower import Lowering
+from specjit.codegen.schedule.lower_loop import targets
 from specjit.codegen.schedule.model import Home, Pointer, Reg, Scalar, Source, Storage, View
 from specjit.codegen.schedule.plan import InputPlan, Note, OutputPlan, PackedPlan, RegionPlan, StoragePlan
 from specjit.codegen.schedule.steps import Call, LoopStep, Spec, Step, walk, work
@@ -262,10 +263,10 @@ def used_storages(steps: list[Step]) -> set[Storage]:
     for step in walk(steps):
         if isinstance(step, Call):
             for base in step.bases():
-                used |= memory.targets(base)
+                used |= targets(base)
         elif isinstance(step, LoopStep):
             for base, place in [*step.pointers, *step.moves]:
-                used |= memory.targets(base) | memory.targets(place.base)
+                used |= targets(base) | targets(place.base)
     return used
 
 
