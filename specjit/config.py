@@ -98,7 +98,7 @@ SLOW_ROAD = frozenset({"enabled", "verify"})  # settings that the fast road of a
 
 
 class _SlowRoad:
-    """count > 0: some setting of `SLOW_ROAD` is in force, so every call of every Program takes the road that looks."""
+    """count > 0: some setting of `SLOW_ROAD` is in force (or `looking`), so every call takes the road that looks."""
 
     __slots__ = ("count",)
 
@@ -165,3 +165,15 @@ def options(**changes: Any) -> Iterator[Config]:
         with _lock:
             _overrides[:] = [o for o in _overrides if o is not read]
             slow_road.count -= looks
+
+
+@contextmanager
+def looking() -> Iterator[None]:
+    """For a `with` block, every call of every Program takes the road that looks (at what a trace records)."""
+    with _lock:
+        slow_road.count += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            slow_road.count -= 1

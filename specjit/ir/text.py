@@ -28,7 +28,7 @@ from specjit.ir.constants import Printer
 from specjit.ir.graph import Block, Graph, Node, Value
 from specjit.ir.parser import parse, parse_type
 from specjit.ir.reader import ParseError
-from specjit.ir.structure import IF, LOOP
+from specjit.ir.structure import IF, LOOP, SECOND
 from specjit.ir.types import type_of
 
 __all__ = ["GraphPrinter", "ParseError", "parse", "parse_type", "print_block", "print_graph"]
@@ -125,6 +125,8 @@ class GraphPrinter:
             self._if(node, depth)
         elif node.op is LOOP:
             self._loop(node, depth)
+        elif node.op in SECOND:
+            self._exceptional(node, depth)
         elif node.blocks:
             self._region(node, depth)
         else:
@@ -154,6 +156,16 @@ class GraphPrinter:
         header = f"loop {inits}, ({', '.join([self.define([index]), *values])}){reverse}{self._attrs(node)} {{"
         self.emit(depth, results + header, node)
         self.block(body, depth + 1, "yield", 1 + len(carried))
+        self.emit(depth, "}")
+
+    def _exceptional(self, node: Node, depth: int) -> None:
+        first, second = node.blocks
+        inputs = [*node.args, *first.params] and f" {self.names(node.args)}, ({self.define(first.params)})"
+        self.emit(depth, f"{self._results(node)}{node.op.name}{inputs or ''}{self._attrs(node)} {{", node)
+        self.block(first, depth + 1, "yield")
+        given = f" ({self.define(second.params)})" if second.params else ""
+        self.emit(depth, f"}} {SECOND[node.op]}{given} {{")
+        self.block(second, depth + 1, "yield")
         self.emit(depth, "}")
 
     def _region(self, node: Node, depth: int) -> None:

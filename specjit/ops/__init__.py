@@ -13,6 +13,7 @@ from specjit.ops import (
     conv,
     creation,
     draws,
+    exceptions,
     gather,
     indexing,
     inplace,
