@@ -177,6 +177,17 @@ class Graph:
 
         return print_graph(self)
 
+    def to_dot(self) -> str:
+        """A picture of the graph as text in Graphviz's language (`dot -Tsvg` draws it)."""
+        from specjit.ir.dot import dot
+
+        return dot(self)
+
+    def _repr_html_(self) -> str:
+        from specjit.ir.dot import html
+
+        return html(self)
+
 
 def uses(block: Block) -> dict[Value, list[tuple[Node | Block, int]]]:
     """Where each value is used in `block` and inside it: (node, argument position) or (block, output position)."""
