@@ -7,14 +7,14 @@ Invariant: temporaries start on 64-byte boundaries; two that are needed at one m
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from specjit.codegen.schedule.lifetimes import lifetimes
-from specjit.codegen.schedule.model import Storage
-from specjit.codegen.schedule.placement import Packing, Sample, Span, largest, largest_live, place
+from specjit.codegen.schedule.model import NOTHING, TYPICAL, Storage
+from specjit.codegen.schedule.placement import Packing, Range, Sample, Span, largest, largest_live, place
 from specjit.codegen.schedule.steps import Step
-from specjit.ir.dims import Poly, Size, evaluate
+from specjit.ir.dims import Poly, Size, evaluate, symbol, term, terms_of
 
 ALIGNMENT = 64
 MAX_VARIED = 3  # symbols for which samples look at a great value of one beside small ones of the others
@@ -32,10 +32,21 @@ class MemoryPlan:
     packing: Packing = field(default_factory=Packing)
     roundings: dict[str, Size] = field(default_factory=dict)
 
+    def no_worse(self, other: MemoryPlan, usual: Sample) -> bool:
+        """Whether this needs no more than another plan, for all samples of sizes, neither alive nor planned."""
+        return all(
+            self.live(s) <= other.live(s) and self.planned(s) <= other.planned(s)
+            for s in samples(self.symbols() | other.symbols(), usual)
+        )
+
     def symbols(self) -> set[str]:
         found = {s for span in self.spans if isinstance(span.size, Poly) for s in span.size.symbols()}
         inside = {s for n in found & self.roundings.keys() for s in self.roundings[n].symbols()}  # type: ignore[union-attr]
         return (found - self.roundings.keys()) | inside
+
+    def usual(self, sizes: Sample) -> dict[str, int]:
+        """Numbers for all symbols: those that `sizes` knows, typical ones for the others."""
+        return typical(sorted(self.symbols()), sizes)
 
     def values(self, symbols: Sample) -> dict[str, int]:
         """These values, and those of `roundings` that follow."""
@@ -50,24 +61,30 @@ class MemoryPlan:
         return largest_live(self.spans, self.values(symbols))
 
 
-def plan(steps: list[Step]) -> MemoryPlan:
-    """Places for all temporaries of a program."""
+def plan(steps: list[Step], usual: Sample = NOTHING) -> MemoryPlan:
+    """Places for all temporaries of a program, where symbols are usually what `usual` says."""
     found = sorted(lifetimes(steps).items(), key=lambda kv: (kv[1], kv[0].serial))
     made = MemoryPlan([s for s, _ in found])
     names: dict[Size, str] = {}
     made.spans = [Span(_rounded(s.bytes, names), *life) for s, life in found]
     made.roundings = {name: size for size, name in names.items()}
-    made.packing = place(made.spans, [made.values(sample) for sample in samples(made.symbols())])
+    ranges: dict[str, Range] = {name: (size, _multiple_above(size)) for size, name in names.items()}
+    made.packing = place(made.spans, [made.values(sample) for sample in samples(made.symbols(), usual)], ranges)
     return made
 
 
-def samples(symbols: set[str]) -> list[dict[str, int]]:
-    """Values of size symbols for which a plan should be good: all alike, and one much greater than the others."""
+def samples(symbols: set[str], usual: Sample = NOTHING) -> list[dict[str, int]]:
+    """Values of size symbols for which a plan should be good: the usual ones, all alike, and one much greater than the
+    others."""
     names = sorted(symbols)
-    alike = [dict.fromkeys(names, 32), dict.fromkeys(names, 1)]
-    if len(names) < 2:
-        return alike[:1] if not names else alike
-    return [*alike, *({**dict.fromkeys(names, 4), name: 256} for name in names[:MAX_VARIED])]
+    found = [typical(names, usual), dict.fromkeys(names, TYPICAL), dict.fromkeys(names, 1)]
+    if len(names) > 1:
+        found += ({**dict.fromkeys(names, 4), name: 256} for name in names[:MAX_VARIED])
+    return [sample for k, sample in enumerate(found) if sample not in found[:k]]
+
+
+def typical(symbols: Iterable[str], usual: Sample) -> dict[str, int]:
+    return {name: usual.get(name, TYPICAL) for name in symbols}
 
 
 def aligned(size: int) -> int:
@@ -79,15 +96,19 @@ def _rounded(size: Size, names: dict[Size, str]) -> Size:
     the rest is named."""
     if isinstance(size, int):
         return aligned(size)
-    whole: Size = 0
     rest: Size = 0
-    for mono, c in size.terms.items():
-        term: Size = Poly({mono: c}) if mono else c
-        if c % ALIGNMENT == 0:
-            whole = whole + term
-        else:
-            rest = rest + term
+    for mono, c in terms_of(size).items():
+        if c % ALIGNMENT:
+            rest = rest + term(mono, c)
+    whole = size - rest
     if isinstance(rest, int):
         return whole + aligned(rest)
-    name = names.setdefault(rest, f"_up{len(names)}")
-    return whole + Poly({(name,): 1})
+    return whole + symbol(names.setdefault(rest, f"_up{len(names)}"))
+
+
+def _multiple_above(size: Size) -> Size:
+    """A size that is a multiple of the alignment for all values of the symbols, and never below `size`."""
+    out: Size = 0
+    for mono, c in terms_of(size).items():
+        out = out + term(mono, aligned(c))
+    return out

@@ -12,12 +12,17 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from specjit.codegen.schedule.index import at_least
-from specjit.ir.dims import Size, evaluate, symbol
+from specjit.ir.dims import Size, evaluate, symbol, term, terms_of
 
 Bound = tuple[Size, ...]  # the largest of these; offsets and totals start at 0
 Sample = Mapping[str, int]
+Range = tuple[Size | None, Size | None]  # what a symbol is never below and never above
+
+NO_RANGE: Range = (None, None)
+NO_RANGES: Mapping[str, Range] = MappingProxyType({})
 
 MAX_TERMS = 3  # of an offset; the largest of more gets a name
 TIGHT = 1.02  # a packing this close to the largest set of live sizes is not improved
@@ -38,11 +43,9 @@ class Span:
 
 def largest_live(spans: Sequence[Span], sample: Sample) -> int:
     """The largest sum of sizes that are needed at one moment."""
-    sizes = [evaluate(s.size, sample) for s in spans]
-    return max(
-        (sum(n for n, s in zip(sizes, spans, strict=True) if s.first <= at <= s.last) for at in {s.first for s in spans}),
-        default=0,
-    )
+    sizes = [(s, evaluate(s.size, sample)) for s in spans]
+    moments = {s.first for s in spans}
+    return max((sum(n for s, n in sizes if s.first <= at <= s.last) for at in moments), default=0)
 
 
 @dataclass
@@ -62,23 +65,25 @@ class Packing:
         return values
 
 
-def place(spans: Sequence[Span], samples: Sequence[Sample]) -> Packing:
-    """Offsets for spans. `samples` are values of the symbols for which the whole should be small."""
+def place(spans: Sequence[Span], samples: Sequence[Sample], known: Mapping[str, Range] = NO_RANGES) -> Packing:
+    """Offsets for spans. `samples` are values of the symbols for which the whole should be small; `known`: between
+    which sizes some symbols lie."""
     made = Packing()
     if not spans:
         return made
     trial = _Trial(spans, samples)
+    ranges = dict(known)
     offsets: list[Bound] = [()] * len(spans)
     names: dict[Bound, str] = {}
     for q, below in trial.below(_best(trial)).items():
-        bound = highest(o + spans[p].size for p in below for o in offsets[p])
+        bound = highest((o + spans[p].size for p in below for o in offsets[p]), ranges)
         if len(bound) > MAX_TERMS:
             name = names.setdefault(bound, f"_max{len(names)}")
             made.maxima[name] = bound
             bound = (symbol(name),)
         offsets[q] = bound
     made.offsets = offsets
-    made.total = highest(o + s.size for bound, s in zip(offsets, spans, strict=True) for o in bound)
+    made.total = highest((o + s.size for bound, s in zip(offsets, spans, strict=True) for o in bound), ranges)
     return made
 
 
@@ -86,14 +91,28 @@ def largest(bound: Bound, values: Sample) -> int:
     return max(evaluate(term, values) for term in bound)
 
 
-def highest(sizes: Iterable[Size]) -> Bound:
+def highest(sizes: Iterable[Size], ranges: Mapping[str, Range] = NO_RANGES) -> Bound:
     """The largest of sizes, and of 0, without what others are never below of."""
     kept: list[Size] = [0]
     for size in dict.fromkeys(sizes):
-        if not any(at_least(k, size) for k in kept):
-            kept = [k for k in kept if not at_least(size, k)]
+        if not any(never_below(k, size, ranges) for k in kept):
+            kept = [k for k in kept if not never_below(size, k, ranges)]
             kept.append(size)
     return tuple(sorted(kept, key=repr))
+
+
+def never_below(a: Size, b: Size, ranges: Mapping[str, Range]) -> bool:
+    """Whether `a >= b` is certain, when symbols are at least 0 and lie in their `ranges`."""
+    least: Size = 0
+    for mono, c in (terms_of(a - b)).items():
+        low, high = ranges.get(mono[0], NO_RANGE) if len(mono) == 1 else NO_RANGE
+        if c > 0 and low is not None:
+            least = least + low * c
+        elif c < 0 and high is not None:
+            least = least + high * c
+        else:
+            least = least + term(mono, c)
+    return at_least(least, 0)
 
 
 # -- packings of numbers -----------------------------------------------------------------------------------------------
@@ -173,7 +192,7 @@ def _best(trial: _Trial) -> list[int]:
     least = float("inf")
     for tried in trial.sizes:
         for key in ORDERS:
-            ranked = sorted(range(count), key=lambda i: (*key(tried[i], trial.spans[i]), i))  # noqa: B023
+            ranked = sorted(range(count), key=lambda i: (*key(tried[i], trial.spans[i]), i))
             found, height = trial.packed(ranked, tried)
             if height < least:
                 upwards, order, sizes, least = found, ranked, tried, height
