@@ -119,7 +119,7 @@ def _slice_assumes(x: Type, dim: Any, start: Any, end: Any, step: Any) -> list[D
     if n is None or a is None or b is None or (isinstance(n, int) and isinstance(a, int) and isinstance(b, int)):
         return []
     a, b = (n + d if isinstance(d, int) and d < 0 else d for d in (a, b))
-    inside = [a + 1, n - a + 1]
+    inside: list[Dim] = [a + 1, n - a + 1]
     return inside if isinstance(b, int) else [*inside, b + 1, n - b + 1, b - a + 1]
 
 
