@@ -63,6 +63,8 @@ class Stages(Mapping[str, Stage]):
         return len(self.found)
 
     def __repr__(self) -> str:
+        if not self.found:
+            return "no pass rewrote anything"
         return "\n".join(
             f"{name:12} {s.record.rewrites:4} rewrites, {s.record.before.nodes} -> {s.record.after.nodes} nodes, "
             f"{s.record.before.bytes} -> {s.record.after.bytes} bytes"

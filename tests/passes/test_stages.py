@@ -55,6 +55,8 @@ def test_a_stage_shows_the_difference():
 def test_nothing_rewritten():
     stages = passes.stages(graph_of("(%x: f32[3]) { %y = tanh(%x); return %y }"))
     assert not stages
+    assert repr(stages) == "no pass rewrote anything"
+    assert repr(stages.output) == "<graph @g: 1 nodes>"
     assert str(stages.input) == str(stages.output)
 
 
