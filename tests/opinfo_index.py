@@ -427,3 +427,16 @@ row(
         (lambda: get("one_hot").fn(specjit.tensor([3]), 3), RuntimeError, "smaller than num_classes"),
     ],
 )
+
+
+row(
+    "store_",
+    fresh(lambda make: iter([((make(3, 4), make(3, 4)), {}), ((make(), make()), {}), ((make(0), make(0)), {})])),
+    lambda x, src: src,
+    exact=True,
+    dtypes=NUMBERS,
+    errors=[
+        (lambda: get("store_").fn(specjit.ones(2), specjit.ones(1)), RuntimeError, "doesn't match the broadcast"),
+        (lambda: get("store_").fn(specjit.ones(1, dtype=int64), specjit.ones(1)), RuntimeError, "can't be cast"),
+    ],
+)

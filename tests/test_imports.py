@@ -21,6 +21,7 @@ ORDER = [
     {"tensor"},
     {"autograd"},
     {"ops"},
+    {"linalg"},
     {"nn"},
     {"optim"},
     {"autograd"},

@@ -27,7 +27,8 @@ from specjit.tensor.tape import node_of
 from specjit.tensor.tensor import Parameter, Tensor, type_of_tensor, wrap, wrap_meta
 
 if TYPE_CHECKING:
-    from specjit.ops.registry import Op, Param
+    from specjit.ops.registry import Op
+    from specjit.ops.schema import Param, Signature
 
 PYTHON_TYPES = {float: "float64", int: "int64", bool: "bool_"}
 
@@ -272,12 +273,12 @@ def recover(op: Op, args: Sequence[Any], error: Exception) -> Any:
     raise error
 
 
-def checked(op: Op, args: Sequence[Any]) -> list[Any]:
+def checked(op: Signature, args: Sequence[Any]) -> list[Any]:
     """Arguments converted to what the schema says; TypeError names the one that cannot be."""
     return [_checked(op, p, a, i) for i, (p, a) in enumerate(zip(op.params, args))]
 
 
-def _checked(op: Op, p: Param, a: Any, position: int) -> Any:
+def _checked(op: Signature, p: Param, a: Any, position: int) -> Any:
     t = p.type
     if a is None and (t.optional or t.base == "any"):
         return a

@@ -44,6 +44,7 @@ cast = defop(
     vjp=lambda g, _y, _x, dtype: to_dtype(g, _x.dtype),
     lower=pointwise("{0}"),
     method=False,
+    public=False,
     doc="A copy with elements of another dtype.",
 )
 to_dtype = defop(
@@ -54,6 +55,7 @@ to_dtype = defop(
     lower=composite(lambda x, dtype: x if x.dtype is dtype else cast(x, dtype)),
     traits=view(0),
     method=False,
+    public=False,
     doc="The tensor itself if it has that dtype, else a converted copy.",
 )
 
@@ -139,5 +141,6 @@ item = defop(
     eager=_item,
     infer=lambda x: infer.number_type(x.dtype),
     vjp=NO_GRAD,
+    public=False,
     doc="The one element as a Python number.",
 )

@@ -111,6 +111,7 @@ conv2d_op = defop(
     ),
     reads=((1,), (0,)),
     method=False,
+    public=False,
     doc="Cross-correlation without bias; see nn.functional.conv2d.",
 )
 
@@ -145,6 +146,7 @@ conv2d_input = defop(
     ),
     reads=((1,), (0,)),
     method=False,
+    public=False,
     doc="The gradient of conv2d for its input of `sizes`.",
 )
 
@@ -171,5 +173,6 @@ conv2d_weight = defop(
     ),
     reads=((1,), (0,)),
     method=False,
+    public=False,
     doc="The gradient of conv2d for its weight of `sizes`.",
 )

@@ -16,8 +16,9 @@ from specjit import dtypes
 from specjit.dtypes import DType, dtype_of
 from specjit.ir.types import Type
 from specjit.ops import infer
+from specjit.ops.composites import composite_function
 from specjit.ops.lowering import creation
-from specjit.ops.registry import NO_GRAD, RANDOM, defop
+from specjit.ops.registry import NO_GRAD, RANDOM, defop, public_function
 from specjit.tensor import random
 from specjit.tensor.promotion import scalar_dtype
 from specjit.tensor.tensor import Tensor, get_default_dtype, to_numpy, wrap
@@ -170,9 +171,11 @@ _arange_op = defop(
     vjp=NO_GRAD,
     lower=creation("arange"),
     method=False,
+    public=False,
 )
 
 
+@public_function
 def arange(
     start: Any, end: Any = None, step: Any = 1, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Any:
@@ -252,6 +255,7 @@ tensor = defop(
 )
 
 
+@public_function
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Any:
     """`data` as a tensor, without a copy where it is a tensor or an array of the wanted dtype."""
     if isinstance(data, np.ndarray):
@@ -261,6 +265,7 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Any:
     return tensor(data, dtype=dtype, device=device)
 
 
+@public_function
 def from_numpy(ndarray: Any) -> Any:
     """A tensor on the memory of an array: writes to either show in both."""
     from specjit.tensor import storage
@@ -279,6 +284,7 @@ def from_numpy(ndarray: Any) -> Any:
     return out
 
 
+@public_function
 def from_dlpack(ext_tensor: Any) -> Any:
     """A tensor on memory shared through DLPack."""
     return from_numpy(np.from_dlpack(ext_tensor))
@@ -307,12 +313,14 @@ rand = _random("rand", random.uniform, "Uniform in [0, 1).")
 randn = _random("randn", random.normal, "Standard normal.")
 
 
-def rand_like(input: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
+@composite_function(method=False)
+def rand_like(input: Tensor, *, dtype: DType | None = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """`rand` of the shape and dtype of `input`."""
     return rand(input.shape, dtype=dtype or input.dtype, device=device, requires_grad=requires_grad)
 
 
-def randn_like(input: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
+@composite_function(method=False)
+def randn_like(input: Tensor, *, dtype: DType | None = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """`randn` of the shape and dtype of `input`."""
     return randn(input.shape, dtype=dtype or input.dtype, device=device, requires_grad=requires_grad)
 
@@ -332,10 +340,12 @@ _randint_op = defop(
     vjp=NO_GRAD,
     traits=RANDOM,
     method=False,
+    public=False,
     doc="Integers in [low, high).",
 )
 
 
+@public_function
 def randint(low: Any, high: Any, size: Any = None, **options: Any) -> Any:
     """Integers in [low, high): `randint(low, high, size)` or `randint(high, size)`."""
     if size is None:
@@ -343,6 +353,7 @@ def randint(low: Any, high: Any, size: Any = None, **options: Any) -> Any:
     return _randint_op(low, high, size, **options)
 
 
+@public_function
 def randperm(n: int, *, generator: Any = None, dtype: Any = None) -> Any:
     """A random order of 0..n-1."""
     return _randperm_op(n, generator=generator, dtype=dtype)
@@ -357,6 +368,7 @@ _randperm_op = defop(
     vjp=NO_GRAD,
     traits=RANDOM,
     method=False,
+    public=False,
 )
 
 
@@ -402,5 +414,6 @@ dropout_mask = defop(
     vjp=NO_GRAD,
     traits=RANDOM,
     method=False,
+    public=False,
     doc="For each element of `input`, 1/(1-p) with probability 1-p, else 0. The values of `input` are not read.",
 )

@@ -8,7 +8,6 @@ comparison to NumPy's call.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,13 +19,15 @@ from specjit.tensor.tensor import get_default_dtype
 ndarray = np.ndarray
 
 
-@dataclass(frozen=True)
 class Inline:
     """`fn` may be called instead of the eager function on arrays of one dtype (`floats`: float32 or float64 only), and
     with alpha 1."""
 
-    fn: Callable[..., Any]
-    floats: bool = False
+    __slots__ = ("floats", "fn")
+
+    def __init__(self, fn: Callable[..., Any], floats: bool = False) -> None:
+        self.fn = fn
+        self.floats = floats
 
 
 def inlined(eager: Callable[..., Any], fn: Any, floats: bool = False) -> Callable[..., Any]:

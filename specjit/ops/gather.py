@@ -19,7 +19,7 @@ from specjit.ops.grads import sum_to
 from specjit.ops.indexing import add_rows
 from specjit.ops.lowering import pointwise, special
 from specjit.ops.quiet import quiet
-from specjit.ops.registry import NO_GRAD, defop
+from specjit.ops.registry import NO_GRAD, defop, public_function
 from specjit.ops.shape import axis_of
 from specjit.tensor.promotion import cast_operand
 
@@ -200,6 +200,7 @@ embedding = defop(
     ),
     lower=special("embedding"),
     method=False,
+    public=False,
     doc="Rows of weight. The row `padding_idx` gets no gradient (-1: every row does).",
 )
 
@@ -228,6 +229,7 @@ embedding_backward = defop(
     ),
     lower=special("embedding_backward"),
     method=False,
+    public=False,
     doc="Zeros of (rows, d) with each row of `grad` added at its index.",
 )
 
@@ -282,10 +284,12 @@ nonzero_op = defop(
     infer=lambda x: Type.tensor(dtypes.int64, (None, x.rank)),
     vjp=NO_GRAD,
     method=False,
+    public=False,
     doc="Indices of all nonzero elements, one row each, in row-major order.",
 )
 
 
+@public_function
 def nonzero(input: Any, *, as_tuple: bool = False) -> Any:
     """Indices of nonzero elements: a tensor of shape (count, ndim), or with `as_tuple` one index tensor per dim."""
     found = nonzero_op(input)
@@ -328,5 +332,6 @@ one_hot = defop(
     ),
     vjp=NO_GRAD,
     method=False,
+    public=False,
     doc="int64 rows with a 1 at the class; -1 takes the number of classes from the data.",
 )

@@ -8,6 +8,7 @@ may carry `inline`, a NumPy function that may be called instead under a conditio
 
 from __future__ import annotations
 
+import functools
 import linecache
 import warnings
 from collections.abc import Callable
@@ -24,6 +25,7 @@ from specjit.tensor.tensor import Parameter, Tensor
 
 if TYPE_CHECKING:
     from specjit.ops.registry import Op
+    from specjit.ops.schema import Signature
 
 # Switching NumPy's error state off and on costs as much as a small op. So the functions that are called inline run in
 # the user's state, their warnings are filtered by the module that NumPy finds on the stack, and what is raised instead
@@ -45,49 +47,10 @@ def operator_function(op: Op, name: str, swapped: bool = False) -> Callable[...,
 
 
 def generate(op: Op, name: str, slow: str, swapped: bool = False) -> Callable[..., Any]:
-    """The function's body is compiled by its first call: all of them at once would double the time of the import."""
-    file = f"<specjit op {name}{' swapped' if swapped else ''}>"
-    namespace: dict[str, Any] = {
-        "_op": op,
-        "__name__": FILTERED,
-        "_eager": op.eager,
-        "_Tensor": Tensor,
-        "_Parameter": Parameter,
-        "_ndarray": np.ndarray,
-        "_asarray": np.asarray,
-        "_new": object.__new__,
-        "_state": state,
-        "_thread": state.thread,
-        "_dispatch": dispatch,
-        "_operator_slow": operator_slow,
-        "_recover": recover,
-        "_OpNode": OpNode,
-        "_edge": edge,
-        "_index_of": _Index.of,
-        "_attach_view": attach_view,
-        "_finish": finish,
-        "_of_list": of_list,
-        "_write": _write,
-        "_inline": getattr(getattr(op.eager, "inline", None), "fn", None),
-        "_one": 1,
-        "_f32": np.dtype(np.float32),
-        "_f64": np.dtype(np.float64),
-        "_spread": _spread,
-        "_raw": _raw,
-        **{f"_d{i}": p.default for i, p in enumerate(op.params)},
-    }
-
-    def finished() -> Callable[..., Any]:
-        source = render(op, name.replace(".", "_"), slow, swapped)
-        linecache.cache[file] = (len(source), None, source.splitlines(True), file)
-        exec(compile(source, file, "exec"), namespace)
-        made = namespace[name.replace(".", "_")]
-        function.__defaults__, function.__kwdefaults__ = made.__defaults__, made.__kwdefaults__
-        function.__code__ = made.__code__  # the same object, so that whoever holds the function has the finished one
-        return function
-
-    namespace["_finished"] = finished
-    function = FunctionType(_first_call.__code__.replace(co_filename=file, co_firstlineno=1), namespace, name)
+    """The function is compiled by its first call: all of them at once would double the time of the import."""
+    namespace: dict[str, Any] = {"__name__": FILTERED}
+    function = FunctionType(_first_call.__code__, namespace, name)
+    namespace["_finished"] = functools.partial(_finish_function, function, op, name, slow, swapped)
     return _with_record(function, op, name)
 
 
@@ -95,26 +58,80 @@ def _first_call(*args, **named):  # its globals are the generated function's
     return _finished()(*args, **named)  # type: ignore[name-defined]  # noqa: F821
 
 
-def _with_record(fn: Callable[..., Any], op: Op, name: str) -> Callable[..., Any]:
-    fn.record = op  # type: ignore[attr-defined]
-    fn.__name__ = fn.__qualname__ = name
+def _finish_function(function: Any, op: Op, name: str, slow: str, swapped: bool) -> Callable[..., Any]:
+    namespace = function.__globals__
+    namespace.update(COMMON)
+    namespace.update(
+        _op=op,
+        _eager=op.eager,
+        _inline=getattr(getattr(op.eager, "inline", None), "fn", None),
+        **{f"_d{i}": p.default for i, p in enumerate(op.params)},
+    )
+    file = f"<specjit op {name}{' swapped' if swapped else ''}>"
+    return define(function, namespace, render(op, name.replace(".", "_"), slow, swapped), file)
+
+
+def define(function: Any, namespace: dict[str, Any], source: str, file: str) -> Callable[..., Any]:
+    """Give `function` the body that `source` defines: the same object, so that whoever holds it has the finished
+    one."""
+    linecache.cache[file] = (len(source), None, source.splitlines(True), file)
+    made: dict[str, Any] = {}
+    exec(compile(source, file, "exec"), namespace, made)
+    (body,) = made.values()
+    function.__defaults__, function.__kwdefaults__ = body.__defaults__, body.__kwdefaults__
+    function.__code__ = body.__code__
+    return function
+
+
+COMMON: dict[str, Any] = {
+    "_Tensor": Tensor,
+    "_Parameter": Parameter,
+    "_ndarray": np.ndarray,
+    "_asarray": np.asarray,
+    "_new": object.__new__,
+    "_state": state,
+    "_thread": state.thread,
+    "_dispatch": dispatch,
+    "_operator_slow": operator_slow,
+    "_recover": recover,
+    "_OpNode": OpNode,
+    "_edge": edge,
+    "_index_of": _Index.of,
+    "_attach_view": attach_view,
+    "_finish": finish,
+    "_of_list": of_list,
+    "_write": _write,
+    "_one": 1,
+    "_f32": np.dtype(np.float32),
+    "_f64": np.dtype(np.float64),
+    "_raw": _raw,
+}
+
+
+def _with_record(fn: Any, op: Op, name: str) -> Callable[..., Any]:
+    fn.record = op
+    fn.__qualname__ = name
     fn.__module__ = "specjit"
-    fn.__doc__ = f"{op.schema}\n\n{op.doc}".strip()
+    fn.__doc__ = f"{op.schema}\n\n{op.doc}" if op.doc else op.schema
     return fn
 
 
-def _spread(given: tuple[Any, ...], named: dict[str, Any], name: str, op: Op) -> Any:
+def _spread(given: tuple[Any, ...], named: dict[str, Any], name: str, op: Signature) -> Any:
     """The value of a list parameter that may be given as one sequence, as several positional ints, or by name."""
     if name in named:
         return named.pop(name)
     if len(given) == 1 and isinstance(given[0], (list, tuple)):
         return given[0]
-    if not given and op.param(name).required and name not in ("size", "dims"):
+    required = next(p.required for p in op.params if p.name == name)
+    if not given and required and name not in ("size", "dims"):
         raise TypeError(f"{op.name}() missing required argument: {name!r}")
     return given
 
 
-def signature(op: Op) -> tuple[str, list[str]]:
+COMMON["_spread"] = _spread
+
+
+def signature(op: Signature) -> tuple[str, list[str]]:
     """Parameters of the generated function, and the lines that make its arguments ready."""
     parts: list[str] = []
     ready: list[str] = []

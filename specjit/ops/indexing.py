@@ -49,6 +49,7 @@ getitem = defop(
     vjp=lambda g, _y, _x, index: getitem_backward(g, _x.shape, index),
     traits=view(0),
     method="__getitem__",
+    public=False,
     doc="x[index] with ints, slices, None, Ellipsis, bools, tensors and lists. Basic indices give a view.",
 )
 
@@ -98,6 +99,7 @@ getitem_backward = defop(
     infer=_sized,
     vjp=lambda g, _y, _grad, sizes, index: getitem(g, index),
     method=False,
+    public=False,
     doc="Zeros of `sizes` with `grad` added at `index`.",
 )
 
@@ -116,6 +118,7 @@ select_backward = defop(
     vjp=lambda g, _y, _grad, sizes, dim, index: g.select(dim, index),
     lower=special("select_backward"),
     method=False,
+    public=False,
     doc="Zeros of `sizes` with `grad` at position `index` of `dim`.",
 )
 
@@ -139,6 +142,7 @@ slice_backward = defop(
     vjp=lambda g, _y, _grad, sizes, dim, start, end, step: _slice_again(g, dim, start, end, step),
     lower=special("slice_backward"),
     method=False,
+    public=False,
     doc="Zeros of `sizes` with `grad` in the slice of `dim`.",
 )
 
@@ -159,6 +163,7 @@ index = defop(
     infer=_index_infer,
     vjp=lambda g, _y, _x, indices: index_put(zeros(_x.shape, dtype=g.dtype), indices, g, accumulate=True),
     method=False,
+    public=False,
     doc="Advanced indexing: one index tensor or None per dim.",
 )
 
@@ -271,6 +276,7 @@ index_write = defop(
     infer=_setitem_infer,
     vjp=_setitem_vjp,
     method=False,
+    public=False,
     doc="A copy of input in which `[index]` is `value`.",
 )
 setitem = defop(
@@ -281,5 +287,6 @@ setitem = defop(
     traits=writes(0),
     functional=index_write,
     method="__setitem__",
+    public=False,
     doc="x[index] = value.",
 )

@@ -241,6 +241,19 @@ def expanded(x: Type, sizes: Any) -> Type:
     return Type.tensor(x.dtype, out)
 
 
+def check_write(result: DType | None, dims: Dims, x: Type) -> None:
+    """An in-place op keeps the shape of its target `x` and the category of its dtype."""
+    if result is not None and x.dtype is not None and result.category > x.dtype.category:
+        raise RuntimeError(
+            f"result type {dtypes.TITLES[result.name]} can't be cast to the desired output type "
+            f"{dtypes.TITLES[x.dtype.name]}"
+        )
+    if dims is not None and x.dims is not None and tuple(dims) != tuple(x.dims):
+        known = all(isinstance(d, int) for d in (*dims, *x.dims))
+        if known or len(dims) != len(x.dims):
+            raise RuntimeError(f"output with shape {list(x.dims)} doesn't match the broadcast shape {list(dims)}")
+
+
 def number_type(dtype: DType | None) -> Type:
     """The Python number that an element of `dtype` becomes."""
     if dtype is None:

@@ -25,15 +25,6 @@ from specjit.tensor.promotion import cast_operand
 WRITES_SELF = Traits(view_of=0, writes=frozenset({0}))
 
 
-def _check(have: Any, want: Any, shape: Any, target: Any) -> None:
-    if have.category > want.category:
-        raise RuntimeError(f"result type {have.name} can't be cast to the desired output type {want.name}")
-    if shape is not None and target is not None and tuple(shape) != tuple(target):
-        known = all(isinstance(d, int) for d in (*shape, *target))
-        if known or len(shape) != len(target):
-            raise RuntimeError(f"output with shape {list(target)} doesn't match the broadcast shape {list(shape)}")
-
-
 def _eager(op: Op, ufunc: Any) -> Callable[..., Any]:
     compute = getattr(op.eager, "raw", op.eager)
 
@@ -43,7 +34,7 @@ def _eager(op: Op, ufunc: Any) -> Callable[..., Any]:
             return ufunc(x, rest[0], out=x)
         out = np.asarray(compute(x, *rest))
         if out.dtype is not x.dtype or out.shape != x.shape:
-            _check(dtype_of(out.dtype), dtype_of(x.dtype), out.shape, x.shape)
+            infer.check_write(dtype_of(out.dtype), out.shape, Type.tensor(dtype_of(x.dtype), x.shape))
         x[...] = out
         return x
 
@@ -63,8 +54,7 @@ def _simple(x: np.ndarray, rest: tuple[Any, ...]) -> bool:
 def _infer(op: Op) -> Callable[..., Any]:
     def rule(x: Type, *rest: Any) -> Type:
         found = op.infer(x, *rest)
-        if found.dtype is not None and x.dtype is not None:
-            _check(found.dtype, x.dtype, found.dims, x.dims)
+        infer.check_write(found.dtype, found.dims, x)
         # The target takes on the gradients of what is written into it.
         return Type.tensor(x.dtype, x.dims)
 

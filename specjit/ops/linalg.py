@@ -11,10 +11,12 @@ import numpy as np
 
 from specjit.ir.types import Type
 from specjit.ops import infer
+from specjit.ops.composites import Number, composite_function
 from specjit.ops.grads import sum_to
 from specjit.ops.lowering import contraction
 from specjit.ops.quiet import quiet
 from specjit.ops.registry import defop
+from specjit.tensor.tensor import Tensor
 
 
 def _matmul(a: np.ndarray, b: np.ndarray) -> Any:
@@ -98,24 +100,28 @@ mm = _fixed_rank("mm", 2, "The product of two matrices.")
 bmm = _fixed_rank("bmm", 3, "Products of two stacks of matrices, (b, n, m) and (b, m, p).")
 
 
-def mv(input: Any, vec: Any) -> Any:
+@composite_function
+def mv(input: Tensor, vec: Tensor) -> Tensor:
     """Matrix times vector."""
     return matmul(input, vec)
 
 
-def dot(input: Any, other: Any) -> Any:
+@composite_function
+def dot(input: Tensor, other: Tensor) -> Tensor:
     """The inner product of two 1-d tensors."""
     if input.ndim != 1 or other.ndim != 1:
         raise RuntimeError(f"1D tensors expected, but got {input.ndim}D and {other.ndim}D tensors")
     return matmul(input, other)
 
 
-def outer(input: Any, vec2: Any) -> Any:
+@composite_function
+def outer(input: Tensor, vec2: Tensor) -> Tensor:
     """The outer product of two 1-d tensors."""
     return input.unsqueeze(1) * vec2
 
 
-def addmm(input: Any, mat1: Any, mat2: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
+@composite_function
+def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: Number = 1, alpha: Number = 1) -> Tensor:
     """beta * input + alpha * (mat1 @ mat2)."""
     product = mm(mat1, mat2)
     product = product if alpha == 1 else product * alpha

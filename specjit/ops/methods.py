@@ -15,15 +15,15 @@ from specjit.ops import (
     creation,
     gather,
     inplace,
-    linalg,
     pointwise,
-    reduce,
     registry,
     shape,
 )
 from specjit.ops.call import OPERANDS, attach_method
+from specjit.ops.composites import Number, composite_function
 from specjit.ops.generate import operator_function
 from specjit.tensor.methods import TensorMethods
+from specjit.tensor.tensor import Tensor
 
 BINARY = {
     "add": arithmetic.add,
@@ -76,26 +76,32 @@ for _name, _fn in AUGMENTED.items():
     attach_method(f"__{_name}__", _augmented(_fn))
 
 
-def rsub(input: Any, other: Any, *, alpha: Any = 1) -> Any:
+@composite_function
+def rsub(input: Tensor, other: Tensor | Number, *, alpha: Number = 1) -> Tensor:
     """other - alpha * input."""
     return arithmetic.sub(other, input, alpha=alpha)
 
 
-def _where(input: Any, condition: Any, other: Any) -> Any:
+@composite_function(name="Tensor.where")
+def _where(input: Tensor, condition: Tensor, other: Tensor | Number) -> Tensor:
+    """`input` where `condition` holds, else `other`."""
     return arithmetic.where(condition, input, other)
 
 
-def expand_as(input: Any, other: Any) -> Any:
+@composite_function(public=False)
+def expand_as(input: Tensor, other: Tensor) -> Tensor:
     """`expand` to the shape of `other`."""
     return input.expand(other.shape)
 
 
-def view_as(input: Any, other: Any) -> Any:
+@composite_function(public=False)
+def view_as(input: Tensor, other: Tensor) -> Tensor:
     """`view` with the shape of `other`."""
     return input.view(other.shape)
 
 
-def reshape_as(input: Any, other: Any) -> Any:
+@composite_function(public=False)
+def reshape_as(input: Tensor, other: Tensor) -> Tensor:
     """`reshape` to the shape of `other`."""
     return input.reshape(other.shape)
 
@@ -125,12 +131,14 @@ def new_tensor(input: Any, data: Any, dtype: Any = None, requires_grad: bool = F
     return creation.tensor(data, dtype=dtype or input.dtype, requires_grad=requires_grad)
 
 
-def equal(input: Any, other: Any) -> bool:
+@composite_function
+def equal(input: Tensor, other: Tensor) -> bool:
     """Whether two tensors have the same shape and elements."""
     return tuple(input.shape) == tuple(other.shape) and bool((input == other).all())
 
 
-def allclose(input: Any, other: Any, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> bool:
+@composite_function
+def allclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> bool:
     """Whether |input - other| <= atol + rtol * |other| everywhere."""
     close = (input == other) | (((input - other).abs() <= atol + rtol * other.abs()) & compare.isfinite(other))
     if equal_nan:
@@ -138,33 +146,19 @@ def allclose(input: Any, other: Any, rtol: float = 1e-05, atol: float = 1e-08, e
     return bool(close.all())
 
 
-def swapaxes(input: Any, axis0: int, axis1: int) -> Any:
+@composite_function
+def swapaxes(input: Tensor, axis0: int, axis1: int) -> Tensor:
     """`transpose` under its NumPy name."""
     return shape.transpose(input, axis0, axis1)
 
 
 METHODS: dict[str, Any] = {
-    "where": _where,
-    "rsub": rsub,
-    "expand_as": expand_as,
-    "view_as": view_as,
-    "reshape_as": reshape_as,
     "new_zeros": new_zeros,
     "new_ones": new_ones,
     "new_empty": new_empty,
     "new_full": new_full,
     "new_tensor": new_tensor,
-    "equal": equal,
-    "allclose": allclose,
-    "swapaxes": swapaxes,
-    "max": reduce.max,
-    "min": reduce.min,
-    "std": reduce.std,
     "nonzero": gather.nonzero,
-    "dot": linalg.dot,
-    "mv": linalg.mv,
-    "outer": linalg.outer,
-    "addmm": linalg.addmm,
     "to": casts.to,
     "type_as": casts.type_as,
     "float": casts.float,

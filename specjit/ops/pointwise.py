@@ -168,6 +168,7 @@ _rint = defop(
     vjp=lambda g, _y, _x: g * 0.0,
     lower=pointwise("round({0})"),
     method=False,
+    public=False,
     doc="To the nearest integer, ties to even.",
 )
 round = defop(

@@ -14,11 +14,13 @@ import numpy as np
 
 from specjit import dtypes
 from specjit.ops import infer
+from specjit.ops.composites import composite_function
 from specjit.ops.eager import axes, one_axis, reduce_axes
 from specjit.ops.grads import cast_like, count, unreduce
 from specjit.ops.lowering import composite, reduction
 from specjit.ops.quiet import quiet
 from specjit.ops.registry import NO_GRAD, defop
+from specjit.tensor.tensor import Tensor
 
 Type = infer.Type
 
@@ -361,12 +363,14 @@ cumsum = defop(
 )
 
 
-def max(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
+@composite_function
+def max(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
     """The maximum of all elements; (values, indices) along `dim`; or the elementwise maximum with a tensor."""
     return _extreme_of(input, dim, keepdim, amax, argmax, "maximum")
 
 
-def min(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
+@composite_function
+def min(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
     """The minimum of all elements; (values, indices) along `dim`; or the elementwise minimum with a tensor."""
     return _extreme_of(input, dim, keepdim, amin, argmin, "minimum")
 
@@ -381,6 +385,9 @@ def _extreme_of(x: Any, dim: Any, keepdim: bool, values: Any, indices: Any, pair
     return (found, at) if keepdim or not x.ndim else (found.squeeze(dim), at.squeeze(dim))
 
 
-def std(input: Any, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None) -> Any:
+@composite_function
+def std(
+    input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None
+) -> Tensor:
     """The square root of `var`."""
     return var(input, dim, unbiased, keepdim, correction=correction).sqrt()

@@ -44,6 +44,7 @@ size = defop(
     eager=_size,
     infer=_size_infer,
     vjp=NO_GRAD,
+    public=False,
     doc="The size along `dim`; without it, the whole shape.",
 )
 
@@ -55,6 +56,7 @@ alias = defop(
     lower=viewing(lambda ref: ref),
     traits=view(0),
     method=False,
+    public=False,
     doc="A new view of the whole tensor.",
 )
 detach = defop(
@@ -186,6 +188,7 @@ view_op = defop(
     vjp=lambda g, _y, _x, size: g.reshape(_x.shape),
     lower=viewing(_reshape_ref),
     traits=view(0),
+    public=False,
 )
 
 
@@ -318,4 +321,5 @@ contiguous = defop(
     vjp=lambda g, _y, _x: g,
     lower=viewing(lambda ref: ref if ref.is_contiguous else None),
     traits=view(0),
+    public=False,
 )

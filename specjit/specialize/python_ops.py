@@ -13,7 +13,7 @@ from typing import Any
 from specjit.dtypes import DType
 from specjit.ir.graph import Node, Value
 from specjit.ir.types import Type
-from specjit.ops import registry
+from specjit.ops import schema
 from specjit.specialize import lists
 from specjit.specialize.abstract import Abstract, Known, Mapping, Obj, Refused, Seq
 from specjit.specialize.specializer import Specializer, _constant
@@ -427,7 +427,7 @@ def method(spec: Specializer, args: list[Any], node: Node) -> Any:
         if op is None:
             raise Refused(f"tensor method {name!r} is not modelled", spec.loc)
         split = len(rest) - len(keywords)
-        bound = registry.bind(op, [target, *rest[:split]], dict(zip(keywords, rest[split:], strict=True)))
+        bound = schema.bind(op, [target, *rest[:split]], dict(zip(keywords, rest[split:], strict=True)))
         return spec.tensor_op(
             op, [a if isinstance(a, (Value, Known, Seq, Obj, Mapping)) else Known(a) for a in bound], node
         )

@@ -1,0 +1,75 @@
+"""Families of operators that are loaded when one of their names is first used.
+
+Enters: names. Leaves: loaded modules of `specjit.ops`.
+Invariant: `import specjit` loads only what nearly every program uses; for everything else one can say
+`specjit.<name>`, `Tensor.<name>` and the op's name in IR text all the same, and nobody can tell but by the clock.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+# Module in specjit.ops -> the names it defines: public functions (those of `specjit.linalg` dotted), then, after
+# "Tensor:", methods that are no public functions. `tests/ops/test_families.py` compares with what the modules define.
+FAMILIES: dict[str, str] = {
+    "conv": "",
+}
+# Records of Python itself, which eager mode has no use for. Their names begin with "py.".
+PYTHON = ("specjit.ops.python", "specjit.ops.control")
+
+LATER: dict[str, str] = {}  # public name -> module
+METHODS: dict[str, str] = {}  # method name -> module
+for _module, _names in FAMILIES.items():
+    _public, _, _methods = _names.partition("Tensor:")
+    LATER.update(dict.fromkeys(_public.split(), f"specjit.ops.{_module}"))
+    METHODS.update(dict.fromkeys([n for n in _public.split() if "." not in n], f"specjit.ops.{_module}"))
+    METHODS.update(dict.fromkeys(_methods.split(), f"specjit.ops.{_module}"))
+
+
+def load(module: str) -> None:
+    importlib.import_module(module)
+
+
+def load_for(op: str) -> None:
+    """Load the modules that may define the record `op`."""
+    if op.startswith("py."):
+        for module in PYTHON:
+            load(module)
+    elif op in LATER:
+        load(LATER[op])
+    else:
+        load_all()
+
+
+def load_all() -> None:
+    """Load every family."""
+    for module in (*PYTHON, *(f"specjit.ops.{m}" for m in FAMILIES)):
+        load(module)
+
+
+class LaterMethod:
+    """Stands for a method of a family that is not loaded; the first look at it loads the family."""
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, instance: Any, owner: type) -> Any:
+        from specjit.tensor.methods import TensorMethods
+
+        name = self.name
+        load(METHODS[name])
+        if TensorMethods.__dict__.get(name) is self:
+            delattr(TensorMethods, name)
+        return getattr(owner if instance is None else instance, name)
+
+
+def promise() -> None:
+    """Let every method of a family that is not loaded stand for itself."""
+    from specjit.tensor.methods import TensorMethods
+
+    for name in METHODS:
+        if name not in TensorMethods.__dict__:
+            setattr(TensorMethods, name, LaterMethod(name))
