@@ -25,7 +25,8 @@ from specjit.ops.eager import writable
 from specjit.ops.generate import _spread, define, signature
 from specjit.ops.grads import sum_to
 from specjit.ops.quiet import quiet
-from specjit.ops.registry import Traits, defop, publish
+from specjit.ops.registry import defop, publish
+from specjit.ops.writes import WRITES_SELF
 from specjit.tensor import state, tracer
 from specjit.tensor.tensor import Parameter, Tensor
 
@@ -261,7 +262,7 @@ store_ = defop(
     eager=quiet(_store),
     infer=_store_infer,
     vjp=lambda g, _y, _x, _src: (lambda: g * 0.0, lambda: sum_to(g, _src)),
-    traits=Traits(view_of=0, writes=frozenset({0})),
+    traits=WRITES_SELF,
     method=False,
     doc="Write the result of an in-place variant into its target: `copy_` that refuses other shapes and higher dtypes.",
 )

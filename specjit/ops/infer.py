@@ -145,6 +145,12 @@ def compare(a: Any, b: Any, *_: Any) -> Type:
     return Type.tensor(dtypes.bool_, broadcast(dims_of(a), dims_of(b)))
 
 
+def promoted(*operands: Any) -> Type:
+    """Any number of operands (None is left out), broadcast and promoted."""
+    given = [x for x in operands if x is not None]
+    return Type.tensor(result_type(*given), broadcast(*map(dims_of, given)))
+
+
 def reduced(dims: Dims, which: tuple[int, ...] | None, keepdim: Any) -> Dims:
     if dims is None or which is None or not isinstance(keepdim, bool):
         return None
@@ -158,6 +164,26 @@ def reduction(dtype: Callable[[DType | None], DType | None]) -> Callable[..., Ty
 
     def infer(x: Type, dim: Any = None, keepdim: Any = False, *_: Any) -> Type:
         return Type.tensor(dtype(x.dtype), reduced(x.dims, axes(dim, x.rank), keepdim))
+
+    return infer
+
+
+def along(dtype: Callable[[DType | None], DType | None] = lambda d: d) -> Callable[..., Type]:
+    """`(input, dim, ...)` with a result of the input's shape: scans, softmax."""
+
+    def infer(x: Type, dim: Any, *_: Any) -> Type:
+        axis(dim, x.rank)
+        return Type.tensor(dtype(x.dtype), x.dims)
+
+    return infer
+
+
+def with_indices(rule: Callable[..., Type]) -> Callable[..., tuple[Type, Type]]:
+    """(values, int64 indices) of one shape, from the rule of the values: max along a dim, cummax, sort."""
+
+    def infer(*args: Any) -> tuple[Type, Type]:
+        values = rule(*args)
+        return values, Type.tensor(dtypes.int64, values.dims)
 
     return infer
 

@@ -15,7 +15,8 @@ import numpy as np
 from specjit import dtypes
 from specjit.ops import infer
 from specjit.ops.composites import composite_function
-from specjit.ops.eager import axes, one_axis, reduce_axes
+from specjit.ops.define import scan
+from specjit.ops.eager import axes, needs_float, one_axis, reduce_axes
 from specjit.ops.grads import cast_like, count, unreduce
 from specjit.ops.lowering import composite, reduction
 from specjit.ops.quiet import quiet
@@ -49,17 +50,8 @@ sum = defop(
 )
 
 
-def _needs_float(name: str, x: Any, dtype: Any = None) -> None:
-    d = dtype or x.dtype
-    if d is not None and not (d.is_floating_point if isinstance(d, dtypes.DType) else d.kind == "f"):
-        raise RuntimeError(
-            f"{name}(): could not infer output dtype. Input dtype must be either a floating point or complex dtype. "
-            f"Got: {d.name}"
-        )
-
-
 def _mean(x: np.ndarray, dim: Any, keepdim: bool, dtype: Any) -> Any:
-    _needs_float("mean", x, dtype)
+    needs_float("mean", dtype or x.dtype)
     axis = reduce_axes(x, dim)
     total = _sum(x, dim, keepdim, dtype)
     if axis is None:
@@ -74,7 +66,7 @@ def _mean(x: np.ndarray, dim: Any, keepdim: bool, dtype: Any) -> Any:
 
 
 def _mean_infer(x: Any, dim: Any, keepdim: Any, dtype: Any) -> Any:
-    _needs_float("mean", x, dtype)
+    needs_float("mean", dtype or x.dtype)
     return _sum_infer(x, dim, keepdim, dtype)
 
 
@@ -194,7 +186,7 @@ def _correction(unbiased: Any, correction: Any) -> Any:
 
 
 def _variance(x: np.ndarray, dim: Any, unbiased: Any, keepdim: Any, correction: Any) -> Any:
-    _needs_float("var", x)
+    needs_float("var", x.dtype)
     axis = reduce_axes(x, dim)
     centered = x - np.mean(x, axis=axis, keepdims=True)
     total = np.add.reduce(centered * centered, axis, keepdims=keepdim)
@@ -204,7 +196,7 @@ def _variance(x: np.ndarray, dim: Any, unbiased: Any, keepdim: Any, correction: 
 
 
 def _variance_infer(x: Any, dim: Any, unbiased: Any, keepdim: Any, correction: Any) -> Any:
-    _needs_float("var", x)
+    needs_float("var", x.dtype)
     return infer.reduction(lambda d: d)(x, dim, keepdim)
 
 
@@ -243,7 +235,7 @@ var = defop(
 
 def _softmax(x: np.ndarray, dim: int, dtype: Any) -> Any:
     x = x if dtype is None else x.astype(dtype.numpy)
-    _needs_float("softmax", x)
+    needs_float("softmax", x.dtype)
     x, axis = one_axis(x, dim)
     if not x.size:
         return x.copy()
@@ -253,7 +245,7 @@ def _softmax(x: np.ndarray, dim: int, dtype: Any) -> Any:
 
 def _along(name: str) -> Any:
     def rule(x: Any, dim: Any, dtype: Any) -> Any:
-        _needs_float(name, x, dtype)
+        needs_float(name, dtype or x.dtype)
         infer.axis(dim, x.rank)
         return Type.tensor(dtype or x.dtype, x.dims)
 
@@ -290,7 +282,7 @@ softmax = defop(
 
 def _log_softmax(x: np.ndarray, dim: int, dtype: Any) -> Any:
     x = x if dtype is None else x.astype(dtype.numpy)
-    _needs_float("log_softmax", x)
+    needs_float("log_softmax", x.dtype)
     x, axis = one_axis(x, dim)
     if not x.size:
         return x.copy()
@@ -344,22 +336,11 @@ logsumexp = defop(
 )
 
 
-def _cumsum(x: np.ndarray, dim: int, dtype: Any) -> Any:
-    whole, axis = one_axis(x, dim)
-    wanted = dtype.numpy if dtype is not None else x.dtype if x.dtype.kind == "f" else np.dtype(np.int64)
-    return np.cumsum(whole, axis, wanted)
-
-
-def _cumsum_infer(x: Any, dim: Any, dtype: Any) -> Any:
-    infer.axis(dim, x.rank)
-    return Type.tensor(dtype or infer.summed_dtype(x.dtype), x.dims)
-
-
-cumsum = defop(
-    "cumsum(input, dim: int, *, dtype: 'dtype?' = None) -> Tensor",
-    eager=_reshaped_back(_cumsum),
-    infer=_cumsum_infer,
-    vjp=lambda g, _y, _x, dim, dtype: cast_like(g.flip(dim).cumsum(dim).flip(dim) if _x.ndim else g, _x),
+cumsum = scan(
+    "cumsum",
+    lambda x, axis, dtype: np.cumsum(x, axis, dtype),
+    lambda g, _y, _x, dim, dtype: cast_like(g.flip(dim).cumsum(dim).flip(dim) if _x.ndim else g, _x),
+    doc="Sums of the elements up to each one, along `dim`; ints and bools give int64.",
 )
 
 

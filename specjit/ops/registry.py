@@ -137,7 +137,11 @@ class Op:
         self.saves = (False,) * len(self.params)
         self.saves_result = self.keeps_values = False
         if self._vjp is not None:
-            names = list(inspect.signature(self._vjp).parameters)
+            parameters = inspect.signature(self._vjp).parameters.values()
+            names = [p.name for p in parameters]
+            if list(parameters)[-1].kind is inspect.Parameter.VAR_POSITIONAL:
+                # `*_`: what is left, none of it read by value.
+                names[-1:] = [names[-1]] * (len(self.params) + 3 - len(names))
             if len(names) != len(self.params) + 2:
                 raise TypeError(f"{self.name}: vjp takes {names}, expected g, y and {len(self.params)} arguments")
             self.saves_result = not names[1].startswith("_")
@@ -282,8 +286,8 @@ def defop(
     eager      on ndarrays, all parameters positional in schema order
     infer      on types: see `Op`
     vjp        a function `(g, y, *args)` in specjit ops, or NO_GRAD. A parameter whose name begins with `_` is used for
-               shape and dtype only, so nothing keeps its value. A gradient may be a function without arguments, called
-               only if needed.
+               shape and dtype only, so nothing keeps its value; `*_` stands for all that are left. A gradient may be a
+               function without arguments, called only if needed.
     reads      for each tensor parameter, the positions of the arguments that its gradient reads by value (default: all
                that vjp reads): the tape keeps an argument only if a wanted gradient reads it
     functional the op that gives the new content of argument 0, for an op that writes it

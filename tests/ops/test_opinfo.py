@@ -50,7 +50,9 @@ def close(got: Any, want: Any, info: OpInfo, dtype: DType) -> None:
 
 
 def test_every_op_has_a_row():
-    missing = [n for n in all_ops() if n not in OPINFO and not n.startswith("py.")]
+    # An in-place variant of an operator with a row is tested by that row (test_inplace.py).
+    covered = {n for n, op in all_ops().items() if op.functional is not None and op.functional.name in OPINFO}
+    missing = [n for n in all_ops() if n not in OPINFO and n not in covered and not n.startswith("py.")]
     assert not missing, f"operators without a row in tests/opinfo*.py: {missing}"
     unknown = [n for n in OPINFO if n not in all_ops()]
     assert not unknown, f"rows without an operator: {unknown}"
