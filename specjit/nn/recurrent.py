@@ -68,7 +68,7 @@ class LSTMCell(_Cell):
 
     def forward(self, input: Any, hx: Any = None) -> Any:
         if hx is None:
-            start = zeros((*input.shape[:-1], self.hidden_size), dtype=input.dtype)
+            start = zeros(list(input.shape[:-1]) + [self.hidden_size], dtype=input.dtype)
             hx = (start, start)
         return lstm_cell(input, hx[0], hx[1], self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
 
@@ -80,7 +80,7 @@ class GRUCell(_Cell):
 
     def forward(self, input: Any, hx: Any = None) -> Any:
         if hx is None:
-            hx = zeros((*input.shape[:-1], self.hidden_size), dtype=input.dtype)
+            hx = zeros(list(input.shape[:-1]) + [self.hidden_size], dtype=input.dtype)
         return gru_cell(input, hx, self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
 
 
