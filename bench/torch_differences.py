@@ -26,7 +26,7 @@ class Known:
 INTERNAL = "a record behind other functions; PyTorch has none of that name and meaning"
 # Rows that are not run through PyTorch.
 SKIPPED = {
-    **dict.fromkeys(["cast", "to_dtype", "alias", "size", "item", "slice", "rint"], INTERNAL),
+    **dict.fromkeys(["cast", "to_dtype", "alias", "size", "item", "slice", "rint", "widen"], INTERNAL),
     **dict.fromkeys(["index", "index_write", "store_", "dropout_mask"], INTERNAL),
     **dict.fromkeys(["getitem_backward", "select_backward", "slice_backward"], "a gradient's record"),
     **dict.fromkeys(["embedding_backward", "conv2d_input", "conv2d_weight"], "a gradient's record"),

@@ -259,6 +259,7 @@ def silent(fn: Any) -> Any:
 
 # The rows live beside this file, by family.
 from tests import (  # noqa: E402, F401
+    opinfo_functional,
     opinfo_functions,
     opinfo_index,
     opinfo_make,

@@ -263,6 +263,9 @@ row(
 )
 
 
+row("widen", unary(), lambda x: x.astype(np.float32) if x.dtype == np.float16 else x, dtypes=ALL, exact=True)
+
+
 def item_samples(make: Make) -> Iterator[Sample]:
     yield (make(),), {}
     yield (make(1, 1),), {}

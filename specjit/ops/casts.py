@@ -60,6 +60,20 @@ to_dtype = defop(
 )
 
 
+widen = defop(
+    "widen(input) -> Tensor",
+    eager=quiet(lambda x: x.astype(np.float32) if x.dtype.char == "e" else x),
+    infer=lambda x: Type.tensor(dtypes.float32 if x.dtype is dtypes.float16 else x.dtype, x.dims),
+    vjp=lambda g, _y, _x: to_dtype(g, _x.dtype),
+    lower=composite(lambda x: cast(x, dtypes.float32) if x.dtype is dtypes.float16 else x),
+    traits=view(0),
+    method=False,
+    public=False,
+    doc="float32 of float16, any other tensor itself: what PyTorch computes in on the CPU. A composite function that "
+    "would lose digits of float16 between its ops begins with it and ends with `to_dtype(out, input.dtype)`.",
+)
+
+
 def to(
     input: Any, *args: Any, dtype: Any = None, device: Any = None, copy: Any = False, non_blocking: Any = False
 ) -> Any:

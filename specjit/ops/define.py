@@ -13,7 +13,7 @@ import numpy as np
 
 from specjit.dtypes import DType, dtype_of, float16, float32
 from specjit.ops import infer
-from specjit.ops.eager import along, binary, unary_float
+from specjit.ops.eager import along, binary, inlined, unary_float
 from specjit.ops.lowering import pointwise
 from specjit.ops.quiet import quiet
 from specjit.ops.refuse import Refuse
@@ -48,13 +48,17 @@ def kept_function(
     text: str | None = None,
     *,
     refuse: Refuse | None = None,
+    ufunc: Any = None,
     inplace: bool = True,
     doc: str = "",
 ) -> Callable[..., Any]:
-    """`name(input)` with a result of the input's dtype, whatever it is; `refuse` says which are not taken."""
+    """`name(input)` with a result of the input's dtype, whatever it is; `refuse` says which are not taken.
+
+    ufunc: what `fn` is on float32 and float64, if that is one NumPy call; then most calls go to it directly.
+    """
     made = defop(
         f"{name}(input) -> Tensor",
-        eager=quiet(fn if refuse is None else refuse.eager(fn)),
+        eager=inlined(quiet(fn if refuse is None else refuse.eager(fn)), ufunc, floats=True),
         infer=infer.same if refuse is None else refuse.infer(infer.same),
         vjp=vjp,
         lower=pointwise(text) if text else None,
@@ -82,7 +86,8 @@ def binary_function(
     """`name(input, other)`, broadcast and promoted.
 
     fn(a, b) on arrays of the common dtype; floating: ints are converted to floats first; numbers: a Python number may
-    stand for `other`; refuse: common dtypes that are not taken; ufunc: `fn` as a ufunc, for the in-place variant.
+    stand for `other`; refuse: common dtypes that are not taken; ufunc: what `fn` is on float32 and float64, if that is
+    one NumPy call.
     """
     other = "other: 'Tensor|Scalar'" if numbers else "other"
     rule = infer.pointwise_float if floating else infer.pointwise
@@ -90,7 +95,7 @@ def binary_function(
         refuse.operands = 2
     made = defop(
         f"{name}(input, {other}) -> Tensor",
-        eager=binary(fn if refuse is None else refuse.eager(fn), floating),
+        eager=inlined(binary(fn if refuse is None else refuse.eager(fn), floating), ufunc, floats=True),
         infer=rule if refuse is None else refuse.infer(rule),
         vjp=vjp,
         lower=pointwise(text) if text else None,

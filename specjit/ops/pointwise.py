@@ -13,7 +13,7 @@ import numpy as np
 
 from specjit.ops import infer
 from specjit.ops.arithmetic import where
-from specjit.ops.eager import unary_float
+from specjit.ops.eager import inlined, unary_float
 from specjit.ops.lowering import composite, pointwise
 from specjit.ops.quiet import quiet
 from specjit.ops.registry import defop
@@ -67,7 +67,7 @@ erf = _float(
 
 def _kept(fn: Any) -> Any:
     """A function that keeps ints as they are (rounding)."""
-    return quiet(lambda x: fn(x) if x.dtype.kind == "f" else x.copy())
+    return inlined(quiet(lambda x: fn(x) if x.dtype.kind == "f" else x.copy()), fn, floats=True)
 
 
 def _signed(fn: Any) -> Any:
@@ -76,7 +76,7 @@ def _signed(fn: Any) -> Any:
             raise RuntimeError(f"{fn.__name__} is not supported for bool tensors.")
         return fn(x)
 
-    return quiet(eager)
+    return inlined(quiet(eager), fn, floats=True)
 
 
 neg = defop(
