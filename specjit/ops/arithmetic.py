@@ -32,6 +32,8 @@ def _linear(fn: Any) -> Any:
             return fn(a, b)
         if a.dtype.kind != "f" and isinstance(alpha, float):
             raise RuntimeError("For integral input tensors, argument alpha must not be a floating point number.")
+        if a.dtype.char == "e":
+            return fn(a.astype(np.float32), b.astype(np.float32) * np.float32(np.float16(alpha))).astype(np.float16)
         return fn(a, np.multiply(b, alpha).astype(a.dtype))
 
     return inlined(quiet(eager), fn)
@@ -63,7 +65,7 @@ sub = defop(
 )
 mul = defop(
     "mul(input: 'Tensor|Scalar', other: 'Tensor|Scalar') -> Tensor",
-    eager=binary(np.multiply),
+    eager=binary(np.multiply, exact_scalar=True),
     infer=infer.pointwise,
     vjp=lambda g, _y, a, b: (lambda: sum_to(g * b, a), lambda: sum_to(g * a, b)),
     lower=pointwise("{0} * {1}"),
@@ -72,7 +74,7 @@ mul = defop(
 )
 div = defop(
     "div(input: 'Tensor|Scalar', other: 'Tensor|Scalar') -> Tensor",
-    eager=binary(np.true_divide, floating=True),
+    eager=binary(np.true_divide, floating=True, exact_scalar=True),
     infer=infer.pointwise_float,
     vjp=lambda g, _y, a, b: (lambda: sum_to(g / b, a), lambda: sum_to(-g * a / (b * b), b)),
     lower=pointwise("{0} / {1}"),

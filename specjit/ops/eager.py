@@ -58,15 +58,24 @@ def unary_float(fn: Callable[..., Any]) -> Callable[[np.ndarray], Any]:
     return inlined(quiet(eager), fn, floats=True)
 
 
-def binary(fn: Callable[..., Any], floating: bool = False) -> Callable[[Any, Any], Any]:
-    """A pointwise function of two operands. `floating`: ints are converted to floats first (true division)."""
+def binary(fn: Callable[..., Any], floating: bool = False, exact_scalar: bool = False) -> Callable[[Any, Any], Any]:
+    """A pointwise function of two operands. `floating`: ints are converted to floats first (true division).
+
+    exact_scalar: a number beside a float16 tensor (or a 0-d tensor after it) is not rounded to float16 first: PyTorch
+    does so in mul and div, but not in add, sub, pow or comparisons.
+    """
 
     def eager(a: Any, b: Any) -> Any:
         if type(a) is ndarray and type(b) is ndarray and a.dtype is b.dtype and not (floating and a.dtype.kind != "f"):
             return fn(a, b)
         if (type(b) is float or type(b) is int) and a.dtype.kind == "f":
+            if exact_scalar and a.dtype.itemsize == 2:
+                return fn(a.astype(np.float32), np.float32(b)).astype(np.float16)
             return fn(a, b)
+        first, second = a, b
         a, b = common(a, b)
+        if exact_scalar and a.dtype.char == "e" and (type(first) is not ndarray or (a.ndim and not b.ndim)):
+            return fn(np.asarray(first, np.float32), np.asarray(second, np.float32)).astype(np.float16)
         if floating and a.dtype.kind != "f":
             return fn(a.astype(default_float()), b.astype(default_float()))
         return fn(a, b)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 
+import numpy as np
 import pytest
 
 import specjit
@@ -94,3 +95,20 @@ def test_integers_wrap_around():
             assert (x + x).tolist() == [-2 if d.is_signed else top - 1]
             assert (specjit.tensor([low], dtype=d) - 1).tolist() == [top]
             assert specjit.tensor([top, 1], dtype=d).sum().dtype is specjit.int64
+
+
+def test_numbers_beside_float16():
+    """mul and div take them in float32, add and sub round them to float16 first: so PyTorch computes on the CPU."""
+    values = np.linspace(-3, 3, 199).astype(np.float16)
+    x, wide = specjit.from_numpy(values.copy()), values.astype(np.float32)
+    tenth, rounded = np.float32(0.1), np.float32(np.float16(0.1))
+    wanted = {"mul": wide * tenth, "div": wide / tenth, "add": wide + rounded, "sub": wide - rounded}
+    for name, want in wanted.items():
+        for found in (getattr(specjit, name)(x, 0.1), getattr(x.clone(), name + "_")(0.1)):
+            np.testing.assert_array_equal(found.numpy(), want.astype(np.float16))
+    zero_d = specjit.tensor(0.1, dtype=specjit.float64)
+    np.testing.assert_array_equal((x * zero_d).numpy(), wanted["mul"].astype(np.float16))
+    np.testing.assert_array_equal((zero_d * x).numpy(), (wide * rounded).astype(np.float16))
+    np.testing.assert_array_equal((0.1 * x).numpy(), wanted["mul"].astype(np.float16))
+    found = specjit.add(x, x, alpha=0.1).numpy()
+    np.testing.assert_array_equal(found, (wide + wide * rounded).astype(np.float16))
