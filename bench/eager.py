@@ -124,7 +124,7 @@ def bare_of(info: OpInfo, args: Any, kwargs: Any) -> Statement:
     with state.recording(recorder):
         info.fn(*args, **kwargs)
     calls = recorder.calls
-    same = getattr(np, info.name, None)
+    same = getattr(np, info.name, None) if info.name in OPINFO else None
     if len(calls) == 1 and isinstance(same, np.ufunc) and not kwargs:
         arrays = calls[0][1][: same.nin]
         if all(isinstance(a, (np.ndarray, int, float)) for a in arrays):

@@ -9,7 +9,7 @@ import numpy as np
 
 import specjit
 from specjit.dtypes import float32, int64
-from tests.opinfo import ALL, FLOATS, NUMBERS, Make, Sample, binary, row, silent
+from tests.opinfo import ALL, FLOATS, NUMBERS, Make, Sample, binary, row, silent, unary
 from tests.opinfo_reduce import axes, products
 from tests.opinfo_shape import shaped
 
@@ -190,3 +190,5 @@ def addmm_reference(x: np.ndarray, a: np.ndarray, b: np.ndarray, beta: Any = 1, 
 
 
 row("addmm", addmm_samples, addmm_reference, scale=16, dtypes=(*FLOATS, int64))
+row("deg2rad", unary(), silent(lambda x: np.deg2rad(x.astype(np.float64))), dtypes=ALL)
+row("rad2deg", unary(), silent(lambda x: np.rad2deg(x.astype(np.float64))), dtypes=ALL)
