@@ -16,6 +16,7 @@ from specjit.ir.types import Type
 from specjit.ops import schema
 from specjit.specialize import lists
 from specjit.specialize.abstract import Abstract, Known, Mapping, Obj, Refused, Seq
+from specjit.specialize.composed import composed
 from specjit.specialize.specializer import Specializer, _constant
 from specjit.tensor.methods import TensorMethods
 
@@ -423,10 +424,14 @@ def method(spec: Specializer, args: list[Any], node: Node) -> Any:
     keywords = (args[2].value or ()) if isinstance(args[2], Known) else tuple(k.value for k in args[2].items)
     rest = args[3:]
     if is_tensor(target):
-        op = getattr(getattr(TensorMethods, name, None), "record", None)
+        function = getattr(TensorMethods, name, None)
+        op = getattr(function, "record", None)
+        split = len(rest) - len(keywords)
+        composite = getattr(function, "composite", None)
+        if composite is not None:
+            return composed(spec, composite, [target, *rest[:split]], dict(zip(keywords, rest[split:], strict=True)))
         if op is None:
             raise Refused(f"tensor method {name!r} is not modelled", spec.loc)
-        split = len(rest) - len(keywords)
         bound = schema.bind(op, [target, *rest[:split]], dict(zip(keywords, rest[split:], strict=True)))
         return spec.tensor_op(
             op, [a if isinstance(a, (Value, Known, Seq, Obj, Mapping)) else Known(a) for a in bound], node

@@ -287,3 +287,43 @@ def test_errors(info):
     for function, kind, text in info.errors:
         with pytest.raises(kind, match=text):
             function()
+
+
+# Methods whose object is known to be a tensor only at specialization
+
+
+def of_items(xs, y):
+    out = []
+    for x in xs:
+        values, indices = x.max(1)
+        out.append(values.rsub(1.0, alpha=2) + x.std(1) + indices)
+    return specjit.stack(out) * 2 + y
+
+
+def in_place_of_item(xs):
+    x = xs[0] * 2
+    x.deg2rad_()
+    return x + 1, x.view_as(xs[0]) * 3
+
+
+@pytest.mark.parametrize("function", [of_items, in_place_of_item])
+def test_methods_of_list_items_are_composed_by_the_specializer(function):
+    xs = [specjit.randn(3, 4) for _ in range(2)]
+    args = (xs, specjit.randn(3)) if function is of_items else (xs,)
+    fast = specjit.optimize(function, warmup=1, background=False)
+    for _ in range(3):
+        for got, want in zip(flat(fast(*args)), flat(function(*args)), strict=True):
+            np.testing.assert_allclose(got.numpy(), want.numpy(), rtol=1e-5, atol=1e-6)
+    assert fast.stats()["fast"] == 3
+    fast.close()
+
+
+def test_what_a_body_cannot_decide_stays_generic():
+    def decides(xs):
+        return xs[0] * 2 if xs[0].allclose(xs[1]) else xs[1] * 2
+
+    fast = specjit.optimize(decides, warmup=1, background=False)
+    xs = [specjit.ones(2), specjit.zeros(2)]
+    for _ in range(3):
+        assert fast(xs).tolist() == [0, 0]
+    fast.close()
