@@ -7,8 +7,10 @@ with that functional (`functional="relu"`), whose own row has one.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from specjit import nn
@@ -67,4 +69,5 @@ def layers(*cases: Any) -> Any:
 
 
 # The rows live beside this file, by family.
-from tests import moduleinfo_basic  # noqa: E402, F401
+for _path in sorted(Path(__file__).parent.glob("moduleinfo_*.py")):
+    importlib.import_module(f"tests.{_path.stem}")
