@@ -1,4 +1,5 @@
-"""Benchmarks. `python -m bench.lstm` compares the recurrent nets with the peers that are installed.
+"""Benchmarks. `python -m bench.lstm` compares the recurrent nets with the peers that are installed,
+`python -m bench.generic` the generic path with the code it was made from.
 
 Importing this package limits every numeric library to one thread. That must happen before they are loaded.
 """

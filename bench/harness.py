@@ -27,12 +27,15 @@ SLOW_CALL_SECONDS = 0.1  # longer calls are warm after one, and need fewer sampl
 
 @dataclass
 class Contender:
-    """One way to do it. `call` does the whole work; `output` turns its result into arrays outside the timing."""
+    """One way to do it. `call` does the whole work; `output` turns its result into arrays outside the timing.
+
+    arguments: makes the arguments of one call, outside the timing."""
 
     name: str
-    call: Callable[[], Any]
+    call: Callable[..., Any]
     output: Callable[[Any], Sequence[np.ndarray]] = lambda result: result
     note: str = ""
+    arguments: Callable[[], tuple[Any, ...]] | None = None
 
 
 @dataclass
@@ -54,6 +57,10 @@ class Measured:
     error: float
     loops: int
     values: list[list[float]] = field(default_factory=list)
+
+    @property
+    def best(self) -> float:
+        return min(value for block in self.values for value in block)
 
     @property
     def median(self) -> float:
@@ -81,39 +88,52 @@ def measure(case: Case, rounds: int, seed: int = 0) -> list[Measured]:
     """Check every contender, then time all of them in `rounds` blocks each, in random order."""
     measured = []
     for contender in case.contenders:
-        error = error_of(contender.output(contender.call()), case.reference) if len(case.reference) else 0.0
+        error = 0.0
+        if len(case.reference):
+            error = error_of(contender.output(contender.call(*_arguments(contender))), case.reference)
         if not error <= case.tolerance:  # NaN is wrong too
             raise WrongOutput(f"{case.name}: {contender.name} differs from the reference by {error:.2g} of its scale")
-        measured.append(Measured(contender, error, _calibrate(contender.call)))
+        measured.append(Measured(contender, error, _calibrate(contender)))
     order = np.random.default_rng(seed)
     for _ in range(rounds):
         for index in order.permutation(len(measured)):
             one = measured[index]
-            first = _sample(one.contender.call, one.loops)
+            first = _sample(one.contender, one.loops)
             slow = one.loops == 1 and first > SLOW_CALL_SECONDS
             if not slow:
-                _sample(one.contender.call, one.loops)
-            one.values.append([_sample(one.contender.call, one.loops) for _ in range(2 if slow else 4)])
+                _sample(one.contender, one.loops)
+            one.values.append([_sample(one.contender, one.loops) for _ in range(2 if slow else 4)])
     return measured
 
 
-def _sample(call: Callable[[], Any], loops: int) -> float:
+def _arguments(contender: Contender) -> tuple[Any, ...]:
+    return () if contender.arguments is None else contender.arguments()
+
+
+def _sample(contender: Contender, loops: int) -> float:
+    call = contender.call
+    if contender.arguments is None:
+        start = time.perf_counter()
+        for _ in range(loops):
+            call()
+        return (time.perf_counter() - start) / loops
+    prepared = [contender.arguments() for _ in range(loops)]
     start = time.perf_counter()
-    for _ in range(loops):
-        call()
+    for arguments in prepared:
+        call(*arguments)
     return (time.perf_counter() - start) / loops
 
 
-def _calibrate(call: Callable[[], Any]) -> int:
+def _calibrate(contender: Contender) -> int:
     """How many calls fill a sample, once the contender is warm."""
     warm_until = time.perf_counter() + 0.2
     for _ in range(5):
-        call()
+        contender.call(*_arguments(contender))
         if time.perf_counter() > warm_until:
             break
-    seconds = _sample(call, 1)
+    seconds = _sample(contender, 1)
     while (loops := math.ceil(SAMPLE_SECONDS / max(seconds, 1e-9))) > 1:
-        again = _sample(call, loops)
+        again = _sample(contender, loops)
         if again > 0.5 * seconds:  # a first call that is slower than the rest must not decide
             return math.ceil(SAMPLE_SECONDS / again)
         seconds = again

@@ -14,10 +14,12 @@ from specjit.dtypes import (
     float16,
     float32,
     float64,
+    get_default_dtype,
     int8,
     int16,
     int32,
     int64,
+    set_default_dtype,
     uint8,
 )
 from specjit.ops.creation import tensor  # hides the folder of that name
@@ -32,6 +34,7 @@ from specjit.tensor.random import (
     seed,
     set_rng_state,
 )
+from specjit.tensor.size import Size
 from specjit.tensor.state import (
     enable_grad,
     inference_mode,
@@ -40,7 +43,7 @@ from specjit.tensor.state import (
     no_grad,
     set_grad_enabled,
 )
-from specjit.tensor.tensor import Parameter, Size, Tensor, get_default_dtype, set_default_dtype
+from specjit.tensor.tensor import Parameter, Tensor
 from specjit.version import __version__
 
 half = float16
@@ -54,14 +57,15 @@ bool = dtypes.bool_
 if TYPE_CHECKING:
     from specjit import autograd, jit, linalg, nn, optim
     from specjit.runtime.events import Event, EventKind, on_event
-    from specjit.runtime.program import Program, optimize
+    from specjit.runtime.optimize import optimize
+    from specjit.runtime.program import Program
     from specjit.runtime.stance import stance
     from specjit.runtime.threads import get_num_threads, set_num_threads
 
 # Loaded on first use, so that eager mode starts as fast as NumPy.
 _PACKAGES = ("autograd", "jit", "linalg", "nn", "optim")
 _LATER = {
-    "optimize": "specjit.runtime.program",
+    "optimize": "specjit.runtime.optimize",
     "Program": "specjit.runtime.program",
     "stance": "specjit.runtime.stance",
     "Event": "specjit.runtime.events",

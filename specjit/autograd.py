@@ -1,9 +1,9 @@
 """`specjit.autograd`: gradients on demand, custom functions and gradient checks, under PyTorch's names."""
 
+from specjit.tensor.engine import backward, grad
 from specjit.tensor.function import Function
 from specjit.tensor.gradcheck import GradcheckError, gradcheck, gradgradcheck
 from specjit.tensor.state import enable_grad, inference_mode, no_grad, set_grad_enabled
-from specjit.tensor.tape import backward, grad
 
 __all__ = [
     "Function",

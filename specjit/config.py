@@ -9,12 +9,13 @@ shell never stops a program; a bad keyword argument raises ValueError.
 from __future__ import annotations
 
 import os
-import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
+
+from specjit import locks
 
 LOG_WORDS = ("specialize", "guards", "fusion", "cache", "all")
 
@@ -104,7 +105,7 @@ class _SlowRoad:
 
 
 slow_road = _SlowRoad()
-_lock = threading.Lock()
+_lock = locks.lock()
 _overrides: list[dict[str, Any]] = []
 _memo: tuple[tuple[str | None, ...], Config] | None = None
 

@@ -43,7 +43,7 @@ def script(obj: Any) -> Any:
 
     Parameter types come from annotations; a parameter without one is a Tensor. The result is a `specjit.Program`.
     """
-    from specjit.runtime.program import optimize
+    from specjit.runtime.optimize import optimize
 
     fn = type(obj).forward if isinstance(obj, Module) else obj
     if not isinstance(fn, types.FunctionType):
@@ -65,17 +65,27 @@ def trace(
     """Record one run of `func(*example_inputs)` and return a callable that repeats it.
 
     Every decision the run took on its inputs is guarded (sizes, dtypes, numbers, and tensors that became Python
-    numbers); a call outside the guards runs `func` itself, or raises `Error` under `strict`. check_trace runs the
-    function again and raises `TracingCheckError` at the first op that differs.
+    numbers); a call outside the guards runs `func` itself, with a GUARD_MISS event, or raises `Error` under `strict`.
+    check_trace runs the function again and raises `TracingCheckError` at the first op that differs.
     """
+    from specjit.runtime.events import EventKind, EventLog
 
     def compiled(graph: Graph) -> tuple[Callable[..., Any], str]:
         code = generate(graph, name=graph.name)
         return code.fn, code.source
 
-    return _trace(
+    traced = _trace(
         func, example_inputs, strict=strict, check_trace=check_trace, check_tolerance=check_tolerance, compile=compiled
     )
+    log = EventLog(traced.graph.name)
+
+    def on_miss(message: str, origin: str) -> None:
+        log.emit(
+            EventKind.GUARD_MISS, message, location=origin, then="ran the traced function itself", call=traced.calls
+        )
+
+    traced.on_miss, traced.events, traced.calls = on_miss, log.of, 0
+    return traced
 
 
 def _examples(fn: types.FunctionType, skip_self: bool) -> dict[str, Any] | None:

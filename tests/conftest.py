@@ -1,4 +1,5 @@
-"""What every test session shares: checked IR, one throw-away kernel cache, reproducible hypothesis runs.
+"""What every test session shares: checked IR, one throw-away kernel cache, reproducible hypothesis runs, no test that
+leaves work to the next.
 
 The environment is set at import, before any test module imports specjit, and child processes inherit it.
 Invariant: a test session neither reads nor writes the user's kernel cache, and a kernel compiles once per session.
@@ -8,7 +9,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -40,8 +43,19 @@ settings.register_profile(
     derandomize=True,
     max_examples=50,
     suppress_health_check=[HealthCheck.too_slow],
+    print_blob=True,
 )
 settings.load_profile("specjit")
+
+
+@pytest.fixture(autouse=True)
+def _end_background_work() -> Iterator[None]:
+    """A compile that a test started and did not wait for is over before the next test: it shall not meet that one's
+    forks, counts or captured output."""
+    yield
+    started = sys.modules.get("specjit.runtime.service")
+    if started is not None:
+        assert started.service.drain(600)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -190,6 +190,35 @@ row(
 )
 
 
+def probability_samples(make: Make) -> Iterator[Sample]:
+    for shape in ((), (0,), (3, 4)):
+        yield (make(*shape, low=0.1, high=0.9),), {}
+
+
+row(
+    "probability",
+    probability_samples,
+    lambda p: p,
+    exact=True,
+    errors=[(lambda: get("probability").fn(specjit.tensor([0.5, float("nan")])), RuntimeError, "p_in")],
+)
+
+
+def uniform_samples(make: Make) -> Iterator[Sample]:
+    for size in ([], [0], [3, 5]):
+        yield (size, -1, 7, make.dtype), {}
+
+
+def uniform_reference(size: Any, seed: int, block: int, dtype: Any) -> np.ndarray:
+    """By the generator, which has its own tests against Python integers."""
+    generator = specjit.Generator().manual_seed(seed)
+    generator.reserve(4 * block)
+    return specjit.rand(size, generator=generator, dtype=dtype).numpy()
+
+
+row("uniform", uniform_samples, uniform_reference, dtypes=(float32, float64), grad=False, exact=True)
+
+
 def mask_samples(make: Make) -> Iterator[Sample]:
     for p in (0.5, 0.1, 0.0, 1.0):
         yield (make(4, 5), p), {}

@@ -15,11 +15,11 @@ import specjit
 PACKAGE = Path(specjit.__file__).parent
 # Each room imports only from itself and from the rooms before it. Rooms in one row do not see each other.
 ORDER = [
-    {"version", "config"},
+    {"version", "locks"},
+    {"config"},
     {"dtypes"},
     {"ir"},
     {"tensor"},
-    {"autograd"},
     {"ops"},
     {"linalg"},
     {"nn"},
@@ -128,5 +128,5 @@ def test_only_the_compile_room_names_the_compilers():
 
 def test_import_loads_no_compiler():
     program = "import sys, specjit; print(sorted({'numba', 'llvmlite', 'scipy', 'rich'} & set(sys.modules)))"
-    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=600, check=True)
     assert result.stdout.strip() == "[]"

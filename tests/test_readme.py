@@ -29,5 +29,5 @@ def test_example(tmp_path):
     assert example is not None
     file = tmp_path / "example.py"
     file.write_text(example[1] + CHECK)
-    result = subprocess.run([sys.executable, file], capture_output=True, text=True, timeout=120)
+    result = subprocess.run([sys.executable, file], capture_output=True, text=True, timeout=600)
     assert result.returncode == 0, result.stderr

@@ -38,13 +38,9 @@ REGISTRIES = ("_parameters", "_buffers", "_modules")  # of a Module
 MISSING = object()
 
 
-def is_function(obj: Any) -> bool:
-    return isinstance(obj, FUNCTIONS) or hasattr(obj, "record")
-
-
 def describe(f: Frame, obj: Any, group: Group, source: str, fetch: str, read: Any) -> Abstract:
     """The abstract value of `obj`, found at `source`; `read()` emits the node that reads it at run time."""
-    origin = str(f.location())
+    origin = f.origin()
     facts = f.session.facts
     if isinstance(obj, ALWAYS_KNOWN) or hasattr(obj, "record"):
         facts.add(group, source, "identity", obj, origin, fetch)
@@ -100,7 +96,7 @@ def global_value(f: Frame, name: str) -> Abstract:
     if hasattr(builtins, name):
         if not stable:
             f.session.facts.add(
-                "globals", f"globals[{name!r}]", "absent", name, str(f.location()), f.session.facts.bind(scope)
+                "globals", f"globals[{name!r}]", "absent", name, f.origin(), f.session.facts.bind(scope)
             )
         obj = getattr(builtins, name)
         return const(obj) if obj is None or isinstance(obj, SIMPLE) else Known(obj)
@@ -209,7 +205,7 @@ def _guard_method(f: Frame, cls: type, name: str, raw: Any) -> None:
         return
     function = raw.__func__ if isinstance(raw, staticmethod) else raw
     fetch = f"{f.session.facts.bind(cls)}.{name}"
-    f.session.facts.add("globals", f"{cls.__qualname__}.{name}", "identity", function, str(f.location()), fetch)
+    f.session.facts.add("globals", f"{cls.__qualname__}.{name}", "identity", function, f.origin(), fetch)
 
 
 def _instance_attribute(f: Frame, owner: Known, name: str) -> Abstract:
@@ -226,7 +222,7 @@ def _instance_attribute(f: Frame, owner: Known, name: str) -> Abstract:
             if (cls.__module__ or "").split(".")[0] != "specjit":
                 bound = f.session.facts.bind(cls)
                 f.session.facts.add(
-                    "globals", f"{cls.__qualname__}.{name}", "identity", raw, str(f.location()), f"{bound}.{name}"
+                    "globals", f"{cls.__qualname__}.{name}", "identity", raw, f.origin(), f"{bound}.{name}"
                 )
             return call_function(f, raw.fget, [owner], {})
         return read()
@@ -274,7 +270,7 @@ def _guard_not_shadowed(f: Frame, owner: Known, name: str) -> None:
     group, source, fetch = place_of(owner)
     if hasattr(owner.obj, "__dict__"):
         inner: Group = "structure" if isinstance(owner.obj, Module) else group
-        f.session.facts.add(inner, f"vars({source})[{name!r}]", "absent", name, str(f.location()), f"{fetch}.__dict__")
+        f.session.facts.add(inner, f"vars({source})[{name!r}]", "absent", name, f.origin(), f"{fetch}.__dict__")
 
 
 def _class_lookup(cls: type, name: str) -> Any:
@@ -309,7 +305,7 @@ def module_items(f: Frame, owner: Known) -> list[Abstract] | None:
     if isinstance(owner.obj, ModuleDict):
         _, source, fetch = place_of(owner)
         f.session.facts.add(
-            "structure", f"keys({source})", "value", tuple(names), str(f.location()), f"tuple({fetch}._modules)"
+            "structure", f"keys({source})", "value", tuple(names), f.origin(), f"tuple({fetch}._modules)"
         )
         return [const(name) for name in names]
     return [attribute(f, owner, name) for name in names]
@@ -324,7 +320,7 @@ def _child_names(f: Frame, owner: Known) -> list[str] | None:
         return None
     names = list(owner.obj._modules)
     _, source, fetch = place_of(owner)
-    origin = str(f.location())
+    origin = f.origin()
     f.session.facts.add("structure", f"len({source})", "length", len(names), origin, f"{fetch}._modules")
     return names
 

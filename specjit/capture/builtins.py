@@ -1,19 +1,21 @@
 """Builtin functions with a meaning of their own in the IR, and methods of tensors and containers.
 
 Enters: calls of builtins by identity, calls of methods by (type, name). Leaves: nodes or known values.
-Invariant: a handler that does not recognize its arguments leaves the call to Python (`python_call`).
+Invariant: the signature of a builtin's handler, after the frame, says which calls it takes. All other calls, and those
+for which it gives None, stay calls of Python's function (`python_call`).
 """
 
 from __future__ import annotations
 
-import builtins as python
+import functools
+import inspect
 from collections.abc import Callable
 from typing import Any
 
 from specjit.capture import marks
-from specjit.capture.attributes import attribute, instance_data, module_items
+from specjit.capture.attributes import MISSING, attribute, instance_data, module_items
 from specjit.capture.frame import Frame
-from specjit.capture.operators import binary
+from specjit.capture.operators import binary, truth
 from specjit.capture.pycalls import BUILTINS, METHODS, python_call, python_method
 from specjit.capture.values import (
     NONE_VALUE,
@@ -29,19 +31,40 @@ from specjit.capture.values import (
     constant_of,
 )
 from specjit.ir.types import ANY, INT, Type
+from specjit.tensor import Size, Tensor
 
 Args = list[Abstract]
+Named = dict[str, Abstract]
 CONTAINERS = ("list", "dict", "set", "str")
 SIZE = Type.instance("Size")  # what slicing a shape gives
-Named = dict[str, Abstract]
+CLASSES = {"int": int, "float": float, "bool": bool, "str": str, "list": list, "tuple": tuple, "dict": dict}
+# Builtins that read their arguments and change nothing.
+QUIET: tuple[Any, ...] = (pow, sorted, any, all, ord, chr, divmod, hash, id, repr, bin, hex, oct, slice, complex)
 
 
 def builtin(*functions: Any) -> Callable[[Any], Any]:
     def register(handler: Any) -> Any:
-        BUILTINS.update({id(fn): handler for fn in functions})
+        takes = inspect.signature(handler)
+        BUILTINS.update({id(fn): functools.partial(_call, handler, takes, fn) for fn in functions})
         return handler
 
     return register
+
+
+def _call(
+    handler: Callable[..., Abstract | None],
+    takes: inspect.Signature,
+    function: Any,
+    f: Frame,
+    args: Args,
+    named: Named,
+) -> Abstract:
+    try:
+        takes.bind(f, *args, **named)
+    except TypeError:
+        return python_call(f, Known(function), args, named)
+    result = handler(f, *args, **named)
+    return python_call(f, Known(function), args, named) if result is None else result
 
 
 def method(kind: str, *names: str) -> Callable[[Any], Any]:
@@ -52,16 +75,17 @@ def method(kind: str, *names: str) -> Callable[[Any], Any]:
     return register
 
 
-def quiet_call(f: Frame, function: Any, args: Args, named: Named) -> Value:
+def quiet_call(function: Any, f: Frame, /, *args: Abstract, **named: Abstract) -> Value:
     """A call of a builtin that only looks at its arguments."""
     return f.emit("py.call", Known(function), tuple(named) or None, *args, *named.values())
 
 
+for _function in QUIET:
+    builtin(_function)(functools.partial(quiet_call, _function))
+
+
 @builtin(len)
-def _len(f: Frame, args: Args, named: Named) -> Abstract:
-    if len(args) != 1 or named:
-        return python_call(f, Known(len), args, named)
-    (x,) = args
+def _len(f: Frame, x: Abstract, /) -> Abstract:
     if isinstance(x, TupleOf):
         return const(len(x.items))
     if isinstance(x, Known):
@@ -74,50 +98,39 @@ def _len(f: Frame, args: Args, named: Named) -> Abstract:
 
 
 @builtin(range)
-def _range(f: Frame, args: Args, named: Named) -> Abstract:
-    if named or not 1 <= len(args) <= 3:
-        return python_call(f, Known(range), args, named)
-    start, stop, step = (const(0), args[0], const(1)) if len(args) == 1 else (*args, const(1))[:3]
-    return Iteration("range", (start, stop, step))
+def _range(f: Frame, first: Abstract, stop: Abstract | None = None, step: Abstract | None = None, /) -> Abstract:
+    start, stop = (const(0), first) if stop is None else (first, stop)
+    return Iteration("range", (start, stop, const(1) if step is None else step))
 
 
 @builtin(enumerate)
-def _enumerate(f: Frame, args: Args, named: Named) -> Abstract:
-    start = named.get("start", args[1] if len(args) > 1 else const(0))
-    if not args or set(named) - {"start"}:
-        return python_call(f, Known(enumerate), args, named)
-    return Iteration("enumerate", (args[0], start))
+def _enumerate(f: Frame, iterable: Abstract, start: Abstract | None = None) -> Abstract:
+    return Iteration("enumerate", (iterable, const(0) if start is None else start))
 
 
 @builtin(zip)
-def _zip(f: Frame, args: Args, named: Named) -> Abstract:
-    if named or not args:
-        return python_call(f, Known(zip), args, named)
-    return Iteration("zip", tuple(args))
+def _zip(f: Frame, /, *iterables: Abstract) -> Abstract | None:
+    return Iteration("zip", iterables) if iterables else None
 
 
 @builtin(reversed)
-def _reversed(f: Frame, args: Args, named: Named) -> Abstract:
-    (x,) = args
+def _reversed(f: Frame, x: Abstract, /) -> Abstract | None:
     if isinstance(x, Value) and x.type.kind not in ("list", "tuple", "tensor", "str"):
-        return python_call(f, Known(reversed), args, named)
+        return None
     return Iteration("reversed", (x,))
 
 
 @builtin(print)
-def _print(f: Frame, args: Args, named: Named) -> Abstract:
-    if set(named) - {"sep", "end"}:
-        return python_call(f, Known(print), args, named)
-    f.emit("py.print", named.get("sep", NONE_VALUE), named.get("end", NONE_VALUE), *args)
+def _print(f: Frame, /, *args: Abstract, sep: Abstract = NONE_VALUE, end: Abstract = NONE_VALUE) -> Abstract:
+    f.emit("py.print", sep, end, *args)
     return NONE_VALUE
 
 
 @builtin(isinstance)
-def _isinstance(f: Frame, args: Args, named: Named) -> Abstract:
-    kinds = _classes(args[1]) if len(args) == 2 and not named else None
-    cls = python_class(args[0])
+def _isinstance(f: Frame, x: Abstract, classes: Abstract, /) -> Abstract:
+    kinds, cls = _classes(classes), python_class(x)
     if kinds is None or cls is None:
-        return quiet_call(f, isinstance, args, named)
+        return quiet_call(isinstance, f, x, classes)
     return const(issubclass(cls, kinds))
 
 
@@ -130,16 +143,8 @@ def _classes(a: Abstract) -> tuple[type, ...] | None:
     return None
 
 
-def _tensor_class() -> type:
-    from specjit.tensor.tensor import Tensor
-
-    return Tensor
-
-
 def python_class(a: Abstract) -> type | None:
     """The Python class of a value, where it is known."""
-    from specjit.tensor.tensor import Size, Tensor
-
     ok, constant = constant_of(a)
     if ok:
         return type(constant)
@@ -150,158 +155,119 @@ def python_class(a: Abstract) -> type | None:
     if isinstance(a, Shape):
         return Size
     if isinstance(a, Value):
-        if a.type.is_tensor:
-            return Tensor
-        return {"int": int, "float": float, "bool": bool, "str": str, "list": list, "tuple": tuple, "dict": dict}.get(
-            a.type.kind
-        )
+        return Tensor if a.type.is_tensor else CLASSES.get(a.type.kind)
     return None
 
 
 @builtin(type)
-def _type(f: Frame, args: Args, named: Named) -> Abstract:
-    if len(args) == 1 and isinstance(args[0], Known):
-        return Known(type(args[0].obj))
-    return quiet_call(f, type, args, named)
+def _type(f: Frame, x: Abstract, /) -> Abstract:
+    return Known(type(x.obj)) if isinstance(x, Known) else quiet_call(type, f, x)
 
 
 @builtin(callable)
-def _callable(f: Frame, args: Args, named: Named) -> Abstract:
-    if len(args) == 1 and isinstance(args[0], Known):
-        return const(callable(args[0].obj))
-    if len(args) == 1 and isinstance(args[0], Local | Method):
-        return const(True)
-    return quiet_call(f, callable, args, named)
+def _callable(f: Frame, x: Abstract, /) -> Abstract:
+    if isinstance(x, Known):
+        return const(callable(x.obj))
+    return const(True) if isinstance(x, Local | Method) else quiet_call(callable, f, x)
 
 
 @builtin(hasattr)
-def _hasattr(f: Frame, args: Args, named: Named) -> Abstract:
-    if len(args) == 2 and isinstance(args[0], Known):
-        ok, name = constant_of(args[1])
-        if ok and isinstance(name, str):
-            owner = args[0]
-            if any(name in base.__dict__ for base in type(owner.obj).__mro__):
+def _hasattr(f: Frame, owner: Abstract, name: Abstract, /) -> Abstract:
+    ok, attr = constant_of(name)
+    if ok and isinstance(attr, str):
+        if isinstance(owner, Known):
+            if any(attr in base.__dict__ for base in type(owner.obj).__mro__):
                 return const(True)
-            if instance_data(owner.obj, name) is not _MISSING:
-                attribute(f, owner, name)  # notes the guard
+            if instance_data(owner.obj, attr) is not MISSING:
+                attribute(f, owner, attr)  # notes the guard
                 return const(True)
-    if len(args) == 2 and isinstance(args[0], Value) and args[0].type.is_tensor:
-        ok, name = constant_of(args[1])
-        if ok and isinstance(name, str) and hasattr(_tensor_class(), name):
+        if isinstance(owner, Value) and owner.type.is_tensor and hasattr(Tensor, attr):
             return const(True)
-    return quiet_call(f, hasattr, args, named)
-
-
-_MISSING = instance_data(object(), "")
+    return quiet_call(hasattr, f, owner, name)
 
 
 @builtin(getattr)
-def _getattr(f: Frame, args: Args, named: Named) -> Abstract:
-    ok, name = constant_of(args[1]) if len(args) >= 2 else (False, None)
-    if ok and isinstance(name, str) and not named:
-        if len(args) == 2:
-            return attribute(f, args[0], name)
-        if isinstance(args[0], Known):
-            present = _hasattr(f, args[:2], {})
+def _getattr(f: Frame, owner: Abstract, name: Abstract, default: Abstract | None = None, /) -> Abstract | None:
+    ok, attr = constant_of(name)
+    if ok and isinstance(attr, str):
+        if default is None:
+            return attribute(f, owner, attr)
+        if isinstance(owner, Known):
+            present = _hasattr(f, owner, name)
             if isinstance(present, Value) and present.is_const:
-                return attribute(f, args[0], name)
-    if isinstance(args[0], Known) and len(args) == 2 and not ok and f.session.unrollable:
+                return attribute(f, owner, attr)
+    if isinstance(owner, Known) and default is None and not ok and f.session.unrollable:
         from specjit.capture.iteration import NeedsConstant
 
         raise NeedsConstant("an attribute whose name is known only at run time")
-    return python_call(f, Known(getattr), args, named)
+    return None
 
 
 @builtin(setattr)
-def _setattr(f: Frame, args: Args, named: Named) -> Abstract:
+def _setattr(f: Frame, owner: Abstract, name: Abstract, value: Abstract, /) -> Abstract | None:
     from specjit.capture.assignments import set_attribute
 
-    ok, name = constant_of(args[1]) if len(args) == 3 else (False, None)
-    if not ok or named or not isinstance(name, str):
-        return python_call(f, Known(setattr), args, named)
-    set_attribute(f, args[0], name, args[2])
+    ok, attr = constant_of(name)
+    if not ok or not isinstance(attr, str):
+        return None
+    set_attribute(f, owner, attr, value)
     return NONE_VALUE
 
 
-def _unary(name: str, function: Any, result: Type | None = None) -> None:
-    def handler(f: Frame, args: Args, named: Named) -> Abstract:
-        if len(args) != 1 or named:
-            return python_call(f, Known(function), args, named)
-        return f.emit(name, args[0], type=result)
-
-    BUILTINS[id(function)] = handler
+def _conversion(name: str, f: Frame, x: Abstract, /) -> Abstract:
+    return f.emit(name, x)
 
 
-_unary("py.int", int)
-_unary("py.float", float)
-_unary("py.str", str)
+for _function in (int, float, str):
+    builtin(_function)(functools.partial(_conversion, f"py.{_function.__name__}"))
 
 
 @builtin(bool)
-def _bool(f: Frame, args: Args, named: Named) -> Abstract:
-    from specjit.capture.operators import truth
-
-    return truth(f, args[0]) if len(args) == 1 and not named else python_call(f, Known(bool), args, named)
+def _bool(f: Frame, x: Abstract, /) -> Abstract:
+    return truth(f, x)
 
 
 @builtin(abs)
-def _abs(f: Frame, args: Args, named: Named) -> Abstract:
-    if len(args) == 1 and isinstance(args[0], Value) and args[0].type.is_tensor:
-        return f.emit("abs", args[0])
-    return f.emit("py.abs", args[0]) if len(args) == 1 and not named else python_call(f, Known(abs), args, named)
+def _abs(f: Frame, x: Abstract, /) -> Abstract:
+    return f.emit("abs" if isinstance(x, Value) and x.type.is_tensor else "py.abs", x)
 
 
 @builtin(round)
-def _round(f: Frame, args: Args, named: Named) -> Abstract:
-    if named or not 1 <= len(args) <= 2:
-        return python_call(f, Known(round), args, named)
-    return f.emit("py.round", args[0], args[1] if len(args) == 2 else NONE_VALUE)
+def _round(f: Frame, x: Abstract, digits: Abstract = NONE_VALUE, /) -> Abstract:
+    return f.emit("py.round", x, digits)
 
 
-def _extreme(name: str, function: Any) -> None:
-    def handler(f: Frame, args: Args, named: Named) -> Abstract:
-        if named or not args:
-            return f.emit("py.call", Known(function), tuple(named) or None, *args, *named.values())
-        return f.emit(f"py.{name}", *args)
-
-    BUILTINS[id(function)] = handler
+def _extreme(function: Any, f: Frame, /, *args: Abstract, **named: Abstract) -> Abstract:
+    if named or not args:
+        return quiet_call(function, f, *args, **named)
+    return f.emit(f"py.{function.__name__}", *args)
 
 
-_extreme("min", min)
-_extreme("max", max)
+for _function in (min, max):
+    builtin(_function)(functools.partial(_extreme, _function))
 
 
 @builtin(sum)
-def _sum(f: Frame, args: Args, named: Named) -> Abstract:
-    start = named.get("start", args[1] if len(args) > 1 else const(0))
-    if len(args) > 2 or set(named) - {"start"}:
-        return python_call(f, Known(sum), args, named)
-    if isinstance(args[0], TupleOf):
-        total = start
-        for item in args[0].items:
-            total = binary(f, "add", total, item)
-        return total
-    return f.emit("py.sum", args[0], start)
+def _sum(f: Frame, items: Abstract, /, start: Abstract | None = None) -> Abstract:
+    total = const(0) if start is None else start
+    if not isinstance(items, TupleOf):
+        return f.emit("py.sum", items, total)
+    for item in items.items:
+        total = binary(f, "add", total, item)
+    return total
 
 
 @builtin(list)
-def _list(f: Frame, args: Args, named: Named) -> Abstract:
-    if not args and not named:
+def _list(f: Frame, x: Abstract | None = None, /) -> Abstract:
+    if x is None:
         return f.emit("py.list")
-    if len(args) != 1 or named:
-        return python_call(f, Known(list), args, named)
-    if isinstance(args[0], TupleOf):
-        return f.emit("py.list", *args[0].items)
-    return f.emit("py.iter_list", args[0])
+    return f.emit("py.list", *x.items) if isinstance(x, TupleOf) else f.emit("py.iter_list", x)
 
 
 @builtin(tuple)
-def _tuple(f: Frame, args: Args, named: Named) -> Abstract:
-    if not args and not named:
+def _tuple(f: Frame, x: Abstract | None = None, /) -> Abstract | None:
+    if x is None:
         return TupleOf(())
-    if len(args) != 1 or named:
-        return python_call(f, Known(tuple), args, named)
-    (x,) = args
     if isinstance(x, TupleOf) or (isinstance(x, Value) and x.type.kind == "tuple"):
         return x  # a tuple is its own copy
     if isinstance(x, Iteration) and x.kind == "range":
@@ -310,57 +276,36 @@ def _tuple(f: Frame, args: Args, named: Named) -> Abstract:
             return const(tuple(range(*(v for _, v in bounds))))
     if isinstance(x, Shape) or (isinstance(x, Value) and (x.type.kind in CONTAINERS or x.type == SIZE)):
         return f.emit("py.to_tuple", x)
-    return python_call(f, Known(tuple), args, named)
+    return None
 
 
 @builtin(dict)
-def _dict(f: Frame, args: Args, named: Named) -> Abstract:
-    if args:
-        return _converted(f, dict, "dict", args, named)
-    return f.emit("py.dict", *(x for k, v in named.items() for x in (const(k), v)))
+def _dict(f: Frame, /, *args: Abstract, **named: Abstract) -> Abstract | None:
+    if not args:
+        return f.emit("py.dict", *(a for k, v in named.items() for a in (const(k), v)))
+    return _converted(f, dict, Type("dict", (ANY, ANY)), args[0]) if len(args) == 1 and not named else None
 
 
 @builtin(set)
-def _set(f: Frame, args: Args, named: Named) -> Abstract:
-    return _converted(f, set, "set", args, named) if args else f.emit("py.set")
+def _set(f: Frame, x: Abstract | None = None, /) -> Abstract | None:
+    return f.emit("py.set") if x is None else _converted(f, set, Type("set", (ANY,)), x)
 
 
-def _converted(f: Frame, function: Any, kind: str, args: Args, named: Named) -> Abstract:
-    """A container made from an iterable: no effect but the iteration itself."""
-    plain = (
-        len(args) == 1
-        and not named
-        and (not isinstance(args[0], Value) or args[0].type.kind in (*CONTAINERS, "tuple") or args[0].type == SIZE)
-    )
-    if not plain:
-        return python_call(f, Known(function), args, named)
-    result = f.emit("py.call", Known(function), None, args[0])
-    if kind != "tuple":
-        result.type = Type(kind, (ANY, ANY) if kind == "dict" else (ANY,))
-    return result
-
-
-def _plain_call(*functions: Any) -> None:
-    """Builtins that read their arguments and change nothing."""
-    for function in functions:
-
-        def handler(f: Frame, args: Args, named: Named, function: Any = function) -> Abstract:
-            return f.emit("py.call", Known(function), tuple(named) or None, *args, *named.values())
-
-        BUILTINS[id(function)] = handler
-
-
-_plain_call(pow, sorted, any, all, ord, chr, divmod, hash, id, repr, bin, hex, oct, python.slice, python.complex)
+def _converted(f: Frame, function: Any, kind: Type, x: Abstract) -> Abstract | None:
+    """A container made from an iterable that has no effect but the iteration itself."""
+    if isinstance(x, Value) and x.type.kind not in (*CONTAINERS, "tuple") and x.type != SIZE:
+        return None
+    return f.emit("py.call", Known(function), None, x, type=kind)
 
 
 @builtin(marks.is_scripting)
-def _is_scripting(f: Frame, args: Args, named: Named) -> Abstract:
+def _is_scripting(f: Frame, /) -> Abstract:
     return const(f.session.scripting)
 
 
 @builtin(marks.annotate)
-def _annotate(f: Frame, args: Args, named: Named) -> Abstract:
-    return named["the_value"] if "the_value" in named else args[1]
+def _annotate(f: Frame, the_type: Abstract, the_value: Abstract) -> Abstract:
+    return the_value
 
 
 # tensors

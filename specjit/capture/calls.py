@@ -165,6 +165,15 @@ def _call_instance(f: Frame, callee: Known, args: list[Abstract], kwargs: dict[s
     return python_call(f, callee, args, kwargs)
 
 
+def guard_root(f: Frame, root: Known, fn: types.FunctionType) -> None:
+    """A call of the captured object stays a call of `fn`: its class keeps it, nothing shadows it or hooks into it."""
+    from specjit.nn.module import Module
+
+    name = "forward" if isinstance(root.obj, Module) else fn.__name__
+    if isinstance(attribute(f, root, name), Method) and isinstance(root.obj, Module):
+        no_hooks(f, root)
+
+
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
@@ -176,7 +185,7 @@ def no_hooks(f: Frame, module: Known) -> bool:
         return False
     _, source, fetch = place_of(module)
     for h in present:
-        f.session.facts.add("structure", f"{source}.{h}", "empty", {}, str(f.location()), f"{fetch}.{h}")
+        f.session.facts.add("structure", f"{source}.{h}", "empty", {}, f.origin(), f"{fetch}.{h}")
     return True
 
 

@@ -208,8 +208,6 @@ class Loop:
         trip = self.count if self.count is not None else Value.constant(None, NONE)
         carried = [inits[k] for k in kept]
         node = make_loop(f.session.block, trip, self.cond, carried, self.body, loc=f.location(self.s), hints=hints)
-        if f.via:
-            node.attrs["_via"] = f.via
         if self.header is not None:
             replace_uses(self.header, replaced)
             node.attrs["_header"] = self.header

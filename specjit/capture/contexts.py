@@ -46,8 +46,6 @@ def lower_with(f: Frame, s: ast.With) -> None:
         loc=f.location(),
         hints=joiner.hints,
     )
-    if f.via:
-        node.attrs["_via"] = f.via
     f.session.block.nodes.append(node)
     joiner.results = node.results
     f.env = {name: joiner.resolve(a) for name, a in env.items()}

@@ -25,10 +25,6 @@ class CaptureError(Exception):
         self.hint = hint
         super().__init__(render(reason, location, hint))
 
-    def location_text(self) -> str:
-        """`file:line`, or "" where there is no place."""
-        return "" if self.location is None else f"{self.location.file}:{self.location.line}"
-
 
 class Unsupported(Exception):
     """Raised while one statement or expression is lowered; becomes an opaque node, or a `CaptureError` under strict."""

@@ -229,7 +229,7 @@ def attribute_item(f: Frame, owner: Known, index: Abstract) -> Abstract | None:
     ok, i = constant_of(index)
     if ok:
         return module_item(f, owner, i) if isinstance(i, int | str) else None
-    if module_items(f, owner) is not None:
+    if (f.session.unrollable or f.session.strict) and module_items(f, owner) is not None:
         from specjit.capture.iteration import NeedsConstant
 
         raise NeedsConstant("an index into a container of modules that is known only at run time")

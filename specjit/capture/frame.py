@@ -123,7 +123,12 @@ class Frame:
     def location(self, node: ast.AST | None = None) -> Location:
         node = node or self.at
         line = getattr(node, "lineno", self.source.node.lineno)
-        return Location(self.source.file, line, getattr(node, "col_offset", 0), self.source.name)
+        caller = self.via[-1] if self.via else None
+        return Location(self.source.file, line, getattr(node, "col_offset", 0), self.source.name, caller)
+
+    def origin(self) -> str:
+        """The user's place as guards show it."""
+        return str(self.location().user)
 
     def unsupported(self, what: str, node: ast.AST | None = None, hint: str = "") -> Unsupported:
         error = Unsupported(what, node or self.at, hint)
@@ -163,9 +168,6 @@ class Frame:
         finally:
             self.at = saved
 
-    def value_of(self, node: ast.expr) -> Value:
-        return self.value(self.expr(node))
-
     # nodes
 
     def emit_node(self, op: OpLike, args: Sequence[Value], hints: Sequence[str] = ()) -> tuple[Node, bool]:
@@ -176,8 +178,6 @@ class Frame:
         found, several = self.infer(op, args)
         self.session.used.update(a for a in args if a.type.kind == "list")
         node = Node(op, args, found, loc=self.location(), hints=hints)
-        if self.via:
-            node.attrs["_via"] = self.via
         self.session.block.nodes.append(node)
         elements.made(self, node, self.at)
         elements.used(self, node)

@@ -22,6 +22,8 @@ from typing import Any, Literal
 
 from specjit.ir.guard import Guard
 
+# What fetching a thing that is there no more may raise.
+FAILED = (AttributeError, KeyError, IndexError, TypeError, ValueError)
 Group = Literal["arguments", "globals", "structure"]
 
 
@@ -91,20 +93,12 @@ class Checks:
         self._bindings = bindings
 
     @functools.cached_property
-    def arguments(self) -> Callable[..., bool]:
-        return self._predicate([f for f in self._facts if f.group == "arguments"])
-
-    @functools.cached_property
     def globals(self) -> Callable[..., bool]:
         return self._predicate([f for f in self._facts if f.group == "globals"])
 
     @functools.cached_property
     def structure(self) -> Callable[..., bool]:
         return self._predicate([f for f in self._facts if f.group == "structure"])
-
-    @functools.cached_property
-    def every_call(self) -> Callable[..., bool]:
-        return self._predicate([f for f in self._facts if f.group != "structure"])
 
     @functools.cached_property
     def all(self) -> Callable[..., bool]:
@@ -135,7 +129,7 @@ class Checks:
         if not lines:
             return self._function("    return True\n", "guards")
         body = "".join(f"        {line}\n" for line in lines)
-        failed = "(AttributeError, KeyError, IndexError, TypeError, ValueError)"
+        failed = f"({', '.join(e.__name__ for e in FAILED)})"
         return self._function(
             f"    try:\n{body}    except {failed}:\n        return False\n    return True\n", "guards"
         )
@@ -144,14 +138,34 @@ class Checks:
         """Whether any fact is in the group."""
         return any(f.group == group for f in self._facts)
 
-    def failing(self, *args: Any) -> Guard | None:
-        """The first guard that does not hold, in order; None if all hold."""
+    def failing(self, *args: Any) -> tuple[Guard, Any] | None:
+        """The first guard that does not hold, in order, with what was found; None if all hold."""
         if self.all(*args):
             return None
         for fact in self._facts:
             if not self._predicate([fact])(*args):
-                return fact.guard
+                return fact.guard, self._found(fact, args)
         return None
+
+    def _found(self, fact: Fact, args: tuple[Any, ...]) -> Any:
+        """What a guard's source is now, in the terms of its kind."""
+        try:
+            now = self._function(f"    return {fact.fetch}\n", "look")(*args)
+            if fact.guard.kind in ("type", "items", "length"):
+                kinds: dict[str, Callable[[Any], Any]] = {
+                    "type": type,
+                    "items": _unlike(fact.guard.expected),
+                    "length": len,
+                }
+                return kinds[fact.guard.kind](now)
+        except FAILED as error:
+            return f"nothing ({type(error).__name__})"
+        return "present" if fact.guard.kind == "absent" else now
+
+
+def _unlike(kind: type) -> Callable[[Any], Any]:
+    """The type of the first item that is not a `kind`."""
+    return lambda items: next(type(x) for x in items if type(x) is not kind)
 
 
 def _prefixes(fetch: str) -> list[str]:

@@ -1,7 +1,7 @@
 """Inlining: a user function read in place of its call.
 
 Enters: a function object with source and abstract arguments. Leaves: the abstract result; the nodes carry the call's
-place in `_via`.
+place in its location's `caller`.
 Invariant: parameters are bound as Python binds them. Recursion and what cannot be captured stay calls, with a note.
 """
 
@@ -83,7 +83,7 @@ def _guard_code(f: Frame, fn: types.FunctionType) -> None:
         return
     fetch = f.session.facts.bind(fn)
     f.session.facts.add(
-        "globals", f"{fn.__qualname__}.__code__", "identity", fn.__code__, str(f.location()), f"{fetch}.__code__"
+        "globals", f"{fn.__qualname__}.__code__", "identity", fn.__code__, f.origin(), f"{fetch}.__code__"
     )
 
 
@@ -138,7 +138,7 @@ def bind_parameters(
     if defaults and (fn.__module__ or "").split(".")[0] != "specjit":
         fetch = f.session.facts.bind(fn)
         source = f"{fn.__qualname__}.__defaults__"
-        f.session.facts.add("globals", source, "identity", fn.__defaults__, str(f.location()), f"{fetch}.__defaults__")
+        f.session.facts.add("globals", source, "identity", fn.__defaults__, f.origin(), f"{fetch}.__defaults__")
     return _bind_ast(f, node, args, kwargs, defaults, kw_defaults)
 
 

@@ -29,7 +29,6 @@ from specjit.ir.graph import Block
 from specjit.ops.registry import get
 
 MAX_ATTEMPTS = 12
-RESIZING = ("append", "extend", "insert", "pop", "remove", "clear")
 
 
 # statements
@@ -91,7 +90,7 @@ def _guarded_range(f: Frame, parts: list[Abstract]) -> range:
         ok, constant = constant_of(part)
         if not ok:
             constant, group, source, fetch = f.session.examples[part]  # type: ignore[index]
-            f.session.facts.add(group, source, "value", constant, str(f.location()), fetch)
+            f.session.facts.add(group, source, "value", constant, f.origin(), fetch)
         values.append(constant)
     found = range(*values)
     if len(found) > MAX_UNROLL:

@@ -198,8 +198,6 @@ class Joiner:
             self.negate(cond)
             return
         node = make_if(self.f.session.block, cond, self.then.block, self.other.block, self.f.location(), self.hints)
-        if self.f.via:
-            node.attrs["_via"] = self.f.via
         self.results = node.results
         for result, sources in zip(node.results, self.outputs):
             elements.merged(self.f.session, result, sources)

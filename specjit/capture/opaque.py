@@ -166,9 +166,7 @@ def _compile(f: Frame, origin: ast.AST, body: list[ast.stmt], params: list[str])
     arguments = ast.arguments(
         posonlyargs=[], args=[ast.arg(p) for p in params], kwonlyargs=[], kw_defaults=[], defaults=[]
     )
-    inner = ast.FunctionDef(
-        name=fn.__name__ if fn.__name__.isidentifier() else "body", args=arguments, body=body, decorator_list=[]
-    )
+    inner = ast.FunctionDef(name="__specjit_body__", args=arguments, body=body, decorator_list=[])
     cells = [n for n in free if n not in params]
     holder = ast.arguments(
         posonlyargs=[],
@@ -183,7 +181,7 @@ def _compile(f: Frame, origin: ast.AST, body: list[ast.stmt], params: list[str])
     module = ast.fix_missing_locations(ast.Module([outer], []))
     code = compile(module, f.source.file, "exec")
     outer_code = _code_in(code)
-    inner_code = _code_in(outer_code).replace(co_qualname=fn.__qualname__)
+    inner_code = _code_in(outer_code).replace(co_name=fn.__name__, co_qualname=fn.__qualname__)
     known: dict[str, Any] = {"__specjit_locals__": locals, "__specjit_unbound__": UNBOUND}
     closure = []
     for name in inner_code.co_freevars:

@@ -169,6 +169,6 @@ def _identity(a: Abstract, b: Abstract) -> bool | None:
 def contains(f: Frame, container: Abstract, item: Abstract) -> Value:
     ok, items = constant_of(container)
     known, constant = constant_of(item)
-    if ok and known and isinstance(items, tuple | str):
+    if ok and known and (isinstance(items, tuple) or (isinstance(items, str) and isinstance(constant, str))):
         return const(constant in items)
     return f.emit("py.contains", container, item)

@@ -6,11 +6,14 @@ Invariant: after a call that may run anything, attributes are read anew with not
 
 from __future__ import annotations
 
+import inspect
+import sys
 import types
 from collections.abc import Callable
 from typing import Any
 
 from specjit.capture import opaque
+from specjit.capture.errors import CaptureError
 from specjit.capture.frame import Frame
 from specjit.capture.values import (
     Abstract,
@@ -40,6 +43,9 @@ class Keywords(TupleOf):
 def python_call(f: Frame, callee: Abstract, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
     """A call that stays a call. Only what is known to have no effect leaves our knowledge of attributes alone."""
     obj = callee.obj if isinstance(callee, Known) else None
+    if _looks_at_caller(obj, args):
+        what = f"{_name(obj)} looks at the variables of the function that calls it"
+        raise CaptureError("unsupported", what, location=f.location(), hint="pass it what it needs as arguments")
     values = [f.value(a) for a in (*args, *kwargs.values())]
     names = tuple(kwargs) or None
     if obj is not None and is_pure_function(obj):
@@ -69,6 +75,7 @@ def python_method(f: Frame, owner: Abstract, name: str, args: list[Abstract], kw
     return result
 
 
+ON_CALLER = (locals, globals, sys._getframe, inspect.currentframe, inspect.stack)
 STR_METHODS = dict.fromkeys(
     (
         "upper",
@@ -88,6 +95,12 @@ STR_METHODS = dict.fromkeys(
 )
 STR_METHODS |= dict.fromkeys(("find", "rfind", "index", "count"), INT)
 STR_METHODS |= dict.fromkeys(("startswith", "endswith", "isdigit", "isalpha", "isspace", "isupper", "islower"), BOOL)
+
+
+def _looks_at_caller(obj: Any, args: list[Abstract]) -> bool:
+    """Whether a call gives another answer in generated code, which has variables of its own."""
+    enough = 2 if obj is eval or obj is exec else 1 if obj is vars or obj is dir else 0
+    return len(args) < enough or any(obj is function for function in ON_CALLER)
 
 
 def is_pure_function(obj: Any) -> bool:

@@ -29,16 +29,17 @@ from specjit.capture.frame import SIMPLE, Frame, Session
 from specjit.capture.guards import Checks
 from specjit.capture.iteration import NeedsConstant
 from specjit.capture.merge import DEAD, RETURN_VALUE
-from specjit.capture.source import signature_names, source_of
+from specjit.capture.source import parameter_nodes, signature_names, source_of
 from specjit.capture.values import Abstract, Known, Value, const, type_for
-from specjit.ir.graph import Block, Graph, uses
+from specjit.ir.graph import Block, Graph, Location, uses
 from specjit.ir.guard import Guard
 from specjit.ir.types import Type
 from specjit.tensor.tensor import Tensor
 
 MAX_RESTARTS = 30
 _WAY_OUT = (
-    "move it into a function marked @specjit.jit.ignore, or use specjit.optimize, which runs such lines in Python"
+    "move it into a function marked @specjit.jit.ignore, or use specjit.optimize without strict=True, which runs such "
+    "lines in Python"
 )
 OnEvent = Callable[..., None]
 
@@ -48,9 +49,8 @@ class Captured:
 
     graph          one input per parameter (`self` first for a module), one output
     guards         the capture guards, as data
-    checks         the same, compiled: `every_call`, `structure` (only when `tensor.state.module_epoch` moved), `all`;
-    each takes the
-                   inputs and returns a bool
+    checks         the same, compiled: `globals` (every call), `structure` (only when `tensor.state.module_epoch` has
+                   moved), `all`; each takes the inputs and returns a bool
     opaque         (location, reason) of everything that runs in Python
     """
 
@@ -64,7 +64,8 @@ class Captured:
 
     def check(self, *args: Any) -> Guard | None:
         """The first capture guard that does not hold for these inputs; None if all hold."""
-        return None if self.checks.all(*args) else self.checks.failing(*args)
+        broken = self.checks.failing(*args)
+        return None if broken is None else broken[0]
 
 
 def capture(
@@ -99,7 +100,7 @@ def capture(
     for _ in range(MAX_RESTARTS):
         session = Session(strict, fn, written, held, scripting)
         try:
-            block = _run(session, fn, source, params, examples)
+            block = _run(session, fn, source, params, examples, root)
         except (Unsupported, NeedsConstant) as error:
             if session.unsettled:
                 continue  # with better types it may be supported
@@ -112,13 +113,16 @@ def capture(
         raise CaptureError("limit", f"{fn.__qualname__}: the types of lists and attributes do not settle")
     graph = Graph(_graph_name(fn, root), block)
     graph.attrs["function"] = fn
+    graph.attrs["place"] = Location(source.file, source.node.lineno)
+    graph.attrs["places"] = {
+        name: Location(source.file, node.lineno) for name, node in parameter_nodes(source.node).items()
+    }
     if on_event is not None:
         for location, reason in session.opaque:
             on_event(
                 "OPAQUE",
                 f"{reason}: runs in Python",
-                location=f"{location.file}:{location.line}",
-                column=location.column + 1,
+                location=location,
                 reason=reason,
             )
     return Captured(graph, session, params, fn)
@@ -129,12 +133,23 @@ def _graph_name(fn: types.FunctionType, root: Any) -> str:
 
 
 def _run(
-    session: Session, fn: types.FunctionType, source: Any, params: list[str], examples: Mapping[str, Any]
+    session: Session,
+    fn: types.FunctionType,
+    source: Any,
+    params: list[str],
+    examples: Mapping[str, Any],
+    root: Any,
 ) -> Block:
     frame = Frame(session, source, fn, {})
+    places = parameter_nodes(source.node)
     for name in params:
+        frame.at = places[name]
         frame.env[name] = _input(frame, name, examples[name])
+    frame.at = source.node
     session.active.append(fn.__code__)
+    bound = frame.env[params[0]] if root is not None else None
+    if isinstance(bound, Known):
+        calls.guard_root(frame, bound, fn)
     statements.run(frame, frame.body)
     block = session.block
     result: Abstract = const(None) if DEAD in frame.env else frame.env.get(RETURN_VALUE, const(None))
@@ -161,13 +176,13 @@ def _input(f: Frame, name: str, example: Any) -> Abstract:
     if isinstance(example, types.FunctionType | types.BuiltinFunctionType | type | types.ModuleType) or hasattr(
         example, "record"
     ):
-        facts.add("arguments", name, "identity", example, "", name)
+        facts.add("arguments", name, "identity", example, f.origin(), name)
         return Known(example)
     if type(example) in (list, dict, set):
         value.type = _container_type(f, name, name, example)
         if type(example) is list:
             value.type = elements.start(f.session, value, ("input", name), value.type.args[0])
-        facts.add("arguments", name, "type", type(example), "", name)
+        facts.add("arguments", name, "type", type(example), f.origin(), name)
         return value
     found = describe(f, example, "arguments", name, name, lambda: value)
     if type(example) is tuple:
@@ -180,9 +195,9 @@ def _input(f: Frame, name: str, example: Any) -> Abstract:
 def _item_type(f: Frame, source: str, item: Any) -> Type:
     """The type of a member of an argument, with a guard on it."""
     facts = f.session.facts
-    facts.add("arguments", source, "type", type(item), "", source)
+    facts.add("arguments", source, "type", type(item), f.origin(), source)
     if type(item) is tuple:
-        facts.add("arguments", source, "length", len(item), "", source)
+        facts.add("arguments", source, "length", len(item), f.origin(), source)
         return Type.tuple(*(_item_type(f, f"{source}[{i}]", x) for i, x in enumerate(item)))
     if type(item) in (list, dict, set):
         return elements.shallow(_container_type(f, source, source, item))
@@ -194,7 +209,7 @@ def _container_type(f: Frame, source: str, fetch: str, example: Any) -> Type:
     if type(example) is list and example:
         kind = type(example[0])
         if all(type(x) is kind for x in example) and (kind in SIMPLE or issubclass(kind, Tensor)):
-            f.session.facts.add("arguments", source, "items", kind, "", fetch)
+            f.session.facts.add("arguments", source, "items", kind, f.origin(), fetch)
             return Type.list(type_for(example[0]))
     return (
         type_for(example)

@@ -88,10 +88,15 @@ def source_of(fn: types.FunctionType) -> FunctionSource:
     return FunctionSource(code.co_filename, nodes[0], fn.__qualname__)
 
 
-def parameters(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> list[str]:
+def parameter_nodes(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> dict[str, ast.arg]:
+    """The parameters in the order of the code object's variables."""
     a = node.args
-    names = [p.arg for p in (*a.posonlyargs, *a.args, *a.kwonlyargs)]
-    return names + [p.arg for p in (a.vararg, a.kwarg) if p is not None]
+    every = [*a.posonlyargs, *a.args, *a.kwonlyargs, *(p for p in (a.vararg, a.kwarg) if p is not None)]
+    return {p.arg: p for p in every}
+
+
+def parameters(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> list[str]:
+    return list(parameter_nodes(node))
 
 
 def signature_names(node: FunctionNode) -> list[str]:

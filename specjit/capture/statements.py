@@ -280,6 +280,6 @@ def _import(f: Frame, s: ast.Import | ast.ImportFrom) -> None:
         if module is None or alias.name == "*" or (isinstance(s, ast.Import) and "." in path and not alias.asname):
             raise f.unsupported("import inside a function", hint="import at the top of the module")
         fetch = f"{f.session.facts.bind(sys.modules)}[{path!r}]"
-        f.session.facts.add("globals", f"sys.modules[{path!r}]", "identity", module, str(f.location()), fetch)
+        f.session.facts.add("globals", f"sys.modules[{path!r}]", "identity", module, f.origin(), fetch)
         found = Known(module) if isinstance(s, ast.Import) else attribute(f, Known(module), alias.name)
         bind_name(f, alias.asname or alias.name, found)

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from specjit.capture.errors import CaptureError
+from specjit.ir.constants import same
 from specjit.ir.graph import Graph, Location, Value
 from specjit.ir.guard import Guard
 from specjit.ir.types import Type
@@ -166,9 +167,12 @@ class Traced:
         self.original = original
         self.graph = recorder.graph
         self.constants = recorder.constants
-        self.guards = [Guard(f.source, f.kind, f.expected) for f in facts]
+        self.guards = [f.guard for f in facts]
         self.strict = strict
         self.misses = 0
+        self.calls = 0
+        self.events: Callable[..., list[Any]] = lambda kind=None: []
+        self.on_miss: Callable[[str, str], None] = lambda message, origin: None  # hears of calls that run `original`
         self._facts = facts
         self._root = recorder.root
         self._run: Callable[..., Any] | None = None
@@ -178,37 +182,54 @@ class Traced:
         self._run, self.code = run, code
 
     def __call__(self, *args: Any) -> Any:
+        self.calls += 1
         failed = next((f for f in self._facts if not f.holds(args)), None)
         if failed is None and self._run is not None:
             try:
                 return self._run(*args) if self._root is None else self._run(self._root, *args)
             except GuardFailed as error:
-                return self._miss(f"a tensor's value: {error}", args)
-        return self._miss(
-            f"{failed.source} {failed.kind}: traced with {failed.expected!r}" if failed else "no code", args
-        )
+                return self._miss(f"a tensor's value: {error}", "", args)
+        if failed is None:
+            return self._miss("no code", "", args)
+        return self._miss(failed.guard.missed(failed.actual(args)), failed.guard.origin, args)
 
-    def _miss(self, reason: str, args: tuple[Any, ...]) -> Any:
+    def _miss(self, reason: str, origin: str, args: tuple[Any, ...]) -> Any:
         self.misses += 1
         if self.strict:
-            raise CaptureError("guard", f"the trace does not cover this call: {reason}")
+            where = f" ({origin})" if origin else ""
+            raise CaptureError("guard", f"the trace does not cover this call: {reason}{where}")
+        self.on_miss(reason, origin)
         return self.original(*args)
 
 
 class _Fact:
     """One guard on an input: `path` is the argument's position and the indices into it."""
 
-    def __init__(self, source: str, kind: str, expected: Any, path: tuple[Any, ...]) -> None:
-        self.source, self.kind, self.expected, self.path = source, kind, expected, path
+    def __init__(self, guard: Guard, path: tuple[Any, ...]) -> None:
+        self.guard, self.path = guard, path
 
-    def holds(self, args: Sequence[Any]) -> bool:
+    def actual(self, args: Sequence[Any]) -> Any:
+        """What the guard is about, in a call with these arguments."""
         try:
             x: Any = args
             for step in self.path:
                 x = x[step]
-            return bool(_aspect(x, self.kind) == self.expected)
-        except (IndexError, KeyError, TypeError, AttributeError):
-            return False
+            return _aspect(x, self.guard.kind)
+        except (IndexError, KeyError, TypeError, AttributeError) as error:
+            return _Absent(error)
+
+    def holds(self, args: Sequence[Any]) -> bool:
+        return bool(self.actual(args) == self.guard.expected)
+
+
+class _Absent:
+    """Stands for what a call does not have; equal to nothing."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def __repr__(self) -> str:
+        return f"nothing ({type(self.error).__name__})"
 
 
 def _aspect(x: Any, kind: str) -> Any:
@@ -221,24 +242,31 @@ def _aspect(x: Any, kind: str) -> Any:
     return getattr(x, kind) if kind != "shape" else tuple(x.shape)
 
 
-def _input(recorder: Recorder, name: str, x: Any, path: tuple[Any, ...], facts: list[_Fact], value: Value) -> None:
-    """Define the tensors of an argument, and guard everything about it that the run may have looked at."""
-    facts.append(_Fact(name, "type", type(x), path))
+def _input(
+    recorder: Recorder, name: str, x: Any, path: tuple[Any, ...], facts: list[_Fact], value: Value, origin: str
+) -> None:
+    """Define the tensors of an argument, and guard everything about it that the run may have looked at. `origin` is
+    where the function is defined."""
+
+    def guard(kind: str) -> None:
+        facts.append(_Fact(Guard(name, kind, _aspect(x, kind), origin), path))
+
+    guard("type")
     if isinstance(x, Tensor):
-        aspects = ("shape", "dtype", "requires_grad")
-        facts.extend(_Fact(f"{name}.{kind}", kind, _aspect(x, kind), path) for kind in aspects)
+        for kind in ("shape", "dtype", "requires_grad"):
+            guard(kind)
         value.type = type_of_tensor(x)
         recorder.define(x, value)
     elif type(x) in (list, tuple, dict):
-        facts.append(_Fact(name, "length", len(x), path))
+        guard("length")
         keys = list(x) if isinstance(x, dict) else list(range(len(x)))
         for key in keys:
             node = recorder.block.append(
                 get("py.getitem"), [value, Value.constant(key)], [Type("any")], hints=[f"{name}_{key}"]
             )
-            _input(recorder, f"{name}[{key!r}]", x[key], (*path, key), facts, node.result)
+            _input(recorder, f"{name}[{key!r}]", x[key], (*path, key), facts, node.result, origin)
     elif not isinstance(x, Module):
-        facts.append(_Fact(name, "value", x, path))
+        guard("value")
 
 
 def record(fn: Callable[..., Any], inputs: Sequence[Any], strict: bool) -> tuple[Traced, Any]:
@@ -249,8 +277,10 @@ def record(fn: Callable[..., Any], inputs: Sequence[Any], strict: bool) -> tuple
     facts: list[_Fact] = []
     names = _parameter_names(fn, len(inputs))
     values = [recorder.block.param(Type("any"), n) for n in names]
+    code = getattr(root.forward if root is not None else fn, "__code__", None)
+    origin = "" if code is None else str(Location(code.co_filename, code.co_firstlineno))
     for k, (n, x, v) in enumerate(zip(names, inputs, values)):
-        _input(recorder, n, x, (k,), facts, v)
+        _input(recorder, n, x, (k,), facts, v, origin)
     with state.recording(recorder):
         out = fn(*inputs)
     recorder.block.outputs = [recorder.output(out)]
@@ -323,7 +353,7 @@ def _same_constants(a: Sequence[Value], b: Sequence[Value]) -> bool:
     for x, y in zip(a, b):
         if x.is_const != y.is_const:
             return False
-        if x.is_const and not isinstance(x.const, Tensor) and repr(x.const) != repr(y.const):
+        if x.is_const and not isinstance(x.const, Tensor) and not same(x.const, y.const):
             return False
     return len(a) == len(b)
 

@@ -36,3 +36,12 @@ class Status(IntEnum):
 
 
 FIRST_FAILURE = Status.OVERFLOW
+# What a failure status means in the words of the user's program.
+WHY = {
+    Status.OVERFLOW: "an integer outgrew 64 bits",
+    Status.ZERO_DIVISION: "a division by zero",
+    Status.INDEX: "an index out of range",
+    Status.ASSERT: "an assertion that does not hold",
+    Status.GUARD: "a value that native code does not cover",
+    Status.KERNEL: "a kernel that gave up",
+}

@@ -9,12 +9,14 @@ room.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import functools
 import hashlib
 import json
 import os
 import re
+import shutil
 import struct
 import tempfile
 import time
@@ -33,7 +35,7 @@ _DIGEST = 32
 _SIZES = struct.Struct("<3Q")
 ABANDONED_SECONDS = 3600  # a temporary file this old belongs to no writer
 # Where the worker starts; what these modules import of ours is read from their text.
-WORKER_ROOTS = ("objects", "simd", "tiles", "vecmath")
+WORKER_ROOTS = ("objects", "philox", "simd", "tiles", "vecmath")
 _IMPORT = re.compile(r"^[ ]*from specjit\.codegen(?:\.(\w+))? import (\([^)]*\)|.*)", re.MULTILINE)
 
 Event = Callable[..., None]
@@ -136,7 +138,10 @@ class DiskCache:
             return None
         try:
             data = path.read_bytes()
-        except OSError:  # not there, or not readable: either way it has to be compiled
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            self.on_event("CACHE_REJECT", key=key, path=str(path), reason=f"not readable: {error.strerror}")
             return None
         try:
             entry = decode(data)
@@ -169,8 +174,8 @@ class DiskCache:
     def source_file(self, key: str, source: str) -> Path:
         """A file that holds the kernel's source: beside its entry, or in this process's temporary folder."""
         path = self._path(key, ".py")
-        if path is None or not (path.exists() or self._write(path, source.encode())):
-            path = Path(_temporary_folder().name, f"{key}.py")
+        if path is None or not (os.path.exists(path) or self._write(path, source.encode())):
+            path = _temporary_folder(os.getpid()) / f"{key}.py"
             path.write_text(source)
         return path
 
@@ -186,7 +191,9 @@ class DiskCache:
         try:
             with FileLock(self.folder / "lock", timeout=0):
                 self._evict_under_lock(self.folder)
-        except (Timeout, OSError):  # someone else is at it, or the folder became read-only: the next store tries again
+        # Someone else is at it, or the folder became read-only, or has no locks (older versions of filelock say so in
+        # their own way): the next store tries again.
+        except (Timeout, OSError, NotImplementedError):
             return
 
     def _evict_under_lock(self, folder: Path) -> None:
@@ -214,16 +221,10 @@ class DiskCache:
     def _write(self, path: Path, data: bytes) -> bool:
         """Write through a temporary file beside it: an interruption leaves no broken file under the name."""
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
-                try:
-                    file.write(data)
-                    file.close()
-                    os.replace(file.name, path)
-                except BaseException:
-                    with contextlib.suppress(OSError):  # swept up by a later eviction
-                        os.unlink(file.name)
-                    raise
+            try:
+                _replace(path, data)
+            except FileNotFoundError:  # a `specjit cache clear` took the folder away in between
+                _replace(path, data)
         except OSError as error:
             if not self._complained:
                 self._complained = True
@@ -235,6 +236,27 @@ class DiskCache:
         return True
 
 
+def _replace(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
+        try:
+            file.write(data)
+            file.close()
+            os.replace(file.name, path)
+        except BaseException:
+            with contextlib.suppress(OSError):  # swept up by a later eviction
+                os.unlink(file.name)
+            raise
+
+
 @functools.cache
-def _temporary_folder() -> tempfile.TemporaryDirectory[str]:
-    return tempfile.TemporaryDirectory(prefix="specjit-")
+def _temporary_folder(process: int) -> Path:
+    """A folder of this process, until it ends; a forked child has its own, and leaves its parent's alone."""
+    folder = Path(tempfile.mkdtemp(prefix="specjit-"))
+
+    def remove() -> None:
+        if os.getpid() == process:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    atexit.register(remove)
+    return folder

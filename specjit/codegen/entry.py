@@ -8,12 +8,12 @@ to the kind that made it.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from specjit import locks
 from specjit.codegen import entry_native, entry_plain, layout, loader
 from specjit.codegen.guard_table import GuardTable
 from specjit.codegen.loader import KernelLibrary
@@ -67,7 +67,7 @@ def make_entry(library: KernelLibrary, slots: Iterable[tuple[type, str]] = (), p
     return Entry(bind, run, address, True, known)
 
 
-_lock = threading.Lock()
+_lock = locks.lock()
 _entry: Entry | None = None
 
 

@@ -8,7 +8,6 @@ code is unloaded.
 from __future__ import annotations
 
 import functools
-import os
 import threading
 import time
 import weakref
@@ -17,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import cast
 
+from specjit import locks
 from specjit.codegen import cache, target
 from specjit.codegen.cache import DiskCache, Entry, key_of, pack_text
 from specjit.codegen.compiler import CompilerPool
@@ -100,12 +100,12 @@ class KernelLibrary:
         self.disk = disk or DiskCache()
         self.pool = pool or CompilerPool()
         self.disk.on_event = self._emit
-        self._fresh_locks()
+        self._lock = locks.lock()
+        self._fresh_turns()
         self._loaded: weakref.WeakValueDictionary[str, Kernel] = weakref.WeakValueDictionary()
         _LIBRARIES.add(self)
 
-    def _fresh_locks(self) -> None:
-        self._lock = threading.RLock()
+    def _fresh_turns(self) -> None:
         self._turns: weakref.WeakValueDictionary[str, threading.Lock] = weakref.WeakValueDictionary()
 
     def get(self, source: str, hint: str = "kernel") -> Kernel:
@@ -194,7 +194,7 @@ def _facts(symbols: Sequence[str], hint: str, start: float) -> dict[str, object]
 
 
 _library: KernelLibrary | None = None
-_library_lock = threading.Lock()
+_library_lock = locks.lock()
 
 
 def library() -> KernelLibrary:
@@ -210,12 +210,9 @@ _LIBRARIES: weakref.WeakSet[KernelLibrary] = weakref.WeakSet()
 
 
 def _after_fork_in_child() -> None:
-    """Threads that held a lock do not exist in the child."""
-    global _library_lock
-    _library_lock = threading.Lock()
+    """The threads whose turn it was do not exist in the child."""
     for each in list(_LIBRARIES):
-        each._fresh_locks()
+        each._fresh_turns()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+locks.in_forked_child(_after_fork_in_child)

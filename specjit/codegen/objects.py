@@ -34,7 +34,7 @@ from numba.core.registry import cpu_target
 from specjit.codegen import target
 from specjit.codegen.abi import Status
 
-VOCABULARY = ("simd", "vecmath", "tiles")
+VOCABULARY = ("simd", "vecmath", "tiles", "philox")
 
 # What an object may leave undefined: the C and math libraries of any process, never Py*, NRT_* or numba_*.
 _LIBC = {"memcpy", "memmove", "memset", "memcmp", "bcmp"}

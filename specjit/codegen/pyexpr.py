@@ -7,13 +7,15 @@ Invariant: the text evaluates the arguments in the order that `order` gives, eac
 
 from __future__ import annotations
 
+import builtins
+import keyword
 import math
 import re
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from specjit.dtypes import DType
-from specjit.ir.constants import same
+from specjit.ir.constants import LITERAL_BITS, same
 from specjit.ir.graph import Node, Value
 from specjit.ir.signature import expand
 
@@ -35,6 +37,13 @@ class Text(NamedTuple):
         """The text where an operator of this level is needed."""
         return self.text if self.level >= level else f"({self.text})"
 
+    def dot(self, name: str) -> str | None:
+        """The attribute `name` of this, as syntax; None for a name that syntax cannot say."""
+        if not name.isidentifier() or keyword.iskeyword(name):
+            return None
+        owner = f"({self.text})" if self.text.isdigit() else self.at(ATOM)  # `3.real` would be a number
+        return f"{owner}.{name}"
+
 
 _BINARY = {
     "or": ("|", BITOR),
@@ -50,6 +59,7 @@ _BINARY = {
     "mod": ("%", PRODUCT),
     "matmul": ("@", PRODUCT),
 }
+AUGMENTED = {f"py.i{name}": symbol for name, (symbol, _) in _BINARY.items()} | {"py.ipow": "**"}
 _COMPARE = {"eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">=", "is": "is", "is_not": "is not"}
 # Tensor records that are what the operator calls.
 _TENSOR = {"add": "add", "sub": "sub", "mul": "mul", "div": "truediv", "matmul": "matmul"}
@@ -57,7 +67,7 @@ _TENSOR |= {name: name for name in ("eq", "ne", "lt", "le", "gt", "ge")}
 _TENSOR |= {"floor_divide": "floordiv", "remainder": "mod", "pow": "pow"}
 _FUNCTIONS = ("int", "float", "str", "len", "abs", "min", "max", "sum", "range", "iter", "bool", "slice")
 _PLACE = {"py.contains": (1, 0)}
-STATEMENTS = frozenset(
+STATEMENTS = frozenset(AUGMENTED) | frozenset(
     f"py.{name}"
     for name in (
         "setattr",
@@ -90,7 +100,9 @@ class Scope:
         self._reserved = reserved
 
     def bind(self, obj: Any, hint: str) -> str:
-        """The name of an object; a function keeps its own if it is free."""
+        """The name of an object; a builtin is its own name, a function keeps its name if that is free."""
+        if getattr(builtins, hint, self) is obj:
+            return hint
         if id(obj) in self._names:
             return self._names[id(obj)]
         base = re.sub(r"\W", "_", hint) or "obj"
@@ -109,7 +121,7 @@ class Scope:
         kind = type(value)
         if kind in (bool, str, bytes, type(None)) or value is ...:
             return Text("..." if value is ... else repr(value))
-        if kind is int:
+        if kind is int and value.bit_length() <= LITERAL_BITS:
             return Text(repr(value), ATOM if value >= 0 else UNARY)
         if kind is float:
             if math.isfinite(value):
@@ -198,7 +210,7 @@ def expression(node: Node, args: list[Text], scope: Scope) -> Text | None:
     if name.startswith("py."):
         handler = _PY.get(name)
         text = handler(node, args, scope) if handler is not None else _operator(name[3:], args)
-        if text is None and len(node.results) == 1 and name not in STATEMENTS:
+        if text is None and len(node.results) == 1 and (name not in STATEMENTS or name in AUGMENTED):
             return call_text(scope.bind(node.op.eager, name[3:]), (), args)  # type: ignore[attr-defined]
         return text
     if name in _TENSOR and _defaults(node, 2) and (node.args[0].type.is_tensor or node.args[1].type.is_tensor):
@@ -249,8 +261,9 @@ Handler = Callable[[Node, list[Text], Scope], Text | None]
 
 def _getattr(node: Node, args: list[Text], scope: Scope) -> Text:
     attr = node.args[1].const
-    if attr.isidentifier():
-        return Text(f"{args[0].at(ATOM)}.{attr}")
+    dotted = args[0].dot(attr)
+    if dotted is not None:
+        return Text(dotted)
     if attr.isdigit():
         return Text(f"{args[0].at(ATOM)}._modules[{attr!r}]")
     return Text(f"getattr({args[0].at(TERNARY)}, {attr!r})")
@@ -276,7 +289,9 @@ def _dict(node: Node, args: list[Text], scope: Scope) -> Text:
 
 def _method(node: Node, args: list[Text], scope: Scope) -> Text:
     names = node.args[2].const
-    return call_text(f"{args[0].at(ATOM)}.{node.args[1].const}", names, args[3:])
+    dotted = args[0].dot(node.args[1].const)
+    assert dotted is not None, "methods are named by syntax"
+    return call_text(dotted, names, args[3:])
 
 
 def _call(node: Node, args: list[Text], scope: Scope) -> Text:
@@ -387,7 +402,12 @@ def _closure(node: Node, args: list[Text], scope: Scope) -> Text:
 
 def _bound(node: Node, args: list[Text], scope: Scope) -> Text:
     free = ", True" if len(node.args) > 3 and _is(node.args[3], True) else ""
-    return Text(f"_bound({args[0].at(TERNARY)}, {args[1].text}, {args[2].at(TERNARY)}{free})")
+    value, name, has = args[0], args[1].text, args[2]
+    if _is(node.args[2], False):
+        return Text(f"_unbound({name}{free})")
+    if value.text.isidentifier():
+        return Text(f"{value.text} if {truth(has).at(OR)} else _unbound({name}{free})", TERNARY)
+    return Text(f"_bound({value.at(TERNARY)}, {name}, {has.at(TERNARY)}{free})")
 
 
 _PY: dict[str, Handler] = {

@@ -10,9 +10,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from specjit.codegen.pyexpr import AND, OR, PRODUCT, TERNARY, Text, truth
+from specjit.codegen.pyjumps import BREAK
+from specjit.codegen.pyleft import is_dead
 from specjit.codegen.pyloops import Header
 from specjit.codegen.pyshape import tested_value
-from specjit.codegen.pyturns import FLAGGED, TRUE, Turn, goes_on, settle, sides, split
+from specjit.codegen.pyturns import FLAGGED, TRUE, Turn, goes_on, settle
 from specjit.codegen.pywriter import Writer, negation, place, single_if
 from specjit.ir.graph import Block, Location, Node, Value
 
@@ -35,7 +37,9 @@ class FlowWriter(Writer):
             text, first, second = negation(cond), second, first
         self.line(f"if {text}:")
         self.include(first)
-        if second[0]:
+        if second[0] and any(map(is_dead, node.blocks)):
+            self.include(([line[4:] for line in second[0]], second[1]))
+        elif second[0]:
             if second[0][0].lstrip().startswith("if ") and single_if(second[0], self.depth + 1):
                 self.splice_elif(second)
             else:
@@ -49,7 +53,7 @@ class FlowWriter(Writer):
         self.depth += 1
         self.nodes(block)
         used = [(r, o) for r, o in zip(node.results, block.outputs) if self.counts.get(r)]
-        self.assign([(self.names[r], o) for r, o in used])
+        self.assign([(self.names[r], o) for r, o in used])  # nothing where a jump has ended the branch
         self.depth -= 1
         out = self.lines, self.places
         self.lines, self.places, self.here = saved
@@ -104,7 +108,7 @@ class FlowWriter(Writer):
 
     def start(self, node: Node) -> list[str]:
         """Bind what a loop carries, and make the lists of its stacked outputs."""
-        (body,) = node.blocks
+        body = node.blocks[0]
         carried = len(node.args) - 2
         self.assign([(self.names[p], a) for p, a in zip(body.params[1:], node.args[2:])])
         rows = []
@@ -113,32 +117,38 @@ class FlowWriter(Writer):
             self.line(f"{rows[-1]} = []")
         return rows
 
-    def turn(self, nodes: list[Node], turn: Turn, rows: list[tuple[str, Value]]) -> bool:
-        """One turn and how it ends. Returns whether every way through it leaves the loop."""
-        at = split(nodes, turn.stop, turn.outs, self.alias)
-        for node in nodes[:at]:
-            self.node(node)
-        if at == len(nodes):
-            return self.turn_end(turn, rows)
-        node = nodes[at]
-        self.here = place(node)
-        (cond,) = self.statement(node.args)
-        outer = self.alias
-        branches = list(sides(node, outer))
-        leaves = [settle(turn.stop, known) for _, known in branches]
-        first = 0 if leaves[0].is_const and leaves[0].const else 1
-        self.line(f"if {truth(cond).text if first == 0 else negation(cond)}:")
+    def turn(self, node: Node, turn: Turn, rows: list[tuple[str, Value]], flag: str = "") -> None:
+        """The lines of one turn. flag: the variable that says whether to go on."""
         self.depth += 1
-        block, self.alias = branches[first]
-        gone = self.turn(block.nodes, turn, rows)
+        self.loops.append(node)
+        begin = len(self.lines)
+        if turn.began is not None:
+            self.line(f"{self.names[turn.began]} = True")
+        for inner in turn.main:
+            self.node(inner)
+        if not is_dead(node.blocks[0]):
+            if flag:
+                (text,) = self.statement(node.blocks[0].outputs[:1])
+                self.line(f"{flag} = {text.text}")
+            self.turn_end(turn, rows)
+        if len(self.lines) == begin:
+            self.line("pass")
+        self.loops.pop()
         self.depth -= 1
-        assert gone
-        block, self.alias = branches[1 - first]
-        done = self.turn(block.nodes, turn, rows)
-        self.alias = outer
-        return done
+        for clause in node.blocks[1:]:
+            self.line("else:")
+            self.depth += 1
+            self.nodes(clause)
+            self.depth -= 1
 
-    def turn_end(self, turn: Turn, rows: list[tuple[str, Value]]) -> bool:
+    def jump(self, node: Node) -> None:
+        """`break` or `continue`, once the loop's variables have their values."""
+        loop = self.loops[-1]
+        pairs = zip(loop.blocks[0].params[1:], loop.results, node.args)
+        self.assign([(self.names[p], a) for p, r, a in pairs if node.op is not BREAK or self.counts.get(r)])
+        self.line(node.op.name)
+
+    def turn_end(self, turn: Turn, rows: list[tuple[str, Value]]) -> None:
         stop = settle(turn.stop, self.alias)
         leave: str | None = None
         if not stop.is_const:
@@ -152,10 +162,9 @@ class FlowWriter(Writer):
             self.line("    break")
         elif stop.const:
             self.line("break")
-        return stop.is_const and bool(stop.const)
 
     def after(self, node: Node, rows: list[str]) -> None:
-        (body,) = node.blocks
+        body = node.blocks[0]
         carried = len(node.args) - 2
         self.here = place(node)
         moves = [(self.names[r], self.names[p]) for r, p in zip(node.results, body.params[1:]) if self.counts.get(r)]
@@ -169,7 +178,7 @@ class FlowWriter(Writer):
 
     def for_loop(self, node: Node) -> None:
         cond = node.args[1]
-        (body,) = node.blocks
+        body = node.blocks[0]
         form = self.shape.headers.get(node)
         over = self.span(node, form)
         self.flush()
@@ -180,14 +189,10 @@ class FlowWriter(Writer):
             self.line(f"if {truth(first).text}:")
             self.depth += 1
         self.line(f"for {self.loop_target(node, form)} in {over}:")
-        self.depth += 1
-        begin = len(self.lines)
         turn = self.shape.turns[node]
         carried = len(node.args) - 2
-        self.turn(turn.main, self.only(turn, carried), list(zip(rows, body.outputs[1 + carried :])))
-        if len(self.lines) == begin:
-            self.line("pass")
-        self.depth -= 1 + guarded
+        self.turn(node, self.only(turn, carried), list(zip(rows, body.outputs[1 + carried :])))
+        self.depth -= guarded
         self.after(node, rows)
 
     def span(self, node: Node, form: Header | None) -> str:
@@ -240,25 +245,27 @@ class FlowWriter(Writer):
             (text,) = self.take([turn.iterator])
             self.flush()
             self.bind(node, turn)
+            if turn.began is not None:
+                self.line(f"{self.names[turn.began]} = False")
             self.line(f"for {self.names[turn.item]} in {text.text}:")
-            self.turns_of(turn)
+            self.turn(node, turn, [])
         elif turn.test is not None:
             self.flush()
             self.bind(node, turn)
             header = self.branch_text(turn.test)
             self.line(f"while {truth(header).text}:")
-            self.turns_of(turn)
+            self.turn(node, turn, [])
         elif forever:
             self.flush()
             self.bind(node, turn)
             self.line("while True:")
-            (body,) = node.blocks
+            body = node.blocks[0]
             go_on = body.outputs[0]
             ending = replace(turn, stop=TRUE if go_on.is_const and not go_on.const else turn.stop)
             if go_on.is_const:
-                self.turns_of(ending)
+                self.turn(node, ending, [])
             else:
-                self.turns_of(replace(turn, stop=go_on, replaced=FLAGGED))
+                self.turn(node, replace(turn, stop=go_on, replaced=FLAGGED), [])
         else:
             self.flagged(node, turn)
         self.after(node, [])
@@ -268,25 +275,11 @@ class FlowWriter(Writer):
         params = node.blocks[0].params[1:]
         self.assign([(self.names[p], a) for p, a in zip(params, node.args[2:]) if p in turn.params])
 
-    def turns_of(self, turn: Turn) -> None:
-        self.depth += 1
-        begin = len(self.lines)
-        self.turn(turn.main, turn, [])
-        if len(self.lines) == begin:
-            self.line("pass")
-        self.depth -= 1
-
     def flagged(self, node: Node, turn: Turn) -> None:
         """A `while` whose test is no single expression: a variable says whether to go on."""
-        (body,) = node.blocks
         (first,) = self.statement([node.args[1]])
         self.bind(node, turn)
         flag = self.names.unique("go_on")
         self.line(f"{flag} = {first.text}")
         self.line(f"while {flag}:")
-        self.depth += 1
-        self.nodes(body)
-        (text,) = self.statement([body.outputs[0]])
-        self.line(f"{flag} = {text.text}")
-        self.assign([(self.names[p], o) for p, o in zip(turn.params, turn.outs)])
-        self.depth -= 1
+        self.turn(node, turn, [], flag)

@@ -29,7 +29,7 @@ class Header(NamedTuple):
 def header(node: Node, counts: dict[Value, int]) -> Header | None:
     """The form of a loop that begins with computing its item from the index."""
     trip = node.args[0]
-    (body,) = node.blocks
+    body = node.blocks[0]
     index = body.params[0]
     if not body.nodes or node.attrs.get("reverse"):
         return None

@@ -13,8 +13,9 @@ import keyword
 import re
 from dataclasses import dataclass, field
 
+from specjit.codegen.pyexpr import AUGMENTED
+from specjit.codegen.pyleft import is_dead, jumps_of
 from specjit.codegen.pyshape import Shape
-from specjit.codegen.pyturns import ends
 from specjit.ir.graph import Block, Node, Value
 from specjit.ir.structure import IF, LOOP
 
@@ -57,6 +58,7 @@ class Lives:
                 late.append(v)
 
     def _block(self, block: Block) -> None:
+        entered = self._where
         for node in block.nodes:
             at = self._tick()
             if node.op is not LOOP:
@@ -70,6 +72,9 @@ class Lives:
                     self._where = (*outer, (id(node), side))
                     self._block(inner)
                 self._where = outer
+                gone = [is_dead(inner) for inner in node.blocks]
+                if any(gone):
+                    self._where = (*outer, (id(node), gone.index(True) ^ 1))  # the rest stands in the other branch
             else:
                 for inner in node.blocks:
                     for p in inner.params:
@@ -81,9 +86,10 @@ class Lives:
         at = self._tick()
         for o in block.outputs:
             self._use(o, at)
+        self._where = entered
 
     def _loop(self, node: Node, at: Place) -> None:
-        (body,) = node.blocks
+        body = node.blocks[0]
         for a in node.args:
             self._use(a, at)
         self._loops.append((at[0] + 1, set()))
@@ -92,6 +98,8 @@ class Lives:
         for p in body.params:
             self.of[p] = Life(start)
         self._block(body)
+        for clause in node.blocks[1:]:
+            self._block(clause)
         self._loops.pop()
         end = self._tick()
         for v in self._late.pop():
@@ -163,18 +171,27 @@ class Names:
         for node in block.nodes:
             if node.op is LOOP:
                 self._join_loop(node)
-            elif node.blocks and node not in self.shape.expressions and node not in self.shape.tails:
-                for r in node.results:
+            elif node.blocks and node not in self.shape.expressions:
+                for k, r in enumerate(node.results):
+                    for o in (b.outputs[k] for b in node.blocks if b.outputs):
+                        self._go_on(r, o)
                     if r not in self.of:
                         self._give(r, self.unique(r.hint))
                 for inner in node.blocks:
                     for o, r in zip(inner.outputs, node.results):
                         self._try(o, self.of[r])
+            elif node.op.name in AUGMENTED:
+                self._go_on(node.result, node.args[0])
             for inner in node.blocks:
                 self._join(inner)
 
+    def _go_on(self, v: Value, before: Value) -> None:
+        """Let the next value of one user variable stay in that variable."""
+        if before in self.of and v.hint and v.hint == before.hint:
+            self._try(v, self.of[before])
+
     def _join_loop(self, node: Node) -> None:
-        (body,) = node.blocks
+        body = node.blocks[0]
         carried = len(node.args) - 2
         for k in range(carried):
             result, param, init = node.results[k], body.params[k + 1], node.args[k + 2]
@@ -196,8 +213,10 @@ class Names:
                 self._give(result, name)
             self._try(init, name)
         turn = self.shape.turns[node]
-        for values, _ in ends(turn.main, turn.stop, turn.outs, {}):
-            for param, out in zip(turn.params, values):
+        for param, out in zip(turn.params, turn.outs):
+            self._next(body, param, out)
+        for jump in jumps_of(body):
+            for param, out in zip(body.params[1:], jump.args):
                 self._next(body, param, out)
 
     def _next(self, body: Block, param: Value, out: Value) -> None:

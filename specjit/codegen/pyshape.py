@@ -1,5 +1,4 @@
-"""Which parts of a graph are written in a form of their own: branches as expressions, branches that return, `while`
-with `break`.
+"""Which parts of a graph are written in a form of their own: branches as expressions, loops with a header of their own.
 
 Enters: a block (a whole function). Leaves: `Shape`. Nothing is written here; names and text follow what is decided
 here.
@@ -11,7 +10,7 @@ from __future__ import annotations
 
 from specjit.codegen.pyexpr import STATEMENTS, order
 from specjit.codegen.pyloops import Header, header
-from specjit.codegen.pyturns import Turn, ends, plain_turn, turn_of
+from specjit.codegen.pyturns import Turn, plain_turn, settle, turn_of
 from specjit.ir.graph import Block, Node, Value, uses
 from specjit.ir.structure import IF, LOOP
 
@@ -32,19 +31,17 @@ class Shape:
     headers      the form of `for` statements
     replaced     nodes that such a form says in another way: they have no line
     expressions  `if` nodes written as `and`, `or` or a ternary
-    tails        `if` nodes whose branches return
     counts       how often a value stands in the text
     """
 
-    def __init__(self, block: Block, flat: bool) -> None:
+    def __init__(self, block: Block) -> None:
         self.counts = {v: len(u) for v, u in uses(block).items()}
+        self._uses = dict(self.counts)
         self.expressions: set[Node] = set()
-        self.tails: set[Node] = set()
         self.headers: dict[Node, Header] = {}
         self.replaced: set[Node] = set()
         self.turns: dict[Node, Turn] = {}
         self._find(block)
-        self._tail(block.nodes, block.outputs)
 
     def _find(self, block: Block) -> None:
         for node in block.nodes:
@@ -62,20 +59,19 @@ class Shape:
 
     def _turn(self, node: Node, block: Block, form: Header | None) -> None:
         """How a loop's turns are written; a `while` keeps its header if that is one expression."""
-        turn = turn_of(node, self.counts, block)
+        turn = turn_of(node, self._uses, block)
         if turn.test is not None:
-            inside = {v: len(u) for v, u in uses(turn.test).items()}
-            for v, n in inside.items():
-                self.counts.setdefault(v, n)
+            made = {r for n in turn.test.walk() for r in n.results}
+            for v, used in uses(turn.test).items():
+                # A value from outside needs a variable: a header is evaluated more than once.
+                self.counts[v] = self.counts.get(v, 0) + len(used) + (v not in made)
             self._find(turn.test)
-            if not self._as_expression(turn.test, node):
+            if settle(turn.test.outputs[0], {}).is_const or not self._as_expression(turn.test, node):
                 turn = plain_turn(node)
         self.turns[node] = turn
         self.replaced |= {n for n in turn.replaced if n.results}
         if form is not None:
             turn.main = turn.main[form.skip :]
-        for _, passed in ends(turn.main, turn.stop, turn.outs, {}):
-            self.tails.update(passed)
 
     def _replace(self, trip: Value, form: Header) -> None:
         """Nodes that compute a trip count which the header says in another way."""
@@ -114,24 +110,3 @@ class Shape:
             stack.append(node.results[0])
         (out,) = block.outputs
         return stack == [out] if out in inside else not stack
-
-    def last_if(self, nodes: list[Node], outputs: list[Value]) -> int:
-        """The index of an `if` after which only tuples are built; `len(nodes)` if there is none."""
-        k = len(nodes)
-        while k > 0 and nodes[k - 1].op.name == "py.tuple":
-            k -= 1
-        if k == 0 or nodes[k - 1].op is not IF or nodes[k - 1] in self.expressions:
-            return len(nodes)
-        made = {r for n in nodes[k - 1 :] for r in n.results}
-        returned = bool(outputs) and all(o in made or o.is_const for o in outputs)
-        return k - 1 if returned else len(nodes)
-
-    def _tail(self, nodes: list[Node], outputs: list[Value]) -> None:
-        k = self.last_if(nodes, outputs)
-        if k == len(nodes):
-            return
-        node = nodes[k]
-        self.tails.add(node)
-        for block in node.blocks:
-            alias = dict(zip(node.results, block.outputs))
-            self._tail([*block.nodes, *nodes[k + 1 :]], [alias.get(o, o) for o in outputs])

@@ -8,6 +8,7 @@ Invariant: the type, arguments and identity of an exception never change; only i
 from __future__ import annotations
 
 import ast
+import functools
 import itertools
 import sys
 import types
@@ -59,12 +60,13 @@ def _show_places(error: BaseException, places: Places) -> None:
         return
     inner = tb.tb_next
     for place in chain:
-        inner = _frame_at(place, inner)
+        inner = types.TracebackType(inner, _frame_at(place), 0, place.line)
     error.__traceback__ = types.TracebackType(inner, tb.tb_frame, tb.tb_lasti, tb.tb_lineno)
 
 
-def _frame_at(place: Location, then: types.TracebackType | None) -> types.TracebackType:
-    """A traceback entry at a place in the user's program, followed by `then`."""
+@functools.lru_cache(maxsize=1024)
+def _frame_at(place: Location) -> types.FrameType:
+    """A finished frame at a place in the user's program: nothing in it changes any more, so one serves every error."""
     function = place.function.rpartition(".")[2] or "<specjit>"
     code = _stub.__code__.replace(
         co_filename=place.file,
@@ -73,8 +75,7 @@ def _frame_at(place: Location, then: types.TracebackType | None) -> types.Traceb
         co_qualname=place.function or function,
         co_linetable=_on_first_line(len(_stub.__code__.co_code) // 2),
     )
-    frame = types.FunctionType(code, {"_frame": _frame})()
-    return types.TracebackType(then, frame, 0, place.line)
+    return types.FunctionType(code, {"_frame": _frame})()
 
 
 def _on_first_line(units: int) -> bytes:
@@ -129,6 +130,10 @@ def _stack_rows(rows: list[Any], kind: Type) -> Any:
     return wrap(np.zeros((0, *(d if isinstance(d, int) else 0 for d in (kind.dims or (0,))[1:])), dtype))
 
 
+def _unbound(name: str, free: bool = False) -> Any:
+    return control.bound(None, name, False, free)
+
+
 HELPERS: dict[str, Any] = {
     "_bound": control.bound,
     "_closure": _closure,
@@ -137,4 +142,5 @@ HELPERS: dict[str, Any] = {
     "_next": control.next_item,
     "_show_places": _show_places,
     "_stack_rows": _stack_rows,
+    "_unbound": _unbound,
 }

@@ -10,18 +10,19 @@ Control flow is Python's own.
 from __future__ import annotations
 
 import linecache
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from specjit.codegen import pysupport
-from specjit.codegen.pyexpr import TERNARY, expression, index_text, order, truth
+from specjit.codegen.pyexpr import AUGMENTED, TERNARY, expression, index_text, order, truth
 from specjit.codegen.pyflow import FlowWriter
+from specjit.codegen.pyjumps import ALIASES, EXITS, RETURN
+from specjit.codegen.pyleft import is_dead
 from specjit.codegen.pywriter import is_none, place
 from specjit.ir.graph import Block, Graph, Location, Node, Value, free_values
 from specjit.ir.structure import IF, LOOP, REGION, WITH
-
-ALIASES = ("py.refine", "py.renew")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,34 +82,9 @@ class _Function(FlowWriter):
 
     def body(self, block: Block) -> None:
         """The function's own block: ends in `return`."""
-        self.tail(block.nodes, block.outputs)
-
-    def tail(self, nodes: list[Node], outputs: list[Value]) -> None:
-        """Nodes and then `return outputs`. An `if` in last place returns from its branches."""
-        last = self.shape.last_if(nodes, outputs)
-        for node in nodes[:last]:
-            self.node(node)
-        if last < len(nodes):
-            self.tail_if(nodes[last], nodes[last + 1 :], outputs)
-        else:
-            self.returns(outputs)
-
-    def tail_if(self, node: Node, after: list[Node], outputs: list[Value]) -> None:
-        self.here = place(node)
-        (cond,) = self.statement(node.args)
-        then, other = node.blocks
-        self.line(f"if {truth(cond).text}:")
-        for block, deeper in ((then, 1), (other, 0)):
-            self.depth += deeper
-            for o, r in zip(block.outputs, node.results):
-                self.alias[r] = o
-            start = len(self.lines)
-            self.tail([*block.nodes, *after], outputs)
-            for r in node.results:
-                del self.alias[r]
-            if len(self.lines) == start:
-                self.line("pass")
-            self.depth -= deeper
+        self.nodes(block)
+        if not is_dead(block):
+            self.returns(block.outputs)
 
     def returns(self, outputs: list[Value]) -> None:
         if not self.flat and len(outputs) == 1:
@@ -132,6 +108,10 @@ class _Function(FlowWriter):
             self.branch(node)
         elif node.op is LOOP:
             self.loop(node)
+        elif node.op is RETURN:
+            self.returns(node.args)
+        elif node.op in EXITS:
+            self.jump(node)
         elif node.op is REGION:
             self.region(node)
         elif node.op is WITH:
@@ -164,7 +144,7 @@ class _Function(FlowWriter):
 
     def targets(self, results: Sequence[Value]) -> str:
         named = [self.names[r] if self.counts.get(r) else "_" for r in results]
-        return ", ".join(named) + ("," if len(named) == 1 else "")
+        return ", ".join(named) + ("," if len(named) == 1 else "") if named else "()"
 
     def special(self, node: Node) -> bool:
         """Nodes that are statements of their own."""
@@ -172,13 +152,20 @@ class _Function(FlowWriter):
         if name == "py.setattr":
             # Python evaluates the value before the target.
             value, target = self.statement([args[2], args[0]])
-            self.line(f"{target.at(14)}.{args[1].const} = {value.text}")
+            dotted = target.dot(args[1].const)
+            self.line(
+                f"{dotted} = {value.text}"
+                if dotted is not None
+                else f"setattr({target.text}, {args[1].const!r}, {value.text})"
+            )
         elif name in ("py.setitem", "setitem"):
             value, target, index = self.statement([args[2], args[0], args[1]])
             self.line(f"{target.at(14)}[{index_text(index, args[1], self.scope)}] = {value.text}")
         elif name == "py.delitem":
             target, index = self.statement(args[:2])
             self.line(f"del {target.at(14)}[{index_text(index, args[1], self.scope)}]")
+        elif name in AUGMENTED:
+            return self.augmented(node)
         elif name == "py.append":
             target, item = self.statement(args)
             self.line(f"{target.at(14)}.append({item.at(TERNARY)})")
@@ -206,6 +193,22 @@ class _Function(FlowWriter):
             self.line(f"{self.targets(node.results)} = _next({text.text})")
         else:
             return False
+        return True
+
+    def augmented(self, node: Node) -> bool:
+        """`x += y` on what may be changed in place; False where no variable can take the result."""
+        if not self.counts.get(node.result):
+            return False
+        target = self.names[node.result]
+        if any(a is not node.args[0] and self.names.of.get(self.resolve(a)) == target for a in node.args):
+            return False
+        mentions = re.compile(rf"\b{target}\b")
+        if any(p.value is self.resolve(node.args[0]) or mentions.search(p.text.text) for p in self.pending):
+            self.flush()
+        value, other = self.statement(node.args)
+        if value.text != target:
+            self.line(f"{target} = {value.text}")
+        self.line(f"{target} {AUGMENTED[node.op.name]}= {other.text}")
         return True
 
     def print(self, node: Node) -> None:

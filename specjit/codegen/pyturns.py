@@ -24,6 +24,7 @@ class Turn:
     """main: the nodes of a turn. stop: whether the loop is left after it. outs: the next value of each of `params`.
 
     test: the header's expression as a block (`while`). item: the parameter that takes what `iterator` yields (`for`).
+    began: a value that says whether there was a turn, where something asks for it.
     replaced: nodes that the header says."""
 
     main: list[Node]
@@ -33,6 +34,7 @@ class Turn:
     test: Block | None = None
     item: Value | None = None
     iterator: Value | None = None
+    began: Value | None = None
     replaced: set[Node] = field(default_factory=set)
 
 
@@ -53,60 +55,9 @@ def settle(v: Value, alias: Alias) -> Value:
     return v
 
 
-def sides(node: Node, alias: Alias) -> Iterator[tuple[Block, Alias]]:
-    """The branches of an `if`, each with what is known in it."""
-    for block, holds in zip(node.blocks, (TRUE, FALSE)):
-        yield block, {**alias, **dict(zip(node.results, block.outputs)), node.args[0]: holds}
-
-
-def split(nodes: list[Node], stop: Value, outs: list[Value], alias: Alias) -> int:
-    """The index of the `if` that decides whether the loop is left; `len(nodes)` if there is none.
-
-    What comes after it must be decided by it too, so that nothing is left to write."""
-    if settle(stop, alias).is_const:
-        return len(nodes)
-    k = len(nodes)
-    while k > 0 and _selects(nodes[k - 1]):
-        k -= 1
-    for at in range(len(nodes) - 1, max(k - 2, -1), -1):
-        node = nodes[at]
-        if node.op is not IF or settle(node.args[0], alias).is_const:
-            continue
-        if _decides(node, nodes[at + 1 :], stop, outs, alias):
-            return at
-    return len(nodes)
-
-
-def _selects(node: Node) -> bool:
-    """Nodes that only choose between values that exist."""
-    return node.op.name == "py.not" or (node.op is IF and not any(b.nodes for b in node.blocks))
-
-
-def _decides(node: Node, after: list[Node], stop: Value, outs: list[Value], alias: Alias) -> bool:
-    made = {r for n in after for r in n.results}
-    decided = False
-    for _, known in sides(node, alias):
-        if any(settle(v, known) in made for v in (stop, *outs)):
-            return False
-        end = settle(stop, known)
-        decided = decided or (end.is_const and bool(end.const))
-    return decided
-
-
-def ends(main: list[Node], stop: Value, outs: list[Value], alias: Alias) -> Iterator[tuple[list[Value], list[Node]]]:
-    """(what the parameters become, the `if` nodes passed) for every way in which a turn ends."""
-    at = split(main, stop, outs, alias)
-    if at == len(main):
-        yield [settle(o, alias) for o in outs], []
-        return
-    for block, known in sides(main[at], alias):
-        for values, passed in ends(block.nodes, stop, outs, known):
-            yield values, [main[at], *passed]
-
-
 def turn_of(node: Node, counts: dict[Value, int], within: Block) -> Turn:
     """The form of a loop's turns. `within` is the block that holds the loop."""
-    (body,) = node.blocks
+    body = node.blocks[0]
     params, outs = body.params[1:], body.outputs[1:]
     trip, first = node.args[:2]
     go_on = body.outputs[0]
@@ -117,11 +68,11 @@ def turn_of(node: Node, counts: dict[Value, int], within: Block) -> Turn:
     stop, tests = FALSE, again
     if go_on.is_const:
         stop = FALSE if go_on.const else TRUE
-    elif len(again) == 1 and again[0].op is IF and again[0].results[:1] == [go_on] and _is_false(again[0].blocks[0]):
+    elif len(again) == 1 and again[0].op is IF and again[0].results[:1] == [go_on] and is_false(again[0].blocks[0]):
         stop, tests = again[0].args[0], again[0].blocks[1].nodes
     before = [n for n in within.nodes if n.attrs.get("_first") == node.attrs.get("_loop", -1)]
     if node.attrs.get("_protocol"):
-        found = _items(node, before, tests, main, stop, counts)
+        found = _items(node, within, before, tests, main, stop, counts)
         if found is not None:
             return found
     elif "_header" in node.attrs:
@@ -133,7 +84,7 @@ def turn_of(node: Node, counts: dict[Value, int], within: Block) -> Turn:
 
 def plain_turn(node: Node) -> Turn:
     """A `while` whose header does not fit one expression: a flag says whether to go on."""
-    (body,) = node.blocks
+    body = node.blocks[0]
     return Turn(body.nodes, FALSE, body.params[1:], body.outputs[1:])
 
 
@@ -157,7 +108,7 @@ def goes_on(turn: Turn) -> bool:
     return _NEGATED in turn.replaced
 
 
-def _is_false(block: Block) -> bool:
+def is_false(block: Block) -> bool:
     return not block.nodes and block.outputs[0].is_const and block.outputs[0].const is False
 
 
@@ -194,14 +145,23 @@ def _untied(again: list[Node], go_on: Value, outs: list[Value]) -> bool:
 
 
 def _items(
-    node: Node, before: list[Node], tests: list[Node], main: list[Node], stop: Value, counts: dict[Value, int]
+    node: Node,
+    within: Block,
+    before: list[Node],
+    tests: list[Node],
+    main: list[Node],
+    stop: Value,
+    counts: dict[Value, int],
 ) -> Turn | None:
     """`for item in iterator`: `py.next` before the loop and at the end of each turn."""
-    (body,) = node.blocks
+    body = node.blocks[0]
     if len(before) != 1 or before[0].op.name != "py.next" or len(tests) != 1 or tests[0].op.name != "py.next":
         return None
     has, item = before[0].results
-    if has is not node.args[1] or node.args.count(item) != 1 or counts.get(item) != 1 or counts.get(has) != 1:
+    if has is not node.args[1] or node.args.count(item) != 1 or counts.get(item) != 1 or node.args.count(has) != 1:
+        return None
+    between = within.nodes[within.nodes.index(before[0]) + 1 : within.nodes.index(node)]
+    if any(has in _uses_in(n) for n in between):
         return None
     k = node.args.index(item) - 2
     keep = [j for j in range(len(node.args) - 2) if j != k]
@@ -215,4 +175,5 @@ def _items(
         iterator = iterator.node.args[0]
     params = [body.params[1 + j] for j in keep]
     outs = [body.outputs[1 + j] for j in keep]
-    return Turn(main, stop, params, outs, item=body.params[1 + k], iterator=iterator, replaced=replaced)
+    began = has if counts[has] > 1 else None
+    return Turn(main, stop, params, outs, item=body.params[1 + k], iterator=iterator, began=began, replaced=replaced)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from specjit.codegen import pysupport
+from specjit.codegen.pyexits import threaded
 from specjit.codegen.pyexpr import NOT, TERNARY, Scope, Text, truth
 from specjit.codegen.pynames import Names
 from specjit.codegen.pyshape import Shape
@@ -33,10 +34,11 @@ class Writer:
     """The state of one function being written."""
 
     def __init__(self, block: Block, name: str, regions: Sequence[Callable[..., Any]] | None, flat: bool) -> None:
-        self.root, self.regions, self.flat = block, regions, flat
+        self.root = block = threaded(block, Shape(block).expressions)
+        self.regions, self.flat = regions, flat
         name = "".join(c if c.isalnum() or c == "_" else "_" for c in name)
         self.name = name if name.isidentifier() and not keyword.iskeyword(name) else f"graph_{name}"
-        self.shape = Shape(block, flat)
+        self.shape = Shape(block)
         self.names = Names(block, {self.name, *pysupport.HELPERS}, self.shape)
         self.scope = Scope(self.names.used)
         self.counts = self.shape.counts
@@ -47,6 +49,7 @@ class Writer:
         self.pending: list[_Pending] = []
         self.here: tuple[Location, ...] = ()
         self.region_count = 0
+        self.loops: list[Node] = []  # around what is being written
         self.one_line = 0  # inside an expression: places do not matter
 
     # lines and expressions
@@ -132,9 +135,7 @@ class Writer:
 
 def place(node: Node) -> tuple[Location, ...]:
     """Where a node stands in the user's program, innermost place first, then the calls that led there."""
-    if node.loc is None:
-        return ()
-    return (node.loc, *reversed(node.attrs.get("_via", ())))
+    return () if node.loc is None else node.loc.chain
 
 
 def is_none(v: Value) -> bool:

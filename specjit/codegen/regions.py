@@ -2,8 +2,9 @@
 
 Enters: a typed graph. Leaves: the same graph with maximal runs of lowerable, effect-free nodes replaced by `region`
 nodes, and a report.
-Invariant: effects (writes, I/O, random draws) keep their order, and nothing moves across one; between effects only
-pure nodes move. A region's arguments and results are tensors and numbers.
+Invariant: effects (writes, I/O, random draws) keep their order, and nothing moves across one that stays in Python;
+between those only pure nodes and draws move, the draws in order. A region's arguments and results are tensors and
+numbers.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from specjit.codegen.lanes import ITEMSIZE
 from specjit.codegen.schedule.dispatch import SPECIAL
 from specjit.codegen.schedule.numbers import RULES
 from specjit.ir.graph import Block, Graph, Node, Value, free_values, uses
-from specjit.ir.structure import IF, LOOP, REGION, effects
+from specjit.ir.structure import IF, LOOP, REGION, WITH, effects
 from specjit.ir.types import Type
 from specjit.ops import lowering
+from specjit.passes.draws import refusal
 
 NUMBERS = ("int", "float", "bool")
 LISTS = ("py.list", "py.tuple")
@@ -34,7 +36,7 @@ class Report:
 def partition(graph: Graph) -> Report:
     """Rewrite `graph` in place; one region when all of it lowers."""
     report = Report()
-    _partition(graph.block, report)
+    _partition(graph.block, report, {})
     return report
 
 
@@ -43,15 +45,15 @@ def partition(graph: Graph) -> Report:
 
 def lowerable(node: Node) -> str | None:
     """None if the node can be part of a region, else why not."""
-    if node.op is IF or node.op is LOOP:
+    if node.op is IF or node.op is LOOP or (node.op is WITH and not node.attrs["grad"]):
         return _structure(node)
     if node.blocks:
         return "it is a region already"
     t = effects(node)
     name = node.op.name
     asserted = name == "py.assert"
-    if (t.writes or t.io or t.random) and not asserted:
-        return "it draws random numbers" if t.random else "it has an outside effect"
+    if (t.writes or t.io) and not asserted:
+        return "it has an outside effect"
     for r in node.results:
         why = None if name in LISTS else unusable(r.type)
         if why:
@@ -66,6 +68,8 @@ def lowerable(node: Node) -> str | None:
         return None
     if name in RULES:
         return _number_op(node)
+    if t.random:
+        return refusal(node)
     lower = getattr(node.op, "lower", None)
     if lower is None:
         return "no kernel says how to compute it"
@@ -119,7 +123,8 @@ def _structure(node: Node) -> str | None:
         for inner in block.nodes:
             why = lowerable(inner)
             if why:
-                return f"{inner.op.name} at {inner.loc}: {why}"
+                where = f" at {inner.loc.user}" if inner.loc else ""
+                return f"{inner.op.name.removeprefix('py.')}{where}: {why}"
     if node.op is LOOP:
         for init, param, out in zip(node.args[2:], node.blocks[0].params[1:], node.results, strict=False):
             if not (init.type.kind == param.type.kind == out.type.kind):
@@ -130,14 +135,23 @@ def _structure(node: Node) -> str | None:
 # making regions
 
 
-def _partition(block: Block, report: Report) -> None:
+def _partition(block: Block, report: Report, views: dict[Value, Node]) -> None:
+    """`views`: what the blocks around have made that a region inside may make again."""
     why = {node: lowerable(node) for node in block.nodes}
+    views = {**views, **{node.result: node for node in block.nodes if _is_view(node) and why[node] is None}}
     out: list[Node] = []
     for segment in _segments(block.nodes, why):
         out += _ordered(segment, why)
+    runs = list(_runs(out, why))
+    for run in runs:
+        if why[run[0]] is None and worth_a_call(run):
+            made = _own_views(run, views)
+            run[:0] = made
+            why.update(dict.fromkeys(made))
+    runs = _without_unread(block, runs)
     block.nodes = []
-    outside = _uses_by_node(block, out)
-    for run in _runs(out, why):
+    outside = _uses_by_node(block, [node for run in runs for node in run])
+    for run in runs:
         if why[run[0]] is None and worth_a_call(run):
             block.nodes += _region(block, run, outside, report)
             continue
@@ -145,11 +159,61 @@ def _partition(block: Block, report: Report) -> None:
         for node in run:
             reason = why[node]
             if reason is None:
+                if _computations([node]):
+                    report.refused.append((node, "alone it is not worth a call of native code"))
                 continue
             report.refused.append((node, reason))
             for inner in node.blocks:
-                _partition(inner, report)
+                _partition(inner, report, {} if node.op is WITH else views)
     _drop_unused_lists(block)
+
+
+def _is_view(node: Node) -> bool:
+    return isinstance(getattr(node.op, "lower", None), lowering.Viewing) and len(node.results) == 1
+
+
+def _own_views(run: list[Node], views: dict[Value, Node]) -> list[Node]:
+    """Copies of the views that `run` reads and did not make, for its front. Across the border of a region a view would
+    be a tensor of unknown strides, and a view of a parameter would be no parameter."""
+    own = {r for node in run for r in node.results}
+    mapping: dict[Value, Value] = {}
+    made: list[Node] = []
+
+    def copy(v: Value) -> Value:
+        node = views.get(v)
+        if node is None or v in own:
+            return v
+        if v not in mapping:
+            args = [a if a.is_const else copy(a) for a in node.args]
+            new = Node(node.op, args, [v.type], attrs=dict(node.attrs), loc=node.loc, hints=[v.hint])
+            made.append(new)
+            mapping[v] = new.result
+        return mapping[v]
+
+    for node in run:
+        for v in _reads(node):
+            copy(v)
+    for node in run:
+        node.args = [mapping.get(a, a) for a in node.args]
+        for inner in node.blocks:
+            _rename(inner, mapping)
+    return made
+
+
+def _without_unread(block: Block, runs: list[list[Node]]) -> list[list[Node]]:
+    """The runs without views that nobody reads any more."""
+    live = set(block.outputs)
+    kept: list[list[Node]] = []
+    for run in reversed(runs):
+        left: list[Node] = []
+        for node in reversed(run):
+            if _is_view(node) and node.result not in live:
+                continue
+            live.update(_reads(node))
+            left.append(node)
+        if left:
+            kept.append(left[::-1])
+    return kept[::-1]
 
 
 def _segments(nodes: list[Node], why: dict[Node, str | None]) -> Iterator[list[Node]]:
@@ -169,8 +233,11 @@ def _segments(nodes: list[Node], why: dict[Node, str | None]) -> Iterator[list[N
 
 
 def _ordered(nodes: list[Node], why: dict[Node, str | None]) -> list[Node]:
-    """Pure nodes in an order with as few switches between native and Python as a single pass finds."""
+    """Nodes in an order with as few switches between native and Python as a single pass finds. Draws keep their order
+    among themselves, and with what Python runs: where that raises, neither more nor fewer numbers are drawn."""
     level: dict[Value, int] = {}
+    draws = {node for node in nodes if effects(node).random}
+    last = 0
     placed: dict[tuple[int, int], list[Node]] = {}
     for node in nodes:
         native = why[node] is None
@@ -179,10 +246,15 @@ def _ordered(nodes: list[Node], why: dict[Node, str | None]) -> list[Node]:
             made = level.get(v)
             if made is not None:
                 own = max(own, made)
+        fixed = node in draws or (bool(draws) and not native)
+        if fixed:
+            own = max(own, last)
         if native:
             own = own if own % 2 == 0 else own + 1
         else:
             own = own if own % 2 == 1 else own + 1
+        if fixed:
+            last = own
         for r in node.results:
             level[r] = own
         placed.setdefault((own, 0), []).append(node)
@@ -211,7 +283,7 @@ def worth_a_call(run: list[Node]) -> bool:
     """Whether a run computes enough: a loop, a matrix product, or two tensor computations."""
     count = 0
     for node in run:
-        if node.op is LOOP or node.op is IF:
+        if node.op in (LOOP, IF, WITH):
             count += 2 if any(worth_a_call(b.nodes) or _computations(b.nodes) for b in node.blocks) else 0
         elif isinstance(getattr(node.op, "lower", None), lowering.Contraction):
             count += 2
@@ -221,7 +293,7 @@ def worth_a_call(run: list[Node]) -> bool:
 
 
 def _computations(nodes: list[Node]) -> int:
-    kinds = (lowering.Pointwise, lowering.Reduction, lowering.Contraction, lowering.Special)
+    kinds = (lowering.Pointwise, lowering.Reduction, lowering.Contraction, lowering.Drawn, lowering.Special)
     return sum(isinstance(getattr(n.op, "lower", None), kinds) for n in nodes)
 
 

@@ -356,10 +356,6 @@ def first(builder: ir.IRBuilder, lanes: int, count: ir.Value) -> Reg:
     return iota(builder, dtype, lanes) < splat(builder, dtype, lanes, builder.trunc(count, ELEMENT[dtype]))
 
 
-def extract(x: Reg, lane: int) -> ir.Value:
-    return x.builder.extract_element(x.value, ir.Constant(I32, lane))
-
-
 def fold(x: Reg, combine: Callable[[Reg, Reg], Reg]) -> Reg:
     """Combine all lanes in a fixed tree (halves, quarters, ...); every lane of the result holds the answer."""
     width = x.lanes

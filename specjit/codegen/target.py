@@ -16,7 +16,8 @@ from typing import NamedTuple
 import llvmlite.binding as llvm
 
 # Held around every longer use of LLVM, and around fork: a child never inherits an LLVM that another thread was in the
-# middle of. Reentrant, because collecting garbage may unload code in the middle of a compile.
+# middle of, nor a half-started compile worker. Reentrant, because collecting garbage may unload code in the middle of a
+# compile.
 llvm_lock = threading.RLock()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=llvm_lock.acquire, after_in_parent=llvm_lock.release, after_in_child=llvm_lock.release)

@@ -2,9 +2,9 @@
 
 Enters: `product(...)` at the top of a kernel's text, with the tile's shape baked. Leaves: an intrinsic that the
 kernel calls once per tile and k-block; it keeps rows x panels x chunks vectors in registers, and puts them into a
-small block of scratch memory (or adds them to it), from where the epilogue reads vectors. Invariants: each (row,
-unit) is the sum over k of one or `sets` chains of multiply-adds in order of k, whatever the tile's shape, so a result
-depends on sizes only; only A(row, k) of valid rows and whole panels of B are read.
+small block of scratch memory (or adds them to it), from where the epilogue reads vectors, or into their final place.
+Invariants: each (row, unit) is the sum over k of one or `sets` chains of multiply-adds in order of k, whatever the
+tile's shape, so a result depends on sizes only; only A(row, k) of valid rows and whole panels of B are read.
 """
 
 from __future__ import annotations
@@ -51,21 +51,28 @@ def product(
     unroll: int = 1,
     sets: int = 1,
     prefetch: int = 0,
+    final: bool = False,
 ) -> Any:
-    """tile(a, a_row, a_k, valid, b, b_panel, wide, k, c, add, ahead), for `group` of the panels' `chunks` (all by
-    default).
+    """tile(a, a_row, a_k, valid, b, b_panel, wide, k, c, c_row, add, ahead), for `group` of the panels' `chunks` (all
+    by default).
 
     a, a_row, a_k   address of A(first row, first k) and the bytes between rows and between k
     valid           rows that exist; the others repeat the last valid one (their results are garbage)
     b, b_panel      address of the first panel at the first k (at the group's first chunk), and the bytes between
-    panels wide            panels that exist; the others repeat the last one k               how many k c, add
-    scratch of rows x panels x chunks vectors (at the group's first chunk); add = 0 overwrites it, else the product is
-    added to it ahead           with `prefetch` > 0: an address from which `prefetch` bytes per k are fetched into the
-    L2 cache meanwhile
+                    panels
+    wide            panels that exist; the others repeat the last one
+    k               how many k
+    c, c_row        where rows of panels x chunks vectors go (at the group's first chunk), and the bytes between rows
+    add             0 overwrites what is there, else the product is added to it
+    ahead           with `prefetch` > 0: an address from which `prefetch` bytes per k are fetched into the L2 cache
+                    meanwhile
+
+    With `final`, c is the result itself, where only valid rows have a place: the others, which repeat the last valid
+    one, are stored to its place once more. All panels must exist, and `add` be 0.
     """
 
     def emit(builder: ir.IRBuilder, args: list[ir.Value]) -> None:
-        _Tile(builder, dtype, lanes, rows, panels, chunks, group or chunks, unroll, sets, prefetch).emit(*args)
+        _Tile(builder, dtype, lanes, rows, panels, chunks, group or chunks, unroll, sets, prefetch, final).emit(*args)
 
     def definition(
         typing: Any,
@@ -78,6 +85,7 @@ def product(
         wide: Any,
         k: Any,
         c: Any,
+        c_row: Any,
         add: Any,
         ahead: Any,
     ) -> Any:
@@ -85,7 +93,7 @@ def product(
             emit(builder, args)
             return context.get_dummy_value()
 
-        return types.void(*[types.int64] * 11), lower
+        return types.void(*[types.int64] * 12), lower
 
     return intrinsic(definition)
 
@@ -103,10 +111,11 @@ class _Tile:
         unroll: int,
         sets: int,
         prefetch: int,
+        final: bool,
     ):
         self.builder, self.dtype, self.lanes = builder, dtype, lanes
         self.rows, self.panels, self.chunks, self.group = rows, panels, chunks, group
-        self.unroll, self.sets, self.prefetch = unroll, sets, prefetch
+        self.unroll, self.sets, self.prefetch, self.final = unroll, sets, prefetch, final
         self.vectors = panels * group
         self.size = ITEMSIZE[dtype]
         self.vector_bytes = lanes * self.size
@@ -123,6 +132,7 @@ class _Tile:
         wide: ir.Value,
         k: ir.Value,
         c: ir.Value,
+        c_row: ir.Value,
         add: ir.Value,
         ahead: ir.Value,
     ) -> None:
@@ -138,7 +148,8 @@ class _Tile:
             sums = self._loop(start, whole, sums, self.unroll)
             start = whole
         sums = self._loop(start, k, sums, 1)
-        self._finish(self._add_sets(sums), c, add)
+        c_rows = self._pointers(c, c_row, valid if self.final else ir.Constant(I64, self.rows), self.rows)
+        self._finish(self._add_sets(sums), c_rows, add)
 
     def _pointers(self, base: ir.Value, step: ir.Value, valid: ir.Value, count: int) -> list[ir.Value]:
         """`count` pointers, `step` bytes apart; those past the valid ones repeat the last."""
@@ -221,14 +232,14 @@ class _Tile:
             sums = [[self.builder.fadd(x, y) for x, y in zip(sums[i], sums[i + half])] for i in range(half)]
         return sums[0]
 
-    def _finish(self, sums: list[ir.Value], c: ir.Value, add: ir.Value) -> None:
+    def _finish(self, sums: list[ir.Value], c_rows: list[ir.Value], add: ir.Value) -> None:
         build = self.builder
-        base = build.inttoptr(c, PTR)
         places = []
         for i in range(len(sums)):
-            across, chunk = divmod(i, self.group)  # across counts (row, panel)
-            offset = (across * self.chunks + chunk) * self.vector_bytes
-            places.append(build.gep(base, [ir.Constant(I64, offset)], source_etype=r.I8))
+            row, vector = divmod(i, self.vectors)
+            panel, chunk = divmod(vector, self.group)
+            offset = (panel * self.chunks + chunk) * self.vector_bytes
+            places.append(build.gep(c_rows[row], [ir.Constant(I64, offset)], source_etype=r.I8))
         with build.if_else(build.icmp_signed("==", add, ir.Constant(I64, 0))) as (overwrite, accumulate):
             with overwrite:
                 for value, place in zip(sums, places):

@@ -20,6 +20,7 @@ import numpy as np
 from specjit.dtypes import BY_SHORT, DType, dtype_of
 
 INLINE_ELEMENTS = 64  # a longer array constant prints as an opaque name, to keep the text readable
+LITERAL_BITS = 10_000  # so does a longer int: Python refuses to print it
 SIMPLE = (bool, int, str, bytes, type(None), type(...), type(NotImplemented))
 
 
@@ -50,7 +51,7 @@ def key(value: Any) -> Hashable:
         return kind, "nan" if math.isnan(value) else value.hex()
     if kind is complex:
         return kind, key(value.real), key(value.imag)
-    if kind in (tuple, list):
+    if kind is list or (isinstance(value, tuple) and not hasattr(value, "__dict__")):  # Size and named tuples too
         return kind, tuple(map(key, value))
     if kind is dict:
         return kind, tuple((key(k), key(v)) for k, v in value.items())
@@ -79,7 +80,7 @@ class Printer:
 
     def show(self, value: Any) -> str:
         kind = type(value)
-        if kind in (bool, int, str, bytes, type(None)):
+        if kind in (bool, str, bytes, type(None)) or (kind is int and value.bit_length() <= LITERAL_BITS):
             return repr(value)
         if value is ...:
             return "..."

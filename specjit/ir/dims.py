@@ -9,7 +9,8 @@ Invariant: two dims that are equal as polynomials with integer coefficients comp
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 
 Monomial = tuple[str, ...]  # sorted symbol names, repeated for powers; () is the constant term
 
@@ -98,6 +99,33 @@ def _combine(a: Size, b: Size, sign: int) -> Size:
     return _normal(out)
 
 
+def least_for_one(size: Size) -> dict[str, int] | None:
+    """Lower bounds of its symbols under which a size is at least 1; None where bounds of single symbols do not say
+    so."""
+    terms = dict(_terms(size))
+    constant = terms.pop((), 0)
+    if any(coef < 0 for coef in terms.values()):
+        return None
+    if constant >= 1:
+        return {}
+    names = sorted({name for mono in terms for name in mono})
+    if sum(terms.values()) + constant >= 1:
+        return dict.fromkeys(names, 1)
+    if len(terms) != 1 or len(next(iter(terms))) != 1:
+        return None
+    (coef,) = terms.values()
+    return {names[0]: -((constant - 1) // coef)}
+
+
+def least_for_ones(sizes: Iterable[Size]) -> dict[str, int]:
+    """Lower bounds under which every size that has such bounds is at least 1."""
+    out: dict[str, int] = {}
+    for size in sizes:
+        for name, least in (least_for_one(size) or {}).items():
+            out[name] = max(least, out.get(name, 0))
+    return out
+
+
 def symbol(name: str) -> Poly:
     """The size called `name`."""
     if not re.fullmatch(r"[A-Za-z_]\w*", name):
@@ -141,23 +169,24 @@ def divide(a: Dim, b: Dim) -> Dim:
         return None
     if isinstance(a, int) and isinstance(b, int):
         return a // b
-    if a == b:
-        return 1
-    divisor = _terms(b)
-    if len(divisor) != 1:
-        return None
-    ((mono, coef),) = divisor.items()
-    out: dict[Monomial, int] = {}
-    for m, c in _terms(a).items():
-        rest = list(m)
-        for name in mono:
-            if name not in rest:
-                return None
-            rest.remove(name)
-        if c % coef:
+    lead, factor = _leading(b)
+    quotient, rest = dict[Monomial, int](), a
+    while rest != 0:
+        mono, coef = _leading(rest)
+        left = Counter(mono)
+        left.subtract(lead)
+        if coef % factor or min(left.values(), default=0) < 0:
             return None
-        out[tuple(rest)] = c // coef
-    return _normal(out)
+        term = tuple(sorted(left.elements()))
+        quotient[term] = coef // factor
+        rest = rest - _normal({term: coef // factor}) * b
+    return _normal(quotient)
+
+
+def _leading(size: Size) -> tuple[Monomial, int]:
+    """The first term in an order that multiplication keeps (by degree, then by name): an exact division takes these
+    apart one after another."""
+    return next(iter(_terms(size).items()))
 
 
 def evaluate(dim: Size, values: Mapping[str, int]) -> int:

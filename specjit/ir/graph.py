@@ -14,8 +14,10 @@ blocks:
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 from specjit.ir.types import Type, type_of
@@ -34,14 +36,31 @@ class OpLike(Protocol):
     def traits(self) -> Any: ...
 
 
+# Rooms whose Python code (layers, functions) is captured with the user's, and is not what a user calls a place.
+LIBRARY = tuple(str(Path(__file__).parents[1] / room) + os.sep for room in ("nn", "ops", "optim", "tensor"))
+
+
 @dataclass(frozen=True, slots=True)
 class Location:
-    """Where in the user's program a node comes from."""
+    """A place in a program. `caller` is where the function that it is in was called from, when that was captured too.
+
+    Its text is the file's name without folders, and the line."""
 
     file: str
     line: int
     column: int = 0
     function: str = ""
+    caller: Location | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def chain(self) -> tuple[Location, ...]:
+        """This place and the calls that led to it, innermost first."""
+        return (self, *(self.caller.chain if self.caller is not None else ()))
+
+    @property
+    def user(self) -> Location:
+        """The innermost place that is not inside this library's own layers and functions."""
+        return next((at for at in self.chain if not at.file.startswith(LIBRARY)), self)
 
     def __str__(self) -> str:
         return f"{self.file.rsplit('/', 1)[-1]}:{self.line}"

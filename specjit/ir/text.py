@@ -26,7 +26,8 @@ from typing import Any
 from specjit.ir import signature
 from specjit.ir.constants import Printer
 from specjit.ir.graph import Block, Graph, Node, Value
-from specjit.ir.parser import ParseError, parse, parse_type
+from specjit.ir.parser import parse, parse_type
+from specjit.ir.reader import ParseError
 from specjit.ir.structure import IF, LOOP
 from specjit.ir.types import type_of
 

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Traits:
-    """view_of: the result may alias that argument. writes: arguments written in place. random: draws from the
-    generator.
-    io: touches the outside world or runs unknown Python. reads: depends on mutable state (attributes, list
-    contents)."""
+    """view_of: the result may alias that argument. itself: it may even be that very tensor object. writes: arguments
+    written in place. random: draws from the generator. io: touches the outside world or runs unknown Python. reads:
+    depends on mutable state (attributes, list contents)."""
 
     view_of: int | None = None
+    itself: bool = False
     writes: frozenset[int] = frozenset()
     random: bool = False
     io: bool = False
@@ -39,8 +39,8 @@ IO = Traits(io=True)
 READS = Traits(reads=True)
 
 
-def view(argument: int) -> Traits:
-    return Traits(view_of=argument)
+def view(argument: int, itself: bool = False) -> Traits:
+    return Traits(view_of=argument, itself=itself)
 
 
 def writes(*arguments: int) -> Traits:

@@ -128,7 +128,7 @@ def type_of(value: object) -> Type:
     if isinstance(value, bool):
         return BOOL
     if isinstance(value, int):
-        return Type.int(value)
+        return Type.int(value if value.bit_length() < 64 else None)  # no size is larger
     if isinstance(value, float):
         return FLOAT
     if isinstance(value, complex):

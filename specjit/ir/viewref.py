@@ -107,6 +107,15 @@ class ViewRef:
             rest.append(stride if same or (have is None and want is None) else 0 if have == 1 else None)
         return ViewRef(tuple(out_sizes), (*strides, *rest), self.offset)
 
+    def flip(self, dim: int) -> ViewRef:
+        """The same elements, backwards along `dim`."""
+        d = self.axis(dim)
+        if not self.rank:
+            return self
+        stride = self.strides[d]
+        strides = (*self.strides[:d], mul(stride, -1), *self.strides[d + 1 :])
+        return ViewRef(self.sizes, strides, add(self.offset, mul(sub(self.sizes[d], 1), stride)))
+
     def unsqueeze(self, dim: int) -> ViewRef:
         d = dim + self.rank + 1 if dim < 0 else dim
         stride: Dim = mul(self.sizes[d], self.strides[d]) if d < self.rank else 1

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from specjit.ops import arithmetic, casts, conv, creation, gather, linalg, pointwise, reduce
+from specjit.ops import arithmetic, casts, conv, creation, draws, gather, linalg, pointwise, reduce
 from specjit.ops.reduce import logsumexp as logsumexp
 
 
@@ -22,14 +22,17 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
 
 
 def relu(input: Any, inplace: bool = False) -> Any:
+    """max(input, 0)."""
     return input.relu_() if inplace else pointwise.relu(input)
 
 
 def sigmoid(input: Any) -> Any:
+    """1 / (1 + exp(-input))."""
     return pointwise.sigmoid(input)
 
 
 def tanh(input: Any) -> Any:
+    """The hyperbolic tangent."""
     return pointwise.tanh(input)
 
 
@@ -50,11 +53,13 @@ def silu(input: Any, inplace: bool = False) -> Any:
 
 
 def leaky_relu(input: Any, negative_slope: float = 0.01, inplace: bool = False) -> Any:
+    """input above 0, negative_slope * input below."""
     out = arithmetic.where(input > 0, input, input * negative_slope)
     return input.copy_(out) if inplace else out
 
 
 def elu(input: Any, alpha: float = 1.0, inplace: bool = False) -> Any:
+    """input above 0, alpha * (exp(input) - 1) below."""
     out = arithmetic.where(input > 0, input, alpha * pointwise.expm1(input))
     return input.copy_(out) if inplace else out
 
@@ -67,14 +72,17 @@ def softplus(input: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
 
 
 def hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Any:
+    """`clamp` to [min_val, max_val]."""
     return input.clamp_(min_val, max_val) if inplace else arithmetic.clamp(input, min_val, max_val)
 
 
 def softmax(input: Any, dim: int, _stacklevel: int = 3, dtype: Any = None) -> Any:
+    """exp(input) over its sum along `dim`."""
     return reduce.softmax(input, dim, dtype=dtype)
 
 
 def log_softmax(input: Any, dim: int, _stacklevel: int = 3, dtype: Any = None) -> Any:
+    """The logarithm of `softmax` along `dim`."""
     return reduce.log_softmax(input, dim, dtype=dtype)
 
 
@@ -89,7 +97,7 @@ def dropout(input: Any, p: float = 0.5, training: bool = True, inplace: bool = F
         raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
     if not training or p == 0.0:
         return input
-    mask = creation.dropout_mask(input, p)
+    mask = draws.dropout_mask(input, p)
     return input.mul_(mask) if inplace else input * mask
 
 

@@ -12,7 +12,8 @@ from specjit.nn import functional as F
 from specjit.nn import init
 from specjit.nn.module import Module
 from specjit.ops.conv import pair
-from specjit.ops.creation import empty, ones, randn, zeros
+from specjit.ops.creation import empty, ones, zeros
+from specjit.ops.draws import randn
 from specjit.tensor.state import no_grad
 from specjit.tensor.tensor import Parameter
 
@@ -189,6 +190,8 @@ class Conv2d(Module):
 
 
 class ReLU(Module):
+    """max(x, 0)."""
+
     def __init__(self, inplace: bool = False) -> None:
         super().__init__()
         self.inplace = inplace
@@ -198,21 +201,29 @@ class ReLU(Module):
 
 
 class Sigmoid(Module):
+    """1 / (1 + exp(-x))."""
+
     def forward(self, input: Any) -> Any:
         return F.sigmoid(input)
 
 
 class Tanh(Module):
+    """The hyperbolic tangent."""
+
     def forward(self, input: Any) -> Any:
         return F.tanh(input)
 
 
 class SiLU(Module):
+    """x * sigmoid(x)."""
+
     def forward(self, input: Any) -> Any:
         return F.silu(input)
 
 
 class GELU(Module):
+    """x times the normal distribution function of x; approximate "tanh" is PyTorch's short form."""
+
     def __init__(self, approximate: str = "none") -> None:
         super().__init__()
         self.approximate = approximate
@@ -225,6 +236,8 @@ class GELU(Module):
 
 
 class LeakyReLU(Module):
+    """x above 0, negative_slope * x below."""
+
     def __init__(self, negative_slope: float = 0.01) -> None:
         super().__init__()
         self.negative_slope = negative_slope
@@ -234,6 +247,8 @@ class LeakyReLU(Module):
 
 
 class ELU(Module):
+    """x above 0, alpha * (exp(x) - 1) below."""
+
     def __init__(self, alpha: float = 1.0) -> None:
         super().__init__()
         self.alpha = alpha
@@ -243,6 +258,8 @@ class ELU(Module):
 
 
 class Softplus(Module):
+    """log(1 + exp(beta * x)) / beta; the identity above `threshold`."""
+
     def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:
         super().__init__()
         self.beta = beta
@@ -253,6 +270,8 @@ class Softplus(Module):
 
 
 class Softmax(Module):
+    """exp(x) over its sum along `dim`."""
+
     def __init__(self, dim: int) -> None:
         super().__init__()
         self.dim = dim
@@ -262,6 +281,8 @@ class Softmax(Module):
 
 
 class LogSoftmax(Module):
+    """The logarithm of `Softmax`."""
+
     def __init__(self, dim: int) -> None:
         super().__init__()
         self.dim = dim
@@ -271,6 +292,8 @@ class LogSoftmax(Module):
 
 
 class MSELoss(Module):
+    """The squared difference of two tensors of one shape; reduction "mean", "sum" or "none"."""
+
     def __init__(self, reduction: str = "mean") -> None:
         super().__init__()
         self.reduction = reduction
@@ -280,6 +303,8 @@ class MSELoss(Module):
 
 
 class L1Loss(Module):
+    """The absolute difference of two tensors of one shape; reduction "mean", "sum" or "none"."""
+
     def __init__(self, reduction: str = "mean") -> None:
         super().__init__()
         self.reduction = reduction
@@ -289,6 +314,8 @@ class L1Loss(Module):
 
 
 class NLLLoss(Module):
+    """The negative log likelihood: log probabilities (N, C, ...) against class indices (N, ...)."""
+
     def __init__(self, weight: Any = None, ignore_index: int = -100, reduction: str = "mean") -> None:
         super().__init__()
         self.register_buffer("weight", weight)
@@ -300,6 +327,8 @@ class NLLLoss(Module):
 
 
 class CrossEntropyLoss(Module):
+    """The cross entropy of logits (N, C, ...) against class indices (N, ...) or class probabilities."""
+
     def __init__(
         self, weight: Any = None, ignore_index: int = -100, reduction: str = "mean", label_smoothing: float = 0.0
     ) -> None:

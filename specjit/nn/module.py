@@ -83,6 +83,7 @@ class Module:
         state.bump_module_epoch()
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """What a call computes; subclasses define it."""
         raise NotImplementedError(f'Module [{type(self).__name__}] is missing the required "forward" function')
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -204,10 +205,12 @@ class Module:
                 yield from module.named_modules(seen, f"{prefix}.{name}" if prefix else name, remove_duplicate)
 
     def modules(self) -> Iterator[Module]:
+        """This module and all below it."""
         for _, module in self.named_modules():
             yield module
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
+        """(name, module) of the modules directly below this one."""
         seen = set()
         for name, module in self._modules.items():
             if module is not None and module not in seen:
@@ -215,6 +218,7 @@ class Module:
                 yield name, module
 
     def children(self) -> Iterator[Module]:
+        """The modules directly below this one."""
         for _, module in self.named_children():
             yield module
 
@@ -232,13 +236,16 @@ class Module:
         yield from self._named("_parameters", prefix, recurse, remove_duplicate)
 
     def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
+        """All parameters, each once."""
         for _, p in self.named_parameters(recurse=recurse):
             yield p
 
     def named_buffers(self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True) -> Iterator[Any]:
+        """(path, buffer), each buffer once."""
         yield from self._named("_buffers", prefix, recurse, remove_duplicate)
 
     def buffers(self, recurse: bool = True) -> Iterator[Tensor]:
+        """All buffers, each once."""
         for _, b in self.named_buffers(recurse=recurse):
             yield b
 
@@ -260,9 +267,11 @@ class Module:
         return self
 
     def eval(self) -> Module:
+        """Leave training mode, here and below; returns self."""
         return self.train(False)
 
     def requires_grad_(self, requires_grad: bool = True) -> Module:
+        """Set `requires_grad` of all parameters; returns self."""
         for p in self.parameters():
             p.requires_grad_(requires_grad)
         return self
@@ -303,15 +312,19 @@ class Module:
         return self._convert(lambda t: t.to(dtype=dtype if t.dtype.is_floating_point else None, device=device))
 
     def float(self) -> Module:
+        """Convert floating-point parameters and buffers to float32, in place."""
         return self._convert(lambda t: t.float() if t.dtype.is_floating_point else t)
 
     def double(self) -> Module:
+        """Convert floating-point parameters and buffers to float64, in place."""
         return self._convert(lambda t: t.double() if t.dtype.is_floating_point else t)
 
     def half(self) -> Module:
+        """Convert floating-point parameters and buffers to float16, in place."""
         return self._convert(lambda t: t.half() if t.dtype.is_floating_point else t)
 
     def cpu(self) -> Module:
+        """This module: it is on the CPU already."""
         return self
 
     # state
@@ -331,6 +344,8 @@ class Module:
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
         """Copy values in. RuntimeError lists missing and unexpected keys (if `strict`) and mismatched shapes."""
+        if not isinstance(state_dict, Mapping):
+            raise TypeError(f"Expected state_dict to be dict-like, got {type(state_dict)}.")
         own = self.state_dict(keep_vars=True)
         missing = [k for k in own if k not in state_dict]
         unexpected = [k for k in state_dict if k not in own]
@@ -348,8 +363,7 @@ class Module:
             elif value is not None and value.shape != target.shape:
                 errors.append(
                     f"size mismatch for {key}: copying a param with shape {value.shape} from checkpoint, the shape in "
-                    "current "
-                    f"model is {target.shape}."
+                    f"current model is {target.shape}."
                 )
         if errors:
             raise RuntimeError(f"Error(s) in loading state_dict for {type(self).__name__}:\n\t" + "\n\t".join(errors))

@@ -10,6 +10,7 @@ from specjit.ops import (
     combine,
     compare,
     creation,
+    draws,
     families,
     gather,
     indexing,

@@ -71,6 +71,7 @@ mul = defop(
     lower=pointwise("{0} * {1}"),
     reads=((1,), (0,)),
     method=True,
+    doc="input * other.",
 )
 div = defop(
     "div(input: 'Tensor|Scalar', other: 'Tensor|Scalar') -> Tensor",
@@ -119,6 +120,7 @@ floor_divide = defop(
     vjp=NO_GRAD,
     lower=pointwise("{0} // {1}"),
     method=True,
+    doc="The quotient rounded down, as Python's //.",
 )
 remainder = defop(
     "remainder(input: 'Tensor|Scalar', other: 'Tensor|Scalar') -> Tensor",
@@ -194,6 +196,7 @@ pow = defop(
     vjp=_power_vjp,
     lower=composite(_power_of),
     method=True,
+    doc="input ** exponent. RuntimeError for ints to a negative constant power.",
 )
 
 maximum = defop(
@@ -281,6 +284,7 @@ clamp = defop(
     infer=_clamp_infer,
     vjp=_clamp_vjp,
     lower=composite(_clamp_composite),
+    doc="Values below `min` become `min`, values above `max` become `max`; NaN stays.",
 )
 
 
@@ -314,4 +318,5 @@ where = defop(
         lambda: sum_to(where(condition, 0.0, g), _b),
     ),
     lower=pointwise("select({0}, {1}, {2})", keep=(0,)),
+    doc="`input` where `condition` is True, else `other`.",
 )

@@ -51,8 +51,8 @@ def execute(op: Op, args: Sequence[Any]) -> Any:
         return _run_meta(op, args)
     grad = op.differentiable and state.thread.grad and _wants_grad(op, args)
     if op.traits.writes:
-        return _write(op, args, grad)
-    raw = [_raw(a) for a in args]
+        return call_writing(op, args, grad)
+    raw = [unwrapped(a) for a in args]
     try:
         found = op.eager(*raw)
     except Exception as error:
@@ -152,7 +152,7 @@ def attach_view(out: Tensor, source: Tensor, differentiable: bool) -> None:
         storage.add_view(version, out)
 
 
-def _write(op: Op, args: Sequence[Any], grad: bool) -> Any:
+def call_writing(op: Op, args: Sequence[Any], grad: bool) -> Any:
     (at,) = op.traits.writes
     target: Tensor = args[at]
     inplace.check_target(target, grad)
@@ -167,11 +167,14 @@ def _write(op: Op, args: Sequence[Any], grad: bool) -> Any:
         before._node = node_of(target)
         saved[at] = before
     edges = edges_of(op, args) if grad else ()
-    raw = [_raw(a) for a in args]
+    raw = [unwrapped(a) for a in args]
     try:
         op.eager(*raw)
     except Exception as error:
         return recover(op, args, error)
+    except BaseException:  # Ctrl-C may come after the write: who keeps what was made of the old content must know
+        inplace.written(target)
+        raise
     inplace.written(target)
     if grad:
         node = OpNode(op, saved, edges)
@@ -180,14 +183,14 @@ def _write(op: Op, args: Sequence[Any], grad: bool) -> Any:
     return target if op.returns else None
 
 
-def _raw(a: Any) -> Any:
+def unwrapped(a: Any) -> Any:
     """Tensors as ndarrays, inside lists, tuples and slices too."""
     if isinstance(a, Tensor):
         return a._data
     if type(a) in (list, tuple) and a:
-        return type(a)([_raw(x) for x in a])
+        return type(a)([unwrapped(x) for x in a])
     if type(a) is slice:
-        return slice(_raw(a.start), _raw(a.stop), _raw(a.step))
+        return slice(unwrapped(a.start), unwrapped(a.stop), unwrapped(a.step))
     return a
 
 

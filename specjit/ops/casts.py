@@ -26,6 +26,7 @@ clone = defop(
     infer=infer.same,
     vjp=lambda g, _y, _x: g,
     lower=pointwise("{0}"),
+    doc="A copy, whose gradient flows back to the original.",
 )
 
 
@@ -53,7 +54,7 @@ to_dtype = defop(
     infer=_cast_infer,
     vjp=lambda g, _y, _x, dtype: to_dtype(g, _x.dtype),
     lower=composite(lambda x, dtype: x if x.dtype is dtype else cast(x, dtype)),
-    traits=view(0),
+    traits=view(0, itself=True),
     method=False,
     public=False,
     doc="The tensor itself if it has that dtype, else a converted copy.",

@@ -112,6 +112,7 @@ cat = defop(
     infer=_cat_infer,
     vjp=_cat_vjp,
     lower=special("cat"),
+    doc="The tensors one after another along `dim`; their other sizes are equal.",
 )
 
 
@@ -163,6 +164,7 @@ stack = defop(
     infer=_stack_infer,
     vjp=_stack_vjp,
     lower=special("stack"),
+    doc="Tensors of one shape side by side along a new dim.",
 )
 
 
@@ -302,4 +304,5 @@ unbind = defop(
     vjp=lambda g, _y, _x, dim: stack(list(g), dim),
     lower=viewing(_unbind_ref),
     traits=view(0),
+    doc="Views of all positions along `dim`.",
 )

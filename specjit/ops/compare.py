@@ -24,6 +24,7 @@ def _compare(name: str, fn: Any, text: str) -> Any:
         vjp=NO_GRAD,
         lower=pointwise(text, compute="inputs"),
         method=True,
+        doc=f"{text.format('input', 'other')}, element by element; a bool tensor.",
     )
 
 
@@ -42,6 +43,7 @@ def _logical(name: str, fn: Any, text: str) -> Any:
         infer=infer.compare,
         vjp=NO_GRAD,
         lower=pointwise(text, compute="inputs"),
+        doc=f"{text.format('input', 'other')}, element by element; a bool tensor.",
     )
 
 
@@ -50,20 +52,23 @@ logical_or = _logical("logical_or", np.logical_or, "({0} != 0) | ({1} != 0)")
 logical_xor = _logical("logical_xor", np.logical_xor, "({0} != 0) ^ ({1} != 0)")
 
 
-def _test(name: str, fn: Any, text: str) -> Any:
+def _test(name: str, fn: Any, text: str, doc: str) -> Any:
     return defop(
         f"{name}(input) -> Tensor",
         eager=quiet(fn),
         infer=infer.like_bool,
         vjp=NO_GRAD,
         lower=pointwise(text, compute="inputs"),
+        doc=doc,
     )
 
 
-logical_not = _test("logical_not", np.logical_not, "{0} == 0")
-isnan = _test("isnan", np.isnan, "isnan({0})")
-isinf = _test("isinf", np.isinf, "isinf({0})")
-isfinite = _test("isfinite", np.isfinite, "isfinite({0})")
+logical_not = _test("logical_not", np.logical_not, "{0} == 0", doc="Whether an element is zero; a bool tensor.")
+isnan = _test("isnan", np.isnan, "isnan({0})", doc="Whether an element is NaN; a bool tensor.")
+isinf = _test("isinf", np.isinf, "isinf({0})", doc="Whether an element is infinite; a bool tensor.")
+isfinite = _test(
+    "isfinite", np.isfinite, "isfinite({0})", doc="Whether an element is neither infinite nor NaN; a bool tensor."
+)
 
 
 def _no_floats(name: str, dtype: Any) -> None:
@@ -89,6 +94,7 @@ def _bitwise(name: str, fn: Any, text: str) -> Any:
         vjp=NO_GRAD,
         lower=pointwise(text),
         method=True,
+        doc=f"{text.format('input', 'other')}, of ints or bools; RuntimeError for floats.",
     )
 
 
@@ -109,5 +115,10 @@ def _bitwise_not_infer(x: Any) -> Any:
 
 
 bitwise_not = defop(
-    "bitwise_not(input) -> Tensor", eager=_bitwise_not, infer=_bitwise_not_infer, vjp=NO_GRAD, lower=pointwise("~{0}")
+    "bitwise_not(input) -> Tensor",
+    eager=_bitwise_not,
+    infer=_bitwise_not_infer,
+    vjp=NO_GRAD,
+    lower=pointwise("~{0}"),
+    doc="~input, of ints or bools; RuntimeError for floats.",
 )

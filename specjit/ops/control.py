@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from specjit.ir.traits import IO, READS, Traits
+from specjit.ir.traits import IO, PURE, READS, Traits
 from specjit.ir.types import ANY, BOOL, Type, type_of
 from specjit.ops import pyinfer as rule
-from specjit.ops.python import _py
-
-UNBOUND_NAME = "UNBOUND"
+from specjit.ops.python import defpy
+from specjit.tensor.tensor import Size
 
 
 def bound(value: Any, name: str, has: bool, free: bool = False) -> Any:
@@ -31,11 +30,11 @@ def _same(value: Any, name: Any, has: Any, free: Any = False) -> Any:
     return value if isinstance(value, Type) else ANY if type(value).__name__ == "Unbound" else value
 
 
-_py(
+defpy(
     "bound(value: any, name: str, has: bool, free: bool = False) -> any",
     bound,
     _same,
-    Traits(view_of=0, io=True),
+    Traits(view_of=0, itself=True, io=True),
     doc="A local variable that some path leaves without a value: `value` if it `has` one, else UnboundLocalError. On "
     "the paths that leave it without one, `value` is the constant UNBOUND. free: it belongs to an enclosing function.",
 )
@@ -53,15 +52,15 @@ def _refined(value: Any, type: Any) -> Any:
     return value.args[0] if value.kind == "optional" else parse_type(type)
 
 
-_py(
+defpy(
     "refine(value: any, type: str) -> any",
     _refine,
     _refined,
-    Traits(view_of=0),
+    Traits(view_of=0, itself=True),
     doc="The same value, known to have this type from here on (a test has decided it).",
 )
 
-_py("iter(obj: any) -> any", iter, rule.unknown, READS)
+defpy("iter(obj: any) -> any", iter, rule.unknown, READS)
 
 
 def _tuple_type(obj: Any) -> Any:
@@ -70,7 +69,14 @@ def _tuple_type(obj: Any) -> Any:
     return obj if isinstance(obj, Type) and obj.kind == "tuple" else ANY
 
 
-_py("to_tuple(obj: any) -> any", tuple, _tuple_type, READS, doc="`tuple(obj)` of a builtin container.")
+defpy("to_tuple(obj: any) -> any", tuple, _tuple_type, READS, doc="`tuple(obj)` of a builtin container.")
+defpy(
+    "to_size(items: any) -> any",
+    Size,
+    lambda items: Type.instance("Size"),
+    PURE,
+    doc="The sizes as `x.shape` gives them.",
+)
 _MISSING = object()
 
 
@@ -79,7 +85,7 @@ def next_item(iterator: Any) -> tuple[bool, Any]:
     return (False, None) if item is _MISSING else (True, item)
 
 
-_py(
+defpy(
     "next(iterator: any) -> (bool, any)",
     next_item,
     lambda iterator: (BOOL, ANY),
@@ -101,7 +107,7 @@ def _unpacked_star(obj: Any, before: Any, after: Any) -> list[Type]:
     return [*[element] * before, Type.list(element), *[element] * after]
 
 
-_py(
+defpy(
     "unpack_star(obj: any, before: int, after: int) -> any[]",
     _unpack_star,
     _unpacked_star,
@@ -119,7 +125,7 @@ def check_guard(value: Any, seen: Any) -> None:
         raise GuardFailed(f"expected {seen!r}, got {value!r}")
 
 
-_py(
+defpy(
     "guard(value: any, seen: any) -> None",
     check_guard,
     rule.nothing,
@@ -134,7 +140,7 @@ def _nonempty(stacked: Any) -> Any:
     return stacked
 
 
-_py(
+defpy(
     "nonempty(stacked: any) -> any",
     _nonempty,
     lambda stacked: stacked,

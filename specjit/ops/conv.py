@@ -66,8 +66,7 @@ def _conv2d(x: np.ndarray, weight: np.ndarray, stride: Any, padding: Any, dilati
     if oh <= 0 or ow <= 0:
         raise RuntimeError(
             f"Calculated padded input size per channel: ({x.shape[2] + 2 * p[0]} x {x.shape[3] + 2 * p[1]}). Kernel "
-            "size: "
-            f"({kh} x {kw}). Kernel size can't be greater than actual input size"
+            f"size: ({kh} x {kw}). Kernel size can't be greater than actual input size"
         )
     out = weight.reshape(groups, o // groups, -1) @ columns
     return np.ascontiguousarray(out.reshape(o, x.shape[0], oh, ow).swapaxes(0, 1))

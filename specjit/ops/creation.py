@@ -1,8 +1,7 @@
-"""New tensors: filled, counted, random, or from Python data.
+"""New tensors: filled, counted, or from Python data.
 
 Enters: sizes, values, a dtype, a device. Leaves: fresh tensors.
-Invariant: a random op draws only from its generator, one reserved range per call; which values come does not depend
-on anything else.
+Invariant: a new tensor shares memory with nothing, but for `from_numpy` and `from_dlpack`, which are there to share.
 """
 
 from __future__ import annotations
@@ -13,15 +12,13 @@ from typing import Any
 import numpy as np
 
 from specjit import dtypes
-from specjit.dtypes import DType, dtype_of
+from specjit.dtypes import DType, dtype_of, get_default_dtype
 from specjit.ir.types import Type
 from specjit.ops import infer
-from specjit.ops.composites import composite_function
 from specjit.ops.lowering import creation
-from specjit.ops.registry import NO_GRAD, RANDOM, defop, public_function
-from specjit.tensor import random
+from specjit.ops.registry import NO_GRAD, defop, public_function
 from specjit.tensor.promotion import scalar_dtype
-from specjit.tensor.tensor import Tensor, get_default_dtype, to_numpy, wrap
+from specjit.tensor.tensor import Tensor, to_numpy, wrap
 
 OPTIONS = "dtype: 'dtype?' = None, device: 'device?' = None, requires_grad: bool = False"
 
@@ -30,7 +27,7 @@ def _device(device: Any) -> Any:
     return None if device is None else str(device)
 
 
-def _shape(size: Any) -> tuple[int, ...]:
+def shape_of(size: Any) -> tuple[int, ...]:
     shape = (size,) if isinstance(size, int) else tuple(size)
     for n in shape:
         if n < 0:
@@ -38,7 +35,7 @@ def _shape(size: Any) -> tuple[int, ...]:
     return shape
 
 
-def _made(size: Any, dtype: Any, device: Any, requires_grad: Any) -> Type:
+def made(size: Any, dtype: Any, device: Any, requires_grad: Any) -> Type:
     dims = infer.sizes_of(size)
     for n in dims or ():
         if isinstance(n, int) and n < 0:
@@ -48,22 +45,23 @@ def _made(size: Any, dtype: Any, device: Any, requires_grad: Any) -> Type:
     )
 
 
-def _sized(name: str, fn: Any, kind: str) -> Any:
+def _sized(name: str, fn: Any, kind: str, doc: str) -> Any:
     return defop(
         f"{name}(size: 'int[*]', *, {OPTIONS}) -> Tensor",
-        eager=lambda size, dtype, device, requires_grad: fn(_shape(size), (dtype or get_default_dtype()).numpy),
-        infer=lambda size, dtype, device, requires_grad: _made(
+        eager=lambda size, dtype, device, requires_grad: fn(shape_of(size), (dtype or get_default_dtype()).numpy),
+        infer=lambda size, dtype, device, requires_grad: made(
             size, dtype or get_default_dtype(), device, requires_grad
         ),
         vjp=NO_GRAD,
         lower=creation(kind),
         method=False,
+        doc=doc,
     )
 
 
-zeros = _sized("zeros", np.zeros, "full")
-ones = _sized("ones", np.ones, "full")
-empty = _sized("empty", np.empty, "empty")
+zeros = _sized("zeros", np.zeros, "full", doc="A new tensor of zeros.")
+ones = _sized("ones", np.ones, "full", doc="A new tensor of ones.")
+empty = _sized("empty", np.empty, "empty", doc="A new tensor whose elements are arbitrary.")
 
 
 def _fill_dtype(value: Any, dtype: Any) -> Any:
@@ -77,18 +75,19 @@ def _fill_dtype(value: Any, dtype: Any) -> Any:
 full = defop(
     f"full(size: 'int[]', fill_value: Scalar, *, {OPTIONS}) -> Tensor",
     eager=lambda size, fill_value, dtype, device, requires_grad: np.full(
-        _shape(size), fill_value, _fill_dtype(fill_value, dtype).numpy
+        shape_of(size), fill_value, _fill_dtype(fill_value, dtype).numpy
     ),
-    infer=lambda size, fill_value, dtype, device, requires_grad: _made(
+    infer=lambda size, fill_value, dtype, device, requires_grad: made(
         size, _fill_dtype(fill_value, dtype), device, requires_grad
     ),
     vjp=NO_GRAD,
     lower=creation("full"),
     method=False,
+    doc="A new tensor of `fill_value`; its dtype follows from the value.",
 )
 
 
-def _like(name: str, value: Any, kind: str = "full") -> Any:
+def _like(name: str, value: Any, kind: str = "full", *, doc: str) -> Any:
     def eager(x: np.ndarray, dtype: Any, device: Any, requires_grad: Any) -> np.ndarray:
         out = np.empty_like(x, dtype=x.dtype if dtype is None else dtype.numpy)
         if value is not None:
@@ -102,6 +101,7 @@ def _like(name: str, value: Any, kind: str = "full") -> Any:
         vjp=NO_GRAD,
         lower=creation(kind),
         method=False,
+        doc=doc,
     )
 
 
@@ -110,9 +110,11 @@ def _like_infer(x: Type, dtype: Any, device: Any, requires_grad: Any) -> Type:
     return Type.tensor(dtype or x.dtype, x.dims, _device(device), grad)
 
 
-zeros_like = _like("zeros_like", 0)
-ones_like = _like("ones_like", 1)
-empty_like = _like("empty_like", None, "empty")
+zeros_like = _like("zeros_like", 0, doc="A new tensor of zeros with the shape and dtype of `input`.")
+ones_like = _like("ones_like", 1, doc="A new tensor of ones with the shape and dtype of `input`.")
+empty_like = _like(
+    "empty_like", None, "empty", doc="A new tensor of arbitrary elements with the shape and dtype of `input`."
+)
 full_like = defop(
     f"full_like(input, fill_value: Scalar, *, {OPTIONS}) -> Tensor",
     eager=lambda x, fill_value, dtype, device, requires_grad: np.full_like(
@@ -122,6 +124,7 @@ full_like = defop(
     vjp=NO_GRAD,
     lower=creation("full"),
     method=False,
+    doc="A new tensor of `fill_value` with the shape and dtype of `input`.",
 )
 
 
@@ -157,7 +160,7 @@ def _arange_infer(start: Any, end: Any, step: Any, dtype: Any, device: Any, requ
         length = math.ceil((end - start) / step)
     elif a is not None and b is not None and by == 1:
         length = b - a
-    return _made([infer.int_of(length)], _arange_dtype(dtype, start, end, step), device, requires_grad)
+    return made([infer.int_of(length)], _arange_dtype(dtype, start, end, step), device, requires_grad)
 
 
 def _whole(x: Any) -> bool:
@@ -172,6 +175,7 @@ _arange_op = defop(
     lower=creation("arange"),
     method=False,
     public=False,
+    doc="start, start + step, ... before end; int64 if all are ints.",
 )
 
 
@@ -275,8 +279,7 @@ def from_numpy(ndarray: Any) -> Any:
     if any(s < 0 for s in ndarray.strides):
         raise ValueError(
             "At least one stride in the given numpy array is negative, and tensors with negative strides are not "
-            "currently "
-            "supported. (You can probably work around this by making a copy of your array with array.copy().)"
+            "currently supported. (You can probably work around this by making a copy of your array with array.copy().)"
         )
     dtype_of(ndarray.dtype)
     out = wrap(ndarray.view())
@@ -288,132 +291,3 @@ def from_numpy(ndarray: Any) -> Any:
 def from_dlpack(ext_tensor: Any) -> Any:
     """A tensor on memory shared through DLPack."""
     return from_numpy(np.from_dlpack(ext_tensor))
-
-
-# random
-
-
-def _random(name: str, fn: Any, doc: str) -> Any:
-    return defop(
-        f"{name}(size: 'int[*]', *, generator: 'Generator?' = None, {OPTIONS}) -> Tensor",
-        eager=lambda size, generator, dtype, device, requires_grad: fn(
-            generator, _shape(size), (dtype or get_default_dtype()).numpy
-        ),
-        infer=lambda size, generator, dtype, device, requires_grad: _made(
-            size, dtype or get_default_dtype(), device, requires_grad
-        ),
-        vjp=NO_GRAD,
-        traits=RANDOM,
-        method=False,
-        doc=doc,
-    )
-
-
-rand = _random("rand", random.uniform, "Uniform in [0, 1).")
-randn = _random("randn", random.normal, "Standard normal.")
-
-
-@composite_function(method=False)
-def rand_like(input: Tensor, *, dtype: DType | None = None, device: Any = None, requires_grad: bool = False) -> Tensor:
-    """`rand` of the shape and dtype of `input`."""
-    return rand(input.shape, dtype=dtype or input.dtype, device=device, requires_grad=requires_grad)
-
-
-@composite_function(method=False)
-def randn_like(input: Tensor, *, dtype: DType | None = None, device: Any = None, requires_grad: bool = False) -> Tensor:
-    """`randn` of the shape and dtype of `input`."""
-    return randn(input.shape, dtype=dtype or input.dtype, device=device, requires_grad=requires_grad)
-
-
-def _randint(low: int, high: int, size: Any, generator: Any, dtype: Any, device: Any, requires_grad: Any) -> np.ndarray:
-    if high <= low:
-        raise RuntimeError(f"random_ expects 'from' to be less than 'to', but got from={low} >= to={high}")
-    return random.integers(generator, low, high, _shape(size)).astype((dtype or dtypes.int64).numpy)
-
-
-_randint_op = defop(
-    f"randint(low: int, high: int, size: 'int[]', *, generator: 'Generator?' = None, {OPTIONS}) -> Tensor",
-    eager=_randint,
-    infer=lambda low, high, size, generator, dtype, device, requires_grad: _made(
-        size, dtype or dtypes.int64, device, requires_grad
-    ),
-    vjp=NO_GRAD,
-    traits=RANDOM,
-    method=False,
-    public=False,
-    doc="Integers in [low, high).",
-)
-
-
-@public_function
-def randint(low: Any, high: Any, size: Any = None, **options: Any) -> Any:
-    """Integers in [low, high): `randint(low, high, size)` or `randint(high, size)`."""
-    if size is None:
-        return _randint_op(0, low, high, **options)
-    return _randint_op(low, high, size, **options)
-
-
-@public_function
-def randperm(n: int, *, generator: Any = None, dtype: Any = None) -> Any:
-    """A random order of 0..n-1."""
-    return _randperm_op(n, generator=generator, dtype=dtype)
-
-
-_randperm_op = defop(
-    f"randperm(n: int, *, generator: 'Generator?' = None, {OPTIONS}) -> Tensor",
-    eager=lambda n, generator, dtype, device, requires_grad: random.permutation(generator, n).astype(
-        (dtype or dtypes.int64).numpy
-    ),
-    infer=lambda n, generator, dtype, device, requires_grad: _made([n], dtype or dtypes.int64, device, requires_grad),
-    vjp=NO_GRAD,
-    traits=RANDOM,
-    method=False,
-    public=False,
-)
-
-
-def _bernoulli(p: np.ndarray, generator: Any) -> np.ndarray:
-    if p.dtype.kind != "f":
-        raise RuntimeError(f"bernoulli_tensor_cpu_p_ not implemented for '{p.dtype}'")
-    if not np.all((p >= 0) & (p <= 1)):
-        raise RuntimeError("Expected p_in >= 0 && p_in <= 1 to be true, but got false.")
-    return random.bernoulli(generator, p, p.shape).astype(p.dtype)
-
-
-bernoulli = defop(
-    "bernoulli(input, *, generator: 'Generator?' = None) -> Tensor",
-    eager=_bernoulli,
-    infer=lambda p, generator: infer.same(p),
-    vjp=lambda g, _y, _input, generator: g * 0.0,
-    traits=RANDOM,
-    doc="1 with the probability in `input`, else 0.",
-)
-
-
-def _check_probability(p: Any) -> None:
-    if isinstance(p, (int, float)) and not 0 <= p <= 1:
-        raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
-
-
-def _dropout_mask_infer(x: Type, p: Any, generator: Any) -> Type:
-    _check_probability(p)
-    return infer.same(x)
-
-
-def _dropout_mask(x: np.ndarray, p: float, generator: Any) -> np.ndarray:
-    _check_probability(p)
-    keep = random.bernoulli(generator, 1.0 - p, x.shape)
-    scale = 0.0 if p == 1 else 1.0 / (1.0 - p)
-    return keep.astype(x.dtype) * x.dtype.type(scale)
-
-
-dropout_mask = defop(
-    "dropout_mask(input, p: float = 0.5, *, generator: 'Generator?' = None) -> Tensor",
-    eager=_dropout_mask,
-    infer=_dropout_mask_infer,
-    vjp=NO_GRAD,
-    traits=RANDOM,
-    method=False,
-    public=False,
-    doc="For each element of `input`, 1/(1-p) with probability 1-p, else 0. The values of `input` are not read.",
-)

@@ -14,7 +14,7 @@ import numpy as np
 from specjit.dtypes import DType, dtype_of, float16, float32
 from specjit.ops import infer
 from specjit.ops.eager import along, binary, inlined, unary_float
-from specjit.ops.lowering import pointwise
+from specjit.ops.lowering import Lowering, pointwise
 from specjit.ops.quiet import quiet
 from specjit.ops.refuse import Refuse
 from specjit.ops.registry import defop
@@ -113,6 +113,7 @@ def scan(
     vjp: Any,
     dtype: Callable[[DType | None], DType | None] = infer.summed_dtype,
     *,
+    lower: Lowering | None = None,
     inplace: bool = True,
     doc: str = "",
 ) -> Callable[..., Any]:
@@ -138,6 +139,7 @@ def scan(
         eager=along(run),
         infer=rule,
         vjp=vjp,
+        lower=lower,
         doc=doc,
     )
     if inplace:

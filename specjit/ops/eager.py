@@ -13,10 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from specjit.dtypes import TITLES, DType
+from specjit.dtypes import TITLES, DType, get_default_dtype
 from specjit.ops.quiet import quiet
 from specjit.tensor.promotion import common
-from specjit.tensor.tensor import get_default_dtype
 
 ndarray = np.ndarray
 

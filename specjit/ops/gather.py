@@ -33,14 +33,15 @@ def _index_dim(x: np.ndarray, dim: int, at: np.ndarray, what: str) -> tuple[np.n
     return whole, axis_of(dim, whole.ndim)
 
 
-def _in_bounds(at: np.ndarray, n: int, what: str) -> None:
+def _in_bounds(at: np.ndarray, n: int) -> None:
     if at.size and (at.min() < 0 or at.max() >= n):
-        raise IndexError(f"{what}: index out of range in self (size {n})")
+        bad = at[(at < 0) | (at >= n)].flat[0]
+        raise IndexError(f"index out of range in self: {bad} is not in 0..{n - 1}")
 
 
 def _index_select(x: np.ndarray, dim: int, at: np.ndarray) -> np.ndarray:
     whole, axis = _index_dim(x, dim, at, "index_select")
-    _in_bounds(at, whole.shape[axis], "index_select")
+    _in_bounds(at, whole.shape[axis])
     out = np.take(whole, at.reshape(-1), axis)
     return out if x.ndim else out.reshape(())
 
@@ -63,6 +64,7 @@ index_select = defop(
     infer=_index_select_infer,
     vjp=lambda g, _y, _x, dim, index: (lambda: index_add(zeros(_x.shape, dtype=g.dtype), dim, index, g), None),
     lower=special("index_select"),
+    doc="A copy of the positions `index` along `dim`.",
 )
 
 
@@ -102,8 +104,7 @@ def _check_gather(x: Any, dim: Any, at: Any) -> None:
         if d != axis and isinstance(n, int) and isinstance(m, int) and m > n:
             raise RuntimeError(
                 f"Size does not match at dimension {d} expected index {list(at)} to be no larger than self {list(x)} "
-                "apart "
-                f"from dimension {axis}"
+                f"apart from dimension {axis}"
             )
 
 
@@ -138,6 +139,7 @@ gather = defop(
     infer=_gather_infer,
     vjp=lambda g, _y, _x, dim, index: (lambda: scatter_add(zeros(_x.shape, dtype=g.dtype), dim, index, g), None),
     lower=special("gather"),
+    doc="For dim 0, out[i, j] = input[index[i, j], j]; likewise along another `dim`.",
 )
 
 
@@ -173,7 +175,7 @@ def _embedding(weight: np.ndarray, at: np.ndarray, padding_idx: int) -> np.ndarr
         raise RuntimeError(
             f"Expected tensor for argument #1 'indices' to have one of the scalar types: Long, Int; got {at.dtype}"
         )
-    _in_bounds(at, weight.shape[0], "embedding")
+    _in_bounds(at, weight.shape[0])
     return weight[at]
 
 
@@ -269,6 +271,7 @@ masked_fill = defop(
         lambda: sum_to(where(mask, g, 0.0), _value),
     ),
     lower=pointwise("select({1}, {2}, {0})", keep=(1,)),
+    doc="A copy with `value` where `mask` is True.",
 )
 
 
@@ -306,6 +309,7 @@ flip = defop(
     eager=_flip,
     infer=lambda x, dims: (infer.axes(dims, x.rank), infer.same(x))[1],
     vjp=lambda g, _y, _x, dims: g.flip(dims),
+    lower=special("flip"),
     doc="A copy with the order along `dims` reversed.",
 )
 

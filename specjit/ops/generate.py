@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from specjit.ops.call import _raw, _write, attach_view, dispatch, finish, of_list, operator_slow, recover
+from specjit.ops.call import attach_view, call_writing, dispatch, finish, of_list, operator_slow, recover, unwrapped
 from specjit.tensor import state
-from specjit.tensor.recorded import OpNode, _Index
+from specjit.tensor.recorded import KeptIndex, OpNode
 from specjit.tensor.tape import edge
 from specjit.tensor.tensor import Parameter, Tensor
 
@@ -96,15 +96,15 @@ COMMON: dict[str, Any] = {
     "_recover": recover,
     "_OpNode": OpNode,
     "_edge": edge,
-    "_index_of": _Index.of,
+    "_index_of": KeptIndex.of,
     "_attach_view": attach_view,
     "_finish": finish,
     "_of_list": of_list,
-    "_write": _write,
+    "_write": call_writing,
     "_one": 1,
     "_f32": np.dtype(np.float32),
     "_f64": np.dtype(np.float64),
-    "_raw": _raw,
+    "_raw": unwrapped,
 }
 
 

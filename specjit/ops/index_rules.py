@@ -118,8 +118,7 @@ def split(index: Any, shape: Sequence[Dim]) -> Split:
                     if n != shape[dim + k]:
                         raise IndexError(
                             f"The shape of the mask {list(item.shape)} at index {k} does not match the shape of the "
-                            "indexed "
-                            f"tensor {list(shape)} at index {dim + k}"
+                            f"indexed tensor {list(shape)} at index {dim + k}"
                         )
             used = _rank_of(item)
             basic += [slice(None)] * used if used else [None]

@@ -211,6 +211,7 @@ defop(
     vjp=_index_put_vjp,
     traits=Traits(view_of=0, writes=frozenset({0})),
     functional=index_put,
+    doc="`index_put` in place; returns the tensor.",
 )
 
 
@@ -246,8 +247,7 @@ def _setitem_infer(x: Type, index: Any, value: Any) -> Type:
         if any(d != 1 for d in value.dims[: max(extra, 0)] if isinstance(d, int)):
             raise RuntimeError(
                 f"shape mismatch: value tensor of shape {list(value.dims)} cannot be broadcast to indexing result of "
-                "shape "
-                f"{list(region.dims)}"
+                f"shape {list(region.dims)}"
             )
         infer.expanded(Type.tensor(value.dtype, value.dims[max(extra, 0) :]), list(map(infer.int_of, region.dims)))
     return infer.same(x)

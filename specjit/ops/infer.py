@@ -12,12 +12,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from specjit import dtypes
-from specjit.dtypes import DType
+from specjit.dtypes import DType, get_default_dtype
 from specjit.ir.dims import Dim, Poly, product
 from specjit.ir.types import FLOAT, INT, Type
 from specjit.ir.viewref import infer_sizes
 from specjit.tensor.promotion import result_type
-from specjit.tensor.tensor import get_default_dtype
 
 Dims = tuple[Dim, ...] | None
 
@@ -251,8 +250,7 @@ def expanded(x: Type, sizes: Any) -> Type:
     if lead < 0:
         raise RuntimeError(
             f"expand: the number of sizes provided ({len(wanted)}) must be greater or equal to the number of "
-            "dimensions "
-            f"in the tensor ({len(x.dims)})"
+            f"dimensions in the tensor ({len(x.dims)})"
         )
     if -1 in wanted[:lead]:
         raise RuntimeError("The expanded size of the tensor (-1) isn't allowed in a leading, non-existing dimension 0")

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from specjit.ir.types import Type
-from specjit.ops import arithmetic, creation, gather, infer, pointwise
+from specjit.ops import arithmetic, draws, gather, infer, pointwise
 from specjit.ops.eager import writable
 from specjit.ops.grads import sum_to
 from specjit.ops.quiet import quiet
@@ -52,6 +52,7 @@ fill_ = defop(
     infer=lambda x, value: infer.same(x),
     vjp=lambda g, _y, _x, _value: (lambda: g * 0.0, lambda: sum_to(g, _value)),
     traits=WRITES_SELF,
+    doc="Set all elements to `value`.",
 )
 
 
@@ -66,6 +67,7 @@ zero_ = defop(
     infer=infer.same,
     vjp=lambda g, _y, _x: g * 0.0,
     traits=WRITES_SELF,
+    doc="Set all elements to 0.",
 )
 
 
@@ -86,17 +88,18 @@ copy_ = defop(
     infer=_copy_infer,
     vjp=lambda g, _y, _x, _src, non_blocking: (lambda: g * 0.0, lambda: sum_to(g, _src)),
     traits=WRITES_SELF,
+    doc="Copy `src`, broadcast and converted, into the tensor.",
 )
 
 
 def normal_(input: Any, mean: float = 0.0, std: float = 1.0, *, generator: Any = None) -> Any:
     """Fill with normal values."""
-    return input.copy_(creation.randn(input.shape, generator=generator, dtype=_sampled(input)) * std + mean)
+    return input.copy_(draws.randn(input.shape, generator=generator, dtype=_sampled(input)) * std + mean)
 
 
 def uniform_(input: Any, a: float = 0.0, b: float = 1.0, *, generator: Any = None) -> Any:
     """Fill with uniform values from [a, b)."""
-    return input.copy_(creation.rand(input.shape, generator=generator, dtype=_sampled(input)) * (b - a) + a)
+    return input.copy_(draws.rand(input.shape, generator=generator, dtype=_sampled(input)) * (b - a) + a)
 
 
 def _sampled(x: Any) -> Any:

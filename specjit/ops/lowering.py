@@ -69,6 +69,20 @@ class Composite(_Lowering):
         self.fn = fn
 
 
+Draw = Callable[[Any, Any], Any]  # draw(size, dtype): uniform numbers in [0, 1) from a range of their own
+
+
+class Drawn(_Lowering):
+    """Random numbers: `fn(draw, *args)`, in specjit ops and in schema order, is the same computation, bit for bit, if
+    `draw` takes them from the generator. The parameters named in `constant` must be known when it is compiled."""
+
+    __slots__ = ("constant", "fn")
+
+    def __init__(self, fn: Callable[..., Any], constant: tuple[str, ...] = ()) -> None:
+        self.fn = fn
+        self.constant = constant
+
+
 class Contraction(_Lowering):
     """A matrix product; `kind` is "matmul" (NumPy's rules for 1-d operands and batch broadcasting)."""
 
@@ -108,7 +122,7 @@ class Special(_Lowering):
         self.name = name
 
 
-Lowering = Pointwise | Reduction | Composite | Contraction | Viewing | Creation | Special
+Lowering = Pointwise | Reduction | Composite | Drawn | Contraction | Viewing | Creation | Special
 
 
 def pointwise(text: str, *, compute: Compute = "result", keep: tuple[int, ...] = ()) -> Pointwise:
@@ -121,6 +135,10 @@ def reduction(kind: ReduceKind) -> Reduction:
 
 def composite(fn: Callable[..., Any]) -> Composite:
     return Composite(fn)
+
+
+def drawn(fn: Callable[..., Any], *, constant: tuple[str, ...] = ()) -> Drawn:
+    return Drawn(fn, constant)
 
 
 def contraction(kind: Literal["matmul"]) -> Contraction:

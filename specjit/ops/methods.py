@@ -174,5 +174,9 @@ METHODS: dict[str, Any] = {
 for _name, _fn in METHODS.items():
     attach_method(_name, _fn)
 
-TensorMethods.T = property(lambda self: shape.permute(self, tuple(range(self.ndim))[::-1]))  # type: ignore[attr-defined]
-TensorMethods.mT = property(lambda self: shape.transpose(self, -2, -1))  # type: ignore[attr-defined]
+TensorMethods.T = property(  # type: ignore[attr-defined]
+    lambda self: shape.permute(self, tuple(range(self.ndim))[::-1]), doc="A view with the dims in reverse order."
+)
+TensorMethods.mT = property(  # type: ignore[attr-defined]
+    lambda self: shape.transpose(self, -2, -1), doc="A view with the last two dims swapped."
+)

@@ -40,26 +40,103 @@ def _sigmoid(x: Any) -> Any:
     return np.reciprocal(out, out)
 
 
-exp = _float("exp", np.exp, lambda g, y, _x: g * y, "exp({0})")
-exp2 = _float("exp2", np.exp2, lambda g, y, _x: g * y * 0.6931471805599453, "exp2({0})")
-expm1 = _float("expm1", np.expm1, lambda g, y, _x: g * (y + 1), "expm1({0})")
-log = _float("log", np.log, lambda g, _y, x: g / x, "log({0})")
-log2 = _float("log2", np.log2, lambda g, _y, x: g / (x * 0.6931471805599453), "log2({0})")
-log10 = _float("log10", np.log10, lambda g, _y, x: g / (x * 2.302585092994046), "log10({0})")
-log1p = _float("log1p", np.log1p, lambda g, _y, x: g / (x + 1), "log1p({0})")
-sqrt = _float("sqrt", np.sqrt, lambda g, y, _x: g / (y * 2), "sqrt({0})")
+exp = _float(
+    "exp", np.exp, lambda g, y, _x: g * y, "exp({0})", doc="e to the power of input; ints give the default float dtype."
+)
+exp2 = _float(
+    "exp2",
+    np.exp2,
+    lambda g, y, _x: g * y * 0.6931471805599453,
+    "exp2({0})",
+    doc="2 to the power of input; ints give the default float dtype.",
+)
+expm1 = _float(
+    "expm1",
+    np.expm1,
+    lambda g, y, _x: g * (y + 1),
+    "expm1({0})",
+    doc="exp(input) - 1, precise near 0; ints give the default float dtype.",
+)
+log = _float(
+    "log", np.log, lambda g, _y, x: g / x, "log({0})", doc="The natural logarithm; ints give the default float dtype."
+)
+log2 = _float(
+    "log2",
+    np.log2,
+    lambda g, _y, x: g / (x * 0.6931471805599453),
+    "log2({0})",
+    doc="The logarithm to base 2; ints give the default float dtype.",
+)
+log10 = _float(
+    "log10",
+    np.log10,
+    lambda g, _y, x: g / (x * 2.302585092994046),
+    "log10({0})",
+    doc="The logarithm to base 10; ints give the default float dtype.",
+)
+log1p = _float(
+    "log1p",
+    np.log1p,
+    lambda g, _y, x: g / (x + 1),
+    "log1p({0})",
+    doc="log(1 + input), precise near 0; ints give the default float dtype.",
+)
+sqrt = _float(
+    "sqrt",
+    np.sqrt,
+    lambda g, y, _x: g / (y * 2),
+    "sqrt({0})",
+    doc="The square root; ints give the default float dtype.",
+)
 rsqrt = _float(
     "rsqrt",
     lambda x: (1 / np.sqrt(x)).astype(x.dtype, copy=False),
     lambda g, y, _x: g * -0.5 * (y * y * y),
     "1 / sqrt({0})",
+    doc="1 / sqrt(input); ints give the default float dtype.",
 )
-reciprocal = _float("reciprocal", lambda x: 1 / x, lambda g, y, _x: -g * y * y, "1 / {0}")
-sigmoid = _float("sigmoid", _sigmoid, lambda g, y, _x: g * (y * (1 - y)), "sigmoid({0})")
-tanh = _float("tanh", np.tanh, lambda g, y, _x: g * (1 - y * y), "tanh({0})")
-sin = _float("sin", np.sin, lambda g, _y, x: g * x.cos(), "sin({0})")
-cos = _float("cos", np.cos, lambda g, _y, x: -g * x.sin(), "cos({0})")
-tan = _float("tan", np.tan, lambda g, y, _x: g * (1 + y * y), "tan({0})")
+reciprocal = _float(
+    "reciprocal",
+    lambda x: 1 / x,
+    lambda g, y, _x: -g * y * y,
+    "1 / {0}",
+    doc="1 / input; ints give the default float dtype.",
+)
+sigmoid = _float(
+    "sigmoid",
+    _sigmoid,
+    lambda g, y, _x: g * (y * (1 - y)),
+    "sigmoid({0})",
+    doc="1 / (1 + exp(-input)); ints give the default float dtype.",
+)
+tanh = _float(
+    "tanh",
+    np.tanh,
+    lambda g, y, _x: g * (1 - y * y),
+    "tanh({0})",
+    doc="The hyperbolic tangent; ints give the default float dtype.",
+)
+sin = _float(
+    "sin",
+    np.sin,
+    lambda g, _y, x: g * x.cos(),
+    "sin({0})",
+    doc="The sine (radians); ints give the default float dtype.",
+)
+cos = _float(
+    "cos",
+    np.cos,
+    lambda g, _y, x: -g * x.sin(),
+    "cos({0})",
+    doc="The cosine (radians); ints give the default float dtype.",
+)
+tan = _float(
+    "tan",
+    np.tan,
+    lambda g, y, _x: g * (1 + y * y),
+    "tan({0})",
+    doc="The tangent (radians); ints give the default float dtype.",
+)
 erf = _float(
     "erf", erf_values, lambda g, _y, x: g * 1.1283791670955126 * (-(x * x)).exp(), "erf({0})", doc="The error function."
 )
@@ -85,6 +162,7 @@ neg = defop(
     infer=infer.same,
     vjp=lambda g, _y, _x: -g,
     lower=pointwise("-{0}"),
+    doc="-input; RuntimeError for bools.",
 )
 abs = defop(
     "abs(input) -> Tensor",
@@ -92,6 +170,7 @@ abs = defop(
     infer=infer.same,
     vjp=lambda g, _y, x: g * x.sign(),
     lower=pointwise("abs({0})"),
+    doc="The absolute value; RuntimeError for bools.",
 )
 
 
@@ -115,6 +194,7 @@ square = defop(
     infer=lambda x: infer.Type.tensor(infer.dtypes.int64 if x.dtype is infer.dtypes.bool_ else x.dtype, x.dims),
     vjp=lambda g, _y, x: g * x * 2,
     lower=pointwise("{0} * {0}"),
+    doc="input * input.",
 )
 relu = defop(
     "relu(input) -> Tensor",
@@ -122,6 +202,7 @@ relu = defop(
     infer=infer.same,
     vjp=lambda g, y, _x: where(y > 0, g, 0.0),
     lower=pointwise("maximum({0}, 0)"),
+    doc="max(input, 0).",
 )
 floor = defop(
     "floor(input) -> Tensor",
@@ -129,6 +210,7 @@ floor = defop(
     infer=infer.same,
     vjp=lambda g, _y, _x: g * 0.0,
     lower=pointwise("floor({0})"),
+    doc="Rounded down; ints stay as they are.",
 )
 ceil = defop(
     "ceil(input) -> Tensor",
@@ -136,6 +218,7 @@ ceil = defop(
     infer=infer.same,
     vjp=lambda g, _y, _x: g * 0.0,
     lower=pointwise("ceil({0})"),
+    doc="Rounded up; ints stay as they are.",
 )
 trunc = defop(
     "trunc(input) -> Tensor",
@@ -143,6 +226,7 @@ trunc = defop(
     infer=infer.same,
     vjp=lambda g, _y, _x: g * 0.0,
     lower=pointwise("trunc({0})"),
+    doc="Rounded towards zero; ints stay as they are.",
 )
 
 
@@ -177,4 +261,5 @@ round = defop(
     infer=infer.same,
     vjp=lambda g, _y, _x, decimals: g * 0.0,
     lower=composite(_round_composite),
+    doc="To the nearest integer, or to `decimals` places; ties to even.",
 )

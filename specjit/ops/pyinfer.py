@@ -17,6 +17,8 @@ from specjit.ir.dims import Dim, divide
 from specjit.ir.types import ANY, BOOL, FLOAT, INT, NONE, STR, Type, join_all, type_of
 
 NUMERIC = ("bool", "int", "float")
+SEQUENCES = (str, bytes, list, tuple)
+FOLDED_SIZE = 4096  # bits of a number, items of a sequence
 TENSOR_OPS = {
     "add": "add",
     "sub": "sub",
@@ -113,7 +115,8 @@ SIZE_RULES: dict[str, Callable[[Any, Any], Dim]] = {
 def binary(name: str, fn: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     def infer(a: Any, b: Any) -> Any:
         if known(a) and known(b):
-            return fold(fn, (a, b), _number(name, as_type(a), as_type(b)))
+            otherwise = _number(name, as_type(a), as_type(b))
+            return fold(fn, (a, b), otherwise) if _affordable(name, a, b) else otherwise
         if _is_tensor(a) or _is_tensor(b):
             return _tensor_rule(name, (a, b))
         ta, tb = as_type(a), as_type(b)
@@ -125,11 +128,23 @@ def binary(name: str, fn: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any
                 if name in SIZE_RULES:
                     return Type.int(SIZE_RULES[name](x, y))
                 if name == "floordiv":
-                    return Type.int(divide(x, y))
+                    # Only a divisor that cannot be 0 makes a constant of the quotient (`n // n`).
+                    quotient = divide(x, y)
+                    return Type.int(quotient if isinstance(y, int) or not isinstance(quotient, int) else None)
             return _number(name, ta, tb)
         return _container(name, ta, tb)
 
     return infer
+
+
+def _affordable(name: str, a: Any, b: Any) -> bool:
+    """Whether the answer is of bounded size: constants are folded even in a line that never runs."""
+    if name == "mul":
+        sequence, count = (b, a) if isinstance(a, int) else (a, b)
+        return not (isinstance(sequence, SEQUENCES) and isinstance(count, int)) or len(sequence) * count <= FOLDED_SIZE
+    if name in ("pow", "lshift") and isinstance(a, int) and isinstance(b, int):
+        return (a.bit_length() * b if name == "pow" else a.bit_length() + b) <= FOLDED_SIZE
+    return True
 
 
 def _number(name: str, a: Type, b: Type) -> Type:

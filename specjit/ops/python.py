@@ -24,7 +24,9 @@ from specjit.ops import pyinfer as rule
 from specjit.ops.registry import NO_GRAD, Op, defop, get
 
 
-def _py(schema: str, eager: Callable[..., Any], infer: Callable[..., Any], traits: Traits = PURE, doc: str = "") -> Op:
+def defpy(
+    schema: str, eager: Callable[..., Any], infer: Callable[..., Any], traits: Traits = PURE, doc: str = ""
+) -> Op:
     defop(f"py.{schema}", eager=eager, infer=infer, vjp=NO_GRAD, traits=traits, doc=doc, method=False)
     return get("py." + schema.partition("(")[0])
 
@@ -54,8 +56,8 @@ COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
 }
 
 for _name, _fn in BINARY.items():
-    _py(f"{_name}(a: any, b: any) -> any", _fn, rule.binary(_name, _fn))
-    _py(
+    defpy(f"{_name}(a: any, b: any) -> any", _fn, rule.binary(_name, _fn))
+    defpy(
         f"i{_name}(a: any, b: any) -> any",
         getattr(operator, f"i{_name}"),
         rule.binary(_name, _fn),
@@ -63,32 +65,32 @@ for _name, _fn in BINARY.items():
         doc="Augmented assignment: may change `a` in place; the result is what the name is bound to afterwards.",
     )
 for _name, _fn in COMPARISONS.items():
-    _py(f"{_name}(a: any, b: any) -> any", _fn, rule.comparison(_name, _fn))
+    defpy(f"{_name}(a: any, b: any) -> any", _fn, rule.comparison(_name, _fn))
 
-_py("is(a: any, b: any) -> bool", operator.is_, rule.identity(operator.is_))
-_py("is_not(a: any, b: any) -> bool", operator.is_not, rule.identity(operator.is_not))
-_py("contains(container: any, item: any) -> bool", operator.contains, rule.folded(operator.contains, BOOL), READS)
+defpy("is(a: any, b: any) -> bool", operator.is_, rule.identity(operator.is_))
+defpy("is_not(a: any, b: any) -> bool", operator.is_not, rule.identity(operator.is_not))
+defpy("contains(container: any, item: any) -> bool", operator.contains, rule.folded(operator.contains, BOOL), READS)
 
-_py("neg(a: any) -> any", operator.neg, rule.unary("neg", operator.neg))
-_py("pos(a: any) -> any", operator.pos, rule.unary("pos", operator.pos))
-_py("invert(a: any) -> any", operator.invert, rule.unary("invert", operator.invert))
-_py("not(a: any) -> bool", operator.not_, rule.folded(operator.not_, BOOL), READS)
-_py("bool(a: any) -> bool", bool, rule.folded(bool, BOOL), READS, doc="The truth value of `a`.")
-_py("int(a: any) -> int", int, rule.to_int, READS)
-_py("float(a: any) -> float", float, rule.folded(float, FLOAT), READS)
-_py("str(a: any) -> str", str, rule.folded(str, STR), READS)
-_py("len(a: any) -> int", len, rule.length, READS)
-_py("abs(a: any) -> any", abs, rule.unary("abs", abs))
-_py("round(a: any, digits: any = None) -> any", round, rule.rounded)
-_py("min(*args: any) -> any", min, rule.extreme(min), READS)
-_py("max(*args: any) -> any", max, rule.extreme(max), READS)
-_py("sum(items: any, start: any = 0) -> any", sum, rule.summed, READS)
+defpy("neg(a: any) -> any", operator.neg, rule.unary("neg", operator.neg))
+defpy("pos(a: any) -> any", operator.pos, rule.unary("pos", operator.pos))
+defpy("invert(a: any) -> any", operator.invert, rule.unary("invert", operator.invert))
+defpy("not(a: any) -> bool", operator.not_, rule.folded(operator.not_, BOOL), READS)
+defpy("bool(a: any) -> bool", bool, rule.folded(bool, BOOL), READS, doc="The truth value of `a`.")
+defpy("int(a: any) -> int", int, rule.to_int, READS)
+defpy("float(a: any) -> float", float, rule.folded(float, FLOAT), READS)
+defpy("str(a: any) -> str", str, rule.folded(str, STR), READS)
+defpy("len(a: any) -> int", len, rule.length, READS)
+defpy("abs(a: any) -> any", abs, rule.unary("abs", abs))
+defpy("round(a: any, digits: any = None) -> any", round, rule.rounded)
+defpy("min(*args: any) -> any", min, rule.extreme(min), READS)
+defpy("max(*args: any) -> any", max, rule.extreme(max), READS)
+defpy("sum(items: any, start: any = 0) -> any", sum, rule.summed, READS)
 
-_py("getattr(obj: any, name: str) -> any", getattr, rule.attribute, READS)
-_py("setattr(obj: any, name: str, value: any) -> None", setattr, rule.nothing, Traits(writes=frozenset({0}), io=True))
-_py("getitem(obj: any, index: any) -> any", operator.getitem, rule.item, Traits(view_of=0, reads=True))
-_py("setitem(obj: any, index: any, value: any) -> None", operator.setitem, rule.nothing, writes(0))
-_py("delitem(obj: any, index: any) -> None", operator.delitem, rule.nothing, writes(0))
+defpy("getattr(obj: any, name: str) -> any", getattr, rule.attribute, READS)
+defpy("setattr(obj: any, name: str, value: any) -> None", setattr, rule.nothing, Traits(writes=frozenset({0}), io=True))
+defpy("getitem(obj: any, index: any) -> any", operator.getitem, rule.item, Traits(view_of=0, itself=True, reads=True))
+defpy("setitem(obj: any, index: any, value: any) -> None", operator.setitem, rule.nothing, writes(0))
+defpy("delitem(obj: any, index: any) -> None", operator.delitem, rule.nothing, writes(0))
 
 
 def _list(*items: Any) -> list[Any]:
@@ -108,12 +110,12 @@ def _set(*items: Any) -> set[Any]:
 
 
 # A list, dict or set has identity, so two equal ones must not be merged: READS, not PURE.
-_py("list(*items: any) -> any", _list, rule.list_of, READS)
-_py("tuple(*items: any) -> any", _tuple, rule.tuple_of)
-_py("dict(*keys_and_values: any) -> any", _dict, rule.dict_of, READS)
-_py("set(*items: any) -> any", _set, rule.set_of, READS)
-_py("slice(start: any, stop: any, step: any) -> any", slice, rule.slice_of)
-_py("range(start: any, stop: any, step: any) -> any", range, rule.range_of)
+defpy("list(*items: any) -> any", _list, rule.list_of, READS)
+defpy("tuple(*items: any) -> any", _tuple, rule.tuple_of)
+defpy("dict(*keys_and_values: any) -> any", _dict, rule.dict_of, READS)
+defpy("set(*items: any) -> any", _set, rule.set_of, READS)
+defpy("slice(start: any, stop: any, step: any) -> any", slice, rule.slice_of)
+defpy("range(start: any, stop: any, step: any) -> any", range, rule.range_of)
 
 
 def _unpack(obj: Any, n: int) -> tuple[Any, ...]:
@@ -125,14 +127,20 @@ def _unpack(obj: Any, n: int) -> tuple[Any, ...]:
     return tuple(items)
 
 
-_py("unpack(obj: any, n: int) -> any[]", _unpack, rule.unpacked, Traits(view_of=0, reads=True), doc="`n` results.")
+defpy(
+    "unpack(obj: any, n: int) -> any[]",
+    _unpack,
+    rule.unpacked,
+    Traits(view_of=0, itself=True, reads=True),
+    doc="`n` results.",
+)
 
 
 def _append(target: list[Any], item: Any) -> None:
     target.append(item)
 
 
-_py("append(target: any, item: any) -> None", _append, rule.nothing, writes(0))
+defpy("append(target: any, item: any) -> None", _append, rule.nothing, writes(0))
 
 
 def _named(kwnames: Any, args: tuple[Any, ...]) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -152,8 +160,8 @@ def _call(function: Any, kwnames: Any, *args: Any) -> Any:
     return function(*positional, **named)
 
 
-_py("method(obj: any, name: str, kwnames: any, *args: any) -> any", _method, rule.unknown, IO)
-_py("call(function: any, kwnames: any, *args: any) -> any", _call, rule.unknown, IO)
+defpy("method(obj: any, name: str, kwnames: any, *args: any) -> any", _method, rule.unknown, IO)
+defpy("call(function: any, kwnames: any, *args: any) -> any", _call, rule.unknown, IO)
 
 
 def _needs_context(kind: str) -> Callable[[str], Any]:
@@ -165,8 +173,8 @@ def _needs_context(kind: str) -> Callable[[str], Any]:
 
 # `function` is the captured function in whose scope the name is looked up; an inlined function may come from another
 # module.
-_py("global(name: str, function: any = None) -> any", _needs_context("global"), rule.unknown, READS)
-_py("closure(name: str, function: any = None) -> any", _needs_context("closure variable"), rule.unknown, READS)
+defpy("global(name: str, function: any = None) -> any", _needs_context("global"), rule.unknown, READS)
+defpy("closure(name: str, function: any = None) -> any", _needs_context("closure variable"), rule.unknown, READS)
 
 CONVERSIONS: dict[str, Callable[[Any], str]] = {"s": str, "r": repr, "a": ascii}
 
@@ -183,9 +191,9 @@ def _print(sep: Any, end: Any, *args: Any) -> None:
     builtins.print(*args, sep=sep, end=end)
 
 
-_py("format(value: any, conversion: str, spec: str) -> str", _format, rule.folded(_format, STR), READS)
-_py("concat(*strings: any) -> str", _concat, rule.folded(_concat, STR))
-_py("print(sep: any, end: any, *args: any) -> None", _print, rule.nothing, IO)
+defpy("format(value: any, conversion: str, spec: str) -> str", _format, rule.folded(_format, STR), READS)
+defpy("concat(*strings: any) -> str", _concat, rule.folded(_concat, STR))
+defpy("print(sep: any, end: any, *args: any) -> None", _print, rule.nothing, IO)
 
 
 def _raise(exception: Any, cause: Any = None) -> None:
@@ -199,9 +207,9 @@ def _assert(condition: Any, message: Any = None) -> None:
         raise AssertionError(*(() if message is None else (message,)))
 
 
-_py("raise(exception: any, cause: any = None) -> None", _raise, rule.nothing, IO)
-_py("assert(condition: any, message: any = None) -> None", _assert, rule.nothing, IO)
-_py("iter_list(obj: any) -> any", list, rule.iterated, READS, doc="The list of what iterating over `obj` yields.")
+defpy("raise(exception: any, cause: any = None) -> None", _raise, rule.nothing, IO)
+defpy("assert(condition: any, message: any = None) -> None", _assert, rule.nothing, IO)
+defpy("iter_list(obj: any) -> any", list, rule.iterated, READS, doc="The list of what iterating over `obj` yields.")
 
 
 def _renew(value: Any, token: Any) -> Any:
@@ -209,7 +217,7 @@ def _renew(value: Any, token: Any) -> Any:
 
 
 # Made by specialization: the same storage under a new name after a write, and a stacked tensor as the list of its rows.
-_py("renew(value: any, token: any) -> any", _renew, lambda value, token: value, Traits(view_of=0))
-_py("rows(stacked: any) -> any", list, rule.iterated, Traits(view_of=0))
+defpy("renew(value: any, token: any) -> any", _renew, lambda value, token: value, Traits(view_of=0, itself=True))
+defpy("rows(stacked: any) -> any", list, rule.iterated, Traits(view_of=0))
 
 __all__ = ["ANY", "BINARY", "COMPARISONS", "INT", "NONE", "Type"]

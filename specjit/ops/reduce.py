@@ -18,7 +18,7 @@ from specjit.ops.composites import composite_function
 from specjit.ops.define import scan
 from specjit.ops.eager import axes, needs_float, one_axis, reduce_axes
 from specjit.ops.grads import cast_like, count, unreduce
-from specjit.ops.lowering import composite, reduction
+from specjit.ops.lowering import composite, reduction, special
 from specjit.ops.quiet import quiet
 from specjit.ops.registry import NO_GRAD, defop
 from specjit.tensor.tensor import Tensor
@@ -47,6 +47,7 @@ sum = defop(
     infer=_sum_infer,
     vjp=lambda g, _y, _x, dim, keepdim, dtype: cast_like(unreduce(g, _x, dim, keepdim).expand(_x.shape), _x),
     lower=reduction("sum"),
+    doc="The sum over `dim` (None: over all dims); ints and bools add up as int64.",
 )
 
 
@@ -78,6 +79,7 @@ mean = defop(
         (unreduce(g, _x, dim, keepdim) / count(_x, dim)).expand(_x.shape), _x
     ),
     lower=composite(lambda x, dim, keepdim, dtype: sum(x, dim, keepdim, dtype=dtype) / count(x, dim)),
+    doc="The mean over `dim` (None: over all dims) of a floating-point tensor.",
 )
 
 
@@ -86,8 +88,7 @@ def _extreme(fn: Any, name: str) -> Any:
         if not x.size and axes(dim) is None:
             raise IndexError(
                 f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction dim "
-                "with "
-                "the 'dim' argument."
+                "with the 'dim' argument."
             )
         return fn.reduce(x, reduce_axes(x, dim), None, None, keepdim)
 
@@ -148,6 +149,7 @@ argmin = defop(
     infer=infer.reduction(lambda _: dtypes.int64),
     vjp=NO_GRAD,
     lower=reduction("argmin"),
+    doc="The index of the first minimum (the first NaN, if there is one).",
 )
 
 
@@ -169,6 +171,7 @@ any = defop(
     infer=infer.reduction(_truth_dtype),
     vjp=NO_GRAD,
     lower=reduction("any"),
+    doc="Whether any element is nonzero.",
 )
 all = defop(
     "all(input, dim: 'int[]?' = None, keepdim: bool = False) -> Tensor",
@@ -176,6 +179,7 @@ all = defop(
     infer=infer.reduction(_truth_dtype),
     vjp=NO_GRAD,
     lower=reduction("all"),
+    doc="Whether no element is zero.",
 )
 
 
@@ -277,6 +281,7 @@ softmax = defop(
     infer=_along("softmax"),
     vjp=lambda g, y, _x, dim, dtype: cast_like(y * (g - (g * y).sum(dim, True)), _x),
     lower=composite(_softmax_of),
+    doc="exp(input) over its sum along `dim`, shifted by the maximum so that nothing overflows.",
 )
 
 
@@ -302,6 +307,7 @@ log_softmax = defop(
     infer=_along("log_softmax"),
     vjp=lambda g, y, _x, dim, dtype: cast_like(g - y.exp() * g.sum(dim, True), _x),
     lower=composite(_log_softmax_of),
+    doc="The logarithm of `softmax`, precise also where that underflows.",
 )
 
 
@@ -333,6 +339,7 @@ logsumexp = defop(
     infer=infer.reduction(infer.float_of),
     vjp=lambda g, y, x, dim, keepdim: unreduce(g, x, dim, keepdim) * (x - unreduce(y, x, dim, keepdim)).exp(),
     lower=composite(_logsumexp_of),
+    doc="log(sum(exp(input))) over `dim`, shifted by the maximum so that nothing overflows.",
 )
 
 
@@ -340,6 +347,7 @@ cumsum = scan(
     "cumsum",
     lambda x, axis, dtype: np.cumsum(x, axis, dtype),
     lambda g, _y, _x, dim, dtype: cast_like(g.flip(dim).cumsum(dim).flip(dim) if _x.ndim else g, _x),
+    lower=special("cumsum"),
     doc="Sums of the elements up to each one, along `dim`; ints and bools give int64.",
 )
 

@@ -1,7 +1,6 @@
 """The operator record, and the registry of all records.
 
-Enters: `defop` calls of the family files (`ops/pointwise.py`, ...), each with a schema in Python's own signature
-syntax.
+Enters: `defop` calls of the family files (`ops/pointwise.py`, ...), each with a schema (`ops.schema`).
 Leaves: `Op` records for every other room, and the public functions that the rest of Python calls.
 Invariant: a record is complete when it is made (`eager` and `infer` present, a missing gradient said aloud), names are
 unique, and `op.params` are in the order of node arguments, of `eager`, of `infer` and of `vjp`.
@@ -19,6 +18,7 @@ from specjit.ir.traits import IO, PURE, RANDOM, READS, Traits, view, writes
 from specjit.ir.types import Type
 
 if TYPE_CHECKING:
+    from specjit.ops.composites import CompositeFunction
     from specjit.ops.lowering import Lowering
     from specjit.ops.schema import Param
 
@@ -376,6 +376,13 @@ def find_method(name: str) -> Op | None:
     from specjit.tensor.methods import TensorMethods
 
     return getattr(getattr(TensorMethods, name, None), "record", None)
+
+
+def find_composite_method(name: str) -> CompositeFunction | None:
+    """The composite function behind the Tensor method `name`, if it is one."""
+    from specjit.tensor.methods import TensorMethods
+
+    return getattr(getattr(TensorMethods, name, None), "composite", None)
 
 
 def all_ops() -> dict[str, Op]:

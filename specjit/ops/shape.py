@@ -18,7 +18,7 @@ from specjit.ir.viewref import mul as dim_mul
 from specjit.ops import infer
 from specjit.ops.lowering import viewing
 from specjit.ops.registry import NO_GRAD, defop, view
-from specjit.tensor.tensor import Size
+from specjit.tensor.size import Size
 
 
 def axis_of(dim: int, rank: int, extra: int = 0) -> int:
@@ -87,6 +87,7 @@ transpose = defop(
     vjp=lambda g, _y, _x, dim0, dim1: g.transpose(dim0, dim1),
     lower=viewing(lambda ref, dim0, dim1: ref.transpose(dim0, dim1)),
     traits=view(0),
+    doc="A view with two dims swapped.",
 )
 
 
@@ -109,6 +110,7 @@ t = defop(
     vjp=lambda g, _y, _x: g.t(),
     lower=viewing(lambda ref: ref.permute(range(ref.rank)[::-1])),
     traits=view(0),
+    doc="A view of a matrix with its dims swapped; vectors and numbers as they are.",
 )
 
 
@@ -117,8 +119,7 @@ def _permute(x: np.ndarray, dims: Any) -> np.ndarray:
     if len(order) != x.ndim:
         raise RuntimeError(
             "permute: number of dimensions in the tensor input does not match the length of the desired ordering of "
-            "dimensions "
-            f"i.e. input.dim() = {x.ndim} is not equal to len(dims) = {len(order)}"
+            f"dimensions i.e. input.dim() = {x.ndim} is not equal to len(dims) = {len(order)}"
         )
     if len(set(order)) != len(order):
         raise RuntimeError("permute(): duplicate dims are not allowed.")
@@ -132,8 +133,7 @@ def _permute_infer(x: Type, dims: Any) -> Type:
     if len(order) != len(x.dims):
         raise RuntimeError(
             "permute: number of dimensions in the tensor input does not match the length of the desired ordering of "
-            "dimensions "
-            f"i.e. input.dim() = {len(x.dims)} is not equal to len(dims) = {len(order)}"
+            f"dimensions i.e. input.dim() = {len(x.dims)} is not equal to len(dims) = {len(order)}"
         )
     if None not in order and len(set(order)) != len(order):
         raise RuntimeError("permute(): duplicate dims are not allowed.")
@@ -152,6 +152,7 @@ permute = defop(
     vjp=lambda g, _y, _x, dims: g.permute(_inverse(dims, _x.ndim)) if _x.ndim else g,
     lower=viewing(lambda ref, dims: ref.permute(dims)),
     traits=view(0),
+    doc="A view with its dims in another order.",
 )
 
 
@@ -181,7 +182,7 @@ def _view(x: np.ndarray, size: Any) -> np.ndarray:
     return out
 
 
-view_op = defop(
+defop(
     "view(input, size: 'int[*]') -> Tensor",
     eager=_view,
     infer=infer.reshaped,
@@ -189,6 +190,7 @@ view_op = defop(
     lower=viewing(_reshape_ref),
     traits=view(0),
     public=False,
+    doc="The same elements in another shape, as a view; RuntimeError where that would take a copy.",
 )
 
 
@@ -222,7 +224,8 @@ flatten = defop(
     infer=_flatten_infer,
     vjp=lambda g, _y, _x, start_dim, end_dim: g.reshape(_x.shape),
     lower=viewing(lambda ref, start, end: ref.reshape(_flatten_shape(ref.sizes, start, end))),
-    traits=view(0),
+    traits=view(0, itself=True),
+    doc="Dims `start_dim` to `end_dim` as one; a view where possible.",
 )
 
 
@@ -257,6 +260,7 @@ squeeze = defop(
     vjp=lambda g, _y, _x, dim: g.reshape(_x.shape),
     lower=viewing(lambda ref, dim=None: ref.squeeze(None if dim is None else _squeeze_dims(dim, ref.rank))),
     traits=view(0),
+    doc="A view without the dims of size 1, or without those of `dim` that have size 1.",
 )
 
 
@@ -279,6 +283,7 @@ unsqueeze = defop(
     vjp=lambda g, _y, _x, dim: g.squeeze(dim),
     lower=viewing(lambda ref, dim: ref.unsqueeze(dim)),
     traits=view(0),
+    doc="A view with a new dim of size 1 at `dim`.",
 )
 
 
@@ -320,6 +325,7 @@ contiguous = defop(
     infer=infer.same,
     vjp=lambda g, _y, _x: g,
     lower=viewing(lambda ref: ref if ref.is_contiguous else None),
-    traits=view(0),
+    traits=view(0, itself=True),
     public=False,
+    doc="The tensor itself if its elements lie in row-major order, else a copy.",
 )

@@ -173,4 +173,5 @@ narrow = defop(
     ),
     lower=viewing(_narrow_ref),
     traits=view(0),
+    doc="A view of `length` positions along `dim`, from `start` on.",
 )

@@ -83,4 +83,5 @@ def in_place(fn: Any, ufunc: Any = None) -> Any:
         functional=op,
         reads=op.reads,
         method=True,
+        doc=f"`{op.name}` in place; returns the tensor.",
     )

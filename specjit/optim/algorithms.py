@@ -40,25 +40,17 @@ class SGD(Optimizer):
         }
         super().__init__(params, defaults)
 
-    def _update(self, group: dict[str, Any]) -> None:
-        lr, momentum, decay = group["lr"], group["momentum"], group["weight_decay"]
-        for p in group["params"]:
-            g = p.grad
-            if g is None:
-                continue
-            if group["maximize"]:
-                g = -g
-            if decay:
-                g = g + decay * p
-            if momentum:
-                state = self.state[p]
-                buffer = state.get("momentum_buffer")
-                if buffer is None:
-                    buffer = state["momentum_buffer"] = g.clone()
-                else:
-                    buffer.mul_(momentum).add_(g, alpha=1 - group["dampening"])
-                g = g + momentum * buffer if group["nesterov"] else buffer
-            p.sub_(g * lr)
+    def _update(self, p: Any, g: Any, group: dict[str, Any]) -> None:
+        momentum = group["momentum"]
+        if momentum:
+            state = self.state[p]
+            buffer = state.get("momentum_buffer")
+            if buffer is None:
+                buffer = state["momentum_buffer"] = g.clone()
+            else:
+                buffer.mul_(momentum).add_(g, alpha=1 - group["dampening"])
+            g = g + momentum * buffer if group["nesterov"] else buffer
+        p.sub_(g * group["lr"])
 
 
 class Adam(Optimizer):
@@ -90,29 +82,21 @@ class Adam(Optimizer):
         }
         super().__init__(params, defaults)
 
-    def _update(self, group: dict[str, Any]) -> None:
+    def _update(self, p: Any, g: Any, group: dict[str, Any]) -> None:
         beta1, beta2 = group["betas"]
-        for p in group["params"]:
-            g = p.grad
-            if g is None:
-                continue
-            if group["maximize"]:
-                g = -g
-            if group["weight_decay"]:
-                g = g + group["weight_decay"] * p
-            state = self.state[p]
-            if not state:
-                state.update(step=0, exp_avg=p.detach() * 0.0, exp_avg_sq=p.detach() * 0.0)
-                if group["amsgrad"]:
-                    state["max_exp_avg_sq"] = p.detach() * 0.0
-            state["step"] += 1
-            mean, square = state["exp_avg"], state["exp_avg_sq"]
-            mean.mul_(beta1).add_(g * (1 - beta1))
-            square.mul_(beta2).add_(g * g * (1 - beta2))
+        state = self.state[p]
+        if not state:
+            state.update(step=0, exp_avg=p.detach() * 0.0, exp_avg_sq=p.detach() * 0.0)
             if group["amsgrad"]:
-                top = state["max_exp_avg_sq"]
-                top.copy_(top.maximum(square))
-                square = top
-            step = group["lr"] / (1 - beta1 ** state["step"])
-            scale = square.sqrt() / math.sqrt(1 - beta2 ** state["step"]) + group["eps"]
-            p.sub_(mean / scale * step)
+                state["max_exp_avg_sq"] = p.detach() * 0.0
+        state["step"] += 1
+        mean, square = state["exp_avg"], state["exp_avg_sq"]
+        mean.mul_(beta1).add_(g * (1 - beta1))
+        square.mul_(beta2).add_(g * g * (1 - beta2))
+        if group["amsgrad"]:
+            top = state["max_exp_avg_sq"]
+            top.copy_(top.maximum(square))
+            square = top
+        step = group["lr"] / (1 - beta1 ** state["step"])
+        scale = square.sqrt() / math.sqrt(1 - beta2 ** state["step"]) + group["eps"]
+        p.sub_(mean / scale * step)

@@ -1,8 +1,7 @@
 """The base of optimizers: parameter groups, state, and what they save.
 
 Enters: parameters, or dicts with `params` and options of their own. Leaves: updates in place, through tensor ops
-under `no_grad`, so
-that versions and the write epoch move.
+under `no_grad`, so that versions and the write epoch move.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from specjit.tensor.tensor import Tensor
 
 
 class Optimizer:
-    """Subclasses give defaults and `_update(group)`."""
+    """Subclasses give defaults and `_update(p, g, group)`."""
 
     def __init__(self, params: Any, defaults: dict[str, Any]) -> None:
         if isinstance(params, Tensor):
@@ -67,10 +66,13 @@ class Optimizer:
                 loss = closure()
         with no_grad():
             for group in self.param_groups:
-                self._update(group)
+                for p in group["params"]:
+                    if p.grad is not None:
+                        self._update(p, _gradient(p, group), group)
         return loss
 
-    def _update(self, group: dict[str, Any]) -> None:
+    def _update(self, p: Any, g: Any, group: dict[str, Any]) -> None:
+        """Move one parameter by its gradient (`maximize` and `weight_decay` are in `g` already)."""
         raise NotImplementedError
 
     def state_dict(self) -> dict[str, Any]:
@@ -104,3 +106,8 @@ def check(name: str, value: float, upper: float | None = None) -> None:
     """ValueError for an option outside its range."""
     if value < 0.0 or (upper is not None and value >= upper):
         raise ValueError(f"Invalid {name}: {value}")
+
+
+def _gradient(p: Any, group: dict[str, Any]) -> Any:
+    g = -p.grad if group["maximize"] else p.grad
+    return g + group["weight_decay"] * p if group["weight_decay"] else g

@@ -13,9 +13,21 @@ from __future__ import annotations
 
 from specjit.ir.graph import Graph
 from specjit.passes import concat, cse, dce, decompose, fold, hoist, licm, prune, simplify, sink
-from specjit.passes.manager import Context, Fact, Pass, Pipeline, Record, Repeat, Report, run_pipeline
+from specjit.passes.manager import Context, Fact, Pass, Pipeline, Record, Repeat, Report, dump, run_pipeline
 
-__all__ = ["PIPELINE", "Context", "Fact", "Pass", "Record", "Repeat", "Report", "names", "optimize", "run_pipeline"]
+__all__ = [
+    "PIPELINE",
+    "Context",
+    "Fact",
+    "Pass",
+    "Record",
+    "Repeat",
+    "Report",
+    "dump",
+    "names",
+    "optimize",
+    "run_pipeline",
+]
 
 CLEAN = Repeat(
     (

@@ -30,7 +30,6 @@ class Aliases:
         self._block(graph.block)
         self._written = {self.find(v) for v in self._written_values}
         self._escaping = {self.find(v) for v in graph.outputs} | {self.find(self._outside)}
-        self._inputs = {self.find(v) for v in graph.inputs}
         self.has_writes = bool(self._written_values)
 
     def find(self, value: Value) -> Value:
@@ -54,7 +53,7 @@ class Aliases:
 
     def merge(self, old: Value, new: Value) -> None:
         """From now on `new` stands where `old` stood: the facts of both hold for it."""
-        facts = [(s, self.find(old) in s or self.find(new) in s) for s in (self._written, self._escaping, self._inputs)]
+        facts = [(s, self.find(old) in s or self.find(new) in s) for s in (self._written, self._escaping)]
         self.union([new, old])
         for members, holds in facts:
             if holds and not new.is_const:
@@ -71,10 +70,6 @@ class Aliases:
         """Whether the caller, or unknown Python code, may get hold of the storage of `value` (beyond lending it as an
         input)."""
         return not value.is_const and self.find(value) in self._escaping
-
-    def is_input(self, value: Value) -> bool:
-        """Whether `value` may share storage with an input."""
-        return not value.is_const and self.find(value) in self._inputs
 
     def _block(self, block: Block) -> None:
         for node in block.nodes:

@@ -73,7 +73,7 @@ def differentiate(
     if len(wanted) != len(block.params):
         raise ValueError(f"{name}: {len(block.params)} parameters but {len(wanted)} entries in wanted")
     forward = copy_block(block, {})
-    stopped = _dissolve_grad_modes(forward)
+    stopped = dissolve_grad_modes(forward)
     _forget_grad_flags(forward)
     try:
         return _differentiate(forward, wanted, stopped, name, lookup)
@@ -122,7 +122,7 @@ def _differentiate(
     return made
 
 
-def _dissolve_grad_modes(block: Block, off: bool = False) -> set[Value]:
+def dissolve_grad_modes(block: Block, off: bool = False) -> set[Value]:
     """Put the nodes of `with` blocks in their place: a derivative has no grad mode. What was made with it off."""
     stopped: set[Value] = set()
     nodes: list[Node] = []
@@ -130,13 +130,13 @@ def _dissolve_grad_modes(block: Block, off: bool = False) -> set[Value]:
     for node in block.nodes:
         quiet = not node.attrs["grad"] if node.op is WITH else off
         for inner in node.blocks:
-            stopped |= _dissolve_grad_modes(inner, quiet)
+            stopped |= dissolve_grad_modes(inner, quiet)
         if node.op is WITH:
             nodes += node.blocks[0].nodes
             mapping.update(zip(node.results, node.blocks[0].outputs))
         else:
             nodes.append(node)
-            if off:
+            if off and not (node.op.traits.writes or node.op.traits.itself):
                 stopped.update(node.results)
     block.nodes = nodes
     replace_uses(block, mapping)

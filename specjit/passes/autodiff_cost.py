@@ -8,9 +8,9 @@ once.
 The rule, in sixteenths of what keeping one byte costs:
     keep a tensor                               16 per byte, a view 17; 0 for inputs, outputs and sizes
     run again: views, sizes, Python numbers      0 (a floor of 1 per node prefers fewer)
-    run again: pointwise arithmetic, fills, cat  1 per byte of the result
-    run again: a pointwise function, a gather    4 per byte of the result
-    all else (products, reductions, random)      never
+    run again: pointwise arithmetic, fills, cat, flip  1 per byte of the result
+    run again: a pointwise function, a gather, random numbers of a known counter   4 per byte of the result
+    all else (products, reductions)              never
 A minimum cut finds the cheapest choice. So four transcendentals may be run again to keep one tensor less, but not five.
 Unknown sizes count as 64.
 """
@@ -30,7 +30,14 @@ from specjit.passes.mincut import INFINITE, Network, Unbounded
 TYPICAL_SIZE = 64
 KEEP, ARITHMETIC, FUNCTION = 16, 1, 4
 CHEAP_WORDS = {"select", "minimum", "maximum", "abs", "and", "or", "not", "floor", "ceil", "sqrt", "round", "trunc"}
-COPIES = {"cat": ARITHMETIC, "stack": ARITHMETIC, "embedding": FUNCTION, "index_select": FUNCTION}
+COPIES = {
+    "cat": ARITHMETIC,
+    "flip": ARITHMETIC,
+    "stack": ARITHMETIC,
+    "embedding": FUNCTION,
+    "index_select": FUNCTION,
+    "uniform": FUNCTION,
+}
 # These read nothing but tensors, numbers and lists built here, and blocks that write to any are refused before.
 REREADABLE = ("py.list", "py.bool", "py.int", "py.float", "py.len", "item")
 SCALARS = ("int", "float", "bool")

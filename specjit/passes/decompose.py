@@ -8,7 +8,7 @@ on: the sizes are added to `graph.attrs["nonempty"]`, for the specializer to gua
 
 from __future__ import annotations
 
-from specjit.ir.dims import Poly
+from specjit.ir.dims import Poly, least_for_one
 from specjit.ir.graph import Block, Graph, Node, Value
 from specjit.ops.lowering import Composite, Reduction
 from specjit.passes.manager import Context
@@ -26,11 +26,15 @@ def run(graph: Graph, ctx: Context) -> None:
         if not isinstance(lower, Composite):
             return None
         made = expand(node, lower, ctx)
-        if made is None or not ctx.fire():
+        if made is None:
             return None
         nodes, results = made
-        for size in sizes_needed(nodes):
-            graph.attrs.setdefault("nonempty", set()).add(size)
+        needed = sizes_needed(nodes)
+        if any(least_for_one(size) is None for size in needed):
+            return None  # no guard on a size says that there is something to reduce
+        if not ctx.fire():
+            return None
+        graph.attrs.setdefault("nonempty", set()).update(needed)
         block.nodes += nodes
         again = again or any(isinstance(getattr(n.op, "lower", None), Composite) for n in nodes)
         return results

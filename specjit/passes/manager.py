@@ -136,7 +136,7 @@ def run_pipeline(graph: Graph, pipeline: Pipeline, ctx: Context | None = None, l
     ctx = ctx or Context()
     settings = config.current()
     report = Report(facts=ctx.facts)
-    dump = _Dump(settings.dump, graph, ctx.name or graph.name, label)
+    stages = _Dump(settings.dump, graph, ctx.name or graph.name, label)
     limits = dict(settings.limit)
 
     def run(p: Pass) -> int:
@@ -150,12 +150,12 @@ def run_pipeline(graph: Graph, pipeline: Pipeline, ctx: Context | None = None, l
             limits[p.name] = ctx.limit - ctx.fired
         report.records.append(Record(p.name, ctx.fired, seconds, before, count_nodes(graph)))
         if ctx.fired:
-            dump.write(p.name)
+            stages.write(p.name)
         if settings.check:
             verify(graph, p.name)
         return ctx.fired
 
-    dump.write("input")
+    stages.write("input")
     if settings.check:
         verify(graph, f"the stage before {label}")
     for item in pipeline:
@@ -177,15 +177,20 @@ class _Dump:
     counting."""
 
     def __init__(self, folder: str | None, graph: Graph, name: str, label: str) -> None:
-        self.folder = Path(folder) / (re.sub(r"[^\w.]", "_", name) or "graph") if folder else None
-        self.graph = graph
-        self.label = label
+        self.on = bool(folder)
+        self.graph, self.name, self.label = graph, name, label
 
     def write(self, stage: str) -> None:
-        if self.folder is None:
-            return
-        self.folder.mkdir(parents=True, exist_ok=True)
-        number = sum(1 for _ in self.folder.iterdir())
-        self.folder.joinpath(f"{number:03}_{self.label}_{stage}.ir").write_text(
-            print_graph(self.graph), encoding="utf-8"
-        )
+        if self.on:
+            dump(self.name, f"{self.label}_{stage}.ir", lambda: print_graph(self.graph))
+
+
+def dump(name: str, stage: str, text: Callable[[], str]) -> None:
+    """Under SPECJIT_DUMP, write one stage of what is called `name` as the next numbered file of its folder. `stage` is
+    the rest of the file's name."""
+    root = config.current().dump
+    if root:
+        folder = Path(root) / (re.sub(r"[^\w.]", "_", name) or "graph")
+        folder.mkdir(parents=True, exist_ok=True)
+        number = sum(1 for _ in folder.iterdir())
+        folder.joinpath(f"{number:03}_{stage}").write_text(text(), encoding="utf-8")

@@ -17,7 +17,12 @@ from specjit.ops.lowering import Contraction, Creation, Pointwise, Reduction, Sp
 
 Bounds = dict[Value, Dim]
 EMPTY_REDUCTIONS = ("sum", "prod", "any", "all")  # those that have a value over no elements
-SAFE_SPECIALS = ("cat", "stack")  # their shapes are checked by infer; other specials look things up by data
+SAFE_SPECIALS = (
+    "cat",
+    "flip",
+    "stack",
+    "uniform",
+)  # their shapes are checked by infer; other specials look things up by data
 # On numbers of one kind these always have a value; int and float together may overflow, and division may divide by
 # zero.
 SAFE_ARITHMETIC = ("py.add", "py.sub", "py.mul", "py.neg", "py.pos", "py.abs", "py.min", "py.max")

@@ -7,11 +7,11 @@ Invariant: facts only weaken as more calls are seen; sizes share a symbol only i
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from specjit import locks
 from specjit.ir.dims import Size, symbol
 from specjit.profile.signature import NumberFact, Signature, TensorFact
 
@@ -42,24 +42,33 @@ class Assumptions:
 
 @dataclass
 class Profile:
-    """All that was seen of calls with one signature key."""
+    """All that was seen of calls with one signature key. `kept` is replaced, never changed: `frozen` is a view of one
+    moment for who looks more than once while calls go on."""
 
     first: Signature
     count: int = 0
-    kept: list[Signature] = field(default_factory=list)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    kept: tuple[Signature, ...] = ()
+    _latest: Signature | None = None
+    _lock: Any = field(default_factory=locks.lock, repr=False)
 
     def add(self, signature: Signature) -> bool:
         """Record a call; True if it taught something new."""
         with self._lock:
             self.count += 1
+            if signature is self._latest:
+                return False
+            self._latest = signature
             if signature in self.kept:
                 return False
-            if len(self.kept) == MAX_KEPT:
-                # The oldest but the first goes: what varied has been seen to vary in those that stay.
-                del self.kept[1]
-            self.kept.append(signature)
+            # When full, the oldest but the first goes: what varied has been seen to vary in those that stay.
+            stay = self.kept if len(self.kept) < MAX_KEPT else (self.kept[0], *self.kept[2:])
+            self.kept = (*stay, signature)
             return True
+
+    def frozen(self) -> Profile:
+        """What was seen until now."""
+        with self._lock:
+            return Profile(self.first, self.count, self.kept, self._latest)
 
     def positions(self) -> list[Position]:
         return [
@@ -87,7 +96,7 @@ class Profile:
         """Constants where nothing changed, one symbol per varying class, and one per class in `symbolic` besides."""
         latest = self.kept[-1]
         sizes: dict[Position, Size] = {at: _tensor(latest, at[0]).dims[at[1]] for at in self.positions()}
-        classes = [*self.varying(), *map(list, symbolic)]
+        classes = sorted([*self.varying(), *map(list, symbolic)], key=min)  # names follow the arguments' order
         named: set[Position] = set()
         names = iter([*_NAMES, *(f"d{i}" for i in range(len(self.positions())))])
         for members in classes:

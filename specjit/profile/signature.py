@@ -2,13 +2,13 @@
 
 Enters: bound arguments (name -> object). Leaves: `Signature(structure, leaves)`; equal structures take the same road
 through the specializer and the same unpacking code in a variant's entry.
-Invariant: containers are matched by exact type (`type(x) is tuple`); what is not a tensor, number or plain container
-is part of the structure itself, by value for constants and by identity for objects.
+Invariant: containers, a tensor's shape among them, are matched by exact type (`type(x) is tuple`); what is not
+a tensor, number or plain container is part of the structure itself, by value for constants and by identity for objects.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ import numpy as np
 
 from specjit.dtypes import DType, dtype_of
 from specjit.tensor import Tensor
+from specjit.tensor.tensor import Size
 
 CONSTANT_TYPES = (bool, str, bytes, complex, type(None), DType, slice, type(Ellipsis))
 
@@ -49,7 +50,7 @@ Fact = TensorFact | NumberFact
 
 @dataclass(frozen=True, slots=True)
 class Structure:
-    """A node of the argument tree. kind: tensor, int, float, const, object, tuple, list, dict.
+    """A node of the argument tree. kind: tensor, int, float, const, object, tuple, list, Size, dict.
 
     `payload`: the value of a const, the object itself (compared by identity through its id), or the keys of a dict."""
 
@@ -131,13 +132,36 @@ def describe(value: Any, facts: list[Fact]) -> Structure:
     if cls is int or cls is float:
         facts.append(NumberFact(cls, value))
         return Structure(cls.__name__)
-    if cls is tuple or cls is list:
+    if cls is tuple or cls is list or cls is Size:
         return Structure(cls.__name__, tuple(describe(v, facts) for v in value))
     if cls is dict and all(type(k) in (str, int, bool) for k in value):
         return Structure("dict", tuple(describe(v, facts) for v in value.values()), tuple(value))
     if cls in CONSTANT_TYPES and cls is not slice:
         return Structure("const", (), value)
     return Structure("object", (), ById(value))
+
+
+def glance(values: Iterable[Any]) -> tuple[Any, ...] | None:
+    """A key that is cheap to make: arguments with equal keys have equal signatures, under one grad mode. None for
+    arguments that only `observe` can describe."""
+    key: list[Any] = []
+    for value in values:
+        cls = type(value)
+        if issubclass(cls, Tensor):
+            data = value._data
+            if data is None:
+                return None
+            key.append((cls, data.dtype, data.shape, data.strides, value._requires_grad))
+        elif cls is tuple or cls is list:
+            inner = glance(value)
+            if inner is None:
+                return None
+            key.append((cls, inner))
+        elif cls in (int, float, bool, str, type(None)):
+            key.append((cls, value))
+        else:
+            return None
+    return tuple(key)
 
 
 def observe(arguments: Mapping[str, Any], grad_mode: bool) -> Signature:

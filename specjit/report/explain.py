@@ -5,88 +5,156 @@ Enters: a Program. Leaves: `Explanation`. Invariant: a snapshot of recorded fact
 
 from __future__ import annotations
 
-import html
+from collections.abc import Iterator
 from dataclasses import dataclass
+from html import escape
 from typing import TYPE_CHECKING, Any
+
+from specjit.report.facts import Facts, collect
 
 if TYPE_CHECKING:
     from specjit.runtime.program import Program
-    from specjit.runtime.variant import Variant
 
 SHOWN_EVENTS = 20
+SHOWN_LINES = 12  # of one list
+INDENT = 13
+# Reasons that the text lists on their own: what kept calls or ops away from native code.
+HEADINGS = {
+    "GUARD_MISS": "missed",
+    "FALLBACK": "fell back",
+    "SPECIALIZE_FAILED": "failed",
+    "CACHE_REJECT": "rejected",
+    "REPACKED": "repacked",
+}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Explanation:
     """str() for people, `to_dict()` for programs (JSON-ready), `_repr_html_()` for notebooks."""
 
-    data: dict[str, Any]
+    data: Facts
+    lines: tuple[str, ...]  # the last events, as logged
 
     @staticmethod
     def of(program: Program[Any, Any]) -> Explanation:
-        return Explanation(
-            {
-                "program": program.name,
-                "numerics": program._options.numerics,
-                "stats": program.stats(),
-                "specializations": [_variant(v) for v in program.specializations],
-                "events": [e.to_dict() for e in program.events()],
-                "lines": [str(e) for e in program.events()][-SHOWN_EVENTS:],
-            }
-        )
+        return Explanation(collect(program), tuple(str(e) for e in program.events()[-SHOWN_EVENTS:]))
 
-    def to_dict(self) -> dict[str, Any]:
-        return {k: v for k, v in self.data.items() if k != "lines"}
+    def to_dict(self) -> Facts:
+        return self.data
 
     def __str__(self) -> str:
-        d, s = self.data, self.data["stats"]
-        lines = [
-            f"specjit program {d['program']!r} (numerics={d['numerics']})",
-            f"  calls {s['calls']}: fast {s['fast']}, generic {s['generic']}, eager {s['eager']}",
-            f"  guard misses {s['misses']}, regions that fell back {s['fallbacks']}",
-            f"  {s['compiles']} specializations compiled in {s['seconds']:.2f} s",
-        ]
-        if not d["specializations"]:
-            lines.append("  no live specialization")
-        for v in d["specializations"]:
-            lines.append(
-                f"  #{v['number']}: {v['calls']} calls, {v['regions']} regions, "
-                f"{v['native_nodes']}/{v['nodes']} ops native, {len(v['kernels'])} kernels"
-            )
-            lines += [f"      guard  {g}" for g in v["guards"]]
-            lines += [f"      region {line}" for r in v["plans"] for line in r.splitlines()]
-        if d["lines"]:
-            lines.append(f"  last events ({len(d['events'])} recorded):")
-            lines += [f"    {line}" for line in d["lines"]]
+        options = self.data["options"]
+        title = f"specjit program {self.data['program']!r} (numerics={options['numerics']})"
+        lines = [title]
+        for heading, texts in [*_summary(self.data), *(x for v in self.data["specializations"] for x in _variant(v))]:
+            lines += _paragraph(heading, texts)
+        lines.append(f"last events ({len(self.data['events'])} recorded)")
+        lines += [f"  {line}" for text in self.lines for line in text.splitlines()]
         return "\n".join(lines)
 
+    __repr__ = __str__
+
     def _repr_html_(self) -> str:
-        d, s = self.data, self.data["stats"]
-        cells = "".join(
-            f"<td>{html.escape(k)}: <b>{s[k]}</b></td>" for k in ("calls", "fast", "generic", "eager", "misses")
-        )
-        parts = [f"<h4>specjit: {html.escape(d['program'])}</h4><table><tr>{cells}</tr></table>"]
-        for v in d["specializations"]:
-            rows = "".join(f"<li><code>{html.escape(g)}</code></li>" for g in v["guards"])
+        title = f"specjit: {escape(self.data['program'])} (numerics={escape(self.data['options']['numerics'])})"
+        parts = [f"<h4>{title}</h4>", _table(_summary(self.data))]
+        for v in self.data["specializations"]:
+            (_, (headline, *more)), *rest = _variant(v)
             parts.append(
-                f"<details open><summary>specialization #{v['number']}: {v['calls']} calls, "
-                f"{v['native_nodes']}/{v['nodes']} ops native</summary><ul>{rows}</ul></details>"
+                f"<details open><summary>specialization #{v['number']}: {escape(headline)}</summary>"
+                f"{_table([('', more), *rest])}</details>"
             )
-        log = html.escape("\n".join(d["lines"]))
+        log = escape("\n".join(self.lines))
         parts.append(f"<details><summary>last events</summary><pre>{log}</pre></details>")
         return "".join(parts)
 
 
-def _variant(v: Variant) -> dict[str, Any]:
-    return {
-        "number": v.number,
-        "calls": v.calls,
-        "fallbacks": v.fallbacks,
-        "seconds": v.seconds,
-        "regions": len(v.regions),
-        "native_nodes": v.native_nodes,
-        "nodes": v.native_nodes + v.python_nodes,
-        "guards": [str(g) for g in v.guards],
-        "kernels": list(dict.fromkeys(k.hint for r in v.regions for k in r.kernels)),
-        "plans": [r.summary() for r in v.regions],
-    }
+Section = tuple[str, list[str]]
+
+
+def _summary(d: Facts) -> Iterator[Section]:
+    s, memory = d["stats"], d["memory"]
+    roads = f"{s['calls']}: {s['fast']} native, {s['generic']} generic, {s['eager']} eager"
+    yield "calls", [f"{roads}; {_count(s['misses'], 'guard miss', 'es')}, {_count(s['fallbacks'], 'region fallback')}"]
+    pending = f", {d['pending']} pending" if d["pending"] else ""
+    yield "compiled", [f"{_count(s['compiles'], 'specialization')} in {s['seconds']:.2f} s{pending}"]
+    if d["specializations"]:
+        largest, held = _bytes(memory["workspace_bytes"]), _bytes(memory["workspaces_bytes"])
+        packed = f"{_bytes(memory['packed_bytes'])} in {_count(memory['packed_arrays'], 'array')}"
+        yield "memory", [f"workspace {largest} at most in a region, {held} held; packed parameters {packed}"]
+    for c in d["captures"]:
+        size = f"{c['nodes']} nodes, {len(c['guards'])} capture guards"
+        opaque = [f"in Python: {o['reason']}  ({o['location']})" for o in c["opaque"]]
+        yield "captured", [f"{c['function']}: {size}  ({c['location']})", *opaque]
+    for call in d["calls"]:
+        arguments = ", ".join(f"{name} {what}" for name, what in call["arguments"].items()) or "no tensor or number"
+        yield "observed", [f"{_count(call['observed'], 'call')} with {arguments}", call["state"]]
+    for kind, heading in HEADINGS.items():
+        reasons = d["stats"]["reasons"].get(kind, {})
+        ranked = sorted(reasons.items(), key=lambda pair: -pair[1])
+        if ranked:
+            yield heading, [f"{n} x {reason}" for reason, n in ranked]
+    if not d["specializations"]:
+        yield "live", ["no specialization: every call runs generic or eager code"]
+
+
+def _variant(v: Facts) -> Iterator[Section]:
+    taken = f"{_count(v['calls'], 'call')}, {_count(v['fallbacks'], 'fallback')}"
+    native = f"{v['native_nodes']}/{v['nodes']} ops native in {_count(len(v['regions']), 'region')}"
+    kernels = f"{_count(v['kernels'], 'kernel')}, {v['kernels_cached']} of them from the cache"
+    compiling = f"; {v['kernel_seconds']:.2f} s of compiling" if v["kernel_seconds"] else ""
+    yield f"#{v['number']}", [f"{taken}; {native}", f"made in {v['seconds']:.2f} s; {kernels}{compiling}"]
+    guards: dict[tuple[str, str], list[str]] = {}
+    for g in v["guards"]:
+        guards.setdefault((g["source"], g["origin"]), []).append(f"{g['kind']} {g['expected']}")
+    yield "  guards", [f"{s}: {', '.join(w)}" + (f"  ({at})" if at else "") for (s, at), w in guards.items()]
+    for k, r in enumerate(v["regions"]):
+        yield f"  region {k}", list(_region(r))
+    if v["refused"]:
+        yield "  refused", _some(v["refused"])
+    rewrites = ", ".join(f"{name} {n}" for name, n in v["rewrites"].items())
+    if rewrites:
+        yield "  rewrites", [rewrites, *_some(v["told"])]
+
+
+def _region(r: Facts) -> Iterator[str]:
+    memory = r["memory"]
+    where = f"at {r['location']}, " if r["location"] else ""
+    packed = f", {_count(memory['packed_arrays'], 'packed array')} of {_bytes(memory['packed_bytes'])}"
+    yield f"{where}workspace {_bytes(memory['workspace_bytes'])}" + (packed if memory["packed_arrays"] else "")
+    if r["saved_for_backward"]:
+        yield f"saves {r['saved_for_backward']} bytes a call for backward"
+    for k in r["kernels"]:
+        part = f"{k['part']} " if k["part"] and k["part"] != k["hint"] else ""
+        how = "from the cache" if k["cached"] else f"compiled in {k['seconds']:.2f} s"
+        yield f"{part}{k['hint']}: {how}"
+
+
+# -- layout -----------------------------------------------------------------------------------------------------------
+
+
+def _paragraph(heading: str, texts: list[str]) -> list[str]:
+    return [f"{heading if k == 0 else '':{INDENT}}{text}" for k, text in enumerate(texts)]
+
+
+def _table(sections: Any) -> str:
+    cell = '<td style="text-align:left;vertical-align:top">'
+    rows = "".join(
+        f"<tr>{cell}<b>{escape(heading.strip())}</b></td>{cell}{'<br>'.join(map(escape, texts))}</td></tr>"
+        for heading, texts in sections
+    )
+    return f"<table>{rows}</table>"
+
+
+def _some(texts: list[str]) -> list[str]:
+    return texts if len(texts) <= SHOWN_LINES else [*texts[:SHOWN_LINES], f"and {len(texts) - SHOWN_LINES} more"]
+
+
+def _count(n: int, what: str, plural: str = "s") -> str:
+    return f"{n} {what}{'' if n == 1 else plural}"
+
+
+def _bytes(n: int) -> str:
+    for unit, size in (("MB", 1e6), ("KB", 1e3)):
+        if n >= size:
+            return f"{n / size:.1f} {unit}"
+    return f"{n} B"

@@ -7,30 +7,31 @@ stay.
 
 from __future__ import annotations
 
-import threading
+import functools
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from specjit import passes
+from specjit import locks, passes
 from specjit.codegen import regions
 from specjit.codegen.loader import library
 from specjit.codegen.python import generate
-from specjit.ir.graph import Block, Graph, Node, Value, copy_graph, replace_uses
-from specjit.ir.structure import LOOP, REGION
+from specjit.ir.dims import least_for_ones
+from specjit.ir.graph import Block, Graph, Location, Node, Value, copy_graph, replace_uses
+from specjit.ir.structure import LOOP, REGION, WITH
 from specjit.profile.lattice import Assumptions, Position, Profile
-from specjit.profile.signature import TensorFact
+from specjit.profile.signature import TensorFact, sources
 from specjit.runtime.code import argument_guard
 from specjit.runtime.dispatch import MISS
 from specjit.runtime.entry import make_entry
 from specjit.runtime.events import EventKind
-from specjit.runtime.native import Input, NativeRegion, make_region
+from specjit.runtime.native import Input, NativeRegion, make_region, place_of
 from specjit.runtime.variant import Variant
 from specjit.specialize.abstract import Refused
 from specjit.specialize.specialize import Leaf, Specialized, specialize
 
 if TYPE_CHECKING:
-    from specjit.runtime.dispatch import Site
+    from specjit.runtime.dispatch import Plan, Site
 
 MAX_TRIALS = 12
 
@@ -39,7 +40,7 @@ class _CacheEvents:
     """Routes what the kernel library reports to the Program whose variant is being built (one build at a time)."""
 
     def __init__(self) -> None:
-        self.lock = threading.RLock()
+        self.lock = locks.lock()
         self.emit: Callable[..., Any] | None = None
 
     def __call__(self, kind: str, **facts: Any) -> None:
@@ -54,53 +55,55 @@ class _CacheEvents:
 _cache_events = _CacheEvents()
 
 
-def build_variant(site: Site, profile: Profile, disabled: frozenset[str]) -> Variant:
+def build_variant(site: Site, plan: Plan, disabled: frozenset[str]) -> Variant:
     """Specialize the site's graph to what the profile says and compile it."""
     with _cache_events.lock:
         library().on_event = _cache_events
-        _cache_events.emit = site.program.emit
+        _cache_events.emit = functools.partial(site.program.emit, specialization=plan.number)
         try:
-            return _build(site, profile, disabled)
+            return _build(site, plan.history.profile.frozen(), plan.number, disabled)
         finally:
             _cache_events.emit = None
 
 
-def _build(site: Site, profile: Profile, disabled: frozenset[str]) -> Variant:
+def _build(site: Site, profile: Profile, number: int, disabled: frozenset[str]) -> Variant:
     start = time.perf_counter()
     program = site.program
     options = program._options
     assume = choose(site, profile, options.dynamic)
     specialized = specialize(site.captured.graph, assume, site.root)
-    number = program._log.counts.get(EventKind.SPECIALIZE_READY, 0) + 1
     graph = copy_graph(specialized.graph)
-    variant = Variant(number, assume, specialized, graph)
+    signature = site.target.signature
+    variant = Variant(number, assume, specialized, graph, signature)
     variant.typed = str(specialized.graph)
     program.emit(EventKind.PROFILED, _describe(assume), specialization=number)
     context = passes.Context(disable=disabled, numerics=options.numerics, name=f"{program.name}.{number}")
-    passes.optimize(graph, context)
-    variant.nonempty = frozenset(n for size in graph.attrs["nonempty"] if size != 0 for n in size.symbols())
+    variant.rewrites = passes.optimize(graph, context).by_pass()
+    variant.least = least_for_ones(graph.attrs["nonempty"])
     before = {id(n): n for n in graph.walk()}
     report = regions.partition(graph)
     built = _Regions(program, variant, context)
-    for node, parent in _region_nodes(graph.block):
-        built.add(node, parent)
+    for node, parent, grad_mode in _region_nodes(graph.block, assume.signature.grad_mode):
+        built.add(node, parent, grad_mode)
     variant.regions = built.made
     variant.native_nodes = built.native_nodes
     variant.python_nodes = sum(1 for n in before.values() if not n.blocks) - built.native_nodes
     body_source, body = _body(graph, specialized, variant)
-    assert program._signature is not None  # a call was bound to it, or nothing would have been profiled
     entry_source, entry = make_entry(
-        variant, specialized, site.captured, site.root, program._signature, body, f"{program.name}_{number}"
+        variant, specialized, site.captured, site.root, signature, body, f"{program.name}_{number}"
     )
     variant.source = entry_source + "\n" + body_source
+    passes.dump(context.name, "entry.py", lambda: variant.source)
     variant.entry = entry
     variant.seconds = time.perf_counter() - start
     for node, reason in report.refused:
-        message = f"{node.op.name} stays in Python: {reason}"
-        program.emit(EventKind.NOT_FUSED, message, location=str(node.loc or ""), specialization=number)
+        built.emit(
+            f"{node.op.name.removeprefix('py.')} stays in Python", EventKind.NOT_FUSED, reason, location=node.loc
+        )
+    variant.told = list(dict.fromkeys(str(fact) for fact in context.facts))
     hits = sum(k.cached for r in variant.regions for k in r.kernels)
     total = sum(len(r.kernels) for r in variant.regions)
-    cache = "hit" if hits == total else "miss" if hits == 0 else f"{hits}/{total}"
+    cache = "unused" if total == 0 else "hit" if hits == total else "miss" if hits == 0 else f"{hits}/{total}"
     how = "background" if options.background else "in the call"
     program.emit(
         EventKind.SPECIALIZE_READY,
@@ -145,8 +148,8 @@ def choose(site: Site, profile: Profile, dynamic: Any) -> Assumptions:
 
 
 def drives_only_loops(site: Site, profile: Profile, group: list[Position]) -> bool:
-    """Whether, with these sizes as one symbol, the symbol is a loop's trip count and no loop body ever sees it: a new
-    value then needs no other code."""
+    """Whether, with these sizes as one symbol, the symbol is a loop's trip count and no tensor inside a loop has it as
+    a size (numbers may: `x[steps - 1 - t]`): a new value then needs no other code."""
     assume = profile.assume([group])
     name = next(iter(assume.sizes[at].symbols() for at in group if not isinstance(assume.sizes[at], int)), None)  # type: ignore[union-attr]
     if name is None:
@@ -160,7 +163,7 @@ def drives_only_loops(site: Site, profile: Profile, group: list[Position]) -> bo
     if not any(_mentions(t, name) for t in trips):
         return False
     inside = [v for loop in loops for block in loop.blocks for v in _values(block)]
-    return not any(_mentions(d, name) for v in inside for d in (*(v.type.dims or ()), v.type.dim))
+    return not any(_mentions(d, name) for v in inside for d in v.type.dims or ())
 
 
 def _values(block: Any) -> list[Value]:
@@ -186,17 +189,19 @@ class _Regions:
             for v, leaf in zip(variant.graph.inputs, variant.specialized.leaves, strict=True)
         }
 
-    def add(self, node: Node, parent: Block) -> None:
-        """Make the region of `node`; where that is not possible after all, put its nodes back into the block."""
+    def add(self, node: Node, parent: Block, grad_mode: bool) -> None:
+        """Make the region of `node`, which runs in this grad mode; where that is not possible after all, put its nodes
+        back into the block."""
+        label, place = f"region {len(self.made)}", place_of(node.blocks[0])
         region = make_region(
             node.blocks[0],
             name=f"{self.program.name}_{self.variant.number}_{len(self.made)}",
             inputs=[self.known.get(a) or Input(a.type) for a in node.args],
-            grad_mode=self.variant.assume.signature.grad_mode,
+            grad_mode=grad_mode,
             context=self.context,
-            emit=self.emit,
-            fell_back=self.fell_back,
-            nonempty=self.variant.nonempty,
+            emit=functools.partial(self.emit, label, location=place),
+            fell_back=functools.partial(self.fell_back, label),
+            least=self.variant.least,
         )
         if region is None:
             dissolve(node, parent)
@@ -205,12 +210,22 @@ class _Regions:
         self.made.append(region)
         self.native_nodes += sum(1 for n in node.blocks[0].walk() if not n.blocks)
 
-    def emit(self, kind: EventKind, message: str, **facts: Any) -> None:
-        self.program.emit(kind, message, specialization=self.variant.number, **facts)
+    def emit(self, subject: str, kind: EventKind, message: str, **facts: Any) -> None:
+        event = self.program.emit(kind, f"{subject}: {message}", specialization=self.variant.number, **facts)
+        if kind == EventKind.NOT_FUSED:
+            where = f"  ({event.location})" if event.location else ""
+            self.variant.refused.append(f"{event.message}{where}")
 
-    def fell_back(self, message: str, location: str) -> None:
+    def fell_back(self, region: str, message: str, location: Location | None, reason: str) -> None:
         self.variant.fallbacks += 1
-        self.program.emit(EventKind.FALLBACK, message, specialization=self.variant.number, location=location)
+        self.program.emit(
+            EventKind.FALLBACK,
+            f"{region} {message}",
+            specialization=self.variant.number,
+            call=self.program.calls + 1,
+            location=location,
+            reason=reason,
+        )
 
 
 def leaf_input(leaf: Leaf, assume: Assumptions) -> Input:
@@ -236,14 +251,15 @@ def dissolve(node: Node, parent: Block) -> None:
     replace_uses(parent, {r: mapping.get(o, o) for r, o in zip(node.results, block.outputs, strict=True)})
 
 
-def _region_nodes(block: Block) -> list[tuple[Node, Block]]:
+def _region_nodes(block: Block, grad_mode: bool) -> list[tuple[Node, Block, bool]]:
+    """Every region with the block it stands in and the grad mode it runs in."""
     found = []
     for node in block.nodes:
         if node.op is REGION:
-            found.append((node, block))
+            found.append((node, block, grad_mode))
         else:
             for inner in node.blocks:
-                found += _region_nodes(inner)
+                found += _region_nodes(inner, node.attrs["grad"] if node.op is WITH else grad_mode)
     return found
 
 
@@ -296,7 +312,7 @@ def _argument_guard(variant: Variant) -> Callable[..., bool]:
     leaves = [leaf for leaf in variant.specialized.leaves if leaf.argument is not None]
     inputs = [leaf_input(leaf, variant.assume) for leaf in leaves]
     flags = [leaf.fact.requires_grad if isinstance(leaf.fact, TensorFact) else None for leaf in leaves]
-    return argument_guard(inputs, flags, variant.nonempty)
+    return argument_guard(inputs, flags, variant.least)
 
 
 def _fixed(names: list[str], fixed: list[Any]) -> dict[str, Any]:
@@ -311,6 +327,12 @@ def _compile(lines: list[str], names: dict[str, Any], more: str) -> tuple[str, C
 
 
 def _describe(assume: Assumptions) -> str:
-    symbols = assume.symbols()
-    sizes = f"symbols {', '.join(symbols)}" if symbols else "all sizes constant"
-    return f"{len(assume.signature.facts)} argument leaves, {sizes}"
+    """Which sizes and numbers vary; all others are constants."""
+    places = sources(assume.signature)
+    varying: dict[str, list[str]] = {}
+    for (leaf, d), size in assume.sizes.items():
+        if not isinstance(size, int):
+            varying.setdefault(repr(size), []).append(f"{places[leaf]}.shape[{d}]")
+    found = [f"{name} = {' = '.join(where)}" for name, where in varying.items()]
+    found += [places[leaf] for leaf, value in assume.numbers.items() if value is None]
+    return f"varying: {', '.join(found)}; the rest constant" if found else "all sizes and numbers constant"

@@ -10,6 +10,7 @@ outputs and workspace by the call, packed parameters by the frame's snapshot, wh
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from specjit.codegen.output_table import OutputTable
 from specjit.dtypes import BY_SHORT
 from specjit.ir.dims import Poly
 from specjit.ir.types import Type
+from specjit.runtime.draws import Draws, until_done
 from specjit.runtime.events import EventKind
 from specjit.tensor import Tensor, state, storage
 
@@ -41,6 +43,10 @@ class Failed:
 
     def __init__(self, status: int) -> None:
         self.status = abi.Status(status)
+
+    @property
+    def why(self) -> str:
+        return abi.WHY[self.status]
 
 
 class Frame:
@@ -86,7 +92,8 @@ def aligned(size: int, dtype: Any = np.uint8) -> np.ndarray:
 
 class Code:
     """See the module docstring. `inputs` are `native.Input` records; `flags` the requires_grad that is demanded of
-    each (None: any); `arrays` says that tensors arrive as bare ndarrays."""
+    each (None: any); `arrays` says that tensors arrive as bare ndarrays. `draws`: the last two inputs, the key and the
+    first free block of the default generator, come from the generator itself; `call` gives them behind the outputs."""
 
     def __init__(
         self,
@@ -97,8 +104,10 @@ class Code:
         name: str,
         arrays: bool = False,
         only_used: bool = False,
-        nonempty: frozenset[str] = frozenset(),
+        least: Mapping[str, int] = MappingProxyType({}),
+        draws: Draws | None = None,
     ) -> None:
+        self.draws = draws
         self.plan, self.name, self.emit, self.arrays = plan, name, emit, arrays
         self.inputs = list(inputs)
         self.entry = process_entry()
@@ -111,9 +120,11 @@ class Code:
             for i, given in enumerate(plan.inputs)
             if not only_used or (given.kind == "tensor" and given.slot is not None)
         ]
+        if draws is not None:
+            self.used = self.used[:-2]
         chosen = [self.inputs[i] for i in self.used]
         slots = [_none_is_minus_one(plan.inputs[i].slot) for i in self.used]
-        self._table = guard_table(chosen, [flags[i] for i in self.used], plan.symbols, slots, arrays, nonempty)
+        self._table = guard_table(chosen, [flags[i] for i in self.used], plan.symbols, slots, arrays, least)
         self._handle = self.entry.guards(self._table)
         release = plan.work > RELEASE_GIL_ABOVE
         self._output_table = OutputTable(tuple(s.slot for s in plan.storages), BUDGET, release)
@@ -156,10 +167,20 @@ class Code:
             raise RuntimeError(f"{self.name}: a parameter changed its layout between the guard and the packing")
         made = Snapshot(list(packed), versions, sources, epoch, live)
         if held is not None:
-            why = "memory outside can change it" if live else "a parameter's version moved"
-            self.emit(EventKind.REPACKED, why, parameters=len(sources))
+            size = f"{sum(a.nbytes for a in packed):,} bytes"
+            why = "memory outside specjit shares a parameter" if live else "a parameter's values changed"
+            then = "while a .numpy() array or DLPack export of a parameter lives, every call packs anew" if live else ""
+            self.emit(EventKind.REPACKED, f"{why}: {size} packed again", then=then, reason=why)
         self._snapshot = made
         return made
+
+    def frames(self) -> list[Frame]:
+        """The frames that wait for their next call."""
+        return self._pool.copy()
+
+    def packed(self) -> list[np.ndarray]:
+        """The packed parameters as of now."""
+        return [] if self._snapshot is None else self._snapshot.arrays
 
     def take(self) -> Frame:
         frame = Frame(self.plan.new_frame())
@@ -218,13 +239,8 @@ class Code:
                 lines.append(f"    s{k} = aligned({self._size(fresh.elements)}, dtype{k})")
         arrays = [f"s{k}" for k in range(len(plan.storages))]
         run = f"run({', '.join(['frame', 'code', 'outputs', *arrays])})"
-        lines.append(f"    status = {run}")
-        lines.append("    while status:")
-        lines.append("        if status == 2: f.grow()")
-        lines.append("        elif status != 1:")
-        lines.append("            pool.append(f)")
-        lines.append("            return Failed(status)")
-        lines.append(f"        status = {run}")
+        running = until_done(run) if self.draws is None else self.draws.around(run, plan, self._size, names)
+        lines += [f"    {line}" for line in running]
         results = []
         self.aliases: dict[int, int] = {}
         if plan.outputs:
@@ -232,6 +248,8 @@ class Code:
                 results.append(self._result(k, o, names))
         else:
             results = arrays
+        if self.draws is not None:
+            results += ["seed", "first"]
         lines.append(f"    result = ({', '.join(results)}{',' if len(results) == 1 else ''})")
         lines.append("    pool.append(f)")
         lines.append("    return result")
@@ -260,12 +278,13 @@ class Code:
         return f"window({data}, {offset}, ({shape}), ({strides}))"
 
     def _size(self, dim: Any) -> str:
-        """Python source of a size, from the frame's symbol slots."""
+        """Python source of a size, from the frame's slots."""
         if isinstance(dim, int):
             return str(dim)
+        slots = self.plan.symbols | self.plan.registers
         terms = []
         for mono, coef in dim.terms.items():
-            factors = [str(coef), *(f"int(frame[{self.plan.symbols[name]}])" for name in mono)]
+            factors = [str(coef), *(f"int(frame[{slots[name]}])" for name in mono)]
             terms.append(" * ".join(factors[1:] if coef == 1 and mono else factors))
         return " + ".join(terms)
 
@@ -288,10 +307,10 @@ def guard_table(
     symbols: Mapping[str, Any],
     slots: Sequence[int],
     arrays: bool,
-    nonempty: frozenset[str] = frozenset(),
+    least: Mapping[str, int] = MappingProxyType({}),
 ) -> GuardTable:
     """Guards on the inputs; `slots[i]` is the frame slot for input i's address or value, -1 where it is only checked.
-    Sizes named in `nonempty` are at least 1."""
+    `least`: lower bounds of sizes."""
     table = GuardTable(len(inputs))
     seen: set[str] = set()
     for i, given in enumerate(inputs):
@@ -306,7 +325,7 @@ def guard_table(
         elif t.is_tensor:
             assert t.dtype is not None
             assert t.dims is not None
-            dims = [_dim(d, symbols, seen, nonempty) for d in t.dims]
+            dims = [_dim(d, symbols, seen, least) for d in t.dims]
             strides = _strides(given.layout, symbols)
             data = slots[i] if slots[i] >= 0 else None
             if arrays:
@@ -318,13 +337,13 @@ def guard_table(
 
 
 def argument_guard(
-    inputs: Sequence[Any], flags: Sequence[bool | None], nonempty: frozenset[str]
+    inputs: Sequence[Any], flags: Sequence[bool | None], least: Mapping[str, int]
 ) -> Callable[..., bool]:
     """A function of these inputs that says whether some guard fails; for variants whose first step is not a region."""
     names = sorted({n for given in inputs for d in given.type.dims or () if isinstance(d, Poly) for n in d.symbols()})
     symbols = {name: abi.FIRST_FREE + k for k, name in enumerate(names)}
     entry = process_entry()
-    table = guard_table(inputs, flags, symbols, [-1] * len(inputs), False, nonempty)
+    table = guard_table(inputs, flags, symbols, [-1] * len(inputs), False, least)
     handle = entry.guards(table)
     size = abi.FIRST_FREE + len(names)
     bind = entry.bind
@@ -340,7 +359,7 @@ def _same_objects(a: list[Any], b: list[Any]) -> bool:
     return all(x is y for x, y in zip(a, b, strict=True))
 
 
-def _dim(d: Any, slots: Mapping[str, Any], seen: set[str], nonempty: frozenset[str]) -> int | Dim:
+def _dim(d: Any, slots: Mapping[str, Any], seen: set[str], least: Mapping[str, int]) -> int | Dim:
     if isinstance(d, int):
         return d
     names = d.symbols()
@@ -350,7 +369,7 @@ def _dim(d: Any, slots: Mapping[str, Any], seen: set[str], nonempty: frozenset[s
     if name in seen:
         return equal(slots[name])
     seen.add(name)
-    return store(slots[name], 1 if name in nonempty else 0)
+    return store(slots[name], least.get(name, 0))
 
 
 def _size_slot(t: Type, symbols: Mapping[str, Any], slot: int) -> int:

@@ -12,16 +12,18 @@ from collections.abc import Callable
 from typing import Any
 
 from specjit.profile.signature import Structure
+from specjit.runtime.binding import header
 from specjit.runtime.dispatch import MISS
 from specjit.runtime.variant import Variant
 from specjit.specialize.specialize import Specialized
 from specjit.tensor import state
+from specjit.tensor.tensor import Size
 
 
 class _Writer:
     def __init__(self) -> None:
         self.lines: list[str] = []
-        self.names: dict[str, Any] = {"MISS": MISS}
+        self.names: dict[str, Any] = {"MISS": MISS, "Size": Size}
         self.leaves: list[str] = []
 
     def constant(self, value: Any, hint: str = "k") -> str:
@@ -45,7 +47,7 @@ def make_entry(
     """(source, function). `body(*leaf arguments)` takes argument leaves only; parameters are bound inside it."""
     w = _Writer()
     assume = variant.assume
-    header = _header(signature, w)
+    parameters = header(signature, lambda default: w.constant(default, "default"))
     w.names.update(_v=variant, _state=state, _thread=state.thread, _body=body)
     for param, s in zip(assume.signature.names, assume.signature.structures, strict=True):
         _unpack(w, s, param)
@@ -62,6 +64,14 @@ def make_entry(
     if captured.checks.has("globals"):
         w.miss_if(f"not _globals({given})")
     w.miss_if(f"_state.module_epoch != _v.module_epoch and not (_structure({given}) and _v.attributes_hold())")
+    for attribute in specialized.attributes:
+        if not attribute.moves_epoch:
+            k, r, o = (
+                w.constant(attribute.expected),
+                w.constant(attribute, "read"),
+                w.constant(attribute.owner, "owner"),
+            )
+            w.miss_if(f"getattr({o}, {attribute.name!r}, MISS) is not {k} and not {r}.holds()")
     for read in specialized.globals:
         k, r = w.constant(read.expected), w.constant(read, "read")
         if read.namespace is not None:
@@ -75,30 +85,9 @@ def make_entry(
     w.lines.append("    _v.calls += 1")
     w.lines.append(f"    return {_pack(w, specialized.result)}")
     safe = "".join(c if c.isalnum() else "_" for c in name)
-    source = "\n".join([f"def {safe}({header}):", *w.lines, ""])
+    source = "\n".join([f"def {safe}({parameters}):", *w.lines, ""])
     exec(compile(source, f"<specjit {name} #{variant.number}>", "exec"), w.names)
     return source, w.names[safe]
-
-
-def _header(signature: inspect.Signature, w: _Writer) -> str:
-    """The parameter list with defaults as constants, annotations dropped."""
-    params = []
-    for p in signature.parameters.values():
-        default = p.default
-        if default is not inspect.Parameter.empty:
-            default = _Named(w.constant(default, "default"))
-        params.append(p.replace(annotation=inspect.Parameter.empty, default=default))
-    return str(inspect.Signature(params))[1:-1]
-
-
-class _Named:
-    """Prints as a bare name inside a signature."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __repr__(self) -> str:
-        return self.name
 
 
 def _unpack(w: _Writer, s: Structure, at: str) -> None:
@@ -138,4 +127,6 @@ def _pack(w: _Writer, result: Any) -> str:
     items = ", ".join(_pack(w, i) for i in result[1])
     if kind == "list":
         return f"[{items}]"
+    if kind == "Size":
+        return f"Size([{items}])"
     return f"({items}{',' if len(result[1]) == 1 else ''})"

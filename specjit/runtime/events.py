@@ -8,16 +8,17 @@ Invariant: emitting never raises into the caller's program and never changes wha
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import sys
-import threading
 import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from specjit import config
+from specjit import config, locks
+from specjit.ir.graph import Location
 
 
 class EventKind(enum.StrEnum):
@@ -50,22 +51,42 @@ CHANNELS: dict[str, frozenset[EventKind]] = {
     "specialize": frozenset(
         k
         for k in EventKind
-        if k.startswith("SPECIALIZE") or k in ("CAPTURED", "PROFILED", "GENERALIZED", "EVICTED", "REPACKED")
+        if k.startswith("SPECIALIZE") or k in ("CAPTURED", "OPAQUE", "PROFILED", "GENERALIZED", "EVICTED", "REPACKED")
     ),
-    "guards": frozenset({EventKind.GUARD_MISS, EventKind.GENERALIZED}),
+    "guards": frozenset({EventKind.GUARD_MISS, EventKind.GENERALIZED, EventKind.FALLBACK}),
     "fusion": frozenset({EventKind.FUSED, EventKind.NOT_FUSED}),
     "cache": frozenset(k for k in EventKind if k.startswith("CACHE")),
     "all": frozenset(EventKind),
 }
 ALWAYS_SHOWN = frozenset({EventKind.MEGAMORPHIC, EventKind.QUARANTINED, EventKind.VERIFY_MISMATCH})
 SHOWN_ONCE_PER_CAUSE = frozenset({EventKind.OPAQUE, EventKind.FALLBACK})
+REASONED = frozenset(
+    {
+        EventKind.OPAQUE,
+        EventKind.SPECIALIZE_FAILED,
+        EventKind.GUARD_MISS,
+        EventKind.NOT_FUSED,
+        EventKind.CACHE_REJECT,
+        EventKind.FALLBACK,
+        EventKind.REPACKED,
+    }
+)
 MAX_EVENTS = 10_000
+MAX_REASONS = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One fact. `call` counts the Program's calls from 1 (0: before any); `time` is seconds since the epoch;
-    `location` is `file:line` in the user's program where there is one; `facts` are the numbers behind `message`."""
+    """One fact.
+
+    message         what happened
+    location        where in the user's program, if anywhere: `net.py:41`, or `matmul at net.py:41`
+    then            what follows from it, or what to do about it
+    call            the number of the call that it happened in, or (in the background) of the last one before it
+    specialization  its number, if it is about one
+    time            seconds since the epoch
+    facts           the numbers and names behind the message; `file`, `line` and `column` in full for a location
+    """
 
     kind: EventKind
     program: str
@@ -73,15 +94,21 @@ class Event:
     call: int = 0
     specialization: int | None = None
     location: str = ""
+    then: str = ""
     time: float = 0.0
     facts: dict[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        number = f" #{self.specialization}" if self.specialization is not None else ""
-        word = self.kind.removeprefix("SPECIALIZE_") if self.kind == EventKind.SPECIALIZE_READY else self.kind
-        at = f" call {self.call}" if self.kind == EventKind.GUARD_MISS else ""
+        number = "" if self.specialization is None else f"#{self.specialization}"
+        head = f"[specjit {self.program} {number:<2}] "
         where = f"  ({self.location})" if self.location else ""
-        return f"[specjit {self.program}{number}] {word}{at}  {self.message}{where}"
+        then = f"\n{' ' * len(head)}{self.then}" if self.then else ""
+        return f"{head}{self._words()}{self.message}{where}{then}"
+
+    def _words(self) -> str:
+        if self.kind == EventKind.SPECIALIZE_READY:
+            return "READY "
+        return f"{self.kind} call {self.call}  " if self.kind == EventKind.GUARD_MISS else f"{self.kind}  "
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -91,6 +118,7 @@ class Event:
             "call": self.call,
             "specialization": self.specialization,
             "location": self.location,
+            "then": self.then,
             "time": self.time,
             "facts": self.facts,
         }
@@ -98,7 +126,7 @@ class Event:
 
 _callbacks: list[Callable[[Event], None]] = []
 _shown_causes: set[tuple[EventKind, str, str]] = set()
-_lock = threading.Lock()
+_lock = locks.lock()
 
 
 def on_event(callback: Callable[[Event], None]) -> Callable[[], None]:
@@ -108,19 +136,24 @@ def on_event(callback: Callable[[Event], None]) -> Callable[[], None]:
     _callbacks.append(callback)
 
     def remove() -> None:
-        if callback in _callbacks:
+        with contextlib.suppress(ValueError):  # removed already
             _callbacks.remove(callback)
 
     return remove
 
 
 class EventLog:
-    """The events of one Program, newest last, at most `MAX_EVENTS` of them (counts per kind are exact for ever)."""
+    """The events of one Program, newest last, at most `MAX_EVENTS` of them.
+
+    counts   how many of each kind, exact for ever
+    reasons  for the kinds of `REASONED`, how many of each reason: at most `MAX_REASONS` are told apart
+    """
 
     def __init__(self, program: str) -> None:
         self.program = program
         self.events: deque[Event] = deque(maxlen=MAX_EVENTS)
         self.counts: dict[EventKind, int] = {}
+        self.reasons: dict[EventKind, dict[str, int]] = {}
 
     def emit(
         self,
@@ -129,31 +162,55 @@ class EventLog:
         *,
         call: int = 0,
         specialization: int | None = None,
-        location: str = "",
+        location: Location | str | None = None,
+        then: str = "",
+        reason: str = "",
         **facts: Any,
     ) -> Event:
-        event = Event(kind, self.program, message, call, specialization, location, time.time(), facts)
+        """Record an event. `location` may be a place of the IR: the user's own line is shown. `reason` groups events
+        of one cause (by default, those of equal message and place)."""
+        where = location or ""
+        if isinstance(where, Location):
+            at = where.user
+            facts |= {"file": at.file, "line": at.line, "column": at.column + 1}
+            where = str(at)
+        if reason:
+            facts["reason"] = reason
+        event = Event(kind, self.program, message, call, specialization, where, then, time.time(), facts)
         self.events.append(event)
         with _lock:
             self.counts[kind] = self.counts.get(kind, 0) + 1
+            if kind in REASONED:
+                known = self.reasons.setdefault(kind, {})
+                cause = reason or (f"{message} ({where})" if where else message)
+                cause = cause if cause in known or len(known) < MAX_REASONS else "others"
+                known[cause] = known.get(cause, 0) + 1
         for callback in tuple(_callbacks):
             _notify(callback, event)
         if _shows(event):
-            print(event, file=sys.stderr)
+            _print(event)
         return event
 
     def of(self, kind: EventKind | str | None = None) -> list[Event]:
         wanted = None if kind is None else EventKind(kind)
-        return [e for e in self.events if wanted is None or e.kind == wanted]
+        # A copy in one step: the background thread may be adding to the list itself.
+        return [e for e in self.events.copy() if wanted is None or e.kind == wanted]
 
 
 def _notify(callback: Callable[[Event], None], event: Event) -> None:
     try:
         callback(event)
     except Exception as error:
-        if callback in _callbacks:
+        with contextlib.suppress(ValueError):  # another thread met the same and was faster
             _callbacks.remove(callback)
-        print(f"[specjit] on_event callback {callback!r} raised {error!r} and was removed", file=sys.stderr)
+        _print(f"[specjit] on_event callback {callback!r} raised {error!r} and was removed")
+
+
+def _print(line: object) -> None:
+    """One line to stderr, where there is one: it may be closed, or a pipe that nobody reads any more."""
+    if sys.stderr is not None:
+        with contextlib.suppress(OSError, ValueError):
+            print(line, file=sys.stderr)
 
 
 def _shows(event: Event) -> bool:
@@ -161,7 +218,7 @@ def _shows(event: Event) -> bool:
     if any(event.kind in CHANNELS[word] for word in words) or event.kind in ALWAYS_SHOWN:
         return True
     if event.kind in SHOWN_ONCE_PER_CAUSE:
-        cause = (event.kind, event.program, event.location or event.message)
+        cause = (event.kind, event.program, event.location or event.facts.get("reason") or event.message)
         with _lock:
             first = cause not in _shown_causes
             _shown_causes.add(cause)

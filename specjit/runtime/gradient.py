@@ -15,7 +15,7 @@ import numpy as np
 
 from specjit.ir.dims import evaluate
 from specjit.runtime.code import Failed
-from specjit.tensor import Tensor, state, tape
+from specjit.tensor import Tensor, engine, state, tape
 from specjit.tensor.tensor import wrap
 
 if TYPE_CHECKING:
@@ -66,6 +66,8 @@ class RegionNode(tape.Node):
         if region is None:
             raise RuntimeError(tape.FREED)
         if state.is_grad_enabled():
+            why = "create_graph=True"
+            region.fell_back(f"backward under {why}: gradients come from the tape", region.place, why)
             return self._generic(region, grads, create=True)
         for (kind, i), (version, then) in self._versions.items():
             if version[0] != then:
@@ -74,8 +76,8 @@ class RegionNode(tape.Node):
         assert region.backward is not None
         out = region.backward.call(*self._arguments(region, grads))
         if out is None or type(out) is Failed:
-            why = "an unexpected layout" if out is None else out.status.name
-            region.fell_back(f"{region.name}: native backward stopped ({why}); the tape answers", "")
+            why = "a gradient of another layout" if out is None else out.why
+            region.fell_back(f"backward stopped at {why}: the tape answers", region.place, why)
             return self._generic(region, grads, create=False)
         return [None if k is None else wrap(out[k]) for k in region.returned]
 
@@ -112,9 +114,9 @@ class RegionNode(tape.Node):
         return found
 
     def _generic(self, region: NativeRegion, grads: Sequence[Tensor | None], create: bool) -> Sequence[Tensor | None]:
-        """The tape over the generic block, from the same inputs."""
+        """The tape over the generic block, from the same inputs and with the same random numbers."""
         with state.enable_grad():
-            results = region.generic(*self._inputs)
+            results = region.replay(*self._inputs)
         pairs = [
             (results[j], g)
             for j, g in zip(region.differentiable, grads, strict=True)
@@ -124,4 +126,4 @@ class RegionNode(tape.Node):
         if not pairs:
             return [None] * len(wanted)
         outs, given = zip(*pairs, strict=True)
-        return tape.grad(list(outs), wanted, list(given), create_graph=create, allow_unused=True)
+        return engine.grad(list(outs), wanted, list(given), create_graph=create, allow_unused=True)

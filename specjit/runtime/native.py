@@ -8,25 +8,31 @@ the same inputs, so the true exception rises at the user's own line.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from specjit import passes
 from specjit.codegen.abi import Status
+from specjit.codegen.compiler import CompileError
 from specjit.codegen.python import generate_block
 from specjit.codegen.schedule import NotSchedulable, schedule
-from specjit.ir.graph import Block, Graph, Value
+from specjit.ir.graph import Block, Graph, Location, Value, copy_block
+from specjit.ir.types import INT
 from specjit.ir.types import Type as IrType
 from specjit.ops.call import attach_view
-from specjit.passes.autodiff import Derivative, differentiate
+from specjit.passes import draws as draw
+from specjit.passes.autodiff import Derivative, differentiate, dissolve_grad_modes
 from specjit.runtime.code import Code, Failed
+from specjit.runtime.draws import Draws
 from specjit.runtime.events import EventKind
 from specjit.runtime.gradient import RegionNode
+from specjit.specialize.abstract import Refused
 from specjit.tensor import Tensor
-from specjit.tensor.tensor import wrap, wrap_node
+from specjit.tensor.tensor import type_of_tensor, wrap, wrap_node
 
 
 @dataclass
@@ -44,6 +50,10 @@ class Input:
         return "tensor" if self.type.is_tensor else self.type.kind
 
 
+# Called with what the region did, where in the user's program, and the reason that such events share.
+FellBack = Callable[[str, Location | None, str], None]
+
+
 class NativeRegion:
     """See the module docstring.
 
@@ -57,21 +67,29 @@ class NativeRegion:
         inputs: list[Input],
         forward: Code,
         generic: Callable[..., tuple[Any, ...]],
-        fell_back: Callable[[str, str], None],
+        fell_back: FellBack,
         derivative: Derivative | None = None,
         backward: Code | None = None,
         returned: Sequence[int | None] = (),
+        replay: Callable[..., tuple[Any, ...]] | None = None,
     ) -> None:
         self.name, self.block, self.inputs = name, block, inputs
         self.forward, self.backward, self.derivative = forward, backward, derivative
         self.generic, self.fell_back = generic, fell_back
+        self.replay = replay or generic  # generic, but draws again what a call drew, given its key and first block
         self.returned = list(returned)  # per wanted gradient: which output of the backward code it is, None for zero
         self.forced: Status | None = None
         self.wanted = [i for i, given in enumerate(inputs) if derivative is not None and wants_gradient(given.type)]
         self.outputs = len(block.outputs)
-        self._tensor_outputs = [o.type.is_tensor for o in block.outputs]
+        self.results = self.outputs - (forward.draws is not None and forward.draws.taken is None)
         self.differentiable = derivative.differentiable if derivative is not None else []
-        self._plain = derivative is None and not forward.aliases  # neither gradients nor outputs that share memory
+        # Neither gradients, nor outputs that share memory, nor random numbers.
+        self._plain = derivative is None and not forward.aliases and forward.draws is None
+
+    @property
+    def place(self) -> Location | None:
+        """Where in the user's program it begins."""
+        return place_of(self.block)
 
     @property
     def kernels(self) -> list[Any]:
@@ -93,6 +111,8 @@ class NativeRegion:
             return None if out is None else self._failed(out, inputs)
         if self._plain:
             return tuple([wrap(o) if type(o) is np.ndarray else o for o in out])
+        if self.forward.draws is not None:
+            inputs, out = (*inputs, *out[-2:]), out[:-2]
         if self.derivative is None:
             results = [wrap(o) if type(o) is np.ndarray else o for o in out]
         else:
@@ -100,17 +120,25 @@ class NativeRegion:
         for k, source in self.forward.aliases.items():
             if k < self.outputs:
                 attach_view(results[k], inputs[source], True)
-        return tuple(results)
+        return tuple(results[: self.results])
 
     def __call__(self, *inputs: Any) -> tuple[Any, ...]:
         out = self.guarded(*inputs)
         if out is None:
-            self.fell_back(f"{self.name}: an input does not have the type that was specialized on; ran generic", "")
+            self.fell_back(f"ran generic: {self._misfit(inputs)}", self.place, "an input of another type")
             return self.generic(*inputs)
         return out
 
+    def _misfit(self, inputs: tuple[Any, ...]) -> str:
+        """The first input that is not what the native code was made for."""
+        for param, given, value in zip(self.block.params, self.inputs, inputs, strict=False):
+            if not _covers(given.type, value):
+                found = type_of_tensor(value) if isinstance(value, Tensor) else type(value).__name__
+                return f"{param.hint or 'a value'} expected {given.type}, got {found}"
+        return "an input's size or memory layout is not what it was made for"
+
     def _failed(self, failed: Failed, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-        self.fell_back(f"{self.name}: native code stopped with {failed.status.name}; its block runs generic", "")
+        self.fell_back(f"stopped at {failed.why} and ran generic instead, from its start", self.place, failed.why)
         return self.generic(*inputs)
 
     def _recorded(self, inputs: tuple[Any, ...], out: tuple[Any, ...]) -> list[Any]:
@@ -130,6 +158,23 @@ class NativeRegion:
         return results
 
 
+def place_of(block: Block) -> Location | None:
+    """Where in the user's program a block begins."""
+    return next((n.loc.user for n in block.walk() if n.loc is not None), None)
+
+
+def _covers(known: IrType, value: Any) -> bool:
+    """Whether a value is what is known of it: its kind; of a tensor dtype, rank, constant sizes and requires_grad."""
+    if not known.is_tensor or not isinstance(value, Tensor):
+        return known.is_tensor == isinstance(value, Tensor)
+    found = type_of_tensor(value)
+    assert found.dims is not None
+    if known.dims is None or len(known.dims) != len(found.dims):
+        return False
+    same = all(k == f for k, f in zip(known.dims, found.dims, strict=True) if isinstance(k, int))
+    return same and known.dtype == found.dtype and known.requires_grad in (None, found.requires_grad)
+
+
 def wants_gradient(t: IrType) -> bool:
     return t.is_tensor and t.requires_grad is not False and t.dtype is not None and t.dtype.is_floating_point
 
@@ -142,25 +187,35 @@ def make_region(
     grad_mode: bool,
     context: Any,
     emit: Callable[..., None],
-    fell_back: Callable[[str, str], None],
-    nonempty: frozenset[str],
+    fell_back: FellBack,
+    least: Mapping[str, int],
 ) -> NativeRegion | None:
     """Schedule, compile and link a region's block; None (with an event) where it cannot be native after all."""
     generic = generate_block(block, block.params, name=name).fn
+    draws = replay = None
+    if draw.draws(block):
+        explicit = draw.explicit(block, context.lookup)
+        block, inputs = explicit.block, [*inputs, Input(INT), Input(INT)]
+        draws = Draws(explicit.taken, len(block.outputs) - 1)
+        replay = generate_block(block, block.params, name=f"{name}_replay").fn
+        block = copy_block(block, {})
+        passes.optimize(Graph(f"{name}_explicit", block), context)
     wanted = [grad_mode and wants_gradient(given.type) for given in inputs]
     try:
         if not any(wanted):
+            dissolve_grad_modes(block)  # where nothing records, the mode decides nothing
             flags = [False if grad_mode and given.type.is_tensor else None for given in inputs]
-            forward = _code(block, inputs, flags, name, emit, context, nonempty=nonempty)
+            forward = _code(block, inputs, flags, name, emit, context, least=least, draws=draws)
             return NativeRegion(name, block, inputs, forward, generic, fell_back)
         derivative = differentiate(block, wanted, name=name)
         if derivative.refused:
-            emit(EventKind.NOT_FUSED, f"{name} runs on the eager tape: {derivative.refused}")
+            message = f"runs in Python, with gradients on the tape: {derivative.refused}"
+            emit(EventKind.NOT_FUSED, message, location=place_of(block))
             return None
         forward_graph = Graph(f"{name}_forward", derivative.forward)
         passes.optimize(forward_graph, context)
         flags = [w if given.type.is_tensor else None for w, given in zip(wanted, inputs, strict=True)]
-        forward = _code(forward_graph.block, inputs, flags, f"{name}_forward", emit, context, nonempty=nonempty)
+        forward = _code(forward_graph.block, inputs, flags, f"{name}_forward", emit, context, least=least, draws=draws)
         backward_graph = Graph(f"{name}_backward", derivative.backward)
         passes.optimize(backward_graph, context)
         returned = _drop_constants(backward_graph.block)
@@ -169,10 +224,16 @@ def make_region(
         ]
         none = [None] * len(givens)
         backward = _code(backward_graph.block, givens, none, f"{name}_backward", emit, context, arrays=True)
-        return NativeRegion(name, block, inputs, forward, generic, fell_back, derivative, backward, returned)
+        return NativeRegion(name, block, inputs, forward, generic, fell_back, derivative, backward, returned, replay)
     except NotSchedulable as error:
-        emit(EventKind.NOT_FUSED, f"{name}: {error.reason}", location=str(error.loc or ""))
+        emit(EventKind.NOT_FUSED, f"runs in Python: {error.reason}", location=error.loc or place_of(block))
         return None
+    except CompileError as error:
+        text = str(error).strip()
+        last = text.rpartition("\n")[2] or text
+        missing = last.startswith(("ImportError", "ModuleNotFoundError"))
+        blame = "Install Numba again: pip install numba" if missing else "This is a fault of specjit: please report it"
+        raise Refused(f"a kernel did not compile ({last}). {blame}", place_of(block)) from error
 
 
 def _drop_constants(block: Block) -> list[int | None]:
@@ -204,7 +265,8 @@ def _code(
     emit: Callable[..., None],
     context: Any,
     arrays: bool = False,
-    nonempty: frozenset[str] = frozenset(),
+    least: Mapping[str, int] = MappingProxyType({}),
+    draws: Draws | None = None,
 ) -> Code:
     params = {v for v, given in zip(block.params, inputs, strict=True) if given.fixed is not None}
     layouts = {
@@ -213,7 +275,8 @@ def _code(
         if given.type.is_tensor and isinstance(given.layout, tuple)
     }
     plan = schedule(block, name=name, layouts=layouts, params=params, numerics=context.numerics)
+    passes.dump(context.name, f"{name}.plan", plan.describe)
     for note in plan.notes:
-        where = str(note.locs[0]) if note.locs else ""
-        emit(EventKind(note.kind), f"{name}: {note.text}", location=where, ops=list(note.ops))
-    return Code(plan, inputs, flags, emit, name, arrays, nonempty=nonempty)
+        text = f"backward: {note.text}" if arrays else note.text
+        emit(EventKind(note.kind), text, location=note.locs[0] if note.locs else place_of(block), ops=list(note.ops))
+    return Code(plan, inputs, flags, emit, name, arrays, least=least, draws=draws)

@@ -11,21 +11,24 @@ the background a profile with enough calls becomes a variant.
 from __future__ import annotations
 
 import copy
-import functools
-import inspect
 import threading
 import time
 import traceback
+import weakref
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Generic, ParamSpec, TypeVar, overload
+from typing import Any, Generic, ParamSpec, TypeVar
 
-from specjit import config
+from specjit import config, locks
+from specjit.capture.errors import CaptureError
 from specjit.ir.graph import Graph
 from specjit.nn import Module
 from specjit.runtime import stance as stances
-from specjit.runtime.dispatch import MISS, Site, Sites
+from specjit.runtime.dispatch import MISS, Plan, Site, Sites
 from specjit.runtime.events import Event, EventKind, EventLog
+from specjit.runtime.options import Options
+from specjit.runtime.target import Target, target_of
 from specjit.runtime.variant import Variant
+from specjit.specialize.abstract import Refused
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -40,12 +43,13 @@ _OWN = frozenset(
         "_lock",
         "_idle",
         "_pending",
+        "_adding",
         "_counts",
         "_seconds",
-        "_function",
-        "_signature",
+        "_target",
         "_failure",
-        "_plain_names",
+        "_closed",
+        "_no_target",
     }
 )
 
@@ -62,20 +66,21 @@ class Program(Generic[P, R]):
         inner = getattr(model, "__specjit_model__", None)
         self._model: Any = model if inner is None else inner
         self._options = Options(**options)
-        is_module = isinstance(self._model, Module)
-        model_type: Any = type(self._model)
-        self._function: Any = model_type.forward if is_module else self._model
+        self._target: Target | None = None
+        self._closed = False
         self._log = EventLog(self._options.name or _name_of(self._model))
-        self._signature = _signature_of(self._function, drop_first=is_module)
-        self._plain_names = _plain_names(self._signature)
         self._sites = Sites(self)
         self._variants: tuple[Variant, ...] = ()
-        self._lock = threading.RLock()
-        self._idle = threading.Condition()
+        self._lock = locks.lock()
+        self._idle = threading.Condition(self._lock)
         self._pending = 0
+        self._adding: set[Plan] = set()  # those under way that will add to `_variants`
         self._counts = {"generic": 0, "eager": 0, "misses": 0}
         self._seconds = 0.0
         self._failure: BaseException | None = None
+        self._no_target = ""
+        self._follow()
+        _PROGRAMS.add(self)
 
     # -- calling ------------------------------------------------------------------------------------------------------
 
@@ -109,77 +114,124 @@ class Program(Generic[P, R]):
                 out = self._verified(variant, args, kwargs) if verify else variant.entry(*args, **kwargs)
                 if out is not MISS:
                     return out
-        arguments = self._bind(args, kwargs)
-        site = self._sites.find(arguments) if arguments is not None else None
+        values = self._bind(args, kwargs)
+        site = self._sites.recent
+        if site is None or values is None or not site.holds(*site.leading, *values):
+            self._follow()
+            values = self._bind(args, kwargs)
+            site = self._sites.find(values) if values is not None else None
         if site is None:
             counts["eager"] += 1
             return self._model(*args, **kwargs)
-        assert arguments is not None
+        assert values is not None
         if stance.kind != "generic":
-            self._observe(site, arguments)
+            if site.resting > 0 and not stances.engaged.count:
+                site.resting -= 1
+            else:
+                self._observe(site, values)
             for variant in self._variants if not self._options.background else ():
                 out = variant.entry(*args, **kwargs)
                 if out is not MISS:
                     return out
         counts["generic"] += 1
-        return site.generic(arguments)
+        return site.generic(*site.leading, *values)
 
     def _verified(self, variant: Variant, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         from specjit.runtime.verify import run_both
 
         return run_both(self, variant, args, kwargs)
 
-    def _bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any] | None:
-        """Arguments by parameter name; None where the call does not fit (the original then raises its own error)."""
-        if self._signature is None:
-            return None
-        if len(args) == len(self._plain_names) and not kwargs:
-            return dict(zip(self._plain_names, args))
+    def _follow(self) -> None:
+        """Take note of what a call of the model comes down to now: a forward may have been replaced, hooks added."""
+        if self._closed:
+            return
         try:
-            bound = self._signature.bind(*args, **kwargs)
-        except TypeError:
-            return None
-        bound.apply_defaults()
-        return bound.arguments
+            target = target_of(self._model, self._target)
+        except CaptureError as error:
+            if str(error) != self._no_target:
+                self._no_target = str(error)
+                self.runs_eagerly(error)
+            target = None
+        if target is not self._target:
+            with self._lock:
+                if self._target is not None:
+                    self._sites.abandon()
+                self._target = target
 
-    def _observe(self, site: Site, arguments: dict[str, Any]) -> None:
+    def _bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...] | None:
+        """The value of every parameter; None where the call does not fit (the original then raises its own error)."""
+        target = self._target
+        if target is None:
+            return None
+        return args if not kwargs and len(args) == target.arity else target.bind(args, kwargs)
+
+    def _observe(self, site: Site, values: tuple[Any, ...]) -> None:
         stance = stances.current()
         if stance.kind == "fail_on_miss" and site.variants():
-            raise RuntimeError(f"specjit stance fail_on_miss: {site.explain_miss(arguments)}")
-        plan = site.observe(arguments)
+            raise RuntimeError(f"specjit stance fail_on_miss: {site.explain_miss(values)}")
+        plan = site.observe(values)
         if plan is None:
             return
         if stance.kind == "fail_on_compile":
+            site.abandon(plan)
             raise RuntimeError(f"specjit stance fail_on_compile: this call would compile ({plan.message})")
-        self._start(lambda: site.build(plan, stance.disable))
+        self._start(site, plan, stance.disable)
 
-    def _start(self, job: Callable[[], None]) -> None:
-        """Run `job` in the background (or now, with background=False), counted by `wait`."""
+    def _start(self, site: Site, plan: Plan, disabled: frozenset[str]) -> None:
+        """Carry out `plan` in the background (or now, with background=False), counted by `wait`."""
         from specjit.runtime import service
 
-        with self._idle:
+        with self._lock:
             self._pending += 1
+        if not self._options.background:
+            self._carry_out(site, plan, disabled)
+            return
+        try:
+            service.submit(lambda: self._carry_out(site, plan, disabled))
+        except RuntimeError as error:
+            site.abandon(plan)
+            self._finished(0.0)
+            then = "such calls stay generic until a thread can be started"
+            self.emit(EventKind.SPECIALIZE_FAILED, str(error), then=then, specialization=plan.number)
 
-        def run() -> None:
-            start = time.perf_counter()
-            try:
-                job()
-            except BaseException as error:
-                self._failure = error
-                text = "".join(traceback.format_exception(error))
-                self.emit(EventKind.SPECIALIZE_FAILED, f"{type(error).__name__}: {error}", traceback=text)
-                if not isinstance(error, Exception):
-                    raise
-            finally:
-                with self._idle:
-                    self._seconds += time.perf_counter() - start
-                    self._pending -= 1
-                    self._idle.notify_all()
+    def _carry_out(self, site: Site, plan: Plan, disabled: frozenset[str]) -> None:
+        from specjit.runtime import service
 
-        if self._options.background:
-            service.submit(run)
-        else:
-            run()
+        start = time.perf_counter()
+        try:
+            if not service.closing():
+                site.build(plan, disabled)
+        except Refused as refused:  # only under strict
+            self._failure = refused
+            self.refused(refused)
+        except BaseException as error:
+            self._failure = error
+            self.emit(
+                EventKind.SPECIALIZE_FAILED,
+                f"{type(error).__name__}: {str(error).partition(chr(10))[0]}",
+                then="such calls stay generic. Please report it, with facts['traceback'] of this event",
+                reason=type(error).__name__,
+                traceback="".join(traceback.format_exception(error)),
+            )
+            if not (self._options.background or isinstance(error, Exception)):
+                raise
+        finally:
+            self._finished(time.perf_counter() - start)
+
+    def _finished(self, seconds: float) -> None:
+        """A plan that was started is over."""
+        with self._lock:
+            self._seconds += seconds
+            self._pending -= 1
+            self._idle.notify_all()
+
+    def _begin_anew(self) -> None:
+        """In a forked child: the thread that carries out what is pending exists in the parent only."""
+        self._pending = 0
+        for site in list(self._sites.by_structure.values()):
+            for history in [] if site is None else list(site.histories.values()):
+                history.pending = False
+        self._adding.clear()
 
     # -- what a user asks ---------------------------------------------------------------------------------------------
 
@@ -188,7 +240,7 @@ class Program(Generic[P, R]):
         pending.
 
         Under `strict=True` a failure of the background work is raised here."""
-        with self._idle:
+        with self._lock:
             done = self._idle.wait_for(lambda: self._pending == 0, timeout)
         if done and self._failure is not None and self._options.strict:
             failure, self._failure = self._failure, None
@@ -202,17 +254,17 @@ class Program(Generic[P, R]):
         published."""
         for example in examples:
             args = example if isinstance(example, tuple) else (example,)
-            arguments = self._bind(args, {})
-            if arguments is None:
-                raise TypeError(
-                    f"warmup: the arguments {[type(a).__name__ for a in args]} do not fit {self._signature}"
-                )
-            site = self._sites.find(arguments)
+            self._follow()
+            values = self._bind(args, {})
+            if values is None:
+                what = "the model" if self._target is None else self._target.signature
+                raise TypeError(f"warmup: the arguments {[type(a).__name__ for a in args]} do not fit {what}")
+            site = self._sites.find(values)
             if site is None:
                 raise RuntimeError(f"warmup: {self.name} cannot be captured; see Program.events('FALLBACK')")
-            plan = site.observe(arguments, enough=True)
+            plan = site.observe(values, enough=True)
             if plan is not None:
-                self._start(functools.partial(site.build, plan, frozenset()))
+                self._start(site, plan, frozenset())
         self.wait()
 
     def explain(self) -> Any:
@@ -226,8 +278,9 @@ class Program(Generic[P, R]):
         return self._log.of(kind)
 
     def stats(self) -> dict[str, Any]:
-        """Counts: calls, fast, generic, eager, misses, compiles; `seconds` spent specializing and compiling; events
-        by kind."""
+        """Counts: calls, fast, generic, eager, misses, fallbacks, compiles; `seconds` spent specializing and compiling;
+        `events` by kind, and `reasons` of misses, failures and refusals by kind and cause (of the misses that were
+        explained: all of the first hundred, then every hundredth)."""
         fast = sum(v.calls for v in self._sites.all_variants())
         compiled = self._log.counts.get(EventKind.SPECIALIZE_READY, 0)
         return {
@@ -238,6 +291,7 @@ class Program(Generic[P, R]):
             "compiles": compiled,
             "seconds": self._seconds,
             "events": {str(k): n for k, n in sorted(self._log.counts.items())},
+            "reasons": {str(k): dict(found) for k, found in sorted(self._log.reasons.items())},
         }
 
     @property
@@ -248,6 +302,7 @@ class Program(Generic[P, R]):
 
     @property
     def name(self) -> str:
+        """What logs call it."""
         return self._log.program
 
     @property
@@ -265,8 +320,29 @@ class Program(Generic[P, R]):
         """The generic path as Python source."""
         return self._sites.latest().source
 
+    def runs_eagerly(self, error: CaptureError) -> None:
+        """Calls run the model itself, for this reason: said in an event, or raised under `strict`."""
+        if self._options.strict:
+            raise error
+        where = {"location": error.location, "then": error.hint, "text": str(error)}
+        self.emit(EventKind.FALLBACK, f"runs as plain Python: {error.reason}", **where)
+
+    def refused(self, refused: Refused, number: int | None = None) -> None:
+        """Tell that a specialization cannot be made."""
+        cause = refused.__cause__
+        self.emit(
+            EventKind.SPECIALIZE_FAILED,
+            refused.reason,
+            specialization=number,
+            location=refused.loc,
+            then="such calls stay generic",
+            reason=f"{refused.reason} ({refused.loc.user})" if refused.loc else refused.reason,
+            **({} if cause is None else {"cause": "".join(traceback.format_exception(cause))}),
+        )
+
     def emit(self, kind: EventKind, message: str, **facts: Any) -> Event:
-        return self._log.emit(kind, message, call=self.calls, **facts)
+        """Record an event; `call` (by default, the calls answered so far) and the other names as `EventLog.emit`."""
+        return self._log.emit(kind, message, **{"call": self.calls, **facts})
 
     def reset(self) -> None:
         """Forget captures, profiles and variants; the model itself is untouched."""
@@ -278,7 +354,7 @@ class Program(Generic[P, R]):
     def close(self) -> None:
         """Drop native code and compiled variants; further calls run the original model."""
         self.reset()
-        self._signature = None
+        self._closed, self._target = True, None
 
     # -- being the model ----------------------------------------------------------------------------------------------
 
@@ -330,40 +406,15 @@ class Program(Generic[P, R]):
         return types.MethodType(self, instance)
 
 
-class Options:
-    """The checked options of `optimize`."""
+_PROGRAMS: weakref.WeakSet[Program[Any, Any]] = weakref.WeakSet()
 
-    def __init__(
-        self,
-        *,
-        warmup: int = 3,
-        dynamic: str = "auto",
-        max_specializations: int = 8,
-        background: bool = True,
-        strict: bool = False,
-        numerics: str = "exact",
-        name: str | None = None,
-    ) -> None:
-        if type(warmup) is not int or warmup < 0:
-            raise ValueError(f"warmup is a number of calls >= 0, got {warmup!r}")
-        if dynamic not in ("auto", True, False):
-            raise ValueError(
-                f"dynamic is 'auto', True (all sizes symbolic) or False (all sizes constant), got {dynamic!r}"
-            )
-        if type(max_specializations) is not int or max_specializations < 1:
-            raise ValueError(f"max_specializations is a number >= 1, got {max_specializations!r}")
-        if numerics not in ("exact", "fast"):
-            raise ValueError(f"numerics is 'exact' or 'fast', got {numerics!r}")
-        self.warmup = warmup
-        self.dynamic = dynamic
-        self.max_specializations = max_specializations
-        self.background = bool(background)
-        self.strict = bool(strict)
-        self.numerics = numerics
-        self.name = name
 
-    def to_dict(self) -> dict[str, Any]:
-        return dict(self.__dict__)
+def _after_fork() -> None:
+    for program in list(_PROGRAMS):
+        program._begin_anew()
+
+
+locks.in_forked_child(_after_fork)
 
 
 def _rebuild(model: Any, options: dict[str, Any]) -> Program[Any, Any]:
@@ -373,45 +424,3 @@ def _rebuild(model: Any, options: dict[str, Any]) -> Program[Any, Any]:
 def _name_of(model: Any) -> str:
     name = type(model).__name__ if isinstance(model, Module) else getattr(model, "__name__", type(model).__name__)
     return name.lower().strip("<>_") or "program"
-
-
-def _plain_names(signature: inspect.Signature | None) -> tuple[str, ...]:
-    """The parameters of a call that gives each of them by position; empty where that is not possible."""
-    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    if signature is None or any(p.kind not in kinds for p in signature.parameters.values()):
-        return ()
-    return tuple(signature.parameters)
-
-
-def _signature_of(function: Any, drop_first: bool) -> inspect.Signature | None:
-    try:
-        signature = inspect.signature(function)
-    except (TypeError, ValueError):
-        return None
-    params = list(signature.parameters.values())
-    return signature.replace(parameters=params[1:] if drop_first else params)
-
-
-@overload
-def optimize(model: Callable[P, R], **options: Any) -> Program[P, R]: ...
-@overload
-def optimize(model: None = None, **options: Any) -> Callable[[Callable[P, R]], Program[P, R]]: ...
-def optimize(model: Any = None, **options: Any) -> Any:
-    """Make `model` (an `nn.Module` or a function) fast without changing its results. Also a decorator.
-
-    warmup: calls that are only observed before the first specialization. dynamic: "auto" decides per size whether it
-    is a constant or a symbol; True makes every size symbolic where that works; False keeps all constant.
-    max_specializations: live variants at most; past that the Program says MEGAMORPHIC once and stays generic,
-    retrying with backoff. background: compile in a background thread while calls go on (False: the call that triggers
-    a compile waits). strict: raise where the default would fall back with an event. numerics: "exact", or "fast" to
-    allow contraction and reassociation. name: for logs.
-
-    Returns a `Program`. Raises TypeError for something that cannot be called and ValueError for an option out of range.
-    """
-    if model is None:
-        Options(**options)
-        return lambda fn: Program(fn, **options)
-    return Program(model, **options)
-
-
-__all__ = ["Options", "Program", "optimize"]

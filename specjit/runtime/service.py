@@ -8,10 +8,12 @@ starts its own, and a job that raises never takes the thread down (Programs catc
 from __future__ import annotations
 
 import atexit
-import os
 import queue
+import sys
 import threading
 from collections.abc import Callable
+
+from specjit import locks
 
 Job = Callable[[], None]
 
@@ -20,24 +22,41 @@ class Service:
     """A single worker thread with a queue."""
 
     def __init__(self) -> None:
+        self.closing = False
         self._queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
-        self._lock = threading.Lock()
+        self._lock = locks.lock()
 
     def submit(self, job: Job) -> None:
+        """Queue a job. RuntimeError when the system, or an interpreter that exits, gives us no thread."""
         with self._lock:
             if self._thread is None or not self._thread.is_alive():
-                self._thread = threading.Thread(target=self._work, name="specjit-compile", daemon=True)
-                self._thread.start()
-        self._queue.put(job)
+                thread = threading.Thread(target=self._work, name="specjit-compile", daemon=True)
+                thread.start()
+                self._thread = thread
+            self._queue.put(job)
+
+    def drain(self, timeout: float | None = None) -> bool:
+        """Wait until the jobs that are queued now are done; whether they are."""
+        with self._lock:
+            if self._thread is None:
+                return True
+            done = threading.Event()
+            self._queue.put(done.set)
+        return done.wait(timeout)
 
     def _work(self) -> None:
         while (job := self._queue.get()) is not None:
-            job()
+            try:
+                job()
+            except BaseException:
+                threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), threading.current_thread())))
+            del job  # an idle service keeps no Program alive
 
     def close(self, timeout: float = 2.0) -> None:
-        """Stop after the job at hand; called at interpreter exit, where a compile in flight is not worth waiting
-        for."""
+        """Called at interpreter exit: `closing` tells the jobs in the queue that they are not worth starting, and a
+        compile in flight is not worth waiting for."""
+        self.closing = True
         thread = self._thread
         if thread is not None and thread.is_alive():
             self._queue.put(None)
@@ -53,9 +72,13 @@ def _after_fork() -> None:
 
 
 atexit.register(lambda: service.close())
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+locks.in_forked_child(_after_fork)
 
 
 def submit(job: Job) -> None:
     service.submit(job)
+
+
+def closing() -> bool:
+    """Whether the interpreter exits."""
+    return service.closing

@@ -6,17 +6,28 @@ inspect. Invariant: immutable after publication but for counters and the remembe
 
 from __future__ import annotations
 
+import inspect
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from specjit.ir.dims import Poly
 from specjit.ir.graph import Graph
-from specjit.ir.guard import Guard
+from specjit.ir.guard import Guard, by_source
 from specjit.profile.lattice import Assumptions
 from specjit.profile.signature import NumberFact, Signature, TensorFact, observe, sources, tensor_fact
-from specjit.specialize.specialize import Specialized, read_attribute
-from specjit.tensor import state
+from specjit.specialize.specialize import (
+    CONTIGUOUS,
+    MISSING,
+    AttributeRead,
+    GlobalRead,
+    Specialized,
+    layout_aspects,
+    read_guard,
+    tensor_aspects,
+)
+from specjit.tensor import Tensor, state
 
 if TYPE_CHECKING:
     from specjit.runtime.native import NativeRegion
@@ -29,23 +40,39 @@ class Variant:
     guards      list of `ir.guard.Guard`, every fact the variant relies on
     graph       the optimized typed graph; typed: the same before the passes
     source      the variant's generated Python (entry, and the code between native regions)
+    refused     what stays in Python or in a kernel of its own, and why
+    rewrites    how often each pass did something; `told` are the rewrites worth telling
     calls, fallbacks   calls taken, and calls of those in which a region had to run generically
     last_used   `time.monotonic()` of the latest look at the counters, for eviction
     """
 
-    def __init__(self, number: int, assume: Assumptions, specialized: Specialized, graph: Graph) -> None:
+    def __init__(
+        self,
+        number: int,
+        assume: Assumptions,
+        specialized: Specialized,
+        graph: Graph,
+        signature: inspect.Signature,
+    ) -> None:
         self.number = number
+        self.signature = signature
         self.assume = assume
         self.specialized = specialized
         self.guards: list[Guard] = specialized.guards
+        self._by_name = {(g.source, g.kind): g for g in self.guards}
+        self._origins = {source: found[0].origin for source, found in by_source(self.guards).items()}
         self.graph = graph
         self.typed = ""
         self.source = ""
         self.regions: list[NativeRegion] = []
-        self.nonempty: frozenset[str] = frozenset()  # size symbols that must be at least 1
+        self.least: dict[str, int] = {}  # lower bounds of size symbols
         self.native_nodes = self.python_nodes = 0
+        self.refused: list[str] = []
+        self.rewrites: dict[str, int] = {}
+        self.told: list[str] = []
         self.calls = 0
         self.fallbacks = 0
+        self.unverified = False  # SPECJIT_VERIFY has said that it cannot look at it
         self.created = time.monotonic()
         self.seconds = 0.0
         self.entry: Callable[..., Any] = _unpublished
@@ -83,9 +110,19 @@ class Variant:
         """The guards that these arguments would fail; an empty list means the variant takes the call."""
         return [guard for guard, _ in self.failures(self.bind(*args, **kwargs))]
 
+    def guard(self, source: str, kind: str, expected: Any) -> Guard:
+        """The guard of this kind on this source, with what it asks of the call at hand (a symbol's value is another
+        one in every call)."""
+        known = self._by_name.get((source, kind))
+        if known is not None:
+            return replace(known, expected=expected)
+        return Guard(source, kind, expected, self._origins.get(source, ""))
+
     def bind(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        names = self.assume.signature.names
-        return {**dict(zip(names, args, strict=False)), **kwargs}
+        """Arguments by parameter name, defaults included; TypeError where they do not fit the model's parameters."""
+        bound = self.signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        return bound.arguments
 
     def failures(self, arguments: dict[str, Any]) -> list[tuple[Guard, Any]]:
         """(guard, actual) for every guard that fails for these arguments."""
@@ -101,26 +138,26 @@ def _unpublished(*args: Any, **kwargs: Any) -> Any:
 
 
 def failures(variant: Variant, arguments: dict[str, Any]) -> list[tuple[Guard, Any]]:
-    out: list[tuple[Guard, Any]] = []
+    """(guard, actual) for what these arguments, and the model as it is now, fail."""
     expected = variant.assume.signature
     now = observe(arguments, state.is_grad_enabled())
+    out: list[tuple[str, str, Any, Any]] = []  # source, kind, expected, actual
     if now.grad_mode != expected.grad_mode:
-        out.append((Guard("grad mode", "value", expected.grad_mode), now.grad_mode))
+        out.append(("grad mode", "value", expected.grad_mode, now.grad_mode))
     for name, was, is_ in zip(expected.names, expected.structures, now.structures, strict=False):
         if was != is_:
-            out.append((Guard(name, "structure", _sketch(was)), _sketch(is_)))
+            out.append((name, "structure", _sketch(was), _another(_sketch(was), _sketch(is_))))
     if now.structures == expected.structures:
-        out += _leaf_failures(variant.assume, expected, now, variant.nonempty)
-    for read in variant.specialized.attributes:
-        if not read.holds():
-            out.append((Guard(read.path, "value", read.expected), read_attribute(read.owner, read.name)))
-    for cell in variant.specialized.globals:
-        if not cell.holds():
-            out.append((Guard(cell.source, "value", cell.expected), "another value"))
+        out += _leaf_failures(variant, expected, now)
+    reads: list[AttributeRead | GlobalRead] = [*variant.specialized.attributes, *variant.specialized.globals]
+    out += [_read_failure(read) for read in reads if not read.holds()]
     for leaf in variant.specialized.leaves:
-        if leaf.fixed is not None:
-            out += _tensor_failures(leaf.source, leaf.fact, tensor_fact(leaf.fixed))
-    return out
+        if isinstance(leaf.fixed, Tensor) and isinstance(leaf.fact, TensorFact):
+            fact = tensor_fact(leaf.fixed)
+            relied = {**tensor_aspects(leaf.fact), **layout_aspects(leaf.fact)}
+            found = {**tensor_aspects(fact), **layout_aspects(fact)}
+            out += [(leaf.source, kind, relied[kind], found[kind]) for kind in relied]
+    return [(variant.guard(source, kind, was), is_) for source, kind, was, is_ in out if not _equal(was, is_)]
 
 
 def closest(variants: list[Variant], arguments: dict[str, Any]) -> tuple[Variant, list[tuple[Guard, Any]]] | None:
@@ -130,50 +167,52 @@ def closest(variants: list[Variant], arguments: dict[str, Any]) -> tuple[Variant
     return ranked[0] if ranked and ranked[0][1] else None
 
 
-def _leaf_failures(
-    assume: Assumptions, expected: Signature, now: Signature, nonempty: frozenset[str]
-) -> list[tuple[Guard, Any]]:
-    out: list[tuple[Guard, Any]] = []
+def _read_failure(read: AttributeRead | GlobalRead) -> tuple[str, str, Any, Any]:
+    """A changed attribute or global: its value where it was a plain constant, else what kind of object it is now."""
+    guard, now = read_guard(read), read.current()
+    if now is MISSING or guard.kind == "value":
+        return guard.source, guard.kind, guard.expected, now
+    return guard.source, "identity", guard.expected, _another(guard.expected, type(now).__name__)
+
+
+def _equal(a: Any, b: Any) -> bool:
+    """Equal, and equal in sign where they are zeros."""
+    return bool(a == b) and (not isinstance(a, float) or repr(a) == repr(b))
+
+
+def _another(was: str, is_: str) -> str:
+    return f"another {is_}" if was == is_ else is_
+
+
+def _leaf_failures(variant: Variant, expected: Signature, now: Signature) -> list[tuple[str, str, Any, Any]]:
+    assume = variant.assume
+    out: list[tuple[str, str, Any, Any]] = []
     symbols: dict[str, int] = {}
     for i, (source, was, is_) in enumerate(zip(sources(expected), expected.facts, now.facts, strict=True)):
         if isinstance(was, NumberFact) or isinstance(is_, NumberFact):
             value = assume.numbers.get(i)
-            if (
-                value is not None
-                and isinstance(is_, NumberFact)
-                and (type(is_.value), is_.value) != (type(value), value)
-            ):
-                out.append((Guard(source, "value", value), is_.value))
+            if value is not None and isinstance(is_, NumberFact) and type(is_.value) is not type(value):
+                out.append((source, "type", type(value), type(is_.value)))
+            elif value is not None and isinstance(is_, NumberFact):
+                out.append((source, "value", value, is_.value))
             continue
-        bad = _tensor_failures(source, was, is_, sizes=False)
-        out += bad
+        aspects, found = tensor_aspects(was), tensor_aspects(is_)
+        out += [(source, kind, aspects[kind], found[kind]) for kind in aspects]
         if len(was.dims) != len(is_.dims):
             continue
         for d, size in enumerate(assume.dims(i)):
+            at = f"{source}.shape[{d}]"
             known = symbols.setdefault(repr(size), is_.dims[d]) if isinstance(size, Poly) else size
-            if isinstance(size, Poly) and is_.dims[d] == 0 and size.symbols() & nonempty:
-                out.append((Guard(f"{source}.shape[{d}]", "size at least", 1), 0))
-            if known != is_.dims[d]:
-                out.append((Guard(f"{source}.shape[{d}]", "size", known), is_.dims[d]))
-        wanted = assume.strides.get(i, "contiguous")
-        if wanted == "contiguous" and not is_.contiguous:
-            out.append((Guard(source, "strides", "contiguous"), is_.strides))
-        elif isinstance(wanted, tuple) and wanted != is_.strides:
-            out.append((Guard(source, "strides", wanted), is_.strides))
+            least = variant.least.get(repr(size), 0)
+            if is_.dims[d] < least:
+                out.append((at, "size at least", least, is_.dims[d]))
+            out.append((at, "size", known, is_.dims[d]))
+        wanted = assume.strides.get(i, CONTIGUOUS)
+        if wanted == CONTIGUOUS and not is_.contiguous:
+            out.append((source, "strides", CONTIGUOUS, is_.strides))
+        elif isinstance(wanted, tuple):
+            out.append((source, "strides", wanted, is_.strides))
     return out
-
-
-def _tensor_failures(source: str, was: Any, is_: TensorFact, sizes: bool = True) -> list[tuple[Guard, Any]]:
-    pairs: list[tuple[str, Any, Any]] = [
-        ("class", was.cls, is_.cls),
-        ("dtype", was.dtype, is_.dtype),
-        ("rank", len(was.dims), len(is_.dims)),
-        ("device", was.device, is_.device),
-        ("requires_grad", was.requires_grad, is_.requires_grad),
-    ]
-    if sizes:
-        pairs += [("size", was.dims, is_.dims), ("strides", was.strides, is_.strides)]
-    return [(Guard(source, kind, a), b) for kind, a, b in pairs if a != b]
 
 
 def _sketch(s: Any) -> str:

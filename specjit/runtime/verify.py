@@ -2,7 +2,8 @@
 
 Enters: a variant and the arguments of a call. Leaves: the variant's result, or, when the two roads disagree by more
 than a float64 evaluation of the typed graph excuses, the generic result and a quarantined variant.
-Invariant: only graphs without outside effects are run twice.
+Invariant: only graphs without outside effects are run twice; random numbers are drawn again from the same place, and
+count once.
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from specjit.ir.graph import Graph
 from specjit.ir.interpret import interpret
 from specjit.ir.structure import effects
 from specjit.runtime.dispatch import MISS
 from specjit.runtime.events import EventKind
 from specjit.tensor import Tensor
+from specjit.tensor.random import default_generator
 
 if TYPE_CHECKING:
     from specjit.runtime.program import Program
@@ -27,28 +30,78 @@ FLOOR = 64.0  # ... or this many units of the result's precision, relative to th
 
 def run_both(program: Program[Any, Any], variant: Variant, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """The result of a verified call; MISS if the variant does not take it."""
+    with default_generator.held():
+        return _run_both(program, variant, args, kwargs)
+
+
+def _run_both(program: Program[Any, Any], variant: Variant, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     graph = variant.specialized.graph
-    pure = not any(t.io or t.random or t.writes for t in (effects(n) for n in graph.block.nodes))
+    before = default_generator.get_state()
     out = variant.entry(*args, **kwargs)
-    if out is MISS or not pure:
+    if out is MISS:
         return out
-    arguments = program._bind(args, kwargs)
-    assert arguments is not None
-    site = program._sites.find(arguments)
+    if why := _cannot_be_repeated(graph):
+        _not_verified(program, variant, why)
+        return out
+    values = program._bind(args, kwargs)
+    assert values is not None
+    site = program._sites.find(values)
     if site is None:
+        _not_verified(program, variant, "the generic path does not take this call")
         return out
-    expected = site.generic(arguments)
-    fast, slow = _tensors(out), _tensors(expected)
-    exact = _float64(variant, arguments)
-    worst = _disagreement(fast, slow, exact)
+    after = default_generator.get_state()
+    default_generator.set_state(before)
+    expected = site.generic(*site.leading, *values)
+    end = default_generator.get_state()
+    default_generator.set_state(before)
+    exact = _float64(variant, site.target.named(values))
+    default_generator.set_state(end)
+    worst = _disagreement(_tensors(out), _tensors(expected), exact)
+    if worst is None and after.tolist() != end.tolist():
+        worst = "it drew another amount of random numbers"
     if worst is None:
         return out
-    program.emit(EventKind.VERIFY_MISMATCH, worst, specialization=variant.number)
-    with program._lock:
-        program._variants = tuple(v for v in program._variants if v is not variant)
-        program._sites.retired.append(variant)
-    program.emit(EventKind.QUARANTINED, "its results differ from the generic path", specialization=variant.number)
+    place, call = site.captured.graph.attrs["place"], program.calls
+    program.emit(
+        EventKind.VERIFY_MISMATCH,
+        worst,
+        call=call,
+        specialization=variant.number,
+        location=place,
+        then="the generic result was returned",
+    )
+    site.quarantine(variant)
+    program.emit(
+        EventKind.QUARANTINED,
+        "its results differ from the generic path: such calls stay generic",
+        call=call,
+        specialization=variant.number,
+        location=place,
+        then="please report it, with `specjit env`; CONTRIBUTING.md tells how to find the pass or kernel at fault",
+    )
     return expected
+
+
+def _cannot_be_repeated(graph: Graph) -> str:
+    """Why a graph cannot be run twice; empty if it can."""
+    if any(t.io or t.writes for t in (effects(n) for n in graph.block.nodes)):
+        return "it writes or prints, which cannot be done twice"
+    for node in graph.walk():
+        if node.op.traits.random and any(
+            p.name == "generator" and not (a.is_const and a.const is None)
+            for p, a in zip(node.op.params, node.args, strict=True)
+        ):
+            return "it draws from a generator of its own"
+    return ""
+
+
+def _not_verified(program: Program[Any, Any], variant: Variant, why: str) -> None:
+    """Say once per variant that SPECJIT_VERIFY passes it by."""
+    if not variant.unverified:
+        variant.unverified = True
+        program.emit(
+            EventKind.FALLBACK, f"SPECJIT_VERIFY does not look at it: {why}", specialization=variant.number, reason=why
+        )
 
 
 def _tensors(result: Any) -> list[np.ndarray]:

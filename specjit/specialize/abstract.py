@@ -53,13 +53,17 @@ class Rows:
 
 @dataclass(eq=False)
 class Seq:
-    """A tuple or list with known items. `depth` is the loop depth at which a list was made; `foreign` marks a list that
-    belongs to the caller, so that changing it is an outside effect."""
+    """A tuple, list, slice or `specjit.Size` with known items. `depth` is the loop depth at which a list was made;
+    `foreign` marks a list that belongs to the caller, so that changing it is an outside effect."""
 
     kind: str
     items: list[Any]
     depth: int = 0
     foreign: str = ""
+
+    @property
+    def is_tuple(self) -> bool:
+        return self.kind in ("tuple", "Size")
 
     @property
     def plain(self) -> bool:
@@ -75,6 +79,20 @@ class Mapping:
 
 
 Abstract = Union[Known, Value, Obj, Seq, Mapping]
+
+
+def constant(value: Any) -> Abstract:
+    """A constant as the specializer sees it. Tuples are taken apart so that their items stay known."""
+    return Seq("tuple", [constant(v) for v in value]) if type(value) is tuple else Known(value)
+
+
+def unknown(a: Any) -> str:
+    """Words for a value of which nothing is known: where it comes from."""
+    node = a.node if isinstance(a, Value) else None
+    if node is None or node.loc is None:
+        return "a value of unknown type"
+    how = "Python code" if node.op.name == "py.call" else node.op.name.removeprefix("py.")
+    return f"a value of unknown type, which {how} at {node.loc.user} gives,"
 
 
 def each_value(a: Any, visit: Callable[[Value], None]) -> None:
@@ -95,8 +113,8 @@ def substitute(a: Any, mapping: dict[Value, Value], done: set[int] | None = None
     if isinstance(a, Value):
         return mapping.get(a, a)
     if isinstance(a, Seq):
-        if a.kind == "tuple":
-            return Seq("tuple", [substitute(i, mapping, done) for i in a.items], a.depth)
+        if a.is_tuple:
+            return Seq(a.kind, [substitute(i, mapping, done) for i in a.items], a.depth)
         if id(a) not in done:
             done.add(id(a))
             a.items[:] = [substitute(i, mapping, done) for i in a.items]
@@ -110,8 +128,8 @@ def substitute(a: Any, mapping: dict[Value, Value], done: set[int] | None = None
 
 def flatten(a: Any, leaves: list[Any]) -> Any:
     """Split `a` into leaves (values and constants, appended to `leaves`) and a hashable structure."""
-    if isinstance(a, Seq) and a.kind == "tuple":
-        return ("tuple", tuple(flatten(i, leaves) for i in a.items))
+    if isinstance(a, Seq) and a.is_tuple:
+        return (a.kind, tuple(flatten(i, leaves) for i in a.items))
     if isinstance(a, (Value, Known)):
         leaves.append(a)
         return "leaf"
@@ -122,6 +140,6 @@ def unflatten(structure: Any, leaves: list[Any]) -> Any:
     """The inverse of `flatten`; consumes `leaves` from the front."""
     if structure == "leaf":
         return leaves.pop(0)
-    if structure[0] == "tuple":
-        return Seq("tuple", [unflatten(s, leaves) for s in structure[1]])
+    if structure[0] in ("tuple", "Size"):
+        return Seq(structure[0], [unflatten(s, leaves) for s in structure[1]])
     return structure[1]

@@ -45,7 +45,7 @@ def composed(spec: Specializer, composite: CompositeFunction, args: list[Any], n
         raise Refused(f"{composite.name} raises {type(error).__name__}: {error}", spec.loc) from error
     known: dict[Value, Any] = {}
     for node in scratch.nodes:
-        found = spec.tensor_op(node.op, [_abstract(known, a) for a in node.args], node)
+        found = spec.tensor_op(node.op, [_abstract(known, a) for a in node.args])
         items = found.items if isinstance(found, Seq) and len(node.results) > 1 else [found]
         known.update(zip(node.results, items, strict=True))
     return _of(known, made)

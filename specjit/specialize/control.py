@@ -8,8 +8,9 @@ carried, so that no pass can move a read of it out of the loop.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from specjit.ir.constants import same
 from specjit.ir.graph import Block, Node, Value
 from specjit.ir.structure import LOOP, WITH, make_if, make_loop, trip_dim
 from specjit.ir.types import BOOL, Type, join, type_of
@@ -25,7 +26,9 @@ from specjit.specialize.abstract import (
     substitute,
     unflatten,
 )
-from specjit.specialize.specializer import Specializer
+
+if TYPE_CHECKING:
+    from specjit.specialize.specializer import Specializer
 
 MAX_WIDENINGS = 8
 MAX_UNROLLED = 64
@@ -56,7 +59,7 @@ def branch(spec: Specializer, node: Node) -> None:
         raise Refused("the branches give values of different structure", loc)
     merged: list[Any] = []
     for a, b in zip(l1, l2, strict=True):
-        if a is b or (isinstance(a, Known) and isinstance(b, Known) and _same_constant(a.value, b.value)):
+        if a is b or (isinstance(a, Known) and isinstance(b, Known) and same(a.value, b.value)):
             merged.append(a)
             continue
         x, y = _as_value(a), _as_value(b)
@@ -152,6 +155,9 @@ def _rolled(spec: Specializer, node: Node, trip: Any, cond: Any, init: list[Any]
                 for a, name in zip(assumed, names, strict=True)
             ]
             scope.enter_hidden(params[explicit:])
+            for p, leaf in zip(params, leaves, strict=True):
+                if isinstance(p, Value) and isinstance(leaf, Value):
+                    spec.origins.same(p, leaf)
             for k, p in enumerate(params[:explicit]):
                 if k in owned:
                     spec.fresh.add(p)
@@ -309,7 +315,7 @@ def _rebind(spec: Specializer, old: list[Value], new: list[Any]) -> None:
 
 def _widen(assumed: Any, out: Any, spec: Specializer) -> Any:
     if isinstance(assumed, Known):
-        if isinstance(out, Known) and _same_constant(assumed.value, out.value):
+        if isinstance(out, Known) and same(assumed.value, out.value):
             return assumed
         assumed = _loop_type(type_of(assumed.value))
     out_type = _loop_type(type_of(out.value)) if isinstance(out, Known) else _loop_type(out.type)
@@ -339,7 +345,3 @@ def _as_value(a: Any) -> Value:
 def _unflatten_all(structure: tuple[Any, ...], leaves: list[Any]) -> list[Any]:
     rest = list(leaves)
     return [unflatten(s, rest) for s in structure]
-
-
-def _same_constant(a: Any, b: Any) -> bool:
-    return type(a) is type(b) and (a is b or (a == b and repr(a) == repr(b)))

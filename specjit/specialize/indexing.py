@@ -7,12 +7,14 @@ indexing (views), or None where the op should be emitted as it stands.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from specjit.ir.graph import Value
 from specjit.specialize import lists
 from specjit.specialize.abstract import Abstract, Known, Refused, Seq
-from specjit.specialize.specializer import Specializer
+
+if TYPE_CHECKING:
+    from specjit.specialize.specializer import Specializer
 
 
 def getitem(spec: Specializer, op: Any, args: list[Any]) -> Abstract | None:
@@ -20,7 +22,7 @@ def getitem(spec: Specializer, op: Any, args: list[Any]) -> Abstract | None:
     x, index = args
     if not isinstance(x, Value) or x.type.dims is None:
         return None
-    parts = list(index.items) if isinstance(index, Seq) and index.kind == "tuple" else [index]
+    parts = list(index.items) if isinstance(index, Seq) and index.is_tuple else [index]
     if not all(_basic(p) for p in parts):
         return None
     used = sum(1 for p in parts if not (isinstance(p, Known) and (p.value is None or p.value is Ellipsis)))

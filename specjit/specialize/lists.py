@@ -7,14 +7,16 @@ its own.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from specjit.ir import dims
 from specjit.ir.graph import Value
 from specjit.ir.types import Type
 from specjit.ops import registry
 from specjit.specialize.abstract import Abstract, Known, Refused, Rows, Seq
-from specjit.specialize.specializer import Specializer
+
+if TYPE_CHECKING:
+    from specjit.specialize.specializer import Specializer
 
 
 def append(spec: Specializer, seq: Seq, item: Any) -> Abstract:
@@ -101,7 +103,7 @@ def _not_empty(spec: Specializer, part: Rows) -> None:
     if isinstance(part.trip, int):
         if part.trip == 0:
             raise Refused("a list without items is joined", spec.loc)
-    elif part.trip is not None:
+    elif part.trip is not None and dims.least_for_one(part.trip) is not None:
         spec.nonempty.add(part.trip)
     else:
         part.stacked = spec.block.append(
@@ -124,10 +126,10 @@ def _rows_joined(spec: Specializer, stacked: Value, dim: int, new_axis: bool) ->
         raise Refused("rows of unknown size are concatenated", spec.loc)
     front = spec.call("permute", stacked, _moved(len(t.dims), at))
     shape = [*t.dims[1 : 1 + at], lead, *t.dims[2 + at :]]
-    return spec.call("reshape", front, sizes(spec, shape, stacked))
+    return spec.call("reshape", front, sizes(spec, shape))
 
 
-def sizes(spec: Specializer, shape: list[Any], like: Value) -> Abstract:
+def sizes(spec: Specializer, shape: list[Any]) -> Abstract:
     """A shape argument: constants, -1 for the one size that is symbolic."""
     out = [s if isinstance(s, int) else -1 for s in shape]
     if out.count(-1) > 1:

@@ -8,34 +8,44 @@ other attributes that were read are guarded by value; sizes are constants or sym
 
 from __future__ import annotations
 
+import functools
 import inspect
+import re
+from collections.abc import Iterable
 from collections.abc import Mapping as MappingType
 from dataclasses import dataclass, field
 from typing import Any
 
+from specjit.ir.constants import same
+from specjit.ir.dims import least_for_ones
 from specjit.ir.graph import Graph, Node, Value
 from specjit.ir.guard import Guard
 from specjit.ir.types import Type
+from specjit.nn.module import REGISTRIES, Module
 from specjit.profile.lattice import Assumptions
-from specjit.profile.signature import ById, NumberFact, Signature, Structure, TensorFact, sources, tensor_fact
-from specjit.specialize.abstract import Abstract, Known, Mapping, Obj, Refused, Rows, Seq
-from specjit.specialize.specializer import Specializer, _constant
+from specjit.profile.signature import ById, NumberFact, Structure, TensorFact, sources, tensor_fact
+from specjit.specialize.abstract import Abstract, Known, Mapping, Obj, Refused, Rows, Seq, constant
+from specjit.specialize.origins import VALUE
+from specjit.specialize.specializer import Specializer
 from specjit.tensor import Tensor
+from specjit.tensor.tensor import Size
 
 PLAIN = (bool, int, float, complex, str, bytes, type(None))
+CONTIGUOUS = "contiguous"  # as the expected strides of a guard
 
 
 @dataclass(eq=False)
 class Leaf:
     """One input of the typed graph. `source` is a Python expression over the call's arguments; `fact` what is assumed
     of it; `fixed` the very object for a parameter, buffer or global tensor (guarded by identity), None for an
-    argument."""
+    argument; `origin` the place that reads it, if it is fixed."""
 
     source: str
     value: Value
     fact: TensorFact | NumberFact
     argument: int | None = None
     fixed: Any = None
+    origin: str = ""
 
     @property
     def is_tensor(self) -> bool:
@@ -44,16 +54,28 @@ class Leaf:
 
 @dataclass(eq=False)
 class AttributeRead:
-    """An attribute that was read while specializing and must still be the same object (or an equal plain constant)."""
+    """An attribute that was read while specializing and must still be the same object (or an equal plain constant).
+    `source` is its path, `origin` the place that reads it."""
 
     owner: Any
     name: str
     expected: Any
-    path: str
+    source: str
+    origin: str
+
+    @property
+    def moves_epoch(self) -> bool:
+        """Whether a change shows in `state.module_epoch`: it does for what a module itself holds."""
+        if not isinstance(self.owner, Module):
+            return False
+        held = self.owner.__dict__
+        return self.name in held or any(self.name in held.get(r, ()) for r in REGISTRIES)
+
+    def current(self) -> Any:
+        return read_attribute(self.owner, self.name)
 
     def holds(self) -> bool:
-        now = read_attribute(self.owner, self.name)
-        return now is self.expected or (type(now) in PLAIN and _same(now, self.expected))
+        return _unchanged(self.current(), self.expected)
 
 
 @dataclass(eq=False)
@@ -66,16 +88,40 @@ class GlobalRead:
     namespace: MappingType[str, Any] | None
     name: str
     expected: Any
+    origin: str
 
     def current(self) -> Any:
-        return self.cell.cell_contents if self.namespace is None else self.namespace[self.name]
+        """The value now; MISSING for a name that is bound no more."""
+        try:
+            return self.cell.cell_contents if self.namespace is None else self.namespace[self.name]
+        except (KeyError, ValueError):
+            return MISSING
 
     def holds(self) -> bool:
-        try:
-            now = self.current()
-        except (KeyError, ValueError):
-            return False
-        return now is self.expected or (type(now) in PLAIN and _same(now, self.expected))
+        return _unchanged(self.current(), self.expected)
+
+
+def read_guard(read: AttributeRead | GlobalRead) -> Guard:
+    """What a read relies on, as data: the value of a plain constant, the identity of anything else."""
+    if type(read.expected) in (*PLAIN, tuple):
+        return Guard(read.source, "value", read.expected, read.origin)
+    return Guard(read.source, "identity", type(read.expected).__name__, read.origin)
+
+
+def tensor_aspects(fact: TensorFact) -> dict[str, Any]:
+    """What is guarded of every tensor, but for sizes and strides."""
+    return {
+        "class": fact.cls,
+        "dtype": fact.dtype,
+        "rank": len(fact.dims),
+        "device": fact.device,
+        "requires_grad": fact.requires_grad,
+    }
+
+
+def layout_aspects(fact: TensorFact) -> dict[str, Any]:
+    """Sizes and strides of a tensor that is itself fixed."""
+    return {"shape": fact.dims, "strides": CONTIGUOUS if fact.contiguous else fact.strides}
 
 
 @dataclass(eq=False)
@@ -123,7 +169,7 @@ class _Run:
             typed,
             self.leaves,
             shape,
-            list(dict.fromkeys([*_argument_guards(signature, self.assume), *self.other_guards()])),
+            _distinct([*self.argument_guards(), *self.other_guards()]),
             [read for read, _ in self.attributes.values()],
             [read for read, _ in self.globals.values()],
         )
@@ -167,7 +213,8 @@ class _Run:
             source = f"{path}.{name}" if not name.isdigit() else f"{path}[{name}]"
             if found is MISSING:
                 raise Refused(f"{source} is computed (a property or __getattr__)", self.spec.loc)
-            self.attributes[key] = (AttributeRead(owner, name, found, source), self.known_object(found, source))
+            read = AttributeRead(owner, name, found, source, self.place())
+            self.attributes[key] = (read, self.known_object(found, source))
         return self.attributes[key][1]
 
     def read_global(self, node: Node, args: list[Any]) -> Abstract:
@@ -179,11 +226,11 @@ class _Run:
         key = (id(function.__globals__) if cell is None else id(cell), name)
         if key not in self.globals:
             kind = "globals()" if cell is None else "closure"
-            read = GlobalRead(f"{kind}[{name!r}]", cell, function.__globals__ if cell is None else None, name, None)
-            try:
-                read.expected = read.current()
-            except (KeyError, ValueError) as error:
-                raise Refused(f"{read.source} is not bound", self.spec.loc) from error
+            namespace = function.__globals__ if cell is None else None
+            read = GlobalRead(f"{kind}[{name!r}]", cell, namespace, name, None, self.place())
+            read.expected = read.current()
+            if read.expected is MISSING:
+                raise Refused(f"{read.source} is not bound", self.spec.loc)
             self.globals[key] = (read, self.known_object(read.expected, read.source))
         return self.globals[key][1]
 
@@ -192,37 +239,74 @@ class _Run:
             if id(found) not in self.fixed:
                 fact = tensor_fact(found)
                 t = Type.tensor(fact.dtype, fact.dims, fact.device, fact.requires_grad)
-                leaf = Leaf(source, Value(t, None, _hint(source)), fact, fixed=found)
+                leaf = Leaf(source, Value(t, None, _hint(source)), fact, fixed=found, origin=self.place())
                 self.fixed[id(found)] = leaf
                 self.leaves.append(leaf)
             return self.fixed[id(found)].value
         if type(found) is tuple and all(type(v) in PLAIN for v in found):
-            return _constant(found)
+            return constant(found)
         if type(found) in PLAIN:
             return Known(found)
         if type(found) in (list, dict, set):
             raise Refused(f"{source} is a container that can change without a guard seeing it", self.spec.loc)
         return Obj(found, source)
 
+    # -- guards -------------------------------------------------------------------------------------------------------
+
+    def place(self) -> str:
+        """Where the user's program is being read."""
+        return "" if self.spec.loc is None else str(self.spec.loc.user)
+
+    def parameter_place(self, source: str) -> str:
+        """Where the parameter that `source` starts from is declared; the function itself for anything else."""
+        places = self.graph.attrs.get("places", {})
+        at = places.get(re.split(r"[.\[]", source)[0]) or self.graph.attrs.get("place")
+        return "" if at is None else str(at)
+
+    def argument_guards(self) -> list[Guard]:
+        signature, assume = self.assume.signature, self.assume
+        out = [Guard("grad mode", "value", signature.grad_mode, self.parameter_place(""))]
+        for name, s in zip(signature.names, signature.structures, strict=True):
+            out += _structure_guards(s, name, self.parameter_place(name))
+        values = {leaf.argument: leaf.value for leaf in self.leaves}
+        least = least_for_ones(self.spec.nonempty)
+        for i, (source, fact) in enumerate(zip(sources(signature), signature.facts, strict=True)):
+            first_use = functools.partial(self.spec.origins.of, values.get(i), default=self.parameter_place(source))
+            if isinstance(fact, NumberFact):
+                if assume.numbers[i] is not None:
+                    out.append(Guard(source, "value", assume.numbers[i], first_use()))
+                continue
+            for kind, expected in tensor_aspects(fact).items():
+                out.append(Guard(source, kind, expected, first_use() if kind == "rank" else first_use(VALUE)))
+            layout = assume.strides.get(i, CONTIGUOUS)
+            out.append(Guard(source, "strides", "any" if layout is None else layout, first_use(VALUE)))
+            for d, size in enumerate(assume.dims(i)):
+                at = f"{source}.shape[{d}]"
+                out.append(Guard(at, "size", size, first_use(VALUE, d)))
+                if repr(size) in least:
+                    out.append(Guard(at, "size at least", least[repr(size)], first_use(VALUE, d)))
+        return out
+
     def other_guards(self) -> list[Guard]:
         out = []
         for leaf in self.fixed.values():
             fact = leaf.fact
             assert isinstance(fact, TensorFact)
-            out.append(Guard(leaf.source, "identity", f"{fact.cls.__name__} {fact.dtype!r} {list(fact.dims)}"))
-        for read, _ in self.attributes.values():
-            if not isinstance(read.expected, Tensor):
-                kind = "value" if type(read.expected) in (*PLAIN, tuple) else "identity"
-                out.append(Guard(read.path, kind, read.expected if kind == "value" else type(read.expected).__name__))
-        for g, _ in self.globals.values():
-            kind = "value" if type(g.expected) in (*PLAIN, tuple) else "identity"
-            out.append(Guard(g.source, kind, g.expected if kind == "value" else type(g.expected).__name__))
-        return out
+            out.append(Guard(leaf.source, "identity", fact.cls.__name__, leaf.origin))
+            out += [
+                Guard(leaf.source, kind, expected, leaf.origin)
+                for kind, expected in {**tensor_aspects(fact), **layout_aspects(fact)}.items()
+                if kind not in ("class", "rank", "device")  # the identity and the shape say so already
+            ]
+        reads: list[AttributeRead | GlobalRead] = [read for read, _ in self.attributes.values()]
+        reads += [read for read, _ in self.globals.values()]
+        return out + [read_guard(read) for read in reads if not isinstance(read.expected, Tensor)]
 
     # -- outputs ------------------------------------------------------------------------------------------------------
 
     def structure(self, a: Any, typed: Graph) -> Any:
-        """The output structure: ("leaf", index), ("const", value), ("tuple" | "list", [...]), ("dict", keys, [...])."""
+        """The output structure: ("leaf", index), ("const", value), ("tuple" | "list" | "Size", [...]), or ("dict",
+        keys, [...])."""
         if isinstance(a, Known):
             return ("const", a.value)
         if isinstance(a, Obj):
@@ -237,13 +321,16 @@ class _Run:
             if a.foreign:
                 raise Refused(f"{a.foreign}, a dict of the caller, is returned")
             return ("dict", list(a.items), [self.structure(i, typed) for i in a.items.values()])
-        value = self.spec.materialize(a) if isinstance(a, (Seq, Rows)) else a
+        value = self.spec.materialize(a, exact=True) if isinstance(a, (Seq, Rows)) else a
         typed.block.outputs.append(value)
         return ("leaf", len(typed.block.outputs) - 1)
 
 
 class _Missing:
-    """What `read_attribute` gives for an attribute that is not plain data."""
+    """What a read gives for an attribute that is not plain data, or for a name that is bound no more."""
+
+    def __repr__(self) -> str:
+        return "nothing that can be read"
 
 
 MISSING = _Missing()
@@ -252,7 +339,7 @@ MISSING = _Missing()
 def read_attribute(owner: Any, name: str) -> Any:
     """An attribute as stored: module registries, instance dict, class attributes and functions; MISSING for computed
     ones."""
-    for registry in ("_parameters", "_buffers", "_modules"):
+    for registry in REGISTRIES:
         held = owner.__dict__.get(registry) if hasattr(owner, "__dict__") else None
         if held is not None and name in held:
             return held[name]
@@ -262,46 +349,36 @@ def read_attribute(owner: Any, name: str) -> Any:
     return found
 
 
-def _same(a: Any, b: Any) -> bool:
-    return type(a) is type(b) and (a == b or a != a) and repr(a) == repr(b)
+def _distinct(guards: list[Guard]) -> list[Guard]:
+    """Without repetition: an object that was reached twice is guarded once."""
+    return list({(g.source, g.kind): g for g in reversed(guards)}.values())[::-1]
+
+
+def _unchanged(now: Any, expected: Any) -> bool:
+    """Whether a read still gives what it gave: the same object, or an equal constant."""
+    return now is expected or (type(now) in PLAIN and same(now, expected))
 
 
 def _hint(source: str) -> str:
     return "".join(c if c.isalnum() else "_" for c in source.removeprefix("self.")).strip("_") or "x"
 
 
-def _argument_guards(signature: Signature, assume: Assumptions) -> list[Guard]:
-    out = [Guard("grad mode", "value", signature.grad_mode)]
-    for name, s in zip(signature.names, signature.structures, strict=True):
-        out += _structure_guards(s, name)
-    for i, (source, fact) in enumerate(zip(sources(signature), signature.facts, strict=True)):
-        if isinstance(fact, NumberFact):
-            if assume.numbers[i] is not None:
-                out.append(Guard(source, "value", assume.numbers[i]))
-            continue
-        out.append(Guard(source, "class", fact.cls))
-        out.append(Guard(source, "dtype", fact.dtype))
-        out.append(Guard(source, "rank", len(fact.dims)))
-        out += [Guard(f"{source}.shape[{d}]", "size", size) for d, size in enumerate(assume.dims(i))]
-        layout = assume.strides.get(i, "contiguous")
-        out.append(Guard(source, "strides", "any" if layout is None else layout))
-        out.append(Guard(source, "device", fact.device))
-        out.append(Guard(source, "requires_grad", fact.requires_grad))
-    return out
-
-
-def _structure_guards(s: Structure, at: str) -> list[Guard]:
+def _structure_guards(s: Structure, at: str, origin: str) -> list[Guard]:
     if s.kind == "tensor":
         return []
     if s.kind in ("int", "float"):
-        return [Guard(at, "type", int if s.kind == "int" else float)]
+        return [Guard(at, "type", int if s.kind == "int" else float, origin)]
     if s.kind == "const":
-        return [Guard(at, "value", s.payload)]
+        return [Guard(at, "value", s.payload, origin)]
     if s.kind == "object":
-        return [Guard(at, "identity", type(s.payload.value).__name__)]
+        return [Guard(at, "identity", type(s.payload.value).__name__, origin)]
     if s.kind == "dict":
-        inner = [g for k, c in zip(s.payload, s.children, strict=True) for g in _structure_guards(c, f"{at}[{k!r}]")]
-        return [Guard(at, "keys", list(s.payload)), *inner]
-    kind = tuple if s.kind == "tuple" else list
-    inner = [g for i, c in enumerate(s.children) for g in _structure_guards(c, f"{at}[{i}]")]
-    return [Guard(at, "type", kind), Guard(f"len({at})", "value", len(s.children)), *inner]
+        own = [Guard(at, "keys", s.payload, origin)]
+        keys: Iterable[Any] = s.payload
+    else:
+        kind = {"tuple": tuple, "list": list, "Size": Size}[s.kind]
+        own = [Guard(at, "type", kind, origin), Guard(f"len({at})", "value", len(s.children), origin)]
+        keys = range(len(s.children))
+    return own + [
+        g for k, child in zip(keys, s.children, strict=True) for g in _structure_guards(child, f"{at}[{k!r}]", origin)
+    ]

@@ -12,12 +12,26 @@ from collections.abc import Callable
 from typing import Any
 
 from specjit.ir.graph import Block, Graph, Location, Node, Value
-from specjit.ir.guard import Guard
 from specjit.ir.structure import IF, LOOP, WITH
 from specjit.ir.types import ANY, Type, type_of
 from specjit.ops import registry
-from specjit.specialize.abstract import Abstract, Known, Mapping, Obj, Refused, Rows, Seq, each_value, substitute
+from specjit.specialize import control, handlers, indexing, lists, operators, python_ops
+from specjit.specialize.abstract import (
+    Abstract,
+    Known,
+    Mapping,
+    Obj,
+    Refused,
+    Rows,
+    Seq,
+    constant,
+    each_value,
+    substitute,
+)
 from specjit.specialize.liveness import Liveness
+from specjit.specialize.origins import Origins
+
+HANDLER_MODULES = (operators, python_ops)  # importing them, and what they import, fills handlers.HANDLERS
 
 
 class Specializer:
@@ -33,7 +47,6 @@ class Specializer:
         self.read_global = read_global
         self.block = Block()
         self.env: dict[Value, Any] = {}
-        self.guards: list[Guard] = []
         self.scopes: list[
             tuple[str, dict[int, tuple[Seq, Value]]]
         ] = []  # open blocks: kind, rows appended to outer lists
@@ -45,6 +58,7 @@ class Specializer:
         self.hints: list[str] = []
         self.set_attributes: set[tuple[int, str]] = set()
         self.nonempty: set[Any] = set()  # sizes that must be at least 1 for the typed graph to mean the same
+        self.origins = Origins(self.root)
         self.grad = True  # whether gradients are recorded at this point of the program
 
     # -- walking ------------------------------------------------------------------------------------------------------
@@ -63,8 +77,6 @@ class Specializer:
             self.visit(node)
 
     def visit(self, node: Node) -> None:
-        from specjit.specialize import control, python_ops
-
         if node.op is IF:
             control.branch(self, node)
         elif node.op is LOOP:
@@ -73,8 +85,8 @@ class Specializer:
             control.grad_mode(self, node)
         else:
             args = [self.get(a) for a in node.args]
-            handler = python_ops.HANDLERS.get(node.op.name)
-            result = handler(self, args, node) if handler else self.tensor_op(node.op, args, node)
+            handler = handlers.HANDLERS.get(node.op.name)
+            result = handler(self, args, node) if handler else self.tensor_op(node.op, args)
             if len(node.results) == 1:
                 self.env[node.results[0]] = result[0] if isinstance(result, list) else result
             elif node.results:
@@ -84,7 +96,7 @@ class Specializer:
     def get(self, v: Value) -> Abstract:
         if not v.is_const:
             return self.env[v]
-        return _constant(v.const)
+        return constant(v.const)
 
     @property
     def depth(self) -> int:
@@ -95,22 +107,27 @@ class Specializer:
     def call(self, name: str, *args: Any) -> Abstract:
         """Emit the op called `name` with abstract (or plain Python) arguments, defaults filled in."""
         op = registry.get(name)
-        given = [a if isinstance(a, (Known, Value, Seq, Obj, Mapping)) else _constant(a) for a in args]
-        rest = [_constant(p.default) for p in op.params[len(given) :]]
-        return self.tensor_op(op, given + rest, None)
+        given = [a if isinstance(a, (Known, Value, Seq, Obj, Mapping)) else constant(a) for a in args]
+        rest = [constant(p.default) for p in op.params[len(given) :]]
+        return self.tensor_op(op, given + rest)
 
-    def tensor_op(self, op: Any, args: list[Any], node: Node | None) -> Abstract:
+    def fold(self, op: Any, args: list[Any]) -> Abstract:
+        """The constant that `op` gives for constants."""
+        try:
+            return constant(op.eager(*(a.value for a in args)))
+        except Exception as error:  # the program's own error: it must rise at run time, at the user's line
+            raise Refused(f"{op.name} raises {type(error).__name__}: {error}", self.loc) from error
+
+    def tensor_op(self, op: Any, args: list[Any]) -> Abstract:
         """Infer, emit, and wrap the results of an operator record."""
-        from specjit.specialize import indexing
-
+        self.origins.note(op, args, self.loc)
         special = indexing.SPECIAL.get(op.name)
         if special:
             out = special(self, op, args)
             if out is not None:
                 return out
-        if not any(_has_run_time(a) for a in args):
-            if op.traits.pure and all(isinstance(a, Known) for a in args) and op.name.startswith("py."):
-                return _constant(op.eager(*(a.value for a in args)))
+        if op.traits.pure and op.name.startswith("py.") and all(isinstance(a, Known) for a in args):
+            return self.fold(op, args)
         try:
             types = op.infer(*(self.infer_view(a) for a in args))
         except Refused:
@@ -120,7 +137,8 @@ class Specializer:
         return self.emit(op, args, types)
 
     def emit(self, op: Any, args: list[Any], types: Any) -> Abstract:
-        values = [self.materialize(a) for a in args]
+        exact = op.name.startswith("py.")
+        values = [self.materialize(a, exact) for a in args]
         if op.traits.writes:
             done = self.without_write(op, values, types)
             if done is not None:
@@ -132,6 +150,9 @@ class Specializer:
             if known is not None:
                 return known
         listed = [t if isinstance(t, Type) else type_of(t) for t in listed]
+        t = op.traits
+        if not self.grad and not (t.writes or t.itself or t.reads or t.io):  # what is computed here requires none
+            listed = [t.with_(requires_grad=False) if t.is_tensor else t for t in listed]
         out = self.block.append(op, values, listed, loc=self.loc, hints=self.hints)
         if op.traits.view_of is not None:
             root = self.root(values[op.traits.view_of])
@@ -146,10 +167,13 @@ class Specializer:
 
     def extern(self, op: Any, args: list[Any], types: list[Type]) -> list[Value]:
         """Emit an op as it stands, with materialized arguments; it will run as Python."""
+        self.origins.note(op, args, self.loc)
         self.escape(args)
         for a in args:
             each_value(a, lambda v: self.shared.add(self.root(v)))
-        return self.block.append(op, [self.materialize(a) for a in args], types, loc=self.loc, hints=self.hints).results
+        return self.block.append(
+            op, [self.materialize(a, True) for a in args], types, loc=self.loc, hints=self.hints
+        ).results
 
     def infer_view(self, a: Any) -> Any:
         """How `infer` sees an argument: types for run-time values, Python objects for constants, lists for
@@ -162,11 +186,12 @@ class Specializer:
             if not a.plain:
                 return Type.list(_row_type(a))
             items = [self.infer_view(i) for i in a.items]
-            return tuple(items) if a.kind == "tuple" else items
+            return tuple(items) if a.is_tuple else items
         return ANY
 
-    def materialize(self, a: Any) -> Value:
-        """A run-time value for an abstract one; containers become `py.tuple`, `py.list`, `py.dict` nodes."""
+    def materialize(self, a: Any, exact: bool = False) -> Value:
+        """A run-time value for an abstract one; containers become `py.tuple`, `py.list`, `py.dict` nodes. `exact`: for
+        Python code, which can tell a `Size` from a tuple."""
         if isinstance(a, Value):
             return a
         if isinstance(a, Known):
@@ -174,21 +199,25 @@ class Specializer:
         if isinstance(a, Obj):
             return Value.constant(a.value, ANY)
         if isinstance(a, Mapping):
-            pairs = [x for k, v in a.items.items() for x in (Value.constant(k), self.materialize(v))]
+            pairs = [x for k, v in a.items.items() for x in (Value.constant(k), self.materialize(v, exact))]
             return self.block.append(registry.get("py.dict"), pairs, [Type("dict", (ANY, ANY))], loc=self.loc).result
         if isinstance(a, Rows):
             raise Refused("rows of a loop used one by one", self.loc)
         if a.kind == "list" and not a.plain:
-            from specjit.specialize import lists
-
             return lists.materialize(self, a)
-        items = [self.materialize(i) for i in a.items]
+        items = [self.materialize(i, exact) for i in a.items]
         if all(i.is_const for i in items) and not a.foreign:
-            constant = [i.const for i in items]
-            return Value.constant(tuple(constant) if a.kind == "tuple" else constant)
+            plain = [i.const for i in items]
+            made = Value.constant(tuple(plain) if a.is_tuple else plain)
+            return made if a.kind != "Size" or not exact else self.as_size(made)
         types = [i.type for i in items]
-        whole = Type.tuple(*types) if a.kind == "tuple" else Type.list(types[0] if len(set(types)) == 1 else ANY)
-        return self.block.append(registry.get(f"py.{a.kind}"), items, [whole], loc=self.loc).result
+        whole = Type.tuple(*types) if a.is_tuple else Type.list(types[0] if len(set(types)) == 1 else ANY)
+        kind = "tuple" if a.is_tuple else a.kind
+        made = self.block.append(registry.get(f"py.{kind}"), items, [whole], loc=self.loc).result
+        return made if a.kind != "Size" or not exact else self.as_size(made)
+
+    def as_size(self, items: Value) -> Value:
+        return self.block.append(registry.get("py.to_size"), [items], [Type.instance("Size")], loc=self.loc).result
 
     # -- effects ------------------------------------------------------------------------------------------------------
 
@@ -248,15 +277,8 @@ class Specializer:
     def escape(self, args: list[Any]) -> None:
         """A container handed to unknown code may change there: what we know of it would be a guess."""
         for a in args:
-            if isinstance(a, (Seq, Mapping)) and not (isinstance(a, Seq) and a.kind == "tuple"):
+            if isinstance(a, (Seq, Mapping)) and not (isinstance(a, Seq) and a.is_tuple):
                 raise Refused("a list or dict is passed to code that cannot be seen into", self.loc)
-
-
-def _constant(value: Any) -> Abstract:
-    """A constant as the specializer sees it. Lists and tuples are taken apart so that their items stay known."""
-    if isinstance(value, tuple) and type(value) is tuple:
-        return Seq("tuple", [_constant(v) for v in value])
-    return Known(value)
 
 
 def _known_of(t: Type) -> Abstract | None:
@@ -268,14 +290,6 @@ def _known_of(t: Type) -> Abstract | None:
     if t.kind == "none":
         return Known(None)
     return None
-
-
-def _has_run_time(a: Any) -> bool:
-    if isinstance(a, Value):
-        return not a.is_const
-    if isinstance(a, Seq):
-        return not a.plain or any(_has_run_time(i) for i in a.items)
-    return not isinstance(a, Known)
 
 
 def _row_type(a: Seq) -> Type:

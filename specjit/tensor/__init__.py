@@ -5,4 +5,5 @@ Invariant: nothing here knows an operator by name except through the record it i
 """
 
 from specjit.tensor.devices import device
-from specjit.tensor.tensor import Parameter, Size, Tensor
+from specjit.tensor.size import Size
+from specjit.tensor.tensor import Parameter, Tensor

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from specjit.tensor import state, tape
+from specjit.tensor import engine, state
 from specjit.tensor.tensor import Tensor, wrap
 
 
@@ -82,7 +82,7 @@ def _analytic(out: Tensor, x: Tensor) -> np.ndarray:
     for j in range(size):
         seed = np.zeros(size, out._data.dtype)
         seed[j] = 1
-        (g,) = tape.grad(out, x, wrap(seed.reshape(out._data.shape)), retain_graph=True, allow_unused=True)
+        (g,) = engine.grad(out, x, wrap(seed.reshape(out._data.shape)), retain_graph=True, allow_unused=True)
         if g is not None:
             columns[:, j] = g._data.reshape(-1)
     return columns
@@ -102,7 +102,7 @@ def gradgradcheck(func: Callable[..., Any], inputs: Any, **options: Any) -> bool
         with state.set_grad_enabled(True):
             outs = _outputs(func, inner)
             pairs = [(o, w) for o, w in zip(outs, weights) if o._requires_grad]
-            found = tape.grad(
+            found = engine.grad(
                 [o for o, _ in pairs],
                 [inner[i] for i in wanted],
                 [w for _, w in pairs],

@@ -12,7 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from specjit.tensor.tensor import Size, Tensor, get_default_dtype
+from specjit.dtypes import get_default_dtype
+from specjit.tensor.size import Size
+from specjit.tensor.tensor import Tensor
 
 THRESHOLD = 1000
 EDGE = 3

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from specjit import dtypes
-from specjit.dtypes import DType, dtype_of
+from specjit.dtypes import DType, dtype_of, get_default_dtype
 from specjit.ir.types import Type
-from specjit.tensor import tensor as _tensor
+from specjit.tensor.tensor import Tensor
 
 
 def promote_types(a: DType, b: DType) -> DType:
@@ -36,7 +36,7 @@ def scalar_dtype(value: Any) -> DType:
     """The dtype a Python number stands for."""
     if isinstance(value, bool):
         return dtypes.bool_
-    return dtypes.int64 if isinstance(value, int) else _tensor.get_default_dtype()
+    return dtypes.int64 if isinstance(value, int) else get_default_dtype()
 
 
 def _combine(higher: DType | None, lower: DType | None) -> DType | None:
@@ -60,7 +60,7 @@ def result_type(*operands: Any) -> DType | None:
     """The dtype in which operands (tensors, IR types, Python numbers) are combined; None if the types do not say."""
     ranks: list[list[DType]] = [[], [], []]
     for x in operands:
-        if isinstance(x, _tensor.Tensor):
+        if isinstance(x, Tensor):
             ranks[0 if x.ndim else 1].append(x.dtype)
         elif isinstance(x, Type) and x.is_tensor:
             if x.dtype is None:

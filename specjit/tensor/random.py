@@ -15,10 +15,11 @@ from __future__ import annotations
 
 import math
 import os
-import threading
 from typing import Any
 
 import numpy as np
+
+from specjit import locks
 
 M0, M1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
 W0, W1 = 0x9E3779B9, 0xBB67AE85
@@ -46,12 +47,38 @@ def philox(seed: int, block: int, count: int) -> np.ndarray:
     return out.reshape(-1)
 
 
+def _signed(seed: int) -> int:
+    return seed - (1 << 64) if seed >> 63 else seed
+
+
+class Held:
+    """A generator held for a draw of unknown size: blocks from `first` on under the key `seed` are free; `take_up_to`
+    says which were used."""
+
+    __slots__ = ("first", "generator", "seed")
+
+    def __init__(self, generator: Generator) -> None:
+        self.generator = generator
+
+    def __enter__(self) -> Held:
+        self.generator._lock.acquire()
+        self.seed, self.first = _signed(self.generator.seed_value), self.generator.offset // 4
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.generator._lock.release()
+
+    def take_up_to(self, block: int) -> None:
+        """The blocks before `block` are drawn."""
+        self.generator.offset += 4 * (block - self.first)
+
+
 class Generator:
     """A stream of random numbers: `seed` picks the stream, `offset` the position in it (in 32-bit words)."""
 
     def __init__(self, device: Any = "cpu") -> None:
         self.device = device
-        self._lock = threading.Lock()
+        self._lock = locks.lock()
         self.seed_value = 0
         self.offset = 0
 
@@ -77,6 +104,22 @@ class Generator:
             start = self.offset
             self.offset = start + -(-words // 4) * 4
             return self.seed_value, start
+
+    def reserve_blocks(self, count: int) -> tuple[int, int]:
+        """The seed, as native code takes it (a signed 64-bit integer), and the first of `count` fresh blocks of four
+        words."""
+        seed, start = self.reserve(4 * count)
+        return _signed(seed), start // 4
+
+    def give_back(self, seed: int, first: int, count: int) -> None:
+        """Undo `reserve_blocks` if nothing was drawn since."""
+        with self._lock:
+            if _signed(self.seed_value) == seed and self.offset // 4 == first + count:
+                self.offset -= 4 * count
+
+    def held(self) -> Held:
+        """`with generator.held() as run:` nobody else draws meanwhile; see `Held`."""
+        return Held(self)
 
     def get_state(self) -> Any:
         """(seed, offset) as a tensor of two int64 values."""
@@ -114,19 +157,28 @@ def manual_seed(seed: int) -> Generator:
 
 
 def seed() -> int:
+    """Seed the default generator from the system's entropy; the new seed."""
     return default_generator.seed()
 
 
 def initial_seed() -> int:
+    """The seed of the default generator."""
     return default_generator.initial_seed()
 
 
 def get_rng_state() -> Any:
+    """The state of the default generator, for `set_rng_state`."""
     return default_generator.get_state()
 
 
 def set_rng_state(state: Any) -> None:
+    """Continue the stream at which `get_rng_state` was called."""
     default_generator.set_state(state)
+
+
+def blocks_of(count: int, dtype: np.dtype) -> int:
+    """How many blocks of four words `count` uniform numbers take."""
+    return -(-count // 2) if dtype == np.float64 else -(-count // 4)
 
 
 def words(generator: Generator | None, count: int) -> np.ndarray:
@@ -135,32 +187,29 @@ def words(generator: Generator | None, count: int) -> np.ndarray:
     return philox(seed, offset // 4, -(-count // 4))[:count]
 
 
-def uniform32(generator: Generator | None, count: int) -> np.ndarray:
-    """float32 in [0, 1), one word each."""
-    return (words(generator, count) >> np.uint32(8)).astype(np.float32) * np.float32(2.0**-24)
-
-
-def uniform64(generator: Generator | None, count: int) -> np.ndarray:
-    """float64 in [0, 1), two words each."""
-    return (words(generator, 2 * count).view("<u8") >> np.uint64(11)).astype(np.float64) * 2.0**-53
-
-
 def uniform(generator: Generator | None, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     """Uniform in [0, 1) of a floating-point dtype."""
+    seed, offset = (generator or default_generator).reserve(4 * blocks_of(math.prod(shape), dtype))
+    return uniform_at(seed, offset // 4, shape, dtype)
+
+
+def uniform_at(seed: int, block: int, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """Uniform in [0, 1) from this block on: float32 of one word each, float64 of two."""
     count = math.prod(shape)
+    found = philox(seed, block, blocks_of(count, dtype))
     if dtype == np.float64:
-        return uniform64(generator, count).reshape(shape)
-    found = uniform32(generator, count)
+        return ((found.view("<u8") >> np.uint64(11)).astype(np.float64) * 2.0**-53)[:count].reshape(shape)
+    numbers = (found[:count] >> np.uint32(8)).astype(np.float32) * np.float32(2.0**-24)
     if dtype == np.float16:
         # Only 11 bits fit; rounding up could give 1.
-        found = np.floor(found * np.float32(2048)) * np.float32(1 / 2048)
-    return found.astype(dtype, copy=False).reshape(shape)
+        numbers = np.floor(numbers * np.float32(2048)) * np.float32(1 / 2048)
+    return numbers.astype(dtype, copy=False).reshape(shape)
 
 
 def normal(generator: Generator | None, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     """Standard normal by Box-Muller: value 2k and 2k+1 come from uniforms 2k and 2k+1."""
     count = math.prod(shape)
-    u = uniform64(generator, count + count % 2)
+    u = uniform(generator, (count + count % 2,), np.dtype(np.float64))
     radius = np.sqrt(-2 * np.log1p(-u[0::2]))
     angle = 2 * math.pi * u[1::2]
     out = np.empty(count + count % 2)
@@ -171,7 +220,7 @@ def normal(generator: Generator | None, shape: tuple[int, ...], dtype: np.dtype)
 
 def bernoulli(generator: Generator | None, p: Any, shape: tuple[int, ...]) -> np.ndarray:
     """bool: True with probability p (a number or an array)."""
-    return uniform32(generator, math.prod(shape)).reshape(shape).astype(np.float64) < np.asarray(p, np.float64)
+    return uniform(generator, shape, np.dtype(np.float32)).astype(np.float64) < np.asarray(p, np.float64)
 
 
 def integers(generator: Generator | None, low: int, high: int, shape: tuple[int, ...]) -> np.ndarray:

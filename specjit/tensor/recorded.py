@@ -16,8 +16,9 @@ import numpy as np
 
 from specjit.dtypes import DType, dtype_of
 from specjit.tensor import devices
+from specjit.tensor.size import Size
 from specjit.tensor.tape import FREED, Edge, Node, edge
-from specjit.tensor.tensor import Size, Tensor, wrap, wrap_node
+from specjit.tensor.tensor import Tensor, wrap, wrap_node
 
 
 class Like:
@@ -72,7 +73,7 @@ class OpNode(Node):
         versions: list[int] = []
         for i, (value, save, param) in enumerate(zip(args, op.saves, op.params)):
             if not param.type.is_tensor:
-                kept.append(_Index.of(value))
+                kept.append(KeptIndex.of(value))
                 continue
             if save and op.reads is not None:
                 wanted = any(getattr(args[k], "_requires_grad", False) for k in op.readers(i))
@@ -134,7 +135,7 @@ class OpNode(Node):
         out: list[Any] = []
         for value, save, param in zip(self.args, self.op.saves, self.op.params):
             if not param.type.is_tensor:
-                out.append(value.checked(self) if type(value) is _Index else value)
+                out.append(value.checked(self) if type(value) is KeptIndex else value)
             elif type(value) is _Kept:
                 out.append([self._one(item, save, versions) for item in value])
             else:
@@ -168,7 +169,7 @@ class OpNode(Node):
             )
 
 
-class _Index:
+class KeptIndex:
     """An argument of any type with tensors in it (an index), and their versions."""
 
     __slots__ = ("tensors", "value")
@@ -181,7 +182,7 @@ class _Index:
     def of(value: Any) -> Any:
         items = value if type(value) is tuple or type(value) is list else (value,)
         found = [(t, t._version[0]) for t in items if isinstance(t, Tensor)]
-        return _Index(value, found) if found else value
+        return KeptIndex(value, found) if found else value
 
     def checked(self, node: OpNode) -> Any:
         for t, version in self.tensors:

@@ -14,6 +14,8 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from specjit import locks
+
 write_epoch = 0
 """Moves with every in-place write to a tensor and with every array handed out (`numpy()`, `__array__`, DLPack)."""
 
@@ -25,7 +27,7 @@ recorders = 0
 
 _writes = itertools.count(1)
 _modules = itertools.count(1)
-_lock = threading.Lock()
+_lock = locks.lock()
 
 
 def bump_write_epoch() -> None:
@@ -54,12 +56,8 @@ def is_grad_enabled() -> bool:
 
 
 def is_inference_mode_enabled() -> bool:
+    """Whether this thread is inside `inference_mode()`."""
     return thread.inference
-
-
-def current_recorder() -> Any:
-    """The trace recorder of this thread, or None."""
-    return thread.recorder
 
 
 class recording:

@@ -15,48 +15,15 @@ from typing import Any
 
 import numpy as np
 
-from specjit import dtypes
-from specjit.dtypes import DType, dtype_of
+from specjit.dtypes import DType, dtype_of, get_default_dtype
 from specjit.ir.types import Type
 from specjit.ir.viewref import contiguous_strides
 from specjit.tensor import devices, state, storage
 from specjit.tensor.devices import device
 from specjit.tensor.methods import TensorMethods
+from specjit.tensor.size import Size
 
 _new = object.__new__
-
-
-class Size(tuple[int, ...]):
-    """The shape of a tensor: a tuple of ints that also knows its number of elements."""
-
-    __slots__ = ()
-
-    def numel(self) -> int:
-        total = 1
-        for size in self:
-            total *= size
-        return total
-
-    def __getitem__(self, index: Any) -> Any:
-        found = tuple.__getitem__(self, index)
-        return Size(found) if type(found) is tuple else found
-
-    def __add__(self, other: Any) -> Size:
-        return Size(tuple.__add__(self, tuple(other)))
-
-    def __radd__(self, other: Any) -> Size:
-        return Size(tuple(other) + tuple(self))
-
-    def __mul__(self, count: Any) -> Size:
-        return Size(tuple.__mul__(self, count))
-
-    __rmul__ = __mul__
-
-    def __repr__(self) -> str:
-        return f"specjit.Size([{', '.join(map(str, self))}])"
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Size, (tuple(self),)
 
 
 class Tensor(TensorMethods):
@@ -94,7 +61,7 @@ class Tensor(TensorMethods):
         return _init(_new(cls), np.empty(0, np.float32))
 
     def __init__(self, *args: Any, dtype: DType | None = None) -> None:
-        wanted = (dtype or dtypes_default()).numpy
+        wanted = (dtype or get_default_dtype()).numpy
         if args and all(isinstance(a, int) and not isinstance(a, bool) for a in args):
             self._data = np.zeros(args, wanted)
         elif len(args) == 1:
@@ -104,44 +71,54 @@ class Tensor(TensorMethods):
 
     @property
     def dtype(self) -> DType:
+        """The element type."""
         data = self._data
         return self._meta[0] if data is None else dtype_of(data.dtype)
 
     @property
     def shape(self) -> Size:
+        """The sizes of all dims."""
         data = self._data
         return Size(self._meta[1] if data is None else data.shape)
 
     @property
     def ndim(self) -> int:
+        """The number of dims."""
         data = self._data
         return len(self._meta[1]) if data is None else data.ndim
 
     @property
     def device(self) -> device:
+        """Where the data is: cpu, or meta for none."""
         return devices.meta if self._data is None else devices.cpu
 
     @property
     def is_cpu(self) -> bool:
+        """Whether it has data."""
         return self._data is not None
 
     @property
     def is_meta(self) -> bool:
+        """Whether it has a shape and a dtype but no data."""
         return self._data is None
 
     @property
     def itemsize(self) -> int:
+        """Bytes of one element."""
         return self.dtype.itemsize
 
     @property
     def nbytes(self) -> int:
+        """Bytes of all elements."""
         return self.dtype.itemsize * self.numel()
 
     def element_size(self) -> int:
+        """Bytes of one element."""
         return self.dtype.itemsize
 
     @property
     def requires_grad(self) -> bool:
+        """Whether ops on it are recorded for `backward`."""
         return self._requires_grad
 
     @requires_grad.setter
@@ -152,8 +129,7 @@ class Tensor(TensorMethods):
         if self._node is not None and not value:
             raise RuntimeError(
                 "you can only change requires_grad flags of leaf variables. If you want to use a computed variable in "
-                "a "
-                "subgraph that doesn't require differentiation use var_no_grad = var.detach()."
+                "a subgraph that doesn't require differentiation use var_no_grad = var.detach()."
             )
         self._requires_grad = value
 
@@ -164,6 +140,7 @@ class Tensor(TensorMethods):
 
     @property
     def is_leaf(self) -> bool:
+        """Whether no recorded op made it."""
         return not self._requires_grad or self.grad_fn is None
 
     @property
@@ -176,6 +153,7 @@ class Tensor(TensorMethods):
 
     @property
     def output_nr(self) -> int:
+        """Which result of `grad_fn` it is."""
         return getattr(self._node, "index", 0)
 
     @property
@@ -214,28 +192,34 @@ class Tensor(TensorMethods):
         return strides if dim is None else strides[dim]
 
     def storage_offset(self) -> int:
+        """Elements between the start of the storage and the first element."""
         if self._base is None or self._data is None:
             return 0
         return (address(self._data) - address(self._base._data)) // self._data.itemsize
 
     def data_ptr(self) -> int:
+        """The address of the first element; 0 on meta."""
         return 0 if self._data is None else address(self._data)
 
     def dim(self) -> int:
+        """The number of dims."""
         return self.ndim
 
     ndimension = dim
 
     def numel(self) -> int:
+        """The number of elements."""
         data = self._data
         return self.shape.numel() if data is None else data.size
 
     nelement = numel
 
     def is_floating_point(self) -> bool:
+        """Whether the dtype is a float."""
         return self.dtype.is_floating_point
 
     def is_contiguous(self) -> bool:
+        """Whether the elements lie in row-major order without gaps."""
         return self._data is None or self._data.flags.c_contiguous
 
     def numpy(self, *, force: bool = False) -> np.ndarray:
@@ -335,9 +319,9 @@ class Tensor(TensorMethods):
 
         gradient: of this tensor's shape; may be left out for a tensor with one element (it is 1).
         """
-        from specjit.tensor import tape
+        from specjit.tensor import engine
 
-        tape.backward(self, gradient, retain_graph, create_graph, inputs)
+        engine.backward(self, gradient, retain_graph, create_graph, inputs)
 
     def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> Any:
         """Call `hook(grad)` whenever the gradient of this tensor is computed; what it returns replaces the gradient."""
@@ -472,23 +456,3 @@ def to_numpy(data: Any) -> Any:
     if isinstance(data, (list, tuple)):
         return [to_numpy(x) for x in data]
     return data
-
-
-_default = dtypes.float32
-
-
-def dtypes_default() -> DType:
-    return _default
-
-
-def get_default_dtype() -> DType:
-    """The dtype of tensors made from Python floats."""
-    return _default
-
-
-def set_default_dtype(d: DType) -> None:
-    """Change the dtype of tensors made from Python floats; float16, float32 or float64."""
-    global _default
-    if not isinstance(d, DType) or not d.is_floating_point:
-        raise TypeError(f"only floating-point types are supported as the default type, got {d!r}")
-    _default = d

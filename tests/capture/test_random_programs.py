@@ -4,10 +4,8 @@ FUZZ_PROGRAMS=from:to runs other seeds than the few of an ordinary session."""
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import importlib.util
-import io
 import os
 import warnings
 
@@ -15,6 +13,7 @@ import pytest
 
 from specjit.capture.script import capture
 from specjit.codegen.python import generate
+from tests.capture.programs.table import run
 from tests.capture.random_programs import source
 
 ARGUMENTS = [
@@ -25,17 +24,6 @@ ARGUMENTS = [
     (None, 4, [2, 2, 2, 2], {"z": 0}),
 ]
 START, STOP = map(int, os.environ.get("FUZZ_PROGRAMS", "0:60").split(":"))
-
-
-def run(fn, args):
-    args = copy.deepcopy(args)
-    out = io.StringIO()
-    with contextlib.redirect_stdout(out):
-        try:
-            result = ("returned", fn(*args))
-        except Exception as error:
-            result = ("raised", type(error), str(error))
-    return repr(result), out.getvalue(), repr(args)
 
 
 @pytest.mark.parametrize("seed", range(START, STOP))

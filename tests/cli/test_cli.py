@@ -19,7 +19,7 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=600,
     )
 
 
@@ -96,5 +96,5 @@ def test_cache_folder_that_is_a_file(tmp_path, monkeypatch, capsys):
 
 def test_a_reader_that_stops_early_is_no_crash(tmp_path):
     command = f"{sys.executable} -m specjit env | true"
-    result = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=60)
+    result = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=600)
     assert "Traceback" not in result.stderr

@@ -6,14 +6,21 @@ import copy
 
 import numpy as np
 
-from specjit.codegen.kernels import gemm, loops, pack, pick, reference
-from specjit.codegen.kernels.spec import GemmSpec, LoopSpec, PackSpec, PickSpec
+from specjit.codegen.kernels import draw, gemm, loops, pack, pick, reference, scan
+from specjit.codegen.kernels.spec import DrawSpec, GemmSpec, LoopSpec, PackSpec, PickSpec, ScanSpec
 from specjit.codegen.loader import KernelLibrary
 from tests.codegen.sources import call
 
 GUARD = 24  # elements before and after what a kernel may write
 GARBAGE = {"f": np.nan, "i": -77, "u": 77, "b": True}
-RENDER = {LoopSpec: loops.render, GemmSpec: gemm.render, PackSpec: pack.render, PickSpec: pick.render}
+RENDER = {
+    LoopSpec: loops.render,
+    GemmSpec: gemm.render,
+    PackSpec: pack.render,
+    PickSpec: pick.render,
+    DrawSpec: draw.render,
+    ScanSpec: scan.render,
+}
 
 
 def run(library: KernelLibrary, source: str, *slots: object) -> int:

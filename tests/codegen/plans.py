@@ -22,12 +22,16 @@ def graph_of(text: str) -> Graph:
 
 
 def plan_of(
-    text: str, *, params: tuple[str, ...] = (), layouts: dict[str, tuple[Any, ...]] | None = None
+    text: str,
+    *,
+    params: tuple[str, ...] = (),
+    layouts: dict[str, tuple[Any, ...]] | None = None,
+    numerics: str = "exact",
 ) -> RegionPlan:
     graph = graph_of(text)
     chosen = {v for v in graph.inputs if v.hint in params}
     strides = {v: (layouts or {})[v.hint] for v in graph.inputs if v.hint in (layouts or {})}
-    return schedule(graph.block, name=graph.name, params=chosen, layouts=strides)
+    return schedule(graph.block, name=graph.name, params=chosen, layouts=strides, numerics=numerics)
 
 
 def calls(plan: RegionPlan) -> list[int]:

@@ -127,3 +127,22 @@ ATTENTION = """graph @att(%x: f32[B,6,8], %wq: f32[8,8], %wk: f32[8,8], %wv: f32
  %y: f32[B,6,8] = add(%oc, %x)
  return %y
 }"""
+
+
+BRANCH_IN_A_LOOP = """graph @f(%x: f32[T,4], %n: int<T>, %k: int) -> (f32[4], int) {
+  %z: f32[4] = zeros([4])
+  %a: f32[4], %m: int = loop %n, True, (%i: int, %ai: f32[4] = %z, %mi: int = 0) {
+    %r: f32[4] = select(%x, 0, %i)
+    %q: int = py.mod(%i, %k)
+    %c: bool = py.eq(%q, 0)
+    %a2: f32[4], %m2: int = if %c {
+      %t: f32[4] = add(%ai, %r)
+      %p: int = py.add(%mi, 1)
+      yield %t, %p
+    } else {
+      yield %ai, %mi
+    }
+    yield True, %a2, %m2
+  }
+  return %a, %m
+}"""

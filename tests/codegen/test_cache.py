@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from specjit import config
 from specjit.codegen import abi, cache
 from specjit.codegen.cache import DiskCache, Entry, decode, encode, key_of, pack_text
+from tests.waiting import LONG
 
 ENTRY = Entry({"symbols": ["f"], "hint": "test", "seconds": 0.5}, b"object image" * 50, pack_text("define i64 @f()\n"))
 
@@ -225,6 +226,53 @@ def test_default_folder(monkeypatch, tmp_path):
     assert folder is None or folder.name == "specjit"
 
 
+def test_a_folder_that_is_cleared_between_two_steps_of_a_write(disk, tmp_path, monkeypatch):
+    made = cache.tempfile.NamedTemporaryFile
+
+    def clears_first(*arguments, **options):
+        monkeypatch.undo()
+        (tmp_path / "ab").rmdir()  # as `specjit cache clear` does
+        return made(*arguments, **options)
+
+    monkeypatch.setattr(cache.tempfile, "NamedTemporaryFile", clears_first)
+    disk.store("ab" * 20, ENTRY)
+    assert disk.load("ab" * 20) == ENTRY
+
+
+def test_a_folder_without_locks_is_no_error(disk, monkeypatch):
+    def fails(*arguments, **options):
+        raise NotImplementedError("FileSystem does not appear to support flock")
+
+    monkeypatch.setattr("filelock.FileLock", fails)
+    disk.store("ab" * 20, ENTRY)
+    assert disk.load("ab" * 20) == ENTRY
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_child_that_ends_leaves_its_parents_temporary_folder_alone():
+    code = textwrap.dedent(
+        """
+        import os
+        from specjit.codegen.cache import DiskCache
+        disk = DiskCache()
+        disk.folder = None
+        path = disk.source_file("ab" * 20, "parent's")
+        child = os.fork()
+        if child == 0:
+            own = disk.source_file("ab" * 20, "child's")
+            print(own != path, flush=True)
+            raise SystemExit(0 if own.read_text() == "child's" else 1)
+        assert os.waitpid(child, 0)[1] == 0
+        print(path.read_text(), path.parent)
+        """
+    )
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, timeout=LONG)
+    lines = done.stdout.splitlines()
+    assert lines[0] == "True", done.stderr
+    assert lines[1].startswith("parent's ")
+    assert not Path(lines[1].split(maxsplit=1)[1]).exists()
+
+
 def test_killed_while_writing_in_a_loop(tmp_path):
     """SIGKILL at arbitrary moments: every file under a final name still decodes."""
     code = textwrap.dedent(
@@ -232,14 +280,15 @@ def test_killed_while_writing_in_a_loop(tmp_path):
         import os
         from specjit.codegen.cache import DiskCache, Entry
         disk = DiskCache(__import__("pathlib").Path({str(tmp_path)!r}))
-        print("go", flush=True)
         for i in range(10**9):
             disk.store(f"{{i % 50:02x}}" * 20, Entry({{}}, os.urandom(200_000), b""))
+            if i == 0:
+                print("go", flush=True)
         """
     )
     for delay in (0.01, 0.03, 0.05):
         process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
-        process.stdout.readline()
+        assert process.stdout.readline() == b"go\n"
         time.sleep(delay)
         process.kill()
         process.wait()

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from specjit.codegen.kernels import gemm, pack, tiling
 from specjit.codegen.kernels.reference import DTYPES
 from specjit.codegen.kernels.spec import Access, Arg, Extent, GemmSpec, Inst, PackSpec, Segment, Store
-from specjit.codegen.lanes import panel_lanes
+from specjit.codegen.lanes import panel_lanes, register_bytes
 from tests.codegen.kernel_runs import both, garbage, run
 
 ROWS = [1, 1, 2, 3, 5, 7, 12, 13, 40, 130]
@@ -192,12 +192,15 @@ def test_long_products_are_as_accurate_as_blas(library, rows):
         assert error.max() <= max(2 * blas.max(), 4 * np.finfo(np.float32).eps * np.abs(exact).max())
 
 
-@pytest.mark.parametrize("rows", [130, Arg(4)])
+@pytest.mark.parametrize("known", [True, False])
 @pytest.mark.parametrize("k", [0, 1, 1000, 1024, 5000])
-def test_long_sums_of_side_by_side_rows(library, rows, k):
-    """A transposed left operand goes in pieces of k, and the sums wait in the result's place."""
-    units, height = 230, 130
-    spec = replace(plain(rows, Arg(3), units), a=Access(0, "f32", (1, height)))
+def test_long_sums_of_side_by_side_rows(library, known, k):
+    """A transposed left operand of more than a block of rows goes in pieces of k, and the sums wait in the result's
+    place.
+    """
+    units = 230
+    height = tiling.choose(plain(Arg(4), Arg(3), units)).row_block + 34
+    spec = replace(plain(height if known else Arg(4), Arg(3), units), a=Access(0, "f32", (1, height)))
     assert tiling.choose(spec).long_block
     rng = np.random.default_rng(3)
     a, b = rng.normal(size=(k, height)).astype(np.float32), rng.normal(size=(k, units)).astype(np.float32)
@@ -206,6 +209,103 @@ def test_long_sums_of_side_by_side_rows(library, rows, k):
     assert run(library, gemm.render(spec), a, packed, out, k, height) == 0
     exact = a.T.astype(np.float64) @ b.astype(np.float64)
     np.testing.assert_allclose(out.reshape(height, units), exact, rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize("dtype", ["f32", "f64"])
+@pytest.mark.parametrize("rows", [1, 2, 3, 4, 5, 6, 7, 9, 11, 96, 97, 100, 130])
+def test_sums_that_are_the_result_are_stored_in_place(library, rows, dtype):
+    """Tiles that reach past the last row write nothing outside the result; known and unknown numbers of rows."""
+    k, units = 37, 256
+    rng = np.random.default_rng(rows)
+    a, b = (rng.normal(size=size).astype(DTYPES[dtype]) for size in ((rows, k), (k, units)))
+    packed = panels(b.reshape(k, 1, units), panel_lanes(dtype, units))
+    exact = a.astype(np.float64) @ b.astype(np.float64)
+    for extent in (rows, Arg(3)):
+        spec = plain(extent, k, units, dtype)
+        assert tiling.choose(spec).final
+        native, _ = both(library, spec, [a.ravel(), packed, garbage(rows * units, DTYPES[dtype]), rows])
+        close = {"rtol": 1e-5, "atol": 1e-5} if dtype == "f32" else {"rtol": 1e-13, "atol": 1e-13}
+        np.testing.assert_allclose(native[2].reshape(rows, units), exact, **close)
+
+
+def test_products_over_outer_loops_are_stored_in_place(library):
+    """Offsets, padded rows, and an outer dimension that is stored inside the rows."""
+    outer, rows, k, units = 3, 7, 20, 128
+    place = Access(2, "f32", (units + 8, outer * (units + 8), 1), 5)
+    spec = replace(
+        plain(rows, k, units),
+        outer=(outer,),
+        a=Access(0, "f32", (rows * k, k, 1)),
+        b_strides=(0,),
+        stores=(Store(place, 0),),
+    )
+    assert tiling.choose(spec).final
+    rng = np.random.default_rng(4)
+    a, b = (rng.normal(size=size).astype(np.float32) for size in ((outer, rows, k), (k, units)))
+    out = garbage(5 + rows * outer * (units + 8), np.float32)
+    packed = panels(b.reshape(k, 1, units), panel_lanes("f32", units))
+    native, _ = both(library, spec, [a.ravel(), packed, out])
+    got = native[2][5:].reshape(rows, outer, units + 8)
+    np.testing.assert_allclose(got[..., :units], (a @ b).transpose(1, 0, 2), rtol=1e-5, atol=1e-5)
+    assert np.isnan(got[..., units:]).all() and np.isnan(native[2][:5]).all()
+
+
+@pytest.mark.parametrize("dtype", ["f32", "f64"])
+@pytest.mark.parametrize("units", [1, 17, 120, 200, 333])
+def test_one_row_in_either_direction(library, dtype, units):
+    """Panels of a product larger than the first-level cache are taken from either end: the same bits from two
+    neighbouring places of the row, with whole and cut tiles.
+    """
+    k = 200
+    rng = np.random.default_rng(units)
+    rows, b = (rng.normal(size=size).astype(DTYPES[dtype]) for size in ((1, k), (k, units)))
+    rows = np.tile(rows, (2, 1))
+    packed = panels(b.reshape(k, 1, units), panel_lanes(dtype, units))
+    results = []
+    for row in rows:
+        out = garbage(units, DTYPES[dtype])
+        assert run(library, gemm.render(plain(1, k, units, dtype)), row, packed, out) == 0
+        results.append(out)
+    assert results[0].tobytes() == results[1].tobytes()
+    exact = rows[0].astype(np.float64) @ b.astype(np.float64)
+    np.testing.assert_allclose(results[0], exact, rtol=0, atol=1e-4 if dtype == "f32" else 1e-12)
+
+
+def test_panels_that_stay_in_cache_between_turns():
+    """One row and B between the two levels of cache: narrow tiles. Otherwise as wide as for any product."""
+    lane = register_bytes()
+    k = tiling.L1_BYTES // 2 // lane  # of which one panel is half the first level
+
+    def width(rows: Extent, k: int, panel_count: int) -> int:
+        return tiling.choose(plain(rows, k, panel_count * panel_lanes("f32", None))).panels
+
+    assert width(1, k, 8) == 1
+    assert width(1, k // 2, 16) == 2
+    assert width(1, k // 4, 32) == 4  # a tile of four is small enough
+    assert width(1, k, 2) == 2  # the first level holds all
+    assert width(1, k, 64) == 4  # more than the second level
+    assert width(1, 2 * k, 8) == 4  # even one panel is too large
+    assert width(2, k, 8) == width(Arg(3), k, 8) == 4
+
+
+def test_what_needs_an_epilogue_is_not_stored_in_place():
+    spec = plain(Arg(3), 64, 256)
+    assert tiling.choose(spec).final
+    doubled = (*spec.body, Inst("apply", "f32", args=(0, 0), text="{0} + {1}"))
+    column = Access(2, "f32", (1, 100))
+    second = Segment(Access(4, "f32", (64, 1)), 5, (), 64)
+    for other in (
+        replace(spec, body=doubled, stores=(Store(spec.stores[0].access, 1),)),
+        replace(spec, stores=(Store(column, 0),)),
+        replace(spec, stores=spec.stores * 2),
+        replace(spec, units=250),
+        replace(spec, units=Arg(4)),
+        replace(spec, k=5000),
+        replace(spec, k=Arg(4)),
+        replace(spec, more=(second,)),
+        replace(spec, units=128, chunks=2),
+    ):
+        assert not tiling.choose(other).final, other
 
 
 def test_rows_do_not_depend_on_their_neighbours(library):

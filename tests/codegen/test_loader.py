@@ -6,7 +6,6 @@ import gc
 import subprocess
 import sys
 import textwrap
-import threading
 import weakref
 
 import numpy as np
@@ -17,6 +16,7 @@ from specjit.codegen.cache import DiskCache, Entry
 from specjit.codegen.compiler import CompileError
 from specjit.codegen.loader import KernelLibrary
 from tests.codegen.sources import axpy, call, run_axpy
+from tests.waiting import LONG, Crew
 
 
 class Recorder:
@@ -132,27 +132,40 @@ def test_a_missing_symbol_is_an_error(library):
 def test_a_forked_child_loads_and_compiles(tmp_path):
     code = textwrap.dedent(
         f"""
-        import os
+        import os, threading
         from pathlib import Path
         import numpy as np
+        from specjit.codegen import loader
         from specjit.codegen.cache import DiskCache
         from specjit.codegen.loader import KernelLibrary
         from tests.codegen.sources import axpy, run_axpy
         library = KernelLibrary(DiskCache(Path({str(tmp_path)!r})))
         old = library.get(axpy(1.0))
-        library._lock.acquire()  # as if another thread held it
+        taken, fork_is_over = threading.Event(), threading.Event()
+
+        def hold():
+            with library._lock, loader._library_lock:
+                taken.set()
+                fork_is_over.wait()
+
+        holder = threading.Thread(target=hold)
+        holder.start()
+        taken.wait()
         child = os.fork()
         if child == 0:
             new = library.get(axpy(2.0))
             fine = run_axpy(old.address, np.ones(1))[0] == 2 and run_axpy(new.address, np.ones(1))[0] == 3
             library.pool.close()
-            os._exit(0 if fine else 1)
+            os._exit(0 if fine and loader.library() else 1)
         assert os.waitpid(child, 0)[1] == 0
-        library._lock.release()
+        fork_is_over.set()
+        holder.join()
         assert library.get(axpy(2.0)).cached
         """
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100)
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", code], capture_output=True, text=True, timeout=LONG
+    )
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -174,17 +187,7 @@ def test_an_error_is_not_remembered_and_leaves_nothing_behind(fresh, heard):
 
 def test_threads_that_ask_at_once_compile_once(fresh, heard):
     kernels = []
-    barrier = threading.Barrier(6)
-
-    def ask():
-        barrier.wait()
-        kernels.append(fresh.get(axpy(8.0)))
-
-    threads = [threading.Thread(target=ask) for _ in range(6)]
-    for t in threads:
-        t.start()
-    for t in threads:
-        t.join()
+    assert Crew(*[lambda: kernels.append(fresh.get(axpy(8.0)))] * 6).join() == []
     assert len(set(kernels)) == 1
     assert heard.kinds() == ["CACHE_MISS", "CACHE_STORE"]
 
@@ -216,7 +219,7 @@ def test_processes_that_compile_the_same_kernel_at_once(tmp_path):
         p.stdin.write("go\n")
         p.stdin.flush()
     for p in processes:
-        out, err = p.communicate(timeout=100)
+        out, err = p.communicate(timeout=LONG)
         assert out == "False\n", err
         assert err == ""
     assert len(list(tmp_path.rglob("*.kernel"))) == 4
@@ -227,7 +230,7 @@ def test_ctrl_c_during_a_compile_leaves_no_broken_entry(tmp_path):
     """Interrupt a process that compiles kernels at many moments; every entry it left is whole."""
     code = textwrap.dedent(
         f"""
-        import os, signal, threading, time
+        import signal
         from pathlib import Path
         from specjit.codegen.cache import DiskCache, decode
         from specjit.codegen.loader import KernelLibrary
@@ -235,12 +238,23 @@ def test_ctrl_c_during_a_compile_leaves_no_broken_entry(tmp_path):
         folder = Path({str(tmp_path)!r})
         library = KernelLibrary(DiskCache(folder))
         library.pool.warm_up()
+
+        def interrupt(*_):
+            global fired
+            fired = True
+            raise KeyboardInterrupt
+
+        def work(start):
+            while not fired:  # it may be so, for Python swallows an exception at the end of a weak reference
+                library.get(axpy(float(start)))
+                start += 1
+
+        signal.signal(signal.SIGALRM, interrupt)
         for i in range(12):
-            timer = threading.Timer(0.02 * i, os.kill, (os.getpid(), signal.SIGINT))
+            fired = False
             try:
-                timer.start()
-                for a in range(100):
-                    library.get(axpy(float(a + 100 * i)))
+                signal.setitimer(signal.ITIMER_REAL, 0.02 * i + 1e-3)
+                work(10**6 * i)
             except KeyboardInterrupt:
                 pass
         for path in folder.rglob("*.kernel"):
@@ -249,7 +263,7 @@ def test_ctrl_c_during_a_compile_leaves_no_broken_entry(tmp_path):
         print("fine")
         """
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=200)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=LONG)
     assert done.stdout == "fine\n", done.stderr
 
 
@@ -276,7 +290,7 @@ def test_loading_never_imports_numba(fresh):
         print(kernel.cached, "numba" in sys.modules, library.pool._all)
         """
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=LONG)
     assert done.stdout == "True False set()\n", done.stderr
 
 
@@ -299,8 +313,15 @@ def test_get_many_on_two_workers_and_ctrl_c(tmp_path):
         from specjit.codegen.loader import KernelLibrary
         from tests.codegen.sources import axpy
         library = KernelLibrary(DiskCache(Path({str(tmp_path)!r})), CompilerPool(workers=2))
-        slow = "import time\\ntime.sleep(600)\\n" + axpy(1.0)
-        threading.Timer(1.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+        at = Path({str(tmp_path / "at it")!r})
+        slow = f"import time\\nopen({{str(at)!r}}, 'w').close()\\ntime.sleep(3600)\\n" + axpy(1.0)
+
+        def interrupt():
+            while not at.exists():
+                time.sleep(0.01)
+            os.kill(os.getpid(), signal.SIGINT)
+
+        threading.Thread(target=interrupt, daemon=True).start()
         try:
             library.get_many([(slow + f"# {{i}}", "slow") for i in range(4)])
         except KeyboardInterrupt:
@@ -308,5 +329,5 @@ def test_get_many_on_two_workers_and_ctrl_c(tmp_path):
             print(len({{k.address for k in kernels}}), len(library.pool._all) <= 2)
         """
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=LONG)
     assert done.stdout == "3 True\n", done.stderr

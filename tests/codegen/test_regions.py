@@ -106,18 +106,29 @@ def test_a_write_in_place_is_a_border():
     assert names(graph) == ["region", "add_", "region"]
 
 
-def test_pure_nodes_move_past_a_pure_one_without_kernel():
-    text = """graph @f(%x: f32[4,4], %y: f32[4,4]) -> (f32[4,4], f32[4,4]) {
+CONVOLUTION = """graph @f(%x: f32[4,4], %y: f32[1,1,4,4], %w: f32[1,1,1,1]) -> (f32[1,1,4,4], f32[4,4]) {
       %a: f32[4,4] = tanh(%x)
-      %s: f32[4,4] = cumsum(%y, 0)
+      %s: f32[1,1,4,4] = conv2d(%y, %w, [1, 1], [0, 0], [1, 1], 1)
       %b: f32[4,4] = mul(%a, %x)
-      %c: f32[4,4] = add(%s, %b)
-      %d: f32[4,4] = exp(%c)
+      %c: f32[1,1,4,4] = add(%s, %b)
+      %d: f32[1,1,4,4] = exp(%c)
       return %d, %b
     }"""
-    graph, report = same(text, f32(RNG, 4, 4), f32(RNG, 4, 4))
-    assert sorted(names(graph)) == ["cumsum", "region", "region"]
+
+
+def test_pure_nodes_move_past_a_pure_one_without_kernel():
+    graph, report = same(CONVOLUTION, f32(RNG, 4, 4), f32(RNG, 1, 1, 4, 4), f32(RNG, 1, 1, 1, 1))
+    assert sorted(names(graph)) == ["conv2d", "region", "region"]
     assert [why for _, why in report.refused] == ["no kernel says how to compute it"]
+
+
+def test_draws_stay_on_their_side_of_what_python_runs():
+    """If that raises, eager has drawn what comes before it and nothing else."""
+    text = CONVOLUTION.replace("tanh(%x)", "dropout_mask(%x)").replace("mul(%a, %x)", "dropout_mask(%a)")
+    graph, _ = partitioned(text)
+    assert names(graph) == ["dropout_mask", "conv2d", "region"]
+    (region,) = graph.block.nodes[2].blocks
+    assert [n.op.name for n in region.nodes] == ["dropout_mask", "add", "exp"]
 
 
 def test_trivial_work_stays_in_python():

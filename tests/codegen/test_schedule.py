@@ -13,7 +13,7 @@ from specjit.codegen.machine import verify
 from specjit.codegen.schedule import NotSchedulable
 from specjit.codegen.schedule.interp import RegionFailed
 from tests.codegen.plans import calls, check, f32, loop_calls, plan_of, run_plan
-from tests.codegen.region_texts import ATTENTION, gru, lstm, norm_peephole_lstm
+from tests.codegen.region_texts import ATTENTION, BRANCH_IN_A_LOOP, gru, lstm, norm_peephole_lstm
 
 RNG = np.random.default_rng(7)
 
@@ -309,25 +309,8 @@ def test_parts_that_do_not_fit_are_refused():
 
 
 def test_branches():
-    text = """graph @f(%x: f32[T,4], %n: int<T>, %k: int) -> (f32[4], int) {
-      %z: f32[4] = zeros([4])
-      %a: f32[4], %m: int = loop %n, True, (%i: int, %ai: f32[4] = %z, %mi: int = 0) {
-        %r: f32[4] = select(%x, 0, %i)
-        %q: int = py.mod(%i, %k)
-        %c: bool = py.eq(%q, 0)
-        %a2: f32[4], %m2: int = if %c {
-          %t: f32[4] = add(%ai, %r)
-          %p: int = py.add(%mi, 1)
-          yield %t, %p
-        } else {
-          yield %ai, %mi
-        }
-        yield True, %a2, %m2
-      }
-      return %a, %m
-    }"""
     for t, k in ((7, 3), (1, 1), (0, 1)):
-        check(text, f32(RNG, t, 4), t, k)
+        check(BRANCH_IN_A_LOOP, f32(RNG, t, 4), t, k)
 
 
 def test_a_branch_that_may_pass_an_input_through():
@@ -568,3 +551,43 @@ def test_refusals_name_the_op():
     }"""
     with pytest.raises(NotSchedulable, match="not known well enough"):
         plan_of(text)
+
+
+def test_where_an_output_lies_may_be_a_run_time_integer() -> None:
+    text = """
+    graph @g(%x: f32[T,3], %i: int, %j: int) -> (f32[3], f32[T,3]) {
+      %k: int = py.min(%i, %j)
+      %r: f32[3] = select(%x, 0, %k)
+      %y: f32[T,3] = mul(%x, 2.0)
+      return %r, %y
+    }"""
+    for i, j in ((1, 2), (-1, 0), (3, 9)):
+        check(text, f32(RNG, 4, 3), i, j)
+
+
+FLIPS = """
+    graph @g(%x: f32[T,B,5]) -> (f32[T,B,5], f32[T,B,5], f32[T,B,5], f32[B]) {
+      %e: f32[T,B,5] = exp(%x)
+      %a: f32[T,B,5] = flip(%e, [0])
+      %b: f32[T,B,5] = flip(%x, [-1, 0])
+      %c: f32[T,B,5] = add(%a, %b)
+      %d: f32[T,B,5] = mul(%c, %x)
+      %f: f32[T,B,5] = flip(%d, [1])
+      %s: f32[B] = sum(%f, [0, 2])
+      return %a, %b, %f, %s
+    }"""
+
+
+def test_what_reads_backwards_needs_no_copy_of_its_own() -> None:
+    """A flip is part of the kernel that uses it; what it reads must be in memory."""
+    for shape in ((3, 2, 5), (1, 1, 5), (0, 2, 5), (4, 0, 5)):
+        constant = FLIPS.replace("T,B", f"{shape[0]},{shape[1]}").replace("[B]", f"[{shape[1]}]")
+        for text in (FLIPS, constant):
+            plan = check(text, f32(RNG, *shape))
+            if shape == (3, 2, 5):
+                assert len(plan.specs) == 3, plan.describe()
+
+
+def test_a_flip_of_an_input_is_a_copy() -> None:
+    plan = check("graph @g(%x: f32[2,3]) -> f32[2,3] {\n%y: f32[2,3] = flip(%x, [0])\nreturn %y\n}", f32(RNG, 2, 3))
+    assert plan.outputs[0].of == "fresh"

@@ -15,7 +15,7 @@ from specjit.codegen.machine_native import machine
 from specjit.codegen.schedule import RegionPlan
 from specjit.codegen.schedule.interp import RegionFailed, interpret
 from tests.codegen.plans import f32, graph_of, plan_of, run_graph
-from tests.codegen.region_texts import ATTENTION, gru, lstm, norm_peephole_lstm
+from tests.codegen.region_texts import ATTENTION, BRANCH_IN_A_LOOP, gru, lstm, norm_peephole_lstm
 
 RNG = np.random.default_rng(3)
 Runner = Callable[[RegionPlan, np.ndarray], Status]
@@ -86,26 +86,9 @@ def test_joins_reductions_and_numbers(native):
 
 
 def test_branch_in_a_loop(native):
-    text = """graph @f(%x: f32[T,4], %n: int<T>, %k: int) -> (f32[4], int) {
-      %z: f32[4] = zeros([4])
-      %a: f32[4], %m: int = loop %n, True, (%i: int, %ai: f32[4] = %z, %mi: int = 0) {
-        %r: f32[4] = select(%x, 0, %i)
-        %q: int = py.mod(%i, %k)
-        %c: bool = py.eq(%q, 0)
-        %a2: f32[4], %m2: int = if %c {
-          %t: f32[4] = add(%ai, %r)
-          %p: int = py.add(%mi, 1)
-          yield %t, %p
-        } else {
-          yield %ai, %mi
-        }
-        yield True, %a2, %m2
-      }
-      return %a, %m
-    }"""
-    check_native(native, text, f32(RNG, 7, 4), 7, 3)
+    check_native(native, BRANCH_IN_A_LOOP, f32(RNG, 7, 4), 7, 3)
     with pytest.raises(RegionFailed, match="ZERO_DIVISION"):
-        interpret(plan_of(text), [f32(RNG, 7, 4), 7, 0], native)
+        interpret(plan_of(BRANCH_IN_A_LOOP), [f32(RNG, 7, 4), 7, 0], native)
 
 
 def test_while(native):

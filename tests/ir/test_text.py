@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -117,6 +118,21 @@ def test_two_objects_of_one_name_stay_apart():
     assert [printer.show(v) for v in (a, b, a)] == ["<object object>", "<object object #2>", "<object object>"]
 
 
+def test_an_int_too_long_to_print_has_a_name():
+    printer = Printer()
+    assert printer.show(10**3000) == repr(10**3000)
+    assert printer.show(10**5000) == "<object int>"
+
+
+class Pair(NamedTuple):
+    a: int
+    b: float
+
+
+class Noted(tuple):
+    """A tuple with a `__dict__`."""
+
+
 def test_constants_compare_by_bits_and_type():
     assert not same(0.0, -0.0)
     assert not same(1, True)
@@ -126,6 +142,9 @@ def test_constants_compare_by_bits_and_type():
     assert not same((1,), [1])
     assert key(np.float32([1, 2])) != key(np.float64([1, 2]))
     assert not same(dtypes.float32, dtypes.float64)
+    assert same(Pair(1, math.nan), Pair(1, math.nan))
+    assert not same(Pair(1, 2), (1, 2))
+    assert not same(Noted((1, 2)), Noted((1, 2))), "each may carry notes of its own"
 
 
 def test_blocks_print_alone():

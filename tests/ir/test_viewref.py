@@ -29,6 +29,8 @@ STEPS = [
     (lambda r: r.narrow(-1, 0, 3, 2), lambda x: x[..., 0:5:2]),
     (lambda r: r.select(1, 2), lambda x: x[:, 2]),
     (lambda r: r.select(1, -1), lambda x: x[:, -1]),
+    (lambda r: r.flip(1).flip(-1), lambda x: x[:, ::-1, :, ::-1]),
+    (lambda r: r.flip(2).narrow(2, 1, 2), lambda x: x[:, :, ::-1][:, :, 1:3]),
     (lambda r: r.unsqueeze(0), lambda x: x[None]),
     (lambda r: r.unsqueeze(-1), lambda x: x[..., None]),
     (lambda r: r.narrow(0, 1, 1).squeeze(), lambda x: x[1]),

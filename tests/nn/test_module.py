@@ -217,3 +217,13 @@ def test_containers():
 def test_a_module_without_forward():
     with pytest.raises(NotImplementedError, match="forward"):
         nn.Module()(1)
+
+
+def test_a_state_dict_is_a_mapping():
+    with pytest.raises(TypeError, match="dict-like, got <class 'list'>"):
+        nn.Linear(2, 2).load_state_dict([("weight", None)])
+
+
+def test_an_index_without_a_row_is_named():
+    with pytest.raises(IndexError, match=r"index out of range in self: 5 is not in 0\.\.2"):
+        nn.Embedding(3, 2)(specjit.tensor([[1, 5], [0, 7]]))

@@ -220,6 +220,6 @@ def test_every_record_of_this_file_is_tried():
     here |= {f"py.i{n}" for n in (*BINARY, "matmul")}
     here |= {f"py.{n}" for n in "append setitem delitem setattr print raise assert global closure".split()}
     text = Path(python.__file__).read_text()
-    mine = {n for n in all_ops() if n.startswith("py.") and f'_py("{n[3:]}(' in text}
+    mine = {n for n in all_ops() if n.startswith("py.") and f'defpy("{n[3:]}(' in text}
     assert mine
     assert mine <= here

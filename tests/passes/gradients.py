@@ -17,7 +17,7 @@ from specjit.ir.verify import verify
 from specjit.ops import registry
 from specjit.ops.combine import stack
 from specjit.passes.autodiff import Derivative, differentiate
-from specjit.tensor import tape
+from specjit.tensor import engine
 from specjit.tensor.tensor import Tensor, wrap
 
 
@@ -130,7 +130,7 @@ def tape_gradients(graph: Graph, inputs: list[Any], wanted: list[bool], grads: d
     results = _Eager(dict(zip(graph.inputs, tensors))).block(graph.block)
     asked = [(results[j], wrap(g)) for j, g in grads.items() if results[j].requires_grad]
     if asked:
-        tape.backward([r for r, _ in asked], [g for _, g in asked])
+        engine.backward([r for r, _ in asked], [g for _, g in asked])
     return [None if t.grad is None else t.grad._data for t, w in zip(tensors, wanted) if w]
 
 

@@ -39,7 +39,6 @@ def test_views_branches_loops_and_lists_share():
     assert aliases.same(v["t"], v["h1"])
     assert aliases.same(v["z"], v["l"])
     assert aliases.escapes(v["y"])
-    assert aliases.is_input(v["h"])
     assert not aliases.escapes(v["x"])
     assert not aliases.has_writes
 

@@ -16,7 +16,7 @@ from specjit.ir.types import Type
 from specjit.ir.verify import verify
 from specjit.ops import registry, schema
 from specjit.passes.autodiff import differentiate
-from specjit.tensor import tape
+from specjit.tensor import engine
 from specjit.tensor.tensor import Tensor, wrap
 from tests.opinfo import OPINFO, OpInfo, Sample, samples
 from tests.passes.gradients import backward_inputs
@@ -88,7 +88,7 @@ def compare(info: OpInfo, sample: Sample, symbolic: bool) -> bool:
     outs = list(eager) if isinstance(eager, (tuple, list)) else [eager]
     assert [j for j, o in enumerate(outs) if o.requires_grad] == d.differentiable
     sources = [t for t, w in zip(call.tensors, wanted) if w]
-    expected = tape.grad([outs[j] for j in grads], sources, [wrap(g) for g in grads.values()], allow_unused=True)
+    expected = engine.grad([outs[j] for j in grads], sources, [wrap(g) for g in grads.values()], allow_unused=True)
     for actual, taped in zip(found, expected, strict=True):
         assert (actual is None) == (taped is None)
         if taped is not None:

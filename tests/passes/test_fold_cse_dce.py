@@ -85,6 +85,18 @@ def test_cse_near_misses():
           return %s
         }""",
     )
+    # Two views that the caller gets are two objects, with a grad each.
+    check_unchanged("cse", "(%x: f32[3,4]) { %a = t(%x); %b = t(%x); return %a, %b }")
+    # Recorded and not recorded.
+    check_unchanged(
+        "cse",
+        """(%x: f32[N]!) {
+          %a = tanh(%x)
+          %b = with () {grad=False} { %c = tanh(%x); yield %c }
+          %d = add(%a, %b)
+          return %d
+        }""",
+    )
     # What is written in between is not the same.
     check_unchanged(
         "cse",

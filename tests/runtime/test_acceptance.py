@@ -95,7 +95,7 @@ def model_and_program():
 def specialize(program: Any, capsys: Any) -> None:
     for _ in range(3):
         run(program, capsys, 6, 10)
-    assert program.wait(120)
+    assert program.wait(600)
     assert program.specializations, [str(e) for e in program.events()]
 
 
@@ -140,7 +140,7 @@ def test_index_error_at_step_k(model_and_program, capsys) -> None:
         if eager.error is not None and got.error is not None:
             assert got.error == eager.error
         assert np.array_equal(got.log, eager.log) or eager.error is None
-        program.wait(120)
+        program.wait(600)
 
 
 def test_the_error_names_the_users_line(model_and_program, capsys) -> None:
@@ -169,5 +169,5 @@ def test_a_changed_global_is_seen(model_and_program, capsys) -> None:
     after = run(program, capsys, 6, 10)
     assert_same(after, run(model, capsys, 6, 10))
     assert not np.allclose(before.results[0], after.results[0])
-    program.wait(120)
+    program.wait(600)
     assert_same(run(program, capsys, 6, 10), run(model, capsys, 6, 10))

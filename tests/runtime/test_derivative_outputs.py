@@ -13,7 +13,7 @@ def settled(function, *args):
     program = specjit.optimize(function, warmup=1)
     for _ in range(3):
         program(*args)
-        assert program.wait(120)
+        assert program.wait(600)
     before = program.stats()["fast"]
     program(*args)
     assert program.stats()["fast"] == before + 1

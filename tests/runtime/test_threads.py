@@ -23,7 +23,7 @@ for count in (2, 1):
 
 
 def test_count_reaches_blas():
-    subprocess.run([sys.executable, "-c", PROGRAM], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", PROGRAM], check=True, timeout=600)
 
 
 @pytest.mark.parametrize("count", ["2", 2.0, True, None])

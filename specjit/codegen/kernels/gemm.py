@@ -3,8 +3,9 @@
 Enters: a `GemmSpec`. Leaves: the text of `kernel(frame, ops)`.
 Order of work: outer dimensions, blocks of rows, panels (in alternating direction, so that the last ones are found in
 cache), segments (the products that are summed), blocks of k, row tiles. The tiles of a block leave their sums in
-scratch on the stack; then every (row, vector of units) runs the epilogue. Invariants: sums over k go in blocks, each
-started from zero; no row, unit or k outside the sizes is read or written.
+scratch on the stack; then every (row, vector of units) runs the epilogue. Where there is nothing to do but to store
+the sums, tiles store them in place. Invariants: sums over k go in blocks, each started from zero; no row, unit or k
+outside the sizes is read or written.
 """
 
 from __future__ import annotations
@@ -67,6 +68,7 @@ class _Gemm(BodyWriter):
         for group in sorted({count for _, count in self._groups()}):
             for shape in t.shapes:
                 options = f"group={group}, unroll={shape.unroll}, sets={shape.sets}, prefetch={t.prefetch}"
+                options += ", final=True" if t.final else ""
                 sizes = (
                     f'"{self.spec.dtype}", {t.lanes}, rows={shape.rows}, panels={t.panels}, chunks={self.spec.chunks}'
                 )
@@ -91,8 +93,9 @@ class _Gemm(BodyWriter):
         if unknown:
             with out.block("if " + " or ".join(f"{n} < 1" for n in unknown) + ":"):
                 out.line("return 0")
-        room = self.tiling.scratch_rows + max(s.rows for s in self.tiling.shapes)
-        out.line(f"c = tiles.scratch({room * self.row_bytes})")
+        if not self.tiling.final:
+            room = self.tiling.scratch_rows + max(s.rows for s in self.tiling.shapes)
+            out.line(f"c = tiles.scratch({room * self.row_bytes})")
         if self.tiling.long_block:
             out.line(f"d = tiles.scratch({self._copy_row_bytes() * self.tiling.long_block})")
         self._panel_counts()
@@ -176,11 +179,14 @@ class _Gemm(BodyWriter):
                     if self.tiling.snake
                     else f"following = w0 + {step}"
                 )
-            if self.tiling.panels > 1:
+            if self.tiling.final:
+                out.line(f"i{self.units_dim} = {group} * {self.tiling.panels * self.tiling.lanes}")
+            elif self.tiling.panels > 1:
                 out.line(f"wide = min({self.tiling.panels}, {self.panel_count} - {panel})")
             for n in range(len(self.spec.segments)):
                 self._k_blocks(n)
-            self._epilogue(panel)
+            if not self.tiling.final:
+                self._epilogue(panel)
         if self.tiling.snake:
             out.line("turn = 1 - turn")
 
@@ -260,14 +266,25 @@ class _Gemm(BodyWriter):
         else:
             a = w.add(f"a{n}", w.product(w.add(self.first_row, "i"), a_row), w.product(k, a_k))
         b = w.add(f"w{n}", w.product(k, str(self.k_bytes)), str(first * self.vector_bytes))
-        c = w.add("c", str(first * self.vector_bytes), f"i * {self.row_bytes}")
+        c, c_row = w.add("c", str(first * self.vector_bytes), f"i * {self.row_bytes}"), str(self.row_bytes)
         wide = "wide" if t.panels > 1 else "1"
+        if t.final:
+            c, c_row = self._final_place()
+            wide = str(t.panels)
         ahead = "0"
         if t.prefetch:
             ahead = w.add(following, f"i // {rows} * {w.parenthesized(depth)} * {t.prefetch}")
         add = k if n == 0 else "1"
-        arguments = [a, a_row, a_k, valid, b, self._panel_bytes(segment), wide, depth, c, add, ahead]
+        arguments = [a, a_row, a_k, valid, b, self._panel_bytes(segment), wide, depth, c, c_row, add, ahead]
         self.out.line(f"{self._tile_name(rows, group)}({', '.join(arguments)})")
+
+    def _final_place(self) -> tuple[str, str]:
+        """The address of the result at row `i` of the block and the panels' first unit, and the bytes between rows."""
+        access, outer = self.spec.stores[0].access, len(self.spec.outer)
+        row = w.parenthesized(w.add(self.first_row, "i"))
+        index = [*(f"i{d}" for d in range(outer)), row, f"i{self.units_dim}"]
+        place = w.address(access, list(zip(index, access.strides, strict=True)))
+        return place, str(Size.of(access.strides[self.rows_dim]) * self.item)
 
     # -- the epilogue
 

@@ -13,7 +13,19 @@ from typing import Any
 
 import numpy as np
 
-from specjit.codegen.kernels.spec import Access, Arg, Extent, GemmSpec, Inst, LoopSpec, PackSpec, PickSpec, Segment
+from specjit.codegen.kernels.spec import (
+    Access,
+    Arg,
+    DrawSpec,
+    Extent,
+    GemmSpec,
+    Inst,
+    LoopSpec,
+    PackSpec,
+    PickSpec,
+    ScanSpec,
+    Segment,
+)
 
 DTYPES: dict[str, Any] = {
     "f32": np.float32,
@@ -101,7 +113,7 @@ VECMATH = SimpleNamespace(
 )
 
 
-def evaluate(spec: LoopSpec | GemmSpec | PackSpec | PickSpec, operands: Operands) -> int:
+def evaluate(spec: LoopSpec | GemmSpec | PackSpec | PickSpec | DrawSpec | ScanSpec, operands: Operands) -> int:
     """Do what the kernel of `spec` does, on the arrays in `operands`; its status."""
     with np.errstate(all="ignore"):
         if isinstance(spec, LoopSpec):
@@ -110,6 +122,10 @@ def evaluate(spec: LoopSpec | GemmSpec | PackSpec | PickSpec, operands: Operands
             _gemm(spec, operands)
         elif isinstance(spec, PackSpec):
             _pack(spec, operands)
+        elif isinstance(spec, DrawSpec):
+            _draw(spec, operands)
+        elif isinstance(spec, ScanSpec):
+            _scan(spec, operands)
         else:
             return _pick(spec, operands)
     return 0
@@ -170,7 +186,7 @@ def _loop(spec: LoopSpec, operands: Operands) -> None:
     if 0 in outer:
         return
     if 0 in domain:
-        _empty_reduction(spec, domain, outer, operands)
+        _empty_reduction(spec, outer, operands)
         return
     values: list[Any] = []
     for inst in spec.body:
@@ -184,7 +200,7 @@ def _store(access: Access, value: Any, domain: tuple[int, ...], operands: Operan
     operands[access.base][at.ravel()] = np.broadcast_to(value, domain).ravel()
 
 
-def _empty_reduction(spec: LoopSpec, domain: tuple[int, ...], outer: tuple[int, ...], operands: Operands) -> None:
+def _empty_reduction(spec: LoopSpec, outer: tuple[int, ...], operands: Operands) -> None:
     """Nothing to reduce: sums are 0, products 1; instructions along the empty dimensions do not happen."""
     ones = (*outer, *[1] * spec.reduced)
     neutral = {"sum": 0, "prod": 1, "any": False, "all": True}
@@ -277,3 +293,37 @@ def _pick(spec: PickSpec, operands: Operands) -> int:
     for where, value in zip((target + at * step).ravel(), values):
         operands[spec.target.base][where] += value
     return 0
+
+
+def _scan(spec: ScanSpec, operands: Operands) -> None:
+    domain = tuple(_number(e, operands) for e in spec.domain)
+    if 0 in domain:
+        return
+    values = np.moveaxis(operands[spec.source.base][_positions(spec.source, domain, operands)], spec.axis, 0).copy()
+    for k in range(1, len(values)):
+        values[k] += values[k - 1]
+    _store(spec.target, np.moveaxis(values, 0, spec.axis), domain, operands)
+
+
+def _draw(spec: DrawSpec, operands: Operands) -> None:
+    count, seed, first = (_number(e, operands) for e in (spec.count, spec.seed, spec.first))
+    per_block = 4 if spec.dtype == "f32" else 2
+    for i in range(count):
+        words = _philox(seed & (1 << 64) - 1, first + i // per_block)
+        if spec.dtype == "f32":
+            number = (words[i % 4] >> 8) * 2.0**-24
+        else:
+            low, high = words[i % 2 * 2 : i % 2 * 2 + 2]
+            number = ((high << 32 | low) >> 11) * 2.0**-53
+        operands[spec.target][i] = number
+
+
+def _philox(seed: int, block: int) -> list[int]:
+    """The four words of a block, in Python integers."""
+    low = (1 << 32) - 1
+    c, key = [block & low, block >> 32, 0, 0], [seed & low, seed >> 32]
+    for _ in range(10):
+        a, b = c[0] * 0xD2511F53, c[2] * 0xCD9E8D57
+        c = [b >> 32 ^ c[1] ^ key[0], b & low, a >> 32 ^ c[3] ^ key[1], a & low]
+        key = [key[0] + 0x9E3779B9 & low, key[1] + 0xBB67AE85 & low]
+    return c

@@ -173,3 +173,26 @@ class PickSpec:
     count: Extent
     gather: bool
     wrap: bool = False
+
+
+@dataclass(frozen=True)
+class DrawSpec:
+    """`count` uniform numbers in [0, 1) at the address in operand `target`, one after another: what `tensor/random.py`
+    makes of the Philox blocks from number `first` on, under the key `seed`."""
+
+    dtype: Literal["f32", "f64"]
+    count: Extent
+    target: int
+    seed: Extent
+    first: Extent
+
+
+@dataclass(frozen=True)
+class ScanSpec:
+    """Running sums: target(i) = source(i) with 0 .. i in place of dimension `axis`, added up in order. Both accesses
+    have one dtype."""
+
+    domain: tuple[Extent, ...]
+    axis: int
+    source: Access
+    target: Access

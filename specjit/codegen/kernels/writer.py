@@ -1,6 +1,6 @@
 """Writing kernel source: indented lines, sizes, addresses, and the instructions of a body as statements.
 
-Enters: the pieces of a spec. Leaves: Python text in the vocabulary of `simd`, `vecmath` and `tiles`.
+Enters: the pieces of a spec. Leaves: Python text in the vocabulary of `simd`, `vecmath`, `tiles` and `philox`.
 Invariant: the text depends on nothing but the spec and the lane counts, and names nothing but the frame, the operands
 and the vocabulary.
 """

@@ -11,7 +11,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from specjit.codegen.schedule.index import identity
-from specjit.codegen.schedule.items import BlockItems, CarriedScalar, CarriedTensor, If, Loop, Map, Matmul, Pick, Reduce
+from specjit.codegen.schedule.items import (
+    BlockItems,
+    CarriedScalar,
+    CarriedTensor,
+    If,
+    Loop,
+    Map,
+    Matmul,
+    Pick,
+    Reduce,
+    Scan,
+)
 from specjit.codegen.schedule.model import Home, Pointer, Scalar, Source, Storage, View
 from specjit.codegen.schedule.tensors import tensor_type
 from specjit.ir.dims import Size, product
@@ -29,7 +40,7 @@ def claim(block: BlockItems, view: View, home: Home) -> bool:
     source, maker = view.source, view.source.maker
     if source.owner is not block or not identity(view.ref, source.dims):
         return False
-    if isinstance(maker, Map | Reduce | Matmul | Pick):
+    if isinstance(maker, Map | Reduce | Matmul | Pick | Scan):
         if source.want is not None:
             return False
         source.want = home
@@ -77,7 +88,7 @@ def loop(b: Builder, n: Node) -> None:
             b.env[param] = Scalar(param.type.kind, number.param.size if param.type.kind == "int" else number.param)
             carried.append(number)
     stacked_results = n.results[len(inits) :]
-    stacked = [_stacked(b, r) for r in stacked_results]
+    stacked = [_stacked(r) for r in stacked_results]
     body = BlockItems(b.block, "loop")
     index.owner = body
     for c in carried:
@@ -151,7 +162,7 @@ def _carried_scalar(b: Builder, init: Value, param: Value, result: Value) -> Car
     return CarriedScalar(start, reg, reg)
 
 
-def _stacked(b: Builder, result: Value) -> Source:
+def _stacked(result: Value) -> Source:
     dtype, dims = tensor_type(result.type, result.hint or "a stacked value")
     return Source(dtype, dims, result.hint, Home(Storage("temp", dtype, product(dims) or 0, result.hint)))
 

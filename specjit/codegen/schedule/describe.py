@@ -9,7 +9,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from specjit.codegen.kernels.spec import Access, Arg, Extent, GemmSpec, Inst, LoopSpec, PackSpec, PickSpec, Store
+from specjit.codegen.kernels.spec import (
+    Access,
+    Arg,
+    DrawSpec,
+    Extent,
+    GemmSpec,
+    Inst,
+    LoopSpec,
+    PackSpec,
+    PickSpec,
+    ScanSpec,
+    Store,
+)
 from specjit.codegen.schedule.steps import Spec
 from specjit.codegen.schedule.values import Kernel, Label
 
@@ -89,6 +101,11 @@ def spec_lines(spec: Spec) -> Iterator[str]:
         yield f"pick {_tuple(spec.domain)}: " + (
             f"{target} = {source}{place}" if spec.gather else f"{target}{place} += {source}"
         )
+    elif isinstance(spec, ScanSpec):
+        yield f"scan {_tuple(spec.domain)} along {spec.axis}: {_access(spec.target)} = sums of {_access(spec.source)}"
+    elif isinstance(spec, DrawSpec):
+        key, first = _extent(spec.seed), _extent(spec.first)
+        yield f"draw {spec.dtype} x{spec.target}({_extent(spec.count)}): key {key}, blocks from {first}"
     else:
         assert isinstance(spec, PackSpec)
         outer = f" outer {_tuple(spec.outer)}" if spec.outer else ""

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from specjit.codegen.schedule import gathers
-from specjit.codegen.schedule.joins import cat, creation, inverse_of_part, stack
+from specjit.codegen.schedule import draws, gathers
+from specjit.codegen.schedule.joins import cat, creation, cumsum, flip, inverse_of_part, stack
 from specjit.codegen.schedule.tensors import matmul, pointwise, reduction, viewing
 from specjit.ir.graph import Node
 from specjit.ops import lowering
@@ -41,7 +41,10 @@ def node(b: Builder, n: Node) -> None:
 SPECIAL = {
     "cat": cat,
     "stack": stack,
+    "cumsum": cumsum,
+    "flip": flip,
     "select_backward": inverse_of_part,
     "slice_backward": inverse_of_part,
     **gathers.RULES,
+    **draws.RULES,
 }

@@ -13,6 +13,7 @@ from specjit.codegen.abi import Status
 from specjit.codegen.schedule import memory, prune
 from specjit.codegen.schedule.build import Builder
 from specjit.codegen.schedule.code import Code
+from specjit.codegen.schedule.contract import contracted
 from specjit.codegen.schedule.control_items import claim
 from specjit.codegen.schedule.errors import NotSchedulable
 from specjit.codegen.schedule.items import Check, Instr
@@ -40,14 +41,25 @@ def schedule(
     layouts      strides in elements of tensor inputs that are not C-contiguous (ints, or size expressions)
     params       inputs that are module parameters: what depends on them alone moves to the prologue
     live_params  of these, the ones whose storage may change unseen: ordinary inputs
+    numerics     "exact", or "fast": a product and the sum that takes it round once (`contract`)
     """
     builder = Builder(block, layouts or {}, set(params or ()) - set(live_params or ()))
     builder.walk(block)
     outputs = [deliver(builder, value) for value in block.outputs]
-    prune.unread_numbers(builder.top, [o for o in outputs if isinstance(o, Scalar)])
+    prune.unread_numbers(builder.top, [s for o in outputs for s in ([o] if isinstance(o, Scalar) else place_of(o))])
     lowering = Lowering(builder)
     before, steps = lowering.run()
+    if numerics == "fast":
+        for step in walk([*before, *steps]):
+            if isinstance(step, Call):
+                step.spec = contracted(step.spec)
     return Assembly(name, builder, lowering, before, steps, outputs, block).plan()
+
+
+def place_of(view: View) -> list[Scalar]:
+    """The numbers that say where in its storage a view lies."""
+    ref = view.ref
+    return [Scalar("int", s) for s in (*ref.sizes, *ref.strides, ref.offset) if isinstance(s, Poly)]
 
 
 def deliver(b: Builder, value: Value) -> View | Scalar:
@@ -70,17 +82,17 @@ def deliver(b: Builder, value: Value) -> View | Scalar:
         b.add(Instr(name="NOT", args=[source.shares], target=fresh_one))
         b.add(Check(cond=Scalar("bool", fresh_one), status=Status.GUARD))
     if source in b.fixed:
-        return b.copy(found, fresh(b, source, found), here=True).whole()
+        return b.copy(found, fresh(source, found), here=True).whole()
     place = source.want or source.home
     base = None if place is None else place.resolved().base
     if isinstance(base, Storage) and base.kind == "output":
         return found
-    if claim(b.top, source.whole(), fresh(b, source, source.whole())):
+    if claim(b.top, source.whole(), fresh(source, source.whole())):
         return found
-    return b.copy(found, fresh(b, source, found), here=True).whole()
+    return b.copy(found, fresh(source, found), here=True).whole()
 
 
-def fresh(b: Builder, source: Source, view: View) -> Home:
+def fresh(source: Source, view: View) -> Home:
     elements = product(view.dims)
     assert elements is not None
     return Home(Storage("output", source.dtype, elements, source.hint))
@@ -125,6 +137,8 @@ class Assembly:
             OutputPlan(o.kind, slot=code.checked(self.outputs[k])) if o.kind in ("int", "float", "bool") else o  # type: ignore[arg-type]
             for k, o in enumerate(outputs)
         ]
+        located = [s for o in self.outputs if isinstance(o, View) for s in place_of(o)]
+        registers = {n: code.slot(n, n) for n in prune.names(located) if n in self.builder.regs}
         lines = code.finish()
         return RegionPlan(
             self.name,
@@ -142,6 +156,7 @@ class Assembly:
             self.notes(),
             code.names,
             work(self.main),
+            registers,
         )
 
     def start(self, steps: list[Step]) -> tuple[Code, list[Spec], list[str]]:
@@ -255,14 +270,17 @@ def used_storages(steps: list[Step]) -> set[Storage]:
 
 
 def hint_of(call: Call) -> str:
-    from specjit.codegen.kernels.spec import GemmSpec, LoopSpec, PackSpec, PickSpec
+    from specjit.codegen.kernels.spec import DrawSpec, GemmSpec, LoopSpec, PackSpec, PickSpec, ScanSpec
 
-    kinds = {LoopSpec: "loops", GemmSpec: "gemm", PackSpec: "pack", PickSpec: "pick"}
+    kinds = {
+        LoopSpec: "loops",
+        GemmSpec: "gemm",
+        PackSpec: "pack",
+        PickSpec: "pick",
+        DrawSpec: "draw",
+        ScanSpec: "scan",
+    }
     kind = kinds[type(call.spec)]
     ops = [op for op in call.ops if op not in ("pack",)]
     shown = ", ".join(ops[:8]) + (", ..." if len(ops) > 8 else "")
     return f"{kind}({shown})" if shown else kind
-
-
-def is_symbolic(size: object) -> bool:
-    return isinstance(size, Poly)

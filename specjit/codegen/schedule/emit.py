@@ -12,12 +12,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from specjit.codegen.kernels.spec import Access, Arg, Extent, Inst, LoopSpec, PickSpec, Store
+from specjit.codegen.kernels.spec import Access, Arg, DrawSpec, Extent, Inst, LoopSpec, PickSpec, ScanSpec, Store
 from specjit.codegen.schedule.errors import NotSchedulable
 from specjit.codegen.schedule.fit import compose
 from specjit.codegen.schedule.group import Group, axes_used, new_axes, weight
 from specjit.codegen.schedule.index import KAPPA, Axis, IMap, Index, decode
-from specjit.codegen.schedule.items import Map, Matmul, Pick, Reduce
+from specjit.codegen.schedule.items import Draw, Map, Matmul, Pick, Reduce, Scan
 from specjit.codegen.schedule.model import Base, Home, Reg, Scalar, Source, View, estimate
 from specjit.codegen.schedule.steps import Addr, Call, Operand
 from specjit.ir.dims import Size, product
@@ -337,3 +337,32 @@ def pick_call(item: Pick) -> Call:
     work = 2 * estimate(product(item.index.dims))
     locs = [item.loc] if item.loc is not None else []
     return Call(spec, operands.list, reads, {written.base}, work, [item.op], locs)
+
+
+def draw_call(item: Draw) -> Call:
+    """The kernel of random numbers; their home is contiguous."""
+    operands = Operands()
+    home, dtype = home_of(item.out), item.out.dtype
+    target = operands.add("target", Addr(home.base, dtype, home.offset))
+    count = product(item.out.dims) or 0
+    spec = DrawSpec(dtype, operands.extent(count), target, operands.extent(item.seed), operands.extent(item.first))  # type: ignore[arg-type]
+    locs = [item.loc] if item.loc is not None else []
+    return Call(spec, operands.list, set(), {target}, 8 * estimate(count), [item.op], locs)
+
+
+def scan_call(item: Scan) -> Call:
+    """The kernel of running sums."""
+    operands = Operands()
+    _, reader = new_axes(item.out.dims)
+    windows = []
+    for view in (item.arg, item.out.whole()):
+        at = memory_index(view, reader)
+        dynamic, fixed = constant_part(at.offset)
+        strides = tuple(at.coefficient(i.single()) for i in reader)  # dims of size 1 have no axis, and stride 0
+        windows.append(Window(home_of(view.source).base, view.source.dtype, strides, dynamic, fixed))
+        operands.see(windows[-1])
+    source, target = (operands.access(w) for w in windows)
+    spec = ScanSpec(tuple(operands.extent(d) for d in item.out.dims), item.axis, source, target)
+    locs = [item.loc] if item.loc is not None else []
+    work = 2 * estimate(product(item.out.dims))
+    return Call(spec, operands.list, {source.base}, {target.base}, work, [item.op], locs)

@@ -55,7 +55,7 @@ def solve(g: Group, views: list[View], dims: tuple[Size, ...]) -> IMap | None:
     computed."""
     out: dict[int, Index] = {d: Index() for d, size in enumerate(dims) if size == 1}
     for view in views:
-        if not _solve_view(g, view, out):
+        if not solve_view(g, view, out):
             return None
     missing = [d for d in range(len(dims)) if d not in out]
     if missing:
@@ -63,7 +63,7 @@ def solve(g: Group, views: list[View], dims: tuple[Size, ...]) -> IMap | None:
         if len(left) != len(missing):
             return None
         for d, axis in zip(missing, left):
-            found = _along(g, axis, dims[d])
+            found = solve_axis(g, axis, dims[d])
             if found is None:
                 return None
             out[d] = found
@@ -73,7 +73,7 @@ def solve(g: Group, views: list[View], dims: tuple[Size, ...]) -> IMap | None:
     return imap if len(keys) == len(set(keys)) else None
 
 
-def _along(g: Group, axis: Axis, size: Size) -> Index | None:
+def solve_axis(g: Group, axis: Axis, size: Size) -> Index | None:
     """A dim of `size` that runs over all of a reduced axis."""
     if size == axis.extent:
         return Index.of(axis)
@@ -82,7 +82,7 @@ def _along(g: Group, axis: Axis, size: Size) -> Index | None:
     return None
 
 
-def _solve_view(g: Group, view: View, out: dict[int, Index]) -> bool:
+def solve_view(g: Group, view: View, out: dict[int, Index]) -> bool:
     source = view.source
     decoded = decode(view.ref, source.dims)
     if decoded is None:

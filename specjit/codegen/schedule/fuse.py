@@ -12,7 +12,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable
 
-from specjit.codegen.schedule.fit import _along, _solve_view, consistent, fit_map, fit_reduce
+from specjit.codegen.schedule.fit import consistent, fit_map, fit_reduce, solve_axis, solve_view
 from specjit.codegen.schedule.group import Group, axes_used, new_axes
 from specjit.codegen.schedule.index import KAPPA, Axis, Index
 from specjit.codegen.schedule.items import Item, Map, Matmul, Reduce
@@ -192,7 +192,7 @@ def merge(g: Group, other: Group, item: Map) -> Group | None:
     mine = out.maps[item.out]
     there: dict[int, Index] = {}
     for v in shared:
-        if not _solve_view(theirs, v, there):
+        if not solve_view(theirs, v, there):
             return None
     translation: dict[object, Index] = {}
     for d, index in there.items():
@@ -219,7 +219,7 @@ def merge(g: Group, other: Group, item: Map) -> Group | None:
         if tuple(left) != theirs.reduced or len(left) != len(out.reduced) or out.product is not None:
             return None
         for a, b in zip(left, out.reduced, strict=True):
-            found = _along(out, b, a.extent)
+            found = solve_axis(out, b, a.extent)
             if found is None:
                 return None
             translation[a] = found

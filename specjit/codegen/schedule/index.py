@@ -156,14 +156,18 @@ def _dim_of(
 def _in_range(index: Index, view: ViewRef, extent: Size) -> bool:
     """Whether an index stays inside its dim, so that the decoding is the only one. Unknown symbolic sizes must match
     exactly."""
+    first: Size = index.offset
     last: Size = index.offset
     for d, c in index.terms:
         size = view.sizes[d]  # type: ignore[call-overload]
         if size is None:
             return False
-        last = last + c * (size - 1)
-    room = extent - 1 - last
-    return at_least(room, 0)
+        if at_least(-1 * c, 0):
+            first = first + c * (size - 1)
+        else:
+            last = last + c * (size - 1)
+    backwards = first != index.offset
+    return at_least(extent - 1 - last, 0) and (not backwards or at_least(first, 0))
 
 
 def split_multiple(value: Size, unit: Size) -> tuple[Size, Size]:

@@ -15,7 +15,7 @@ import numpy as np
 
 from specjit.codegen.abi import NEEDED, WORKSPACE, WORKSPACE_BYTES, Status
 from specjit.codegen.kernels import reference
-from specjit.codegen.kernels.spec import GemmSpec, Inst, LoopSpec, PackSpec, PickSpec
+from specjit.codegen.kernels.spec import DrawSpec, GemmSpec, Inst, LoopSpec, PackSpec, PickSpec, ScanSpec
 from specjit.codegen.lanes import ITEMSIZE
 from specjit.codegen.machine import bits_float, float_bits
 from specjit.codegen.machine_python import run_python
@@ -34,6 +34,27 @@ class RegionFailed(Exception):
         self.status = status
 
 
+class Elements:
+    """An array whose positions count from element `start`; before its first element there is nothing, too."""
+
+    def __init__(self, array: np.ndarray, start: int) -> None:
+        self.array, self.start = array, start
+
+    def __getitem__(self, at: Any) -> Any:
+        return self.array[self._place(at)]
+
+    def __setitem__(self, at: Any, value: Any) -> None:
+        self.array[self._place(at)] = value
+
+    def _place(self, at: Any) -> Any:
+        if isinstance(at, slice):
+            return slice(self.start + (at.start or 0), self.start + at.stop)
+        place = np.asarray(at) + self.start
+        if place.size and place.min() < 0:
+            raise IndexError(f"an element {-place.min()} before the block")
+        return place
+
+
 class Memory:
     """Allocations that addresses may point into."""
 
@@ -48,15 +69,16 @@ class Memory:
             self.blocks.append(raw)
         return int(array.ctypes.data)
 
-    def at(self, address: int, dtype: str) -> np.ndarray:
-        """The elements from `address` to the end of its block."""
+    def at(self, address: int, dtype: str) -> Elements:
+        """The block of `address`, seen from there."""
+        item = ITEMSIZE[dtype]
         for block in self.blocks:
             start = block.ctypes.data
             if start <= address < start + block.size:
-                tail = block[address - start :]
-                item = ITEMSIZE[dtype]
-                return tail[: tail.size // item * item].view(DTYPES[dtype])
-        return np.empty(0, DTYPES[dtype])
+                before, shift = divmod(address - start, item)
+                size = (block.size - shift) // item * item
+                return Elements(block[shift : shift + size].view(DTYPES[dtype]), before)
+        return Elements(np.empty(0, DTYPES[dtype]), 0)
 
 
 def _bytes_at(array: np.ndarray, low: int) -> np.ndarray:
@@ -84,7 +106,8 @@ def interpret(plan: RegionPlan, inputs: Sequence[Any], runner: Runner | None = N
         results, _ = _run(plan.prologue, inputs, {}, memory, {}, run)
         packed = {s.slot: a for s, a in zip(plan.prologue.storages, results, strict=True)}
     storages, frame = _run(plan, inputs, symbols, memory, packed, run)
-    return [_output(o, inputs, storages, symbols, frame) for o in plan.outputs]
+    known = symbols | {name: int(frame[slot]) for name, slot in plan.registers.items()}
+    return [_output(o, inputs, storages, known, frame) for o in plan.outputs]
 
 
 def bind_symbols(plan: RegionPlan, inputs: Sequence[Any]) -> dict[str, int]:
@@ -177,7 +200,7 @@ def _kernel(spec: Spec, memory: Memory) -> Any:
 
 
 def _insts(spec: Spec) -> tuple[Inst, ...]:
-    return () if isinstance(spec, PackSpec | PickSpec) else spec.body
+    return () if isinstance(spec, PackSpec | PickSpec | DrawSpec | ScanSpec) else spec.body
 
 
 def operand_dtypes(spec: Spec) -> dict[int, str]:
@@ -190,6 +213,10 @@ def operand_dtypes(spec: Spec) -> dict[int, str]:
         found |= {k: spec.dtype for s in spec.segments for k in (s.a.base, s.b)}
     elif isinstance(spec, PackSpec):
         found |= {spec.src.base: spec.src.dtype, spec.dst: spec.dtype}
+    elif isinstance(spec, ScanSpec):
+        found |= {a.base: a.dtype for a in (spec.source, spec.target)}
+    elif isinstance(spec, DrawSpec):
+        found |= {spec.target: spec.dtype}
     elif isinstance(spec, PickSpec):
         found |= {a.base: a.dtype for a in (spec.index, spec.source, spec.target)}
     return found  # type: ignore[return-value]

@@ -44,9 +44,6 @@ class Item:
         return []
 
 
-Cast = Literal["compute", "keep"]
-
-
 @dataclass(eq=False)
 class Map(Item):
     """out[i] = text(operands[i]): every operand is a view expanded to out's dims, or a number.
@@ -190,6 +187,36 @@ class Pick(Item):
     def sizes(self) -> Iterator[Size | None]:
         yield from Item.sizes(self)
         yield from (self.step, self.count)
+
+    def makes(self) -> list[Source]:
+        return [self.out]
+
+
+@dataclass(eq=False)
+class Draw(Item):
+    """out = uniform numbers in [0, 1): Philox blocks from number `first` on, under the key `seed`."""
+
+    out: Source = field(kw_only=True)
+    seed: Size = field(kw_only=True)
+    first: Size = field(kw_only=True)
+
+    def sizes(self) -> Iterator[Size | None]:
+        yield from (*self.out.dims, self.seed, self.first)
+
+    def makes(self) -> list[Source]:
+        return [self.out]
+
+
+@dataclass(eq=False)
+class Scan(Item):
+    """out = running sums of `arg`, which has its dtype, along `axis`."""
+
+    out: Source = field(kw_only=True)
+    arg: View = field(kw_only=True)
+    axis: int = field(kw_only=True)
+
+    def views(self) -> Iterator[View]:
+        return iter((self.arg,))
 
     def makes(self) -> list[Source]:
         return [self.out]

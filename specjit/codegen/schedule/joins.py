@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from specjit.codegen.schedule.items import Map, Part
+from specjit.codegen.schedule.items import Map, Part, Scan
 from specjit.codegen.schedule.model import Home, Scalar, Source, Storage, View
 from specjit.codegen.schedule.tensors import (
     arg_type,
@@ -34,17 +34,39 @@ if TYPE_CHECKING:
 def creation(b: Builder, n: Node, lower: lowering.Creation) -> View:
     dtype, dims = tensor_type(n.result.type, n.op.name)
     if lower.kind == "arange":
-        start = argument(b, n, "start")
-        step = argument(b, n, "step")
+        start = argument(n, "start")
+        step = argument(n, "step")
         first = Scalar("int", 0) if start is None else b.scalar(start)
         by = Scalar("int", 1) if step is None else b.scalar(step)
         compute = "f64" if "float" in (first.kind, by.kind) else "i64"
         out = Source(compute, dims, n.result.hint)
         b.add(Map(out=out, text="{0} + {1} * {2}", operands=[first, 0, by], casts=[compute] * 3, compute=compute))
         return out.whole() if compute == dtype else pointwise_cast(b, out.whole(), dtype)
-    value = argument(b, n, "fill_value")
+    value = argument(n, "fill_value")
     filled = b.scalar(value) if value is not None else Scalar("int", 1 if n.op.name.startswith("ones") else 0)
     return full(b, dtype, dims, filled)
+
+
+def cumsum(b: Builder, n: Node) -> View:
+    arg = b.tensor(n.args[0])
+    dtype, dims = tensor_type(n.result.type, n.op.name)
+    if arg.source.dtype != dtype:
+        arg = pointwise_cast(b, arg, dtype)
+    if not dims:
+        return b.copy(arg).whole()
+    out = Source(dtype, dims, n.result.hint)
+    b.add(Scan(out=out, arg=arg, axis=arg.ref.axis(int(constant(b, n, "dim")))))
+    return out.whole()
+
+
+def flip(b: Builder, n: Node) -> View:
+    """A copy that reads backwards."""
+    base = b.tensor(n.args[0])
+    dims = constant(b, n, "dims")
+    ref = base.ref
+    for dim in [dims] if isinstance(dims, int) else dims:
+        ref = ref.flip(dim)
+    return b.copy(base.with_ref(ref)).whole()
 
 
 def cat(b: Builder, n: Node) -> View:

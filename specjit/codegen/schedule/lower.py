@@ -15,7 +15,7 @@ from specjit.codegen.schedule.build import Builder
 from specjit.codegen.schedule.emit_gemm import Panels
 from specjit.codegen.schedule.fuse import Fuser
 from specjit.codegen.schedule.group import Group
-from specjit.codegen.schedule.items import BlockItems, Check, Fetch, If, Instr, Item, Loop, Part, Pick
+from specjit.codegen.schedule.items import BlockItems, Check, Draw, Fetch, If, Instr, Item, Loop, Part, Pick, Scan
 from specjit.codegen.schedule.model import Home, Reg, Scalar, Source, Storage, View
 from specjit.codegen.schedule.steps import Addr, Call, Do, IfStep, Require, Step
 from specjit.codegen.schedule.sums import join_products
@@ -95,6 +95,10 @@ class Lowering:
             steps.append(fetch_call(item))
         elif isinstance(item, Pick):
             self.pick(item, block, steps)
+        elif isinstance(item, Draw | Scan):
+            out = item.out
+            out.home = out.want or Home(self.storage(out.dtype, out.dims, out.hint, block))
+            steps.append(emit.draw_call(item) if isinstance(item, Draw) else emit.scan_call(item))
         elif isinstance(item, Loop):
             lower_loop.loop(self, item, block, steps)
         elif isinstance(item, If):

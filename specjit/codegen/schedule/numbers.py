@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from specjit.codegen.abi import Status
 from specjit.codegen.schedule.items import Check, Fetch, Instr
 from specjit.codegen.schedule.model import Reg, Scalar, View
-from specjit.ir.dims import Poly, Size
+from specjit.ir.dims import Size
 
 if TYPE_CHECKING:
     from specjit.codegen.schedule.build import Builder
@@ -246,4 +246,3 @@ RULES: dict[str, Callable[[Builder, Node], None]] = {
     "item": item,
     "size": size,
 }
-POLY = Poly

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from specjit.codegen.abi import Status
-from specjit.codegen.machine import Assembler, MachineCode, disassemble
+from specjit.codegen.machine import Assembler, MachineCode
 from specjit.codegen.machine import Label as AsmLabel
 from specjit.codegen.schedule.steps import Spec
 from specjit.codegen.schedule.values import Kernel, Label, Line
@@ -92,7 +92,8 @@ class Note:
 
 @dataclass
 class RegionPlan:
-    """See the fields. Sizes are expressions over `symbols`; strides and offsets count elements."""
+    """See the fields. Sizes are expressions over `symbols`, what outputs see of their storage over `registers` too;
+    strides and offsets count elements."""
 
     name: str
     inputs: list[InputPlan]
@@ -109,6 +110,7 @@ class RegionPlan:
     notes: list[Note] = field(default_factory=list)
     slot_names: dict[int, str] = field(default_factory=dict)
     work: int = 0  # a guess, in elementary operations (symbols counted as 32)
+    registers: dict[str, int] = field(default_factory=dict)  # slots of run-time integers that say where an output lies
     _sources: list[str] | None = None
 
     @property
@@ -169,7 +171,3 @@ class RegionPlan:
         from specjit.codegen.schedule.describe import describe
 
         return describe(self)
-
-    def disassembly(self) -> str:
-        fake = list(range(1, len(self.specs) + 1))
-        return disassemble(self.assemble(fake), {n: f"k{n - 1}" for n in fake})

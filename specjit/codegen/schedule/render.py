@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from specjit.codegen.kernels import gemm, loops, pack, pick
-from specjit.codegen.kernels.spec import GemmSpec, LoopSpec, PickSpec
+from specjit.codegen.kernels import draw, gemm, loops, pack, pick, scan
+from specjit.codegen.kernels.spec import DrawSpec, GemmSpec, LoopSpec, PickSpec, ScanSpec
 from specjit.codegen.schedule.steps import Spec
 
 
@@ -12,4 +12,8 @@ def render(spec: Spec) -> str:
         return loops.render(spec)
     if isinstance(spec, PickSpec):
         return pick.render(spec)
+    if isinstance(spec, DrawSpec):
+        return draw.render(spec)
+    if isinstance(spec, ScanSpec):
+        return scan.render(spec)
     return gemm.render(spec) if isinstance(spec, GemmSpec) else pack.render(spec)

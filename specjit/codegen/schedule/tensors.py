@@ -41,7 +41,7 @@ def tensor_type(t: Type, what: str) -> tuple[str, tuple[Size, ...]]:
     return t.dtype.short, t.dims  # type: ignore[return-value]
 
 
-def argument(b: Builder, n: Node, name: str) -> Value | None:
+def argument(n: Node, name: str) -> Value | None:
     for p, a in zip(n.op.params, n.args, strict=True):
         if p.name == name:
             return a
@@ -50,7 +50,7 @@ def argument(b: Builder, n: Node, name: str) -> Value | None:
 
 def constant(b: Builder, n: Node, name: str, default: Any = None) -> Any:
     """The constant in parameter `name`."""
-    value = argument(b, n, name)
+    value = argument(n, name)
     if value is None:
         return default
     if value.is_const:

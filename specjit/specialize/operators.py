@@ -1,0 +1,118 @@
+"""Python's operators on abstract values: arithmetic, comparison, identity and truth.
+
+Enters: `py.add`, `py.iadd`, `py.lt`, `py.is`, `py.not` and so on. Leaves: the tensor op where an operand turned out
+to be a tensor, a known container or truth value where that is known, and the node itself otherwise.
+Invariant: the answer is Python's, reflected operators and in-place ones included.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from specjit.ir.graph import Node, Value
+from specjit.ir.types import Type
+from specjit.ops.pyinfer import TENSOR_OPS
+from specjit.specialize import lists
+from specjit.specialize.abstract import Abstract, Known, Mapping, Obj, Refused, Seq
+from specjit.specialize.containers import extend
+from specjit.specialize.handlers import default, handles, is_tensor
+
+if TYPE_CHECKING:
+    from specjit.specialize.specializer import Specializer
+
+UNARY = ("neg", "abs", "invert")
+COMPARISONS = ("eq", "ne", "lt", "le", "gt", "ge")
+ARITHMETIC = tuple(name for name in TENSOR_OPS if name not in (*UNARY, *COMPARISONS))
+# A comparison takes its tensor first: `2 < x` is `x > 2`.
+SWAPPED = {"eq": "eq", "ne": "ne", "lt": "gt", "le": "ge", "gt": "lt", "ge": "le"}
+IN_PLACE = {"add": "add_", "sub": "sub_", "mul": "mul_", "truediv": "div_"}
+
+
+@handles(*(f"py.{name}" for name in (*ARITHMETIC, *COMPARISONS)))
+def binary(spec: Specializer, args: list[Any], node: Node) -> Abstract:
+    name = node.op.name.removeprefix("py.")
+    a, b = args
+    if is_tensor(a) or is_tensor(b):
+        return _with_tensor(spec, name, a, b)
+    if (
+        isinstance(a, Seq)
+        and isinstance(b, Seq)
+        and name == "add"
+        and (a.kind == b.kind or (a.is_tuple and b.is_tuple))
+    ):
+        lists.check_readable(spec, a)
+        lists.check_readable(spec, b)
+        return Seq(a.kind if a.kind == b.kind else "Size", [*a.items, *b.items], spec.depth)
+    if isinstance(a, Seq) and isinstance(b, Seq) and name in ("eq", "ne"):
+        return _compare_sequences(spec, a, b, name == "eq")
+    return default(spec, args, node)
+
+
+def _with_tensor(spec: Specializer, name: str, a: Any, b: Any) -> Abstract:
+    if not is_tensor(a) and name in SWAPPED:
+        return spec.call(SWAPPED[name], b, a)
+    return spec.call(TENSOR_OPS[name], a, b)
+
+
+@handles(*(f"py.i{name}" for name in ARITHMETIC))
+def augmented(spec: Specializer, args: list[Any], node: Node) -> Abstract:
+    """`a += b`: in place on tensors and lists, a new value for numbers, strings and tuples."""
+    a, b = args
+    name = node.op.name.removeprefix("py.i")
+    if is_tensor(a):
+        if name not in IN_PLACE:
+            raise Refused(f"{node.op.name} on a tensor is not modelled", spec.loc)
+        return spec.call(IN_PLACE[name], a, b)
+    if isinstance(a, Seq) and a.kind == "list":
+        if name != "add" or not isinstance(b, Seq):
+            raise Refused(f"{node.op.name} on a list", spec.loc)
+        return extend(spec, a, b)
+    if isinstance(a, (Mapping, Obj)):
+        raise Refused(f"{node.op.name} on an object", spec.loc)
+    return _with_tensor(spec, name, a, b) if is_tensor(b) else spec.call(f"py.{name}", a, b)
+
+
+def _compare_sequences(spec: Specializer, a: Seq, b: Seq, wanted: bool) -> Abstract:
+    pairs = [(spec.infer_view(x), spec.infer_view(y)) for x, y in zip(a.items, b.items, strict=False)]
+    alike = a.kind == b.kind or (a.is_tuple and b.is_tuple)
+    if len(a.items) == len(b.items) and alike and any(isinstance(v, Type) for p in pairs for v in p):
+        raise Refused("two containers with run-time items are compared", spec.loc)
+    equal = alike and len(a.items) == len(b.items) and all(x == y for x, y in pairs)
+    return Known(equal == wanted)
+
+
+@handles(*(f"py.{name}" for name in UNARY))
+def unary(spec: Specializer, args: list[Any], node: Node) -> Abstract:
+    if is_tensor(args[0]):
+        return spec.call(TENSOR_OPS[node.op.name.removeprefix("py.")], args[0])
+    return default(spec, args, node)
+
+
+@handles("py.is", "py.is_not")
+def identity(spec: Specializer, args: list[Any], node: Node) -> Abstract:
+    a, b = args
+    negate = node.op.name == "py.is_not"
+    if isinstance(a, (Known, Obj)) and isinstance(b, (Known, Obj)):
+        return Known((a.value is b.value) != negate)
+    if isinstance(a, Known) != isinstance(b, Known):
+        other = b if isinstance(a, Known) else a
+        if isinstance(other, (Seq, Mapping)) or (
+            isinstance(other, Value) and other.type.kind in ("tensor", "int", "float")
+        ):
+            return Known(negate)  # a run-time tensor, number or container is never a constant such as None
+    if a is b:
+        return Known(not negate)
+    return default(spec, args, node)
+
+
+@handles("py.bool", "py.not")
+def truth(spec: Specializer, args: list[Any], node: Node) -> Abstract:
+    (a,) = args
+    negate = node.op.name == "py.not"
+    if isinstance(a, (Seq, Mapping)):
+        if isinstance(a, Seq):
+            lists.check_readable(spec, a)
+        return Known(bool(a.items) != negate)
+    if isinstance(a, Value) and a.type.kind == "bool" and not negate:
+        return a
+    return default(spec, args, node)

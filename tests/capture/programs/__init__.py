@@ -1,0 +1,11 @@
+"""Small programs in the style of users, each with the arguments of several runs, a file per theme.
+
+Enters: nothing. Leaves: `PROGRAMS`, (function, cases); a case is a tuple of positional arguments, copied for every run.
+"""
+
+from tests.capture.programs import branches, containers, effects, functions, loops, scalars
+from tests.capture.programs.table import PROGRAMS
+
+THEMES = (branches, containers, effects, functions, loops, scalars)  # importing them fills PROGRAMS
+
+__all__ = ["PROGRAMS", "THEMES"]
