@@ -70,6 +70,7 @@ class Config:
     check: bool = False
     limit: Mapping[str, int] = field(default_factory=dict)
     verify: int = 0
+    gate: bool = True
     cache_dir: str | None = None
 
 
@@ -90,6 +91,7 @@ TABLE = (
     Setting("check", "SPECJIT_CHECK", _flag, "1: verify the IR after each pass"),
     Setting("limit", "SPECJIT_LIMIT", _limit, "pass:n stops that pass after n rewrites, to bisect"),
     Setting("verify", "SPECJIT_VERIFY", _count, "n: run every n-th fast call on both paths and compare"),
+    Setting("gate", "SPECJIT_GATE", _flag, "0: keep native code even where plain Python turns out to be faster"),
     Setting("cache_dir", "SPECJIT_CACHE_DIR", _path, "the folder of the kernel cache"),
 )
 SLOW_ROAD = frozenset({"enabled", "verify"})  # settings that the fast road of a Program does not look at
@@ -140,9 +142,9 @@ def _from_environment(raw: tuple[str | None, ...]) -> Config:
 def options(**changes: Any) -> Iterator[Config]:
     """Override settings for a `with` block, in the whole process (background compiles too).
 
-    The names are the fields of `Config`: enabled, log, dump, check, limit, verify, cache_dir; values are as in the
-    environment or plain Python (`log="guards,cache"` or a list, `limit={"simplify": 17}`). TypeError for a name that
-    does not exist, ValueError for a value that makes no sense.
+    The names are the fields of `Config` (enabled, log, dump, check, limit, verify, gate, cache_dir); values are as in
+    the environment or plain Python (`log="guards,cache"` or a list, `limit={"simplify": 17}`). TypeError for a name
+    that does not exist, ValueError for a value that makes no sense.
     """
     rows = {row.name: row for row in TABLE}
     read: dict[str, Any] = {}

@@ -15,7 +15,7 @@ import specjit
 PACKAGE = Path(specjit.__file__).parent
 # Each room imports only from itself and from the rooms before it. Rooms in one row do not see each other.
 ORDER = [
-    {"version", "locks"},
+    {"version", "locks", "limits"},
     {"config"},
     {"dtypes"},
     {"ir"},

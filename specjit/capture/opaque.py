@@ -125,11 +125,8 @@ def _names(f: Frame, s: ast.AST, error: Unsupported) -> tuple[list[str], list[st
     outer: Frame | None = f.parent
     for name in sorted((read(s) | set(writes)) & f.locals):
         value = f.env.get(name, UNBOUND)
-        if isinstance(value, Unbound):
-            continue
-        if merge.bound_flag(name) in f.env:
-            raise error
-        reads.append(name)
+        if not isinstance(value, Unbound):
+            reads.append(name)
     while outer is not None:
         if read(s) & outer.locals:
             raise error
@@ -144,6 +141,16 @@ def _maybe(name: str) -> ast.expr:
     assert isinstance(call, ast.Call)
     call.args[0] = ast.Constant(name)
     return call
+
+
+def _unbound_again(name: str) -> ast.stmt:
+    """A parameter whose variable has no value yet has none in the outlined function either."""
+    (test,) = ast.parse("if 0 is __specjit_unbound__: del _").body
+    assert isinstance(test, ast.If)
+    assert isinstance(test.test, ast.Compare)
+    test.test.left = ast.Name(name, ast.Load())
+    test.body = [ast.Delete([ast.Name(name, ast.Del())])]
+    return test
 
 
 def _always_binds(s: ast.stmt, name: str) -> bool:
@@ -166,7 +173,8 @@ def _compile(f: Frame, origin: ast.AST, body: list[ast.stmt], params: list[str])
     arguments = ast.arguments(
         posonlyargs=[], args=[ast.arg(p) for p in params], kwonlyargs=[], kw_defaults=[], defaults=[]
     )
-    inner = ast.FunctionDef(name="__specjit_body__", args=arguments, body=body, decorator_list=[])
+    unbinding = [_unbound_again(p) for p in params if merge.bound_flag(p) in f.env]
+    inner = ast.FunctionDef(name="__specjit_body__", args=arguments, body=[*unbinding, *body], decorator_list=[])
     cells = [n for n in free if n not in params]
     holder = ast.arguments(
         posonlyargs=[],

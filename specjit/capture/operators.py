@@ -74,7 +74,8 @@ def binary(f: Frame, name: str, left: Abstract, right: Abstract) -> Value:
     """`left <op> right`: the tensor op where an operand is a tensor and the other one a tensor or a number."""
     a, b = f.value(left), f.value(right)
     tensors = a.type.is_tensor + b.type.is_tensor
-    if tensors and name in TENSOR_BINARY and (tensors == 2 or (b if a.type.is_tensor else a).type.kind in NUMBERS):
+    number = name != "matmul" and (b if a.type.is_tensor else a).type.kind in NUMBERS
+    if tensors and name in TENSOR_BINARY and (tensors == 2 or number):
         op = get(TENSOR_BINARY[name])
         if _accepts_scalar_first(op) or a.type.is_tensor:
             return f.emit_node(op, [a, b, *(const(p.default) for p in op.params[2:])])[0].results[0]

@@ -213,7 +213,7 @@ def expression(node: Node, args: list[Text], scope: Scope) -> Text | None:
         if text is None and len(node.results) == 1 and (name not in STATEMENTS or name in AUGMENTED):
             return call_text(scope.bind(node.op.eager, name[3:]), (), args)  # type: ignore[attr-defined]
         return text
-    if name in _TENSOR and _defaults(node, 2) and (node.args[0].type.is_tensor or node.args[1].type.is_tensor):
+    if name in _TENSOR and _defaults(node, 2) and _operands(name, node.args[:2]):
         return _operator(_TENSOR[name], args[:2])
     if name == "neg":
         return Text(f"-{args[0].at(UNARY)}", UNARY)
@@ -222,6 +222,13 @@ def expression(node: Node, args: list[Text], scope: Scope) -> Text | None:
     if name == "size" and node.args[1].is_const and type(node.args[1].const) is int:
         return Text(f"{args[0].at(ATOM)}.shape[{node.args[1].const}]")
     return _op_call(node, args, scope)
+
+
+def _operands(name: str, values: Sequence[Value]) -> bool:
+    """Whether the operator is the tensor record for such values. For others only a call is: it raises the record's own
+    errors."""
+    others = [v.type.kind for v in values if not v.type.is_tensor]
+    return len(others) < 2 and all(kind in ("int", "float", "bool") and name != "matmul" for kind in others)
 
 
 def _op_call(node: Node, args: list[Text], scope: Scope) -> Text:

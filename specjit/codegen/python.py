@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import linecache
 import re
+import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -76,7 +77,9 @@ class _Function(FlowWriter):
         scope = {**pysupport.HELPERS, **self.scope.objects, "_places": linemap}
         exec(compile(pysupport.with_places(source, file), file, "exec"), scope)
         linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
-        return GenericCode(self.name, source, scope[self.name], linemap)
+        fn = scope[self.name]
+        weakref.finalize(fn, linecache.cache.pop, file, None).atexit = False
+        return GenericCode(self.name, source, fn, linemap)
 
     # blocks
 

@@ -89,7 +89,7 @@ def _cat_infer(tensors: Any, dim: Any) -> Type:
 
 
 def _cat_vjp(g: Any, _y: Any, _tensors: Any, dim: int) -> Any:
-    from specjit.ops.slicing import slice_op
+    from specjit.ops.slicing import narrow, slice_op
 
     def parts() -> list[Any]:
         out: list[Any] = []
@@ -98,9 +98,8 @@ def _cat_vjp(g: Any, _y: Any, _tensors: Any, dim: int) -> Any:
             if tuple(t.shape) == (0,) and g.ndim != 1:
                 out.append(slice_op(g.reshape(-1), 0, 0, 0))
                 continue
-            end = start + t.shape[dim]
-            out.append(cast_like(slice_op(g, dim, start, end), t))
-            start = end
+            out.append(cast_like(narrow(g, dim, start, t.shape[dim]), t))
+            start = start + t.shape[dim]
         return out
 
     return parts

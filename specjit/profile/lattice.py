@@ -13,10 +13,10 @@ from typing import Any
 
 from specjit import locks
 from specjit.ir.dims import Size, symbol
+from specjit.limits import MAX_SIGNATURES
 from specjit.profile.signature import NumberFact, Signature, TensorFact
 
 Position = tuple[int, int]  # (leaf, dim)
-MAX_KEPT = 32
 _NAMES = "TBSNMPQRUVW"
 
 
@@ -61,7 +61,7 @@ class Profile:
             if signature in self.kept:
                 return False
             # When full, the oldest but the first goes: what varied has been seen to vary in those that stay.
-            stay = self.kept if len(self.kept) < MAX_KEPT else (self.kept[0], *self.kept[2:])
+            stay = self.kept if len(self.kept) < MAX_SIGNATURES else (self.kept[0], *self.kept[2:])
             self.kept = (*stay, signature)
             return True
 

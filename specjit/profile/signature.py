@@ -8,6 +8,7 @@ a tensor, number or plain container is part of the structure itself, by value fo
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from specjit.dtypes import DType, dtype_of
+from specjit.limits import MAX_CONSTANT
 from specjit.tensor import Tensor
 from specjit.tensor.tensor import Size
 
@@ -52,7 +54,7 @@ Fact = TensorFact | NumberFact
 class Structure:
     """A node of the argument tree. kind: tensor, int, float, const, object, tuple, list, Size, dict.
 
-    `payload`: the value of a const, the object itself (compared by identity through its id), or the keys of a dict."""
+    `payload`: the value of a const, a weak `ById` of an object, or the keys of a dict."""
 
     kind: str
     children: tuple[Structure, ...] = ()
@@ -63,18 +65,42 @@ class Structure:
             return 1
         return sum(c.leaves() for c in self.children)
 
+    @property
+    def gone(self) -> bool:
+        """Whether an object in it is there no more, so that no call can have this structure again."""
+        return self.payload.gone if self.kind == "object" else any(c.gone for c in self.children)
 
-@dataclass(frozen=True)
+
 class ById:
-    """Wraps an object that is compared by identity; keeps it alive so that its id stays its own."""
+    """An object that is compared by identity and not kept alive.
 
-    value: Any
+    `value` is None once it is gone, and for objects that Python cannot refer to weakly: these may be taken for another
+    one that has come to the same address, so nothing is specialized to them."""
+
+    __slots__ = ("_hash", "_ref", "kind")
+
+    def __init__(self, value: Any) -> None:
+        self._hash, self.kind = id(value), type(value).__name__
+        try:
+            self._ref: Any = weakref.ref(value)
+        except TypeError:
+            self._ref = None
+
+    @property
+    def value(self) -> Any:
+        return None if self._ref is None else self._ref()
+
+    @property
+    def gone(self) -> bool:
+        return self._ref is not None and self._ref() is None
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, ById) and self.value is other.value
+        if self is other or not isinstance(other, ById) or self._hash != other._hash:
+            return self is other
+        return self.value is other.value and not self.gone and self.kind == other.kind
 
     def __hash__(self) -> int:
-        return id(self.value)
+        return self._hash
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +162,7 @@ def describe(value: Any, facts: list[Fact]) -> Structure:
         return Structure(cls.__name__, tuple(describe(v, facts) for v in value))
     if cls is dict and all(type(k) in (str, int, bool) for k in value):
         return Structure("dict", tuple(describe(v, facts) for v in value.values()), tuple(value))
-    if cls in CONSTANT_TYPES and cls is not slice:
+    if cls in CONSTANT_TYPES and cls is not slice and not (cls in (str, bytes) and len(value) > MAX_CONSTANT):
         return Structure("const", (), value)
     return Structure("object", (), ById(value))
 
@@ -157,7 +183,7 @@ def glance(values: Iterable[Any]) -> tuple[Any, ...] | None:
             if inner is None:
                 return None
             key.append((cls, inner))
-        elif cls in (int, float, bool, str, type(None)):
+        elif cls in (int, float, bool, type(None)) or (cls is str and len(value) <= MAX_CONSTANT):
             key.append((cls, value))
         else:
             return None

@@ -11,6 +11,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from specjit.report.facts import Facts, collect
+from specjit.runtime.events import counted
 
 if TYPE_CHECKING:
     from specjit.runtime.program import Program
@@ -74,33 +75,40 @@ Section = tuple[str, list[str]]
 def _summary(d: Facts) -> Iterator[Section]:
     s, memory = d["stats"], d["memory"]
     roads = f"{s['calls']}: {s['fast']} native, {s['generic']} generic, {s['eager']} eager"
-    yield "calls", [f"{roads}; {_count(s['misses'], 'guard miss', 'es')}, {_count(s['fallbacks'], 'region fallback')}"]
+    yield (
+        "calls",
+        [f"{roads}; {counted(s['misses'], 'guard miss', 'es')}, {counted(s['fallbacks'], 'region fallback')}"],
+    )
     pending = f", {d['pending']} pending" if d["pending"] else ""
-    yield "compiled", [f"{_count(s['compiles'], 'specialization')} in {s['seconds']:.2f} s{pending}"]
+    yield "compiled", [f"{counted(s['compiles'], 'specialization')} in {s['seconds']:.2f} s{pending}"]
     if d["specializations"]:
         largest, held = _bytes(memory["workspace_bytes"]), _bytes(memory["workspaces_bytes"])
-        packed = f"{_bytes(memory['packed_bytes'])} in {_count(memory['packed_arrays'], 'array')}"
+        packed = f"{_bytes(memory['packed_bytes'])} in {counted(memory['packed_arrays'], 'array')}"
         yield "memory", [f"workspace {largest} at most in a region, {held} held; packed parameters {packed}"]
     for c in d["captures"]:
         size = f"{c['nodes']} nodes, {len(c['guards'])} capture guards"
         opaque = [f"in Python: {o['reason']}  ({o['location']})" for o in c["opaque"]]
         yield "captured", [f"{c['function']}: {size}  ({c['location']})", *opaque]
+        for part in c["parts"]:
+            roads = f"{part['fast']} of {counted(part['calls'], 'call')} native"
+            made = f"{counted(part['misses'], 'guard miss', 'es')}, {counted(part['compiles'], 'specialization')}"
+            yield "part", [f"{part['name']}: {roads}; {made}  ({part['location']})"]
     for call in d["calls"]:
         arguments = ", ".join(f"{name} {what}" for name, what in call["arguments"].items()) or "no tensor or number"
-        yield "observed", [f"{_count(call['observed'], 'call')} with {arguments}", call["state"]]
+        yield "observed", [f"{counted(call['observed'], 'call')} with {arguments}", call["state"]]
     for kind, heading in HEADINGS.items():
         reasons = d["stats"]["reasons"].get(kind, {})
         ranked = sorted(reasons.items(), key=lambda pair: -pair[1])
         if ranked:
             yield heading, [f"{n} x {reason}" for reason, n in ranked]
-    if not d["specializations"]:
+    if not d["specializations"] and not any(c["parts"] for c in d["captures"]):
         yield "live", ["no specialization: every call runs generic or eager code"]
 
 
 def _variant(v: Facts) -> Iterator[Section]:
-    taken = f"{_count(v['calls'], 'call')}, {_count(v['fallbacks'], 'fallback')}"
-    native = f"{v['native_nodes']}/{v['nodes']} ops native in {_count(len(v['regions']), 'region')}"
-    kernels = f"{_count(v['kernels'], 'kernel')}, {v['kernels_cached']} of them from the cache"
+    taken = f"{counted(v['calls'], 'call')}, {counted(v['fallbacks'], 'fallback')}"
+    native = f"{v['native_nodes']}/{v['nodes']} ops native in {counted(len(v['regions']), 'region')}"
+    kernels = f"{counted(v['kernels'], 'kernel')}, {v['kernels_cached']} of them from the cache"
     compiling = f"; {v['kernel_seconds']:.2f} s of compiling" if v["kernel_seconds"] else ""
     yield f"#{v['number']}", [f"{taken}; {native}", f"made in {v['seconds']:.2f} s; {kernels}{compiling}"]
     guards: dict[tuple[str, str], list[str]] = {}
@@ -119,7 +127,7 @@ def _variant(v: Facts) -> Iterator[Section]:
 def _region(r: Facts) -> Iterator[str]:
     memory = r["memory"]
     where = f"at {r['location']}, " if r["location"] else ""
-    packed = f", {_count(memory['packed_arrays'], 'packed array')} of {_bytes(memory['packed_bytes'])}"
+    packed = f", {counted(memory['packed_arrays'], 'packed array')} of {_bytes(memory['packed_bytes'])}"
     yield f"{where}workspace {_bytes(memory['workspace_bytes'])}" + (packed if memory["packed_arrays"] else "")
     if r["saved_for_backward"]:
         yield f"saves {r['saved_for_backward']} bytes a call for backward"
@@ -147,10 +155,6 @@ def _table(sections: Any) -> str:
 
 def _some(texts: list[str]) -> list[str]:
     return texts if len(texts) <= SHOWN_LINES else [*texts[:SHOWN_LINES], f"and {len(texts) - SHOWN_LINES} more"]
-
-
-def _count(n: int, what: str, plural: str = "s") -> str:
-    return f"{n} {what}{'' if n == 1 else plural}"
 
 
 def _bytes(n: int) -> str:

@@ -15,9 +15,11 @@ from specjit.profile.signature import NumberFact, sources
 
 if TYPE_CHECKING:
     from specjit.profile.lattice import Profile
-    from specjit.runtime.dispatch import History, Site
+    from specjit.runtime.history import History
     from specjit.runtime.native import NativeRegion
+    from specjit.runtime.parts import Part
     from specjit.runtime.program import Program
+    from specjit.runtime.site import Site
     from specjit.runtime.variant import Variant
 
 Facts = dict[str, Any]
@@ -48,6 +50,21 @@ def _capture(site: Site) -> Facts:
         "nodes": sum(1 for _ in graph.walk()),
         "guards": [guard(g) for g in site.captured.guards],
         "opaque": [{"location": str(loc.user), "reason": reason} for loc, reason in site.captured.opaque],
+        "parts": [_part(part) for part in site.parts],
+    }
+
+
+def _part(part: Part) -> Facts:
+    """Code between opaque lines, which is specialized on its own."""
+    numbers = part.stats()
+    return {
+        "name": part.name,
+        "location": str(part.place.user),
+        "calls": numbers["calls"],
+        "fast": numbers["fast"],
+        "misses": numbers["misses"],
+        "compiles": numbers["compiles"],
+        "specializations": [variant(v) for v in part.specializations],
     }
 
 
@@ -61,6 +78,8 @@ def _kind_of_call(site: Site, history: History) -> Facts:
         state = "stays generic: native code gave another result (see QUARANTINED)"
     elif live:
         state = "specialized as " + ", ".join(f"#{n}" for n in live)
+    elif site.parts:
+        state = "runs in parts: as a whole it is not specialized (see SPECIALIZE_FAILED)"
     elif history.failed_at >= 0:
         state = "stays generic: specializing failed (see SPECIALIZE_FAILED)"
     else:

@@ -7,6 +7,7 @@ stay.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import time
 from collections.abc import Callable
@@ -16,22 +17,23 @@ from specjit import locks, passes
 from specjit.codegen import regions
 from specjit.codegen.loader import library
 from specjit.codegen.python import generate
-from specjit.ir.dims import least_for_ones
+from specjit.ir.dims import Size, least_for_ones
 from specjit.ir.graph import Block, Graph, Location, Node, Value, copy_graph, replace_uses
 from specjit.ir.structure import LOOP, REGION, WITH
 from specjit.profile.lattice import Assumptions, Position, Profile
 from specjit.profile.signature import TensorFact, sources
 from specjit.runtime.code import argument_guard
-from specjit.runtime.dispatch import MISS
 from specjit.runtime.entry import make_entry
-from specjit.runtime.events import EventKind
+from specjit.runtime.events import EventKind, counted
+from specjit.runtime.history import MISS
 from specjit.runtime.native import Input, NativeRegion, make_region, place_of
 from specjit.runtime.variant import Variant
 from specjit.specialize.abstract import Refused
 from specjit.specialize.specialize import Leaf, Specialized, specialize
 
 if TYPE_CHECKING:
-    from specjit.runtime.dispatch import Plan, Site
+    from specjit.runtime.history import Plan
+    from specjit.runtime.site import Site
 
 MAX_TRIALS = 12
 
@@ -72,6 +74,10 @@ def _build(site: Site, profile: Profile, number: int, disabled: frozenset[str]) 
     options = program._options
     assume = choose(site, profile, options.dynamic)
     specialized = specialize(site.captured.graph, assume, site.root)
+    small = too_small(assume, least_for_ones(specialized.graph.attrs["nonempty"]))
+    if small:
+        assume = dataclasses.replace(assume, sizes={**assume.sizes, **small})
+        specialized = specialize(site.captured.graph, assume, site.root)
     graph = copy_graph(specialized.graph)
     signature = site.target.signature
     variant = Variant(number, assume, specialized, graph, signature)
@@ -107,7 +113,7 @@ def _build(site: Site, profile: Profile, number: int, disabled: frozenset[str]) 
     how = "background" if options.background else "in the call"
     program.emit(
         EventKind.SPECIALIZE_READY,
-        f"{variant.seconds:.1f}s {how}  cache={cache}  {_count(len(variant.regions), 'region')}, "
+        f"{variant.seconds:.1f}s {how}  cache={cache}  {counted(len(variant.regions), 'region')}, "
         f"{variant.native_nodes}/{variant.native_nodes + variant.python_nodes} ops native",
         specialization=number,
         seconds=variant.seconds,
@@ -117,10 +123,6 @@ def _build(site: Site, profile: Profile, number: int, disabled: frozenset[str]) 
         python=variant.python_nodes,
     )
     return variant
-
-
-def _count(n: int, what: str) -> str:
-    return f"{n} {what}{'' if n == 1 else 's'}"
 
 
 # -- which sizes become symbols ---------------------------------------------------------------------------------------
@@ -145,6 +147,16 @@ def choose(site: Site, profile: Profile, dynamic: Any) -> Assumptions:
                 if group is members:
                     break
     return profile.assume(accepted)
+
+
+def too_small(assume: Assumptions, least: dict[str, int]) -> dict[Position, Size]:
+    """The latest call's own sizes, for the symbols that are below what a graph with these symbols needs."""
+    found: dict[Position, Size] = {}
+    for (leaf, d), size in assume.sizes.items():
+        fact = assume.signature.facts[leaf]
+        if repr(size) in least and isinstance(fact, TensorFact) and fact.dims[d] < least[repr(size)]:
+            found[leaf, d] = fact.dims[d]
+    return found
 
 
 def drives_only_loops(site: Site, profile: Profile, group: list[Position]) -> bool:
@@ -217,7 +229,7 @@ class _Regions:
             self.variant.refused.append(f"{event.message}{where}")
 
     def fell_back(self, region: str, message: str, location: Location | None, reason: str) -> None:
-        self.variant.fallbacks += 1
+        self.variant.counts.fallbacks += 1
         self.program.emit(
             EventKind.FALLBACK,
             f"{region} {message}",

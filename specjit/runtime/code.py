@@ -9,6 +9,7 @@ outputs and workspace by the call, packed parameters by the frame's snapshot, wh
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -22,6 +23,7 @@ from specjit.codegen.output_table import OutputTable
 from specjit.dtypes import BY_SHORT
 from specjit.ir.dims import Poly
 from specjit.ir.types import Type
+from specjit.limits import MAX_FRAMES
 from specjit.runtime.draws import Draws, until_done
 from specjit.runtime.events import EventKind
 from specjit.tensor import Tensor, state, storage
@@ -114,7 +116,7 @@ class Code:
         library = loader.library()
         self.kernels = library.get_many(list(zip(plan.kernels, plan.hints, strict=True)))
         self._machine_code = plan.code(self.kernels)
-        self._pool: list[Frame] = []
+        self._pool: deque[Frame] = deque(maxlen=MAX_FRAMES)
         self.used = [
             i
             for i, given in enumerate(plan.inputs)
@@ -176,7 +178,7 @@ class Code:
 
     def frames(self) -> list[Frame]:
         """The frames that wait for their next call."""
-        return self._pool.copy()
+        return list(self._pool.copy())
 
     def packed(self) -> list[np.ndarray]:
         """The packed parameters as of now."""

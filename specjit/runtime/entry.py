@@ -13,7 +13,7 @@ from typing import Any
 
 from specjit.profile.signature import Structure
 from specjit.runtime.binding import header
-from specjit.runtime.dispatch import MISS
+from specjit.runtime.history import MISS
 from specjit.runtime.variant import Variant
 from specjit.specialize.specialize import Specialized
 from specjit.tensor import state
@@ -48,7 +48,7 @@ def make_entry(
     w = _Writer()
     assume = variant.assume
     parameters = header(signature, lambda default: w.constant(default, "default"))
-    w.names.update(_v=variant, _state=state, _thread=state.thread, _body=body)
+    w.names.update(_v=variant, _counts=variant.counts, _state=state, _thread=state.thread, _body=body)
     for param, s in zip(assume.signature.names, assume.signature.structures, strict=True):
         _unpack(w, s, param)
     for i, fact in enumerate(assume.signature.facts):
@@ -82,7 +82,7 @@ def make_entry(
     arguments = [w.leaves[leaf.argument] for leaf in specialized.leaves if leaf.argument is not None]
     w.lines.append(f"    out = _body({', '.join(arguments)})")
     w.miss_if("out is MISS")
-    w.lines.append("    _v.calls += 1")
+    w.lines.append("    _counts.calls += 1")
     w.lines.append(f"    return {_pack(w, specialized.result)}")
     safe = "".join(c if c.isalnum() else "_" for c in name)
     source = "\n".join([f"def {safe}({parameters}):", *w.lines, ""])

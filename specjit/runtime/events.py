@@ -19,6 +19,7 @@ from typing import Any
 
 from specjit import config, locks
 from specjit.ir.graph import Location
+from specjit.limits import MAX_EVENTS, MAX_REASONS, MAX_SHOWN_CAUSES, clipped
 
 
 class EventKind(enum.StrEnum):
@@ -71,8 +72,6 @@ REASONED = frozenset(
         EventKind.REPACKED,
     }
 )
-MAX_EVENTS = 10_000
-MAX_REASONS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +181,7 @@ class EventLog:
             self.counts[kind] = self.counts.get(kind, 0) + 1
             if kind in REASONED:
                 known = self.reasons.setdefault(kind, {})
-                cause = reason or (f"{message} ({where})" if where else message)
+                cause = clipped(reason or (f"{message} ({where})" if where else message))
                 cause = cause if cause in known or len(known) < MAX_REASONS else "others"
                 known[cause] = known.get(cause, 0) + 1
         for callback in tuple(_callbacks):
@@ -221,6 +220,13 @@ def _shows(event: Event) -> bool:
         cause = (event.kind, event.program, event.location or event.facts.get("reason") or event.message)
         with _lock:
             first = cause not in _shown_causes
+            if len(_shown_causes) >= MAX_SHOWN_CAUSES:
+                _shown_causes.clear()
             _shown_causes.add(cause)
         return first
     return False
+
+
+def counted(n: int, what: str, plural: str = "s") -> str:
+    """`1 region`, `2 regions`: for what events and reports say."""
+    return f"{n} {what}{'' if n == 1 else plural}"

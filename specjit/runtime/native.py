@@ -85,6 +85,7 @@ class NativeRegion:
         self.differentiable = derivative.differentiable if derivative is not None else []
         # Neither gradients, nor outputs that share memory, nor random numbers.
         self._plain = derivative is None and not forward.aliases and forward.draws is None
+        self._tensors = all(o.kind == "tensor" for o in forward.plan.outputs)
 
     @property
     def place(self) -> Location | None:
@@ -110,7 +111,7 @@ class NativeRegion:
         if type(out) is not tuple:
             return None if out is None else self._failed(out, inputs)
         if self._plain:
-            return tuple([wrap(o) if type(o) is np.ndarray else o for o in out])
+            return tuple(map(wrap, out)) if self._tensors else self._wrapped(out)
         if self.forward.draws is not None:
             inputs, out = (*inputs, *out[-2:]), out[:-2]
         if self.derivative is None:
@@ -121,6 +122,9 @@ class NativeRegion:
             if k < self.outputs:
                 attach_view(results[k], inputs[source], True)
         return tuple(results[: self.results])
+
+    def _wrapped(self, out: tuple[Any, ...]) -> tuple[Any, ...]:
+        return tuple([wrap(o) if type(o) is np.ndarray else o for o in out])
 
     def __call__(self, *inputs: Any) -> tuple[Any, ...]:
         out = self.guarded(*inputs)

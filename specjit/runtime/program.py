@@ -23,9 +23,11 @@ from specjit.capture.errors import CaptureError
 from specjit.ir.graph import Graph
 from specjit.nn import Module
 from specjit.runtime import stance as stances
-from specjit.runtime.dispatch import MISS, Plan, Site, Sites
+from specjit.runtime.dispatch import Sites
 from specjit.runtime.events import Event, EventKind, EventLog
+from specjit.runtime.history import MISS, Plan, Rest
 from specjit.runtime.options import Options
+from specjit.runtime.site import QUIET, Site
 from specjit.runtime.target import Target, target_of
 from specjit.runtime.variant import Variant
 from specjit.specialize.abstract import Refused
@@ -49,6 +51,7 @@ _OWN = frozenset(
         "_target",
         "_failure",
         "_closed",
+        "_rest",
         "_no_target",
     }
 )
@@ -68,6 +71,7 @@ class Program(Generic[P, R]):
         self._options = Options(**options)
         self._target: Target | None = None
         self._closed = False
+        self._rest = Rest()
         self._log = EventLog(self._options.name or _name_of(self._model))
         self._sites = Sites(self)
         self._variants: tuple[Variant, ...] = ()
@@ -95,6 +99,10 @@ class Program(Generic[P, R]):
                 if self._bind(args, kwargs) is not None:
                     raise
                 # The call does not fit the parameters: the model itself says so in its own words.
+            rest = self._rest
+            if rest.left > 0:
+                rest.left -= 1
+                return self._model(*args, **kwargs)
         return self._slow(args, kwargs)
 
     def _slow(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> R:
@@ -121,14 +129,20 @@ class Program(Generic[P, R]):
             values = self._bind(args, kwargs)
             site = self._sites.find(values) if values is not None else None
         if site is None:
+            self._sites.vain += 1
+            if self._sites.vain > QUIET:
+                self._rest.begin()
             counts["eager"] += 1
             return self._model(*args, **kwargs)
+        self._sites.vain = 0
         assert values is not None
         if stance.kind != "generic":
             if site.resting > 0 and not stances.engaged.count:
                 site.resting -= 1
             else:
                 self._observe(site, values)
+                if site.settled:
+                    self._rest.begin()
             for variant in self._variants if not self._options.background else ():
                 out = variant.entry(*args, **kwargs)
                 if out is not MISS:
@@ -242,6 +256,9 @@ class Program(Generic[P, R]):
         Under `strict=True` a failure of the background work is raised here."""
         with self._lock:
             done = self._idle.wait_for(lambda: self._pending == 0, timeout)
+        for site in list(self._sites.by_structure.values()):
+            for part in [] if site is None else site.parts:
+                done = part.wait(timeout) and done
         if done and self._failure is not None and self._options.strict:
             failure, self._failure = self._failure, None
             raise failure
@@ -281,13 +298,14 @@ class Program(Generic[P, R]):
         """Counts: calls, fast, generic, eager, misses, fallbacks, compiles; `seconds` spent specializing and compiling;
         `events` by kind, and `reasons` of misses, failures and refusals by kind and cause (of the misses that were
         explained: all of the first hundred, then every hundredth)."""
-        fast = sum(v.calls for v in self._sites.all_variants())
+        fast, fallbacks = self._sites.counted()
         compiled = self._log.counts.get(EventKind.SPECIALIZE_READY, 0)
         return {
             **self._counts,
+            "eager": self._counts["eager"] + self._rest.taken,
             "calls": self.calls,
             "fast": fast,
-            "fallbacks": sum(v.fallbacks for v in self._sites.all_variants()),
+            "fallbacks": fallbacks,
             "compiles": compiled,
             "seconds": self._seconds,
             "events": {str(k): n for k, n in sorted(self._log.counts.items())},
@@ -297,8 +315,7 @@ class Program(Generic[P, R]):
     @property
     def calls(self) -> int:
         """How often the Program was called."""
-        taken = sum(v.calls for v in self._sites.all_variants())
-        return taken + self._counts["generic"] + self._counts["eager"]
+        return self._sites.counted()[0] + self._counts["generic"] + self._counts["eager"] + self._rest.taken
 
     @property
     def name(self) -> str:
@@ -327,7 +344,7 @@ class Program(Generic[P, R]):
         where = {"location": error.location, "then": error.hint, "text": str(error)}
         self.emit(EventKind.FALLBACK, f"runs as plain Python: {error.reason}", **where)
 
-    def refused(self, refused: Refused, number: int | None = None) -> None:
+    def refused(self, refused: Refused, number: int | None = None, then: str = "") -> None:
         """Tell that a specialization cannot be made."""
         cause = refused.__cause__
         self.emit(
@@ -335,7 +352,7 @@ class Program(Generic[P, R]):
             refused.reason,
             specialization=number,
             location=refused.loc,
-            then="such calls stay generic",
+            then=then or "such calls stay generic",
             reason=f"{refused.reason} ({refused.loc.user})" if refused.loc else refused.reason,
             **({} if cause is None else {"cause": "".join(traceback.format_exception(cause))}),
         )

@@ -33,6 +33,15 @@ if TYPE_CHECKING:
     from specjit.runtime.native import NativeRegion
 
 
+class Counts:
+    """How often a variant took a call, and how often a region of it then ran generically. Outlives the variant."""
+
+    __slots__ = ("calls", "fallbacks")
+
+    def __init__(self) -> None:
+        self.calls = self.fallbacks = 0
+
+
 class Variant:
     """A published specialization.
 
@@ -42,7 +51,7 @@ class Variant:
     source      the variant's generated Python (entry, and the code between native regions)
     refused     what stays in Python or in a kernel of its own, and why
     rewrites    how often each pass did something; `told` are the rewrites worth telling
-    calls, fallbacks   calls taken, and calls of those in which a region had to run generically
+    counts      `calls` taken, and `fallbacks`: calls of those in which a region had to run generically
     last_used   `time.monotonic()` of the latest look at the counters, for eviction
     """
 
@@ -70,8 +79,7 @@ class Variant:
         self.refused: list[str] = []
         self.rewrites: dict[str, int] = {}
         self.told: list[str] = []
-        self.calls = 0
-        self.fallbacks = 0
+        self.counts = Counts()
         self.unverified = False  # SPECJIT_VERIFY has said that it cannot look at it
         self.created = time.monotonic()
         self.seconds = 0.0
@@ -79,6 +87,14 @@ class Variant:
         self._seen_calls = 0
         self._seen_at = self.created
         self.module_epoch = state.module_epoch
+
+    @property
+    def calls(self) -> int:
+        return self.counts.calls
+
+    @property
+    def fallbacks(self) -> int:
+        return self.counts.fallbacks
 
     @property
     def last_used(self) -> float:
@@ -219,7 +235,7 @@ def _sketch(s: Any) -> str:
     if s.kind == "const":
         return repr(s.payload)
     if s.kind == "object":
-        return type(s.payload.value).__name__
+        return str(s.payload.kind)
     if s.children:
         return f"{s.kind}[{', '.join(map(_sketch, s.children))}]"
     return str(s.kind)

@@ -15,8 +15,8 @@ import numpy as np
 from specjit.ir.graph import Graph
 from specjit.ir.interpret import interpret
 from specjit.ir.structure import effects
-from specjit.runtime.dispatch import MISS
 from specjit.runtime.events import EventKind
+from specjit.runtime.history import MISS
 from specjit.tensor import Tensor
 from specjit.tensor.random import default_generator
 

@@ -8,9 +8,11 @@ carried, so that no pass can move a read of it out of the loop.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from specjit.ir.constants import same
+from specjit.ir.dims import least_for_one
 from specjit.ir.graph import Block, Node, Value
 from specjit.ir.structure import LOOP, WITH, make_if, make_loop, trip_dim
 from specjit.ir.types import BOOL, Type, join, type_of
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
 MAX_WIDENINGS = 8
 MAX_UNROLLED = 64
+MAX_PEELED = 3
 
 
 def branch(spec: Specializer, node: Node) -> None:
@@ -110,10 +113,14 @@ def loop(spec: Specializer, node: Node) -> None:
     ):
         spec.env.update(zip(node.results, init, strict=True))
         return
+    loc = spec.loc
     try:
         results = _rolled(spec, node, trip, cond, init)
     except NeedsUnrolling as reason:
         results = _unrolled(spec, node, trip, cond, init, reason)
+    except Refused as reason:
+        spec.loc = loc
+        results = _peeled(spec, node, trip, cond, init, reason)
     spec.env.update(zip(node.results, results, strict=True))
 
 
@@ -122,11 +129,8 @@ def _unrolled(spec: Specializer, node: Node, trip: Any, cond: Any, state: list[A
         raise reason
     if trip.value > MAX_UNROLLED:
         raise Refused(f"{reason.reason}; {trip.value} turns are too many to unroll", reason.loc)
-    (body,) = node.blocks
     for i in range(trip.value):
-        spec.env.update(zip(body.params, [Known(i), *state], strict=True))
-        spec.walk(body)
-        go_on, *state = (spec.get(o) for o in body.outputs)
+        go_on, state = _turn(spec, node, i, state)
         if not isinstance(go_on, Known):
             raise Refused("the exit of an unrolled loop depends on run-time values", reason.loc)
         if not go_on.value:
@@ -134,16 +138,62 @@ def _unrolled(spec: Specializer, node: Node, trip: Any, cond: Any, state: list[A
     return state
 
 
-def _rolled(spec: Specializer, node: Node, trip: Any, cond: Any, init: list[Any]) -> list[Any]:
+def _turn(spec: Specializer, node: Node, i: int, state: list[Any]) -> tuple[Any, list[Any]]:
+    """Turn `i` of a loop as straight code: whether it goes on, and with what. The names of the body go away."""
+    (body,) = node.blocks
+    outside = set(spec.env)
+    spec.env.update(zip(body.params, [Known(i), *state], strict=True))
+    spec.walk(body)
+    go_on, *after = (spec.get(o) for o in body.outputs)
+    for name in [v for v in spec.env if v not in outside]:
+        del spec.env[name]
+    return go_on, after
+
+
+def _peeled(spec: Specializer, node: Node, trip: Any, cond: Any, state: list[Any], reason: Refused) -> list[Any]:
+    """The first turns as straight code, the others as a loop: for what starts as None or a number, and is something
+    else from the first turn on (`total = 0.0`, `if h is None`)."""
+    loc = spec.loc
+    if not any(isinstance(a, Known) for a in state):
+        raise reason
+    for peeled in range(1, MAX_PEELED + 1):
+        if not (isinstance(cond, Known) and cond.value and _runs(spec, trip, peeled)):
+            raise reason
+        cond, state = _turn(spec, node, peeled - 1, state)
+        spec.loc, spec.hints = loc, []
+        done = isinstance(cond, Known) and not cond.value
+        if done or (isinstance(trip, Known) and trip.value == peeled):
+            return state
+        rest = trip if isinstance(trip, Known) and trip.value is None else spec.call("py.sub", trip, peeled)
+        try:
+            return _rolled(spec, node, rest, cond, state, first=peeled)
+        except Refused:
+            spec.loc = loc
+    raise reason
+
+
+def _runs(spec: Specializer, trip: Any, turns: int) -> bool:
+    """Whether a loop runs at least so many turns, which its sizes are then guarded for."""
+    if isinstance(trip, Known):
+        return trip.value is None or trip.value >= turns
+    missing = None if trip.type.dim is None else trip.type.dim - (turns - 1)
+    if missing is None or least_for_one(missing) is None:
+        return False
+    spec.nonempty.add(missing)
+    return True
+
+
+def _rolled(spec: Specializer, node: Node, trip: Any, cond: Any, init: list[Any], first: int = 0) -> list[Any]:
+    """A `loop` node for the turns from number `first` on."""
     (body,) = node.blocks
     loc = spec.loc
     hints = [p.hint for p in body.params[1:]]
-    hidden = _written_outside(spec, node)
+    hidden = _written_outside(spec, node, init)
     leaves: list[Any] = []
     structure = tuple(flatten(a, leaves) for a in init)
     explicit = len(leaves)
     leaves += hidden
-    written = _written_roots(spec, node)
+    written = _written_roots(spec, node, init)
     owned = {k for k in range(explicit) if _owned(spec, leaves, k, written)}
     names = (hints + [""] * len(leaves))[: len(leaves)] if all(s == "leaf" for s in structure) else [""] * len(leaves)
     assumed: list[Any] = [a if isinstance(a, Known) else a.type for a in leaves]
@@ -163,7 +213,8 @@ def _rolled(spec: Specializer, node: Node, trip: Any, cond: Any, init: list[Any]
                     spec.fresh.add(p)
                 elif isinstance(p, Value) and isinstance(leaves[k], Value) and spec.root(leaves[k]) in written:
                     spec.roots[p] = spec.root(leaves[k])
-            spec.env.update(zip(body.params, [i, *_unflatten_all(structure, params[:explicit])], strict=True))
+            turn = spec.call("py.add", i, first) if first else i
+            spec.env.update(zip(body.params, [turn, *_unflatten_all(structure, params[:explicit])], strict=True))
             spec.walk(body)
             go_on, *outs = (spec.get(o) for o in body.outputs)
             after: list[Any] = []
@@ -254,27 +305,29 @@ class Scope:
             mapping.items.update(pairs)
 
 
-def _written_roots(spec: Specializer, node: Node) -> set[Value]:
-    """Storage known outside `node` that something inside it may write in place, directly or through a carried value."""
+def _written_roots(spec: Specializer, node: Node, init: Sequence[Any] = ()) -> set[Value]:
+    """Storage known outside `node` that something inside it may write in place, directly or through a carried value.
+    `init`: what the values start as that `node`, a loop, carries."""
     roots: set[Value] = set()
+    given = dict(zip(node.blocks[0].params[1:], init, strict=True)) if node.op is LOOP else {}
     started: dict[Value, Value] = {}
     inside = [node, *(n for block in node.blocks for n in block.walk())]
-    for n in inside:
+    for n in inside[1:]:
         if n.op is LOOP:
             started.update(zip(n.blocks[0].params[1:], n.args[2:], strict=True))
     for n in inside[1:]:
         for position in n.op.traits.writes:
             target: Value | None = n.args[position]
-            while target is not None and target not in spec.env:
+            while target is not None and target not in spec.env and target not in given:
                 target = started.get(target)
             if target is not None:
-                each_value(spec.env[target], lambda v: roots.add(spec.root(v)))
+                each_value(given[target] if target in given else spec.env[target], lambda v: roots.add(spec.root(v)))
     return roots
 
 
-def _written_outside(spec: Specializer, node: Node) -> list[Value]:
+def _written_outside(spec: Specializer, node: Node, init: Sequence[Any] = ()) -> list[Value]:
     """Run-time values that are needed beside `node`'s own arguments and whose storage something inside it writes."""
-    roots = _written_roots(spec, node)
+    roots = _written_roots(spec, node, init)
     found: dict[Value, None] = {}
     if roots:
         for key, a in spec.env.items():

@@ -85,10 +85,14 @@ def join(spec: Specializer, seq: Seq, dim: int, new_axis: bool) -> Abstract:
     """`stack(seq, dim)` (new_axis) or `cat(seq, dim)` of a list that has rows from a loop."""
     check_readable(spec, seq)
     parts = []
-    if all(isinstance(part, Rows) for part in seq.items):
-        # Joining no tensors at all is an error in eager mode; a stack of no rows would hide it.
-        for part in seq.items:
+    rows = [part for part in seq.items if isinstance(part, Rows)]
+    for part in rows:
+        if len(rows) == len(seq.items):
+            # Joining no tensors at all is an error in eager mode; a stack of no rows would hide it.
             _not_empty(spec, part)
+        elif not all(isinstance(d, int) for d in (part.stacked.type.dims or (None,))[1:]) and part.trip is not None:
+            # Where Python runs this code, no rows have no sizes that would fit beside the other items.
+            spec.nonempty.add(part.trip)
     for part in seq.items:
         if isinstance(part, Rows):
             parts.append(_rows_joined(spec, part.stacked, dim, new_axis))

@@ -7,6 +7,7 @@ Invariant: the answer is Python's, reflected operators and in-place ones include
 
 from __future__ import annotations
 
+from numbers import Number
 from typing import TYPE_CHECKING, Any
 
 from specjit.ir.graph import Node, Value
@@ -43,12 +44,17 @@ def binary(spec: Specializer, args: list[Any], node: Node) -> Abstract:
         lists.check_readable(spec, a)
         lists.check_readable(spec, b)
         return Seq(a.kind if a.kind == b.kind else "Size", [*a.items, *b.items], spec.depth)
+    if name == "gt" and isinstance(a, Value) and a.type.dim in spec.nonempty and b == Known(0):
+        return Known(True)  # whether a loop ran whose turns are guarded for
     if isinstance(a, Seq) and isinstance(b, Seq) and name in ("eq", "ne"):
         return _compare_sequences(spec, a, b, name == "eq")
     return default(spec, args, node)
 
 
 def _with_tensor(spec: Specializer, name: str, a: Any, b: Any) -> Abstract:
+    for other in (a, b):
+        if isinstance(other, Known) and not isinstance(other.value, Number):
+            raise Refused(f"{name} of a tensor and {type(other.value).__name__}", spec.loc)
     if not is_tensor(a) and name in SWAPPED:
         return spec.call(SWAPPED[name], b, a)
     return spec.call(TENSOR_OPS[name], a, b)

@@ -185,6 +185,8 @@ class _Run:
             return Known(s.payload)
         if s.kind == "object":
             assert isinstance(s.payload, ById)
+            if s.payload.value is None:
+                raise Refused(f"{at} is a {s.payload.kind}, which cannot be recognized in later calls")
             return Obj(s.payload.value, at)
         children = [self.argument(c, f"{at}[{i}]") for i, c in enumerate(s.children)]
         if s.kind == "dict":
@@ -371,7 +373,7 @@ def _structure_guards(s: Structure, at: str, origin: str) -> list[Guard]:
     if s.kind == "const":
         return [Guard(at, "value", s.payload, origin)]
     if s.kind == "object":
-        return [Guard(at, "identity", type(s.payload.value).__name__, origin)]
+        return [Guard(at, "identity", s.payload.kind, origin)]
     if s.kind == "dict":
         own = [Guard(at, "keys", s.payload, origin)]
         keys: Iterable[Any] = s.payload

@@ -11,7 +11,7 @@ NAMES = ("cpu", "meta")
 class device:
     """Where a tensor's data lives. `device("cpu")`, `device("meta")`; an index (`"cpu:0"`) is accepted and dropped."""
 
-    __slots__ = ("type",)
+    __slots__ = ("__weakref__", "type")
     index = None
 
     def __new__(cls, type: str | device) -> device:

@@ -67,3 +67,24 @@ def test_training_a_tagger(kind, options) -> None:
     assert len(variant.regions) == 1
     assert variant.python_nodes == 0
     assert not variant.fallbacks
+
+
+def test_an_argument_of_another_kind_raises_what_eager_does() -> None:
+    model = nn.Linear(2, 2)
+    program = specjit.optimize(model, warmup=1, background=False)
+    for given in ([1.0, 2.0], 3.0, None, "text"):
+        with pytest.raises(Exception) as expected:
+            model(given)
+        with pytest.raises(type(expected.value)) as found:
+            program(given)
+        assert str(found.value) == str(expected.value)
+
+
+@pytest.mark.parametrize("given", [[1.0, 2.0], 3.0, None])
+def test_an_operator_on_another_kind_raises_what_eager_does(given) -> None:
+    for function in (lambda x: x @ specjit.ones(2), lambda x: specjit.ones(2) @ x):
+        with pytest.raises(TypeError) as expected:
+            function(given)
+        with pytest.raises(TypeError) as found:
+            specjit.optimize(function)(given)
+        assert str(found.value) == str(expected.value)
