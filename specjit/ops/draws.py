@@ -42,29 +42,24 @@ uniform = defop(
     doc="What `rand` gives when its generator has this seed and stands at the start of this block of four words.",
 )
 
-rand = defop(
-    f"rand(size: 'int[*]', *, generator: 'Generator?' = None, {OPTIONS}) -> Tensor",
-    eager=lambda size, generator, dtype, device, requires_grad: random.uniform(
-        generator, shape_of(size), (dtype or get_default_dtype()).numpy
-    ),
-    infer=_options_infer,
-    vjp=NO_GRAD,
-    lower=drawn(_draw_size),
-    traits=RANDOM,
-    method=False,
-    doc="Uniform in [0, 1).",
-)
-randn = defop(
-    f"randn(size: 'int[*]', *, generator: 'Generator?' = None, {OPTIONS}) -> Tensor",
-    eager=lambda size, generator, dtype, device, requires_grad: random.normal(
-        generator, shape_of(size), (dtype or get_default_dtype()).numpy
-    ),
-    infer=_options_infer,
-    vjp=NO_GRAD,
-    traits=RANDOM,
-    method=False,
-    doc="Standard normal.",
-)
+
+def _sized(name: str, fn: Any, lower: Any, doc: str) -> Any:
+    return defop(
+        f"{name}(size: 'int[*]', *, generator: 'Generator?' = None, {OPTIONS}) -> Tensor",
+        eager=lambda size, generator, dtype, device, requires_grad: fn(
+            generator, shape_of(size), (dtype or get_default_dtype()).numpy
+        ),
+        infer=_options_infer,
+        vjp=NO_GRAD,
+        lower=lower,
+        traits=RANDOM,
+        method=False,
+        doc=doc,
+    )
+
+
+rand = _sized("rand", random.uniform, drawn(_draw_size), "Uniform in [0, 1).")
+randn = _sized("randn", random.normal, None, "Standard normal.")
 
 
 @composite_function(method=False)

@@ -150,12 +150,14 @@ class Sites:
             calls, fallbacks = self.retired.total()
         return calls + sum(c.calls for c in live), fallbacks + sum(c.fallbacks for c in live)
 
-    def retire(self, variant: Variant) -> None:
-        """`variant` is live no more; what it holds can go. Called under the Program's lock."""
-        self.retired.add(variant.counts)
+    def retire(self, *gone: Variant) -> None:
+        """These variants take no more calls; what they hold can go. Called under the Program's lock."""
+        self.program._variants = tuple(v for v in self.program._variants if v not in gone)
+        for variant in gone:
+            self.retired.add(variant.counts)
         for site in self.by_structure.values():
             for history in [] if site is None else site.histories.values():
-                history.variants = [v for v in history.variants if v is not variant]
+                history.variants = [v for v in history.variants if v not in gone]
 
     def latest(self) -> Site:
         for site in reversed(list(self.by_structure.values())):

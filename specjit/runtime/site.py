@@ -238,7 +238,6 @@ class Site:
             gate.begin(self, variant, MISS)
             with program._lock:
                 program._adding.discard(plan)
-                live = [v for v in program._variants if v is not plan.drop]
                 if plan.drop is not None:
                     program._sites.retire(plan.drop)
                     program.emit(
@@ -246,7 +245,7 @@ class Site:
                         f"used longest ago, it made room for #{plan.number}",
                         specialization=plan.drop.number,
                     )
-                program._variants = (*live, variant)
+                program._variants = (*program._variants, variant)
                 history.variants = [*history.variants, variant]
                 history.built += 1
                 program._rest.end()
@@ -278,12 +277,10 @@ class Site:
 
     def quarantine(self, variant: Variant) -> None:
         """`variant` gave a wrong result: it goes, and no other is built for its kind of call."""
-        program = self.program
-        with program._lock:
-            program._variants = tuple(v for v in program._variants if v is not variant)
+        with self.program._lock:
             for history in list(self.histories.values()):
                 history.quarantined |= variant in history.variants
-            program._sites.retire(variant)
+            self.program._sites.retire(variant)
 
     def unpaid(self, variant: Variant, native: float, python: float) -> None:
         """`variant` is slower than the model itself: it goes, until the calls may have become others."""
@@ -293,7 +290,6 @@ class Site:
                 if variant in history.variants:
                     history.unpaid_until = 64 + 4 * history.profile.count
                     history.retry_at = history.misses
-            program._variants = tuple(v for v in program._variants if v is not variant)
             program._sites.retire(variant)
         program.emit(
             EventKind.EVICTED,
@@ -306,9 +302,5 @@ class Site:
 
     def retire(self) -> None:
         """This capture is no longer right: its variants go."""
-        program = self.program
-        with program._lock:
-            mine = [v for h in list(self.histories.values()) for v in h.variants]
-            program._variants = tuple(v for v in program._variants if v not in mine)
-            for variant in mine:
-                program._sites.retire(variant)
+        with self.program._lock:
+            self.program._sites.retire(*(v for h in list(self.histories.values()) for v in h.variants))

@@ -37,8 +37,6 @@ class Target:
 
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...] | None:
         """The value of every parameter; None where the call does not fit."""
-        if not kwargs and len(args) == self.arity:
-            return args
         try:
             values: tuple[Any, ...] = self.binder(*args, **kwargs)
         except TypeError:

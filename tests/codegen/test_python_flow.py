@@ -8,35 +8,8 @@ import pytest
 
 from specjit.capture.script import capture
 from specjit.codegen.python import generate
-
-
-def early_return(x):
-    if x > 4:
-        return "big"
-    elif x == 0:
-        return None
-    y = x * 2
-    if y < 0:
-        return y, "neg"
-    return y
-
-
-def return_from_nested_loops(n, t):
-    for i in range(n):
-        for j in range(n):
-            if i * j == t:
-                return i, j
-    return None
-
-
-def for_else(xs, t):
-    for i, x in enumerate(xs):
-        if x == t:
-            found = i
-            break
-    else:
-        found = -1
-    return found
+from tests.capture.programs.branches import early_returns, return_in_nested
+from tests.capture.programs.loops import for_else
 
 
 def else_clause_that_returns(xs, t):
@@ -151,7 +124,7 @@ SAMPLES = [
         """,
     ),
     (
-        early_return,
+        early_returns,
         [(1,), (5,), (0,), (-3,)],
         """
         if x > 4:
@@ -163,7 +136,7 @@ SAMPLES = [
         """,
     ),
     (
-        return_from_nested_loops,
+        return_in_nested,
         [(4, 2), (0, 0), (7, 9)],
         """
         for i in range(n):

@@ -100,7 +100,7 @@ class Lowering:
             out.home = out.want or Home(self.storage(out.dtype, out.dims, out.hint, block))
             steps.append(emit.draw_call(item) if isinstance(item, Draw) else emit.scan_call(item))
         elif isinstance(item, Loop):
-            lower_loop.loop(self, item, block, steps)
+            lower_loop.loop(self, item, steps)
         elif isinstance(item, If):
             self.branch(item, steps)
         elif not isinstance(item, Part):

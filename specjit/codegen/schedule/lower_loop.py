@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from specjit.codegen.abi import Status
 from specjit.codegen.kernels.spec import GemmSpec, LoopSpec
 from specjit.codegen.schedule import emit
-from specjit.codegen.schedule.items import BlockItems, CarriedTensor, Loop
+from specjit.codegen.schedule.items import CarriedTensor, Loop
 from specjit.codegen.schedule.model import Base, Home, Pointer, Reg, Scalar, Source, Storage, View
 from specjit.codegen.schedule.steps import Addr, Call, Do, IfStep, LoopStep, Require, Step, nanoseconds, walk, work
 from specjit.ir.dims import product
@@ -34,7 +34,7 @@ def targets(base: Base | Reg) -> set[Storage]:
     return {base} if isinstance(base, Storage) else base.targets if isinstance(base, Pointer) else set()
 
 
-def loop(low: Lowering, item: Loop, block: BlockItems, steps: list[Step]) -> None:
+def loop(low: Lowering, item: Loop, steps: list[Step]) -> None:
     starts: list[tuple[Base, Addr]] = []
     for t in item.tensors:
         start = address_of(t.init)
