@@ -5,23 +5,11 @@ Invariant: no operator is defined here.
 """
 
 from specjit.nn import functional, init
-from specjit.nn.containers import ModuleDict, ModuleList, Sequential
-from specjit.nn.layers import (
+from specjit.nn.activations import (
     ELU,
     GELU,
-    Conv2d,
-    CrossEntropyLoss,
-    Dropout,
-    Embedding,
-    Flatten,
-    Identity,
-    L1Loss,
-    LayerNorm,
     LeakyReLU,
-    Linear,
     LogSoftmax,
-    MSELoss,
-    NLLLoss,
     ReLU,
     Sigmoid,
     SiLU,
@@ -29,6 +17,13 @@ from specjit.nn.layers import (
     Softplus,
     Tanh,
 )
+from specjit.nn.containers import ModuleDict, ModuleList, Sequential
+from specjit.nn.conv import Conv2d
+from specjit.nn.dropout import Dropout
+from specjit.nn.linear import Flatten, Identity, Linear
+from specjit.nn.losses import CrossEntropyLoss, L1Loss, MSELoss, NLLLoss
 from specjit.nn.module import Module
+from specjit.nn.normalization import LayerNorm
 from specjit.nn.parameter import Parameter
 from specjit.nn.recurrent import GRU, LSTM, GRUCell, LSTMCell
+from specjit.nn.sparse import Embedding
