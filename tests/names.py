@@ -171,17 +171,17 @@ MISSING: set[str] = {
         ldexp_ xlogy_ heaviside_ lerp_ addcmul_ addcdiv_ eq_ ne_ lt_ le_ gt_ ge_ logical_and_ logical_or_
         logical_xor_ logical_not_ bitwise_and_ bitwise_or_ bitwise_xor_ bitwise_not_ bitwise_left_shift_
         bitwise_right_shift_ bernoulli_ random_ masked_scatter_ scatter_ scatter_reduce_ index_copy_
-        index_fill_ cumprod_ squeeze_ unsqueeze_ transpose_ t_ swapaxes_ tril_ triu_ addmm_ addmv_
+        index_fill_ squeeze_ unsqueeze_ transpose_ t_ swapaxes_ tril_ triu_ addmm_ addmv_
         addbmm_ baddbmm_""",
     ),
     *_path(
         "",
-        """prod aminmax median nansum nanmean norm count_nonzero cumprod cummax cummin logcumsumexp diff var_mean
+        """aminmax median nansum nanmean norm count_nonzero cummax cummin diff var_mean
         std_mean""",
     ),
     *_path(
         "Tensor.",
-        """prod aminmax median nansum nanmean norm count_nonzero cumprod cummax cummin logcumsumexp diff""",
+        """aminmax median nansum nanmean norm count_nonzero cummax cummin diff""",
     ),
     *_path(
         "",

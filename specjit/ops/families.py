@@ -13,6 +13,7 @@ from typing import Any
 # Module in specjit.ops -> the names it defines: public functions (those of `specjit.linalg` dotted), then, after
 # "Tensor:", methods that are no public functions. `tests/ops/test_families.py` compares with what the modules define.
 FAMILIES: dict[str, str] = {
+    "products": "prod cumprod logcumsumexp Tensor: cumprod_ logcumsumexp_",
     "angles": "deg2rad rad2deg Tensor: deg2rad_ rad2deg_",
     "conv": "",
 }

@@ -26,25 +26,31 @@ from specjit.tensor.tensor import Tensor
 Type = infer.Type
 
 
-def _sum(x: np.ndarray, dim: Any, keepdim: Any, dtype: Any) -> Any:
-    axis = reduce_axes(x, dim)
-    wanted = x.dtype if dtype is None else dtype.numpy
-    if wanted.kind != "f" and dtype is None:
-        wanted = np.dtype(np.int64)
-    if wanted.itemsize == 2 and wanted.kind == "f":
-        return np.add.reduce(x, axis, np.float32, keepdims=keepdim).astype(wanted)
-    return np.add.reduce(x, axis, wanted, keepdims=keepdim)
+def accumulated(ufunc: np.ufunc) -> Any:
+    """`(input, dim, keepdim, dtype)` that combines by `ufunc`: bools and ints in int64, float16 in float32."""
+
+    def eager(x: np.ndarray, dim: Any, keepdim: Any, dtype: Any) -> Any:
+        axis = reduce_axes(x, dim)
+        wanted = x.dtype if dtype is None else dtype.numpy
+        if wanted.kind != "f" and dtype is None:
+            wanted = np.dtype(np.int64)
+        if wanted.itemsize == 2 and wanted.kind == "f":
+            return ufunc.reduce(x, axis, np.float32, keepdims=keepdim).astype(wanted)
+        return ufunc.reduce(x, axis, wanted, keepdims=keepdim)
+
+    return eager
 
 
-def _sum_infer(x: Any, dim: Any, keepdim: Any, dtype: Any) -> Any:
+def accumulated_infer(x: Any, dim: Any, keepdim: Any, dtype: Any) -> Any:
     out = infer.reduction(infer.summed_dtype)(x, dim, keepdim)
     return out if dtype is None else out.with_(dtype=dtype)
 
 
+_sum = accumulated(np.add)
 sum = defop(
     "sum(input, dim: 'int[]?' = None, keepdim: bool = False, *, dtype: 'dtype?' = None) -> Tensor",
     eager=quiet(_sum),
-    infer=_sum_infer,
+    infer=accumulated_infer,
     vjp=lambda g, _y, _x, dim, keepdim, dtype: cast_like(unreduce(g, _x, dim, keepdim).expand(_x.shape), _x),
     lower=reduction("sum"),
 )
@@ -67,7 +73,7 @@ def _mean(x: np.ndarray, dim: Any, keepdim: bool, dtype: Any) -> Any:
 
 def _mean_infer(x: Any, dim: Any, keepdim: Any, dtype: Any) -> Any:
     needs_float("mean", dtype or x.dtype)
-    return _sum_infer(x, dim, keepdim, dtype)
+    return accumulated_infer(x, dim, keepdim, dtype)
 
 
 mean = defop(
