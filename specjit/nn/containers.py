@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from specjit.nn.module import Module, Registry
+from specjit.nn.module import Module
+from specjit.nn.registry import Registry
 
 
 def _position(n: int, index: int) -> int:

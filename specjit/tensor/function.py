@@ -148,6 +148,6 @@ class Function:
             if any(o is a for a in args) and not any(o is t for t in ctx._dirty):
                 # An input handed through is a new tensor to the graph.
                 outs[i] = o = o._detached(o._version)
-            o._node = node.output(i) if several else node
+            o._node = node.output(i) if node._count > 1 else node
             o._requires_grad = True
         return tuple(outs) if several else outs[0]
