@@ -93,13 +93,6 @@ row(
     "sign", unary(0.2, 3), silent(lambda x: np.where(x != x, 0, np.sign(x)).astype(x.dtype)), dtypes=NUMBERS, exact=True
 )
 row("square", unary(), silent(lambda x: x * x), dtypes=NUMBERS, exact=True)
-row(
-    "relu",
-    unary(0.2, 3),
-    silent(lambda x: np.where(x != x, x, np.where(x > 0, x, 0)).astype(x.dtype)),
-    dtypes=NUMBERS,
-    exact=True,
-)
 row("floor", unary(0.1, 0.9), silent(lambda x: np.floor(x).astype(x.dtype)), dtypes=NUMBERS, exact=True)
 row("ceil", unary(0.1, 0.9), silent(lambda x: np.ceil(x).astype(x.dtype)), dtypes=NUMBERS, exact=True)
 row("trunc", unary(0.1, 0.9), silent(lambda x: np.trunc(x).astype(x.dtype)), dtypes=NUMBERS, exact=True)
@@ -316,7 +309,6 @@ inplace("exp", unary(), guarded(math.exp), exact=False)
 inplace("sqrt", unary(0.2, 5), guarded(math.sqrt), exact=False)
 inplace("neg", unary(), silent(lambda x: -x))
 inplace("abs", unary(0.2, 3), silent(np.abs))
-inplace("relu", unary(0.2, 3), silent(lambda x: np.where(x != x, x, np.where(x > 0, x, 0)).astype(x.dtype)))
 inplace("sigmoid", unary(), guarded(sigmoid), exact=False)
 inplace("tanh", unary(), guarded(math.tanh), exact=False)
 inplace("floor", unary(0.1, 0.9), silent(np.floor))

@@ -1,4 +1,4 @@
-"""Rows of reductions, softmax, scans and matrix products."""
+"""Rows of reductions, scans and matrix products."""
 
 from __future__ import annotations
 
@@ -137,34 +137,6 @@ def along(make: Make) -> Iterator[Sample]:
     if make.plain:
         yield (make.special().reshape(3, 4), 1), {}
         yield (specjit.tensor([[-np.inf, -np.inf], [0.0, -np.inf]], dtype=make.dtype), 1), {}
-
-
-def softmax_reference(x: np.ndarray, dim: int) -> np.ndarray:
-    wide = x.astype(np.float64).reshape(x.shape or (1,))
-    if not x.size:
-        return x
-    e = np.exp(wide - wide.max(axis=dim, keepdims=True))
-    return (e / e.sum(axis=dim, keepdims=True)).reshape(x.shape)
-
-
-row(
-    "softmax",
-    along,
-    silent(softmax_reference),
-    scale=8,
-    errors=[(lambda: specjit.ones(2).softmax(1), IndexError, "out of range")],
-)
-
-
-def log_softmax_reference(x: np.ndarray, dim: int) -> np.ndarray:
-    wide = x.astype(np.float64).reshape(x.shape or (1,))
-    if not x.size:
-        return x
-    wide = wide - wide.max(axis=dim, keepdims=True)
-    return (wide - np.log(np.exp(wide).sum(axis=dim, keepdims=True))).reshape(x.shape)
-
-
-row("log_softmax", along, silent(log_softmax_reference), scale=8)
 
 
 def logsumexp_samples(make: Make) -> Iterator[Sample]:

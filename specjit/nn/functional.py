@@ -5,18 +5,38 @@ Invariant: nothing here is an operator; whatever optimizes ops sees through thes
 """
 
 from specjit.nn.functional_activations import (
+    celu,
+    celu_,
     elu,
+    elu_,
     gelu,
+    glu,
+    hardshrink,
+    hardsigmoid,
+    hardswish,
     hardtanh,
+    hardtanh_,
     leaky_relu,
-    log_softmax,
+    leaky_relu_,
     logsigmoid,
+    mish,
+    prelu,
     relu,
+    relu6,
+    relu_,
+    rrelu,
+    rrelu_,
+    selu,
+    selu_,
     sigmoid,
     silu,
-    softmax,
     softplus,
+    softshrink,
+    softsign,
     tanh,
+    tanhshrink,
+    threshold,
+    threshold_,
 )
 from specjit.nn.functional_conv import conv2d
 from specjit.nn.functional_dropout import dropout
@@ -30,4 +50,5 @@ from specjit.nn.functional_losses import (
     nll_loss,
 )
 from specjit.nn.functional_norms import layer_norm, normalize
+from specjit.nn.functional_softmax import gumbel_softmax, log_softmax, softmax, softmin
 from specjit.ops.reduce import logsumexp

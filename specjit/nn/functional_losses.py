@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from specjit.ops import arithmetic, casts, gather, pointwise, reduce
+from specjit.ops import arithmetic, casts, gather, pointwise, reduce, softmax
 
 
 def _reduced(loss: Any, reduction: str) -> Any:
@@ -77,7 +77,7 @@ def cross_entropy(
 ) -> Any:
     """The cross entropy of logits (N, C, ...) against class indices, or class probabilities of the same shape."""
     dim = 0 if input.ndim == 1 else 1
-    logs = reduce.log_softmax(input, dim)
+    logs = softmax.log_softmax(input, dim)
     if target.dtype.is_floating_point:
         return _soft_cross_entropy(logs, target, weight, reduction, label_smoothing, dim)
     hard = nll_loss(logs, target, weight, ignore_index, reduction)

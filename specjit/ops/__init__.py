@@ -17,10 +17,12 @@ from specjit.ops import (
     linalg,
     methods,
     pointwise,
+    rectify,
     reduce,
     registry,
     shape,
     slicing,
+    softmax,
 )
 
 families.promise()

@@ -116,13 +116,6 @@ square = defop(
     vjp=lambda g, _y, x: g * x * 2,
     lower=pointwise("{0} * {0}"),
 )
-relu = defop(
-    "relu(input) -> Tensor",
-    eager=quiet(lambda x: np.maximum(x, x.dtype.type(0))),
-    infer=infer.same,
-    vjp=lambda g, y, _x: where(y > 0, g, 0.0),
-    lower=pointwise("maximum({0}, 0)"),
-)
 floor = defop(
     "floor(input) -> Tensor",
     eager=_kept(np.floor),

@@ -1,4 +1,4 @@
-"""Reductions, softmax and scans.
+"""Reductions and scans.
 
 Enters: tensors, dims to combine (None or empty: all). Leaves: fresh tensors.
 Invariant: sums of bools and ints are int64; means and variances of ints are an error; a NaN in a group makes its max,
@@ -236,78 +236,6 @@ var = defop(
     vjp=_variance_vjp,
     lower=composite(_variance_of),
     doc="Variance; the divisor is n - correction (1 unless `unbiased` is False or `correction` is given).",
-)
-
-
-def _softmax(x: np.ndarray, dim: int, dtype: Any) -> Any:
-    x = x if dtype is None else x.astype(dtype.numpy)
-    needs_float("softmax", x.dtype)
-    x, axis = one_axis(x, dim)
-    if not x.size:
-        return x.copy()
-    e = np.exp(x - np.maximum.reduce(x, axis, keepdims=True))
-    return e / np.add.reduce(e, axis, keepdims=True)
-
-
-def _along(name: str) -> Any:
-    def rule(x: Any, dim: Any, dtype: Any) -> Any:
-        needs_float(name, dtype or x.dtype)
-        infer.axis(dim, x.rank)
-        return Type.tensor(dtype or x.dtype, x.dims)
-
-    return rule
-
-
-def _reshaped_back(fn: Any) -> Any:
-    """0-d in, 0-d out."""
-
-    def eager(x: np.ndarray, *args: Any) -> Any:
-        return fn(x, *args).reshape(x.shape)
-
-    return quiet(eager)
-
-
-def _to(x: Any, dtype: Any) -> Any:
-    return x if dtype is None else x.to(dtype)
-
-
-def _softmax_of(x: Any, dim: int, dtype: Any) -> Any:
-    x = _to(x, dtype)
-    e = (x - amax(x, dim, True)).exp()
-    return e / sum(e, dim, True)
-
-
-softmax = defop(
-    "softmax(input, dim: int, *, dtype: 'dtype?' = None) -> Tensor",
-    eager=_reshaped_back(_softmax),
-    infer=_along("softmax"),
-    vjp=lambda g, y, _x, dim, dtype: cast_like(y * (g - (g * y).sum(dim, True)), _x),
-    lower=composite(_softmax_of),
-)
-
-
-def _log_softmax(x: np.ndarray, dim: int, dtype: Any) -> Any:
-    x = x if dtype is None else x.astype(dtype.numpy)
-    needs_float("log_softmax", x.dtype)
-    x, axis = one_axis(x, dim)
-    if not x.size:
-        return x.copy()
-    shifted = x - np.maximum.reduce(x, axis, keepdims=True)
-    return shifted - np.log(np.add.reduce(np.exp(shifted), axis, keepdims=True))
-
-
-def _log_softmax_of(x: Any, dim: int, dtype: Any) -> Any:
-    x = _to(x, dtype)
-    shifted = x - amax(x, dim, True)
-    return shifted - sum(shifted.exp(), dim, True).log()
-
-
-log_softmax = defop(
-    "log_softmax(input, dim: int, *, dtype: 'dtype?' = None) -> Tensor",
-    eager=_reshaped_back(_log_softmax),
-    infer=_along("log_softmax"),
-    vjp=lambda g, y, _x, dim, dtype: cast_like(g - y.exp() * g.sum(dim, True), _x),
-    lower=composite(_log_softmax_of),
 )
 
 

@@ -48,9 +48,8 @@ def _is_function(name: str) -> bool:
 NO_ROW_YET = {
     f"nn.functional.{n}"
     for n in (
-        "relu sigmoid tanh silu leaky_relu elu softplus hardtanh softmax log_softmax logsigmoid dropout "
-        "embedding one_hot layer_norm conv2d mse_loss l1_loss binary_cross_entropy_with_logits nll_loss cross_entropy "
-        "normalize"
+        "dropout embedding one_hot layer_norm conv2d mse_loss l1_loss binary_cross_entropy_with_logits nll_loss "
+        "cross_entropy normalize"
     ).split()
 }
 

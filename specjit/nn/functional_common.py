@@ -1,0 +1,27 @@
+"""What the functions of layers share.
+
+Enters: their inputs and results. Leaves: the same in the dtype to compute in, and in that of the input.
+Invariant: `result(operand(x), x)` is x.
+"""
+
+from __future__ import annotations
+
+from specjit.ops import casts
+from specjit.ops.composites import store_
+from specjit.tensor.tensor import Tensor
+
+
+def operand(input: Tensor, kernel: str, inplace: bool = False) -> Tensor:
+    """The input to compute with: float16 as float32; ints and bools are refused in the name of PyTorch's kernel.
+
+    inplace: the result will replace the content. Gradients read it as it was, so it is copied if there will be any.
+    """
+    if inplace and input.requires_grad:
+        return casts.widen(input.clone(), kernel)
+    return casts.widen(input, kernel)
+
+
+def result(out: Tensor, input: Tensor, inplace: bool = False) -> Tensor:
+    """What was computed, in the dtype of the input, or in the input itself."""
+    out = casts.to_dtype(out, input.dtype)
+    return store_(input, out) if inplace else out
