@@ -25,5 +25,6 @@ from specjit.nn.losses import CrossEntropyLoss, L1Loss, MSELoss, NLLLoss
 from specjit.nn.module import Module
 from specjit.nn.normalization import LayerNorm
 from specjit.nn.parameter import Parameter
+from specjit.nn.parameter_containers import ParameterDict, ParameterList
 from specjit.nn.recurrent import GRU, LSTM, GRUCell, LSTMCell
 from specjit.nn.sparse import Embedding

@@ -202,30 +202,6 @@ def test_repr():
     assert "    (1): Linear(in_features=4" in text
 
 
-def test_containers():
-    items = nn.ModuleList([nn.Tanh(), nn.ReLU()])
-    items.append(nn.Sigmoid())
-    items.insert(1, nn.Identity())
-    assert [type(m).__name__ for m in items] == ["Tanh", "Identity", "ReLU", "Sigmoid"]
-    assert isinstance(items[-1], nn.Sigmoid)
-    assert len(items[1:3]) == 2
-    items[0] = nn.GELU()
-    del items[1]
-    assert [n for n, _ in items.named_children()] == ["0", "1", "2"]
-    with pytest.raises(IndexError, match="out of range"):
-        items[5]
-    named = nn.ModuleDict({"a": nn.Tanh()})
-    named["b"] = nn.ReLU()
-    assert list(named) == ["a", "b"]
-    assert "a" in named
-    assert isinstance(named.pop("a"), nn.Tanh)
-    assert len(named) == 1
-    ordered = nn.Sequential({"x": nn.Linear(2, 3), "y": nn.ReLU()})
-    assert ordered.x.out_features == 3
-    assert ordered(specjit.ones(1, 2)).shape == (1, 3)
-    assert list(ordered[:1].state_dict()) == ["x.weight", "x.bias"]
-
-
 def test_a_module_without_forward():
     with pytest.raises(NotImplementedError, match="forward"):
         nn.Module()(1)
