@@ -236,7 +236,7 @@ MISSING: set[str] = {
     ),
     *_path(
         "nn.",
-        """ParameterList Bilinear Unflatten Conv1d Conv3d ConvTranspose1d
+        """Bilinear Unflatten Conv1d Conv3d ConvTranspose1d
         ConvTranspose2d MaxPool1d MaxPool2d AvgPool1d AvgPool2d AdaptiveAvgPool1d AdaptiveAvgPool2d
         AdaptiveMaxPool1d AdaptiveMaxPool2d Unfold Fold PixelShuffle PixelUnshuffle Upsample
         ConstantPad1d ConstantPad2d ReflectionPad1d ReflectionPad2d ReplicationPad1d ReplicationPad2d
