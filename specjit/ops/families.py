@@ -14,6 +14,7 @@ from typing import Any
 # "Tensor:", methods that are no public functions. `tests/ops/test_families.py` compares with what the modules define.
 FAMILIES: dict[str, str] = {
     "products": "prod cumprod logcumsumexp Tensor: cumprod_ logcumsumexp_",
+    "sorting": "argsort sort msort topk kthvalue median nanmedian mode cummax cummin",
     "angles": "deg2rad rad2deg Tensor: deg2rad_ rad2deg_",
     "conv": "",
 }

@@ -295,7 +295,11 @@ def _extreme_of(x: Any, dim: Any, keepdim: bool, values: Any, indices: Any, pair
         return values(x)
     if not isinstance(dim, int):
         return getattr(x, pairwise)(dim)
-    at = indices(x, dim, True) if x.ndim else indices(x, dim)
+    return gathered(x, dim, indices(x, dim, True) if x.ndim else indices(x, dim), keepdim)
+
+
+def gathered(x: Any, dim: int, at: Any, keepdim: bool) -> Any:
+    """(values, indices) of one element of each group along `dim`, from the indices with that dim kept."""
     found = x.gather(dim, at)
     return (found, at) if keepdim or not x.ndim else (found.squeeze(dim), at.squeeze(dim))
 
