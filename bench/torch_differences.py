@@ -28,6 +28,8 @@ INTERNAL = "a record behind other functions; PyTorch has none of that name and m
 SKIPPED = {
     **dict.fromkeys(["cast", "to_dtype", "alias", "size", "item", "slice", "rint", "widen"], INTERNAL),
     **dict.fromkeys(["index", "index_write", "store_", "dropout_mask"], INTERNAL),
+    **dict.fromkeys(["packed", "interleaved_indices"], INTERNAL),
+    **dict.fromkeys(["diagonal_backward", "unfold_backward"], "a gradient's record"),
     **dict.fromkeys(["getitem_backward", "select_backward", "slice_backward"], "a gradient's record"),
     **dict.fromkeys(["embedding_backward", "conv2d_input", "conv2d_weight"], "a gradient's record"),
     **dict.fromkeys(["empty", "empty_like"], "the content of fresh memory"),

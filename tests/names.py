@@ -150,29 +150,9 @@ MISSING: set[str] = {
         """linspace logspace eye tril_indices triu_indices randint_like multinomial normal""",
     ),
     *_path(
-        "",
-        """sgn positive asin acos atan sinh cosh asinh acosh atanh logit erfc erfinv lgamma digamma frac sinc
-        nan_to_num isposinf isneginf signbit fmod float_power fmax fmin atan2 hypot copysign nextafter
-        ldexp logaddexp logaddexp2 xlogy heaviside lerp addcmul addcdiv bitwise_left_shift
-        bitwise_right_shift isclose""",
-    ),
-    *_path(
         "Tensor.",
-        """sgn positive asin acos atan sinh cosh asinh acosh atanh logit erfc erfinv lgamma digamma frac sinc
-        nan_to_num isposinf isneginf signbit fmod float_power fmax fmin atan2 hypot copysign nextafter
-        ldexp logaddexp logaddexp2 xlogy heaviside lerp addcmul addcdiv bitwise_left_shift
-        bitwise_right_shift isclose""",
-    ),
-    *_path(
-        "Tensor.",
-        """sign_ sgn_ reciprocal_ rsqrt_ square_ exp2_ expm1_ log_ log2_ log10_ log1p_ sin_ cos_ tan_ asin_ acos_
-        atan_ sinh_ cosh_ asinh_ acosh_ atanh_ logit_ erf_ erfc_ erfinv_ lgamma_ digamma_ trunc_ frac_
-        sinc_ nan_to_num_ floor_divide_ remainder_ fmod_ float_power_ atan2_ hypot_ copysign_ nextafter_
-        ldexp_ xlogy_ heaviside_ lerp_ addcmul_ addcdiv_ eq_ ne_ lt_ le_ gt_ ge_ logical_and_ logical_or_
-        logical_xor_ logical_not_ bitwise_and_ bitwise_or_ bitwise_xor_ bitwise_not_ bitwise_left_shift_
-        bitwise_right_shift_ bernoulli_ random_ masked_scatter_ scatter_ scatter_reduce_ index_copy_
-        index_fill_ squeeze_ unsqueeze_ transpose_ t_ swapaxes_ tril_ triu_ addmm_ addmv_
-        addbmm_ baddbmm_""",
+        """bernoulli_ random_ masked_scatter_ scatter_ scatter_reduce_ index_copy_ index_fill_ squeeze_ unsqueeze_
+        transpose_ t_ swapaxes_ addmm_ addmv_ addbmm_ baddbmm_""",
     ),
     *_path(
         "",
@@ -182,16 +162,6 @@ MISSING: set[str] = {
     *_path(
         "Tensor.",
         """aminmax nansum nanmean norm count_nonzero diff""",
-    ),
-    *_path(
-        "",
-        """unflatten movedim broadcast_to repeat_interleave tile tensor_split fliplr flipud roll rot90 diag diagonal
-        diag_embed tril triu hstack vstack dstack meshgrid atleast_1d atleast_2d atleast_3d""",
-    ),
-    *_path(
-        "Tensor.",
-        """unflatten movedim broadcast_to repeat_interleave tile tensor_split fliplr flipud roll rot90 diag diagonal
-        diag_embed tril triu repeat unfold""",
     ),
     *_path(
         "",

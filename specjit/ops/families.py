@@ -17,6 +17,10 @@ FAMILIES: dict[str, str] = {
     "sorting": "argsort sort msort topk kthvalue median nanmedian mode cummax cummin",
     "angles": "deg2rad rad2deg Tensor: deg2rad_ rad2deg_",
     "conv": "",
+    "rearrange": "tile repeat_interleave fliplr flipud roll rot90 tril triu broadcast_tensors meshgrid hstack vstack "
+    "dstack column_stack row_stack Tensor: repeat tril_ triu_",
+    "views": "unflatten movedim moveaxis swapdims adjoint broadcast_to ravel atleast_1d atleast_2d atleast_3d "
+    "tensor_split diagonal diag_embed diag Tensor: unfold",
 }
 # Records of Python itself, which eager mode has no use for. Their names begin with "py.".
 PYTHON = ("specjit.ops.python", "specjit.ops.control")
