@@ -125,7 +125,7 @@ def differences(ours: Any, theirs: Any, tolerance: float | None = None) -> Itera
     elif tuple(ours.shape) != tuple(theirs.shape):
         yield "shape", f"{tuple(ours.shape)} | torch {tuple(theirs.shape)}"
     else:
-        a, b = ours.detach().numpy(), theirs.detach().numpy()
+        a, b = ours.detach().numpy(), theirs.numpy(force=True)
         near = TOLERANCE.get(ours.dtype, 0.0) if tolerance is None else tolerance
         finite = np.abs(b[np.isfinite(b)]).max(initial=0.0) if b.dtype.kind == "f" else 0.0
         with np.errstate(all="ignore"):

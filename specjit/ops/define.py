@@ -14,26 +14,37 @@ import numpy as np
 from specjit.dtypes import DType, dtype_of, float16, float32
 from specjit.ops import infer
 from specjit.ops.eager import along, binary, inlined, unary_float
-from specjit.ops.lowering import pointwise
+from specjit.ops.lowering import Lowering, pointwise
 from specjit.ops.quiet import quiet
 from specjit.ops.refuse import Refuse
 from specjit.ops.registry import defop
 from specjit.ops.writes import in_place
 
 
+def _lowering(text: str | Lowering | None) -> Lowering | None:
+    return pointwise(text) if isinstance(text, str) else text
+
+
 def float_function(
-    name: str, fn: Callable[..., Any], vjp: Any, text: str | None = None, *, inplace: bool = True, doc: str = ""
+    name: str,
+    fn: Callable[..., Any],
+    vjp: Any,
+    text: str | Lowering | None = None,
+    *,
+    inplace: bool = True,
+    doc: str = "",
 ) -> Callable[..., Any]:
     """`name(input)`, computed in floating point: ints and bools give the default float dtype.
 
-    fn(x) on float arrays (float16 too: see `eager.half_as_float`); vjp(g, y, x); text: the kernel's expression.
+    fn(x) on float arrays (float16 too: see `eager.half_as_float`); vjp(g, y, x); text: the kernel's expression, or
+    another lowering.
     """
     made = defop(
         f"{name}(input) -> Tensor",
         eager=unary_float(fn),
         infer=infer.same_float,
         vjp=vjp,
-        lower=pointwise(text) if text else None,
+        lower=_lowering(text),
         doc=doc,
     )
     if inplace:
@@ -45,7 +56,7 @@ def kept_function(
     name: str,
     fn: Callable[[np.ndarray], Any],
     vjp: Any,
-    text: str | None = None,
+    text: str | Lowering | None = None,
     *,
     refuse: Refuse | None = None,
     ufunc: Any = None,
@@ -61,7 +72,7 @@ def kept_function(
         eager=inlined(quiet(fn if refuse is None else refuse.eager(fn)), ufunc, floats=True),
         infer=infer.same if refuse is None else refuse.infer(infer.same),
         vjp=vjp,
-        lower=pointwise(text) if text else None,
+        lower=_lowering(text),
         doc=doc,
     )
     if inplace:
@@ -73,7 +84,7 @@ def binary_function(
     name: str,
     fn: Callable[..., Any],
     vjp: Any,
-    text: str | None = None,
+    text: str | Lowering | None = None,
     *,
     floating: bool = False,
     numbers: bool = False,
@@ -98,7 +109,7 @@ def binary_function(
         eager=inlined(binary(fn if refuse is None else refuse.eager(fn), floating), ufunc, floats=True),
         infer=rule if refuse is None else refuse.infer(rule),
         vjp=vjp,
-        lower=pointwise(text) if text else None,
+        lower=_lowering(text),
         reads=reads,
         doc=doc,
     )

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from specjit.ir.types import Type
-from specjit.ops import arithmetic, creation, gather, infer, pointwise
+from specjit.ops import arithmetic, creation, gather, infer, pointwise, power
 from specjit.ops.eager import writable
 from specjit.ops.grads import sum_to
 from specjit.ops.quiet import quiet
@@ -22,7 +22,7 @@ add_ = in_place(arithmetic.add, np.add)
 sub_ = in_place(arithmetic.sub, np.subtract)
 mul_ = in_place(arithmetic.mul, np.multiply)
 div_ = in_place(arithmetic.div, np.true_divide)
-pow_ = in_place(arithmetic.pow)
+pow_ = in_place(power.pow)
 clamp_ = in_place(arithmetic.clamp)
 masked_fill_ = in_place(gather.masked_fill)
 exp_ = in_place(pointwise.exp)

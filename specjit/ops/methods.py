@@ -13,9 +13,11 @@ from specjit.ops import (
     casts,
     compare,
     creation,
+    division,
     gather,
     inplace,
     pointwise,
+    power,
     registry,
     shape,
 )
@@ -30,9 +32,9 @@ BINARY = {
     "sub": arithmetic.sub,
     "mul": arithmetic.mul,
     "truediv": arithmetic.div,
-    "floordiv": arithmetic.floor_divide,
-    "mod": arithmetic.remainder,
-    "pow": arithmetic.pow,
+    "floordiv": division.floor_divide,
+    "mod": division.remainder,
+    "pow": power.pow,
     "and": compare.bitwise_and,
     "or": compare.bitwise_or,
     "xor": compare.bitwise_xor,
@@ -80,6 +82,14 @@ for _name, _fn in AUGMENTED.items():
 def rsub(input: Tensor, other: Tensor | Number, *, alpha: Number = 1) -> Tensor:
     """other - alpha * input."""
     return arithmetic.sub(other, input, alpha=alpha)
+
+
+@registry.public_function
+def where(condition: Any, input: Any = None, other: Any = None) -> Any:
+    """`input` where `condition` (bools) holds, else `other`; of `condition` alone, the indices where it is not zero."""
+    if input is None and other is None:
+        return gather.nonzero(condition, as_tuple=True)
+    return arithmetic.where(condition, input, other)
 
 
 @composite_function(name="Tensor.where")

@@ -7,15 +7,18 @@ rounding.
 
 from __future__ import annotations
 
+import builtins
 from typing import Any
 
 import numpy as np
 
+from specjit.dtypes import bool_, dtype_of
 from specjit.ops import infer
 from specjit.ops.arithmetic import where
-from specjit.ops.eager import inlined, unary_float
+from specjit.ops.eager import half_as_float, inlined, not_implemented, unary_float
 from specjit.ops.lowering import composite, pointwise
 from specjit.ops.quiet import quiet
+from specjit.ops.refuse import Refuse
 from specjit.ops.registry import defop
 from specjit.ops.special import erf_values
 
@@ -65,34 +68,29 @@ erf = _float(
 )
 
 
-def _kept(fn: Any) -> Any:
-    """A function that keeps ints as they are (rounding)."""
-    return inlined(quiet(lambda x: fn(x) if x.dtype.kind == "f" else x.copy()), fn, floats=True)
+def _signed(name: str, fn: Any, vjp: Any, text: str, refuse: Refuse) -> Any:
+    return defop(
+        f"{name}(input) -> Tensor",
+        eager=inlined(quiet(refuse.eager(fn)), fn, floats=True),
+        infer=refuse.infer(infer.same),
+        vjp=vjp,
+        lower=pointwise(text),
+    )
 
 
-def _signed(fn: Any) -> Any:
-    def eager(x: np.ndarray) -> Any:
-        if x.dtype.kind == "b":
-            raise RuntimeError(f"{fn.__name__} is not supported for bool tensors.")
-        return fn(x)
-
-    return inlined(quiet(eager), fn, floats=True)
-
-
-neg = defop(
-    "neg(input) -> Tensor",
-    eager=_signed(np.negative),
-    infer=infer.same,
-    vjp=lambda g, _y, _x: -g,
-    lower=pointwise("-{0}"),
+neg = _signed(
+    "neg",
+    np.negative,
+    lambda g, _y, _x: -g,
+    "-{0}",
+    Refuse(
+        "neg",
+        "Bool",
+        message="Negation, the `-` operator, on a bool tensor is not supported. If you are trying to invert a mask, "
+        "use the `~` or `logical_not()` operator instead.",
+    ),
 )
-abs = defop(
-    "abs(input) -> Tensor",
-    eager=_signed(np.absolute),
-    infer=infer.same,
-    vjp=lambda g, _y, x: g * x.sign(),
-    lower=pointwise("abs({0})"),
-)
+abs = _signed("abs", np.absolute, lambda g, _y, x: g * x.sign(), "abs({0})", Refuse("abs_cpu", "Bool"))
 
 
 def _sign(x: np.ndarray) -> Any:
@@ -116,34 +114,55 @@ square = defop(
     vjp=lambda g, _y, x: g * x * 2,
     lower=pointwise("{0} * {0}"),
 )
-floor = defop(
-    "floor(input) -> Tensor",
-    eager=_kept(np.floor),
-    infer=infer.same,
-    vjp=lambda g, _y, _x: g * 0.0,
-    lower=pointwise("floor({0})"),
-)
-ceil = defop(
-    "ceil(input) -> Tensor",
-    eager=_kept(np.ceil),
-    infer=infer.same,
-    vjp=lambda g, _y, _x: g * 0.0,
-    lower=pointwise("ceil({0})"),
-)
-trunc = defop(
-    "trunc(input) -> Tensor",
-    eager=_kept(np.trunc),
-    infer=infer.same,
-    vjp=lambda g, _y, _x: g * 0.0,
-    lower=pointwise("trunc({0})"),
+
+
+def _rounding(name: str, fn: Any, text: str, kernel: str, **options: Any) -> Any:
+    """To an integer of the same dtype; ints stay what they are. kernel: as PyTorch's message names it."""
+    refuse = Refuse(kernel, "Bool")
+    return defop(
+        f"{name}(input) -> Tensor",
+        eager=inlined(quiet(refuse.eager(lambda x: fn(x) if x.dtype.kind == "f" else x.copy())), fn, floats=True),
+        infer=refuse.infer(infer.same),
+        vjp=lambda g, _y, _x: g * 0.0,
+        lower=pointwise(text),
+        **options,
+    )
+
+
+floor = _rounding("floor", np.floor, "floor({0})", "floor_vml_cpu")
+ceil = _rounding("ceil", np.ceil, "ceil({0})", "ceil_vml_cpu")
+trunc = _rounding("trunc", np.trunc, "trunc({0})", "trunc_vml_cpu")
+_rint = _rounding(
+    "rint",
+    np.rint,
+    "round({0})",
+    "round_vml_cpu",
+    method=False,
+    public=False,
+    doc="To the nearest integer, ties to even.",
 )
 
 
 def _round(x: np.ndarray, decimals: int) -> np.ndarray:
+    _check_round(dtype_of(x.dtype), decimals)
     if not decimals:
         return np.rint(x) if x.dtype.kind == "f" else x.copy()
-    scale = 10.0**decimals
-    return (np.rint(x * scale) / scale).astype(x.dtype, copy=False)
+    return half_as_float(_to_decimals)(x, decimals)
+
+
+def _to_decimals(x: np.ndarray, decimals: int) -> np.ndarray:
+    scale = x.dtype.type(10.0 ** builtins.abs(decimals))
+    return np.rint(x * scale) / scale if decimals > 0 else np.rint(x / scale) * scale
+
+
+def _check_round(dtype: Any, decimals: Any) -> None:
+    if dtype is not None and (dtype is bool_ or (decimals and not dtype.is_floating_point)):
+        raise not_implemented("round_cpu" if decimals else "round_vml_cpu", dtype)
+
+
+def _round_infer(x: Any, decimals: Any) -> Any:
+    _check_round(x.dtype, decimals)
+    return infer.same(x)
 
 
 def _round_composite(x: Any, decimals: int) -> Any:
@@ -154,20 +173,11 @@ def _round_composite(x: Any, decimals: int) -> Any:
     return _rint(x)
 
 
-_rint = defop(
-    "rint(input) -> Tensor",
-    eager=_kept(np.rint),
-    infer=infer.same,
-    vjp=lambda g, _y, _x: g * 0.0,
-    lower=pointwise("round({0})"),
-    method=False,
-    public=False,
-    doc="To the nearest integer, ties to even.",
-)
 round = defop(
     "round(input, *, decimals: int = 0) -> Tensor",
     eager=quiet(_round),
-    infer=infer.same,
+    infer=_round_infer,
     vjp=lambda g, _y, _x, decimals: g * 0.0,
     lower=composite(_round_composite),
+    doc="To the nearest multiple of 10^-decimals, ties to even.",
 )
