@@ -213,7 +213,7 @@ MISSING: set[str] = {
         ZeroPad2d CircularPad1d CircularPad2d Dropout1d Dropout2d AlphaDropout GroupNorm BatchNorm1d
         BatchNorm2d InstanceNorm1d InstanceNorm2d RMSNorm EmbeddingBag ReLU6 PReLU RReLU CELU SELU GLU
         LogSigmoid Hardshrink Tanhshrink Softsign Softmin Softshrink Hardsigmoid Mish Hardswish Hardtanh
-        Threshold CosineSimilarity PairwiseDistance RNN RNNCell MultiheadAttention
+        Threshold CosineSimilarity PairwiseDistance MultiheadAttention
         TransformerEncoderLayer SmoothL1Loss HuberLoss BCELoss BCEWithLogitsLoss KLDivLoss
         GaussianNLLLoss PoissonNLLLoss HingeEmbeddingLoss MarginRankingLoss CosineEmbeddingLoss
         TripletMarginLoss SoftMarginLoss CTCLoss""",
@@ -221,10 +221,6 @@ MISSING: set[str] = {
     *_path(
         "nn.init.",
         """eye_ dirac_ trunc_normal_ orthogonal_ sparse_""",
-    ),
-    *_path(
-        "nn.utils.",
-        """clip_grad_norm_ clip_grad_value_ parameters_to_vector vector_to_parameters""",
     ),
     *_path(
         "optim.",
