@@ -219,10 +219,6 @@ MISSING: set[str] = {
         TripletMarginLoss SoftMarginLoss CTCLoss""",
     ),
     *_path(
-        "nn.init.",
-        """eye_ dirac_ trunc_normal_ orthogonal_ sparse_""",
-    ),
-    *_path(
         "optim.",
         """AdamW RMSprop Adagrad""",
     ),
