@@ -4,7 +4,7 @@ Enters: sizes and options. Leaves: modules whose `forward` calls `nn.functional`
 Invariant: no operator is defined here.
 """
 
-from specjit.nn import functional, init
+from specjit.nn import functional, init, utils
 from specjit.nn.activations import (
     ELU,
     GELU,
@@ -26,5 +26,6 @@ from specjit.nn.module import Module
 from specjit.nn.normalization import LayerNorm
 from specjit.nn.parameter import Parameter
 from specjit.nn.parameter_containers import ParameterDict, ParameterList
-from specjit.nn.recurrent import GRU, LSTM, GRUCell, LSTMCell
+from specjit.nn.recurrent import GRU, LSTM, RNN
+from specjit.nn.recurrent_cells import GRUCell, LSTMCell, RNNCell
 from specjit.nn.sparse import Embedding
