@@ -151,7 +151,7 @@ MISSING: set[str] = {
     ),
     *_path(
         "Tensor.",
-        """bernoulli_ random_ masked_scatter_ scatter_ scatter_reduce_ index_copy_ index_fill_ squeeze_ unsqueeze_
+        """bernoulli_ random_ squeeze_ unsqueeze_
         transpose_ t_ swapaxes_ addmm_ addmv_ addbmm_ baddbmm_""",
     ),
     *_path(
@@ -165,13 +165,11 @@ MISSING: set[str] = {
     ),
     *_path(
         "",
-        """scatter scatter_reduce index_copy index_fill masked_select masked_scatter take take_along_dim argwhere
-        unique bincount searchsorted bucketize""",
+        """unique bincount searchsorted bucketize""",
     ),
     *_path(
         "Tensor.",
-        """scatter scatter_reduce index_copy index_fill masked_select masked_scatter take take_along_dim argwhere
-        unique bincount""",
+        """unique bincount""",
     ),
     *_path(
         "",

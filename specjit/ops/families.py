@@ -15,6 +15,9 @@ from typing import Any
 FAMILIES: dict[str, str] = {
     "products": "prod cumprod logcumsumexp Tensor: cumprod_ logcumsumexp_",
     "sorting": "argsort sort msort topk kthvalue median nanmedian mode cummax cummin",
+    "picks": "argwhere masked_select take take_along_dim",
+    "scatter": "scatter scatter_reduce index_copy index_fill masked_scatter Tensor: scatter_ scatter_reduce_ "
+    "index_copy_ index_fill_ masked_scatter_",
     "angles": "deg2rad rad2deg Tensor: deg2rad_ rad2deg_",
     "conv": "",
     "padding": "",

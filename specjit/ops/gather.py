@@ -33,9 +33,22 @@ def _index_dim(x: np.ndarray, dim: int, at: np.ndarray, what: str) -> tuple[np.n
     return whole, axis_of(dim, whole.ndim)
 
 
+def outside(at: np.ndarray, n: int) -> int | None:
+    """A position that is not in [0, n), or None. As unsigned numbers, negative positions are too large as well."""
+    if not at.size or np.maximum.reduce(at.view(f"u{at.dtype.itemsize}"), axis=None) < n:
+        return None
+    return int(at.min() if at.min() < 0 else at.max())
+
+
 def _in_bounds(at: np.ndarray, n: int, what: str) -> None:
-    if at.size and (at.min() < 0 or at.max() >= n):
+    if outside(at, n) is not None:
         raise IndexError(f"{what}: index out of range in self (size {n})")
+
+
+def _in_dim(at: np.ndarray, axis: int, n: int) -> None:
+    found = outside(at, n)
+    if found is not None:
+        raise RuntimeError(f"index {found} is out of bounds for dimension {axis} with size {n}")
 
 
 def _index_select(x: np.ndarray, dim: int, at: np.ndarray) -> np.ndarray:
@@ -66,31 +79,69 @@ index_select = defop(
 )
 
 
-def _index_add(x: np.ndarray, dim: int, at: np.ndarray, source: np.ndarray) -> np.ndarray:
+def _check_index_add(x: Any, dim: Any, at: Any, source: Any) -> None:
+    """Shapes, with unknown sizes as None."""
+    axis = infer.axis(dim, len(x))
+    if axis is None:
+        return
+    known = lambda dims: [d for d in dims if isinstance(d, int)]  # noqa: E731
+    rest, other = [known(d[:axis] + d[axis + 1 :]) for d in (tuple(x), tuple(source))]
+    if len(x) != len(source) or (len(rest) == len(other) == max(len(x) - 1, 0) and rest != other):
+        raise RuntimeError(
+            "source tensor shape must match self tensor shape, excluding the specified dimension. Got self.shape = "
+            f"{list(x)} source.shape = {list(source)}"
+        )
+    count, have = (at[0] if at else 1), (source[axis] if source else 1)
+    if isinstance(count, int) and isinstance(have, int) and count != have:
+        raise RuntimeError(
+            f"index_add_(): Number of indices ({count}) should be equal to source.size(dim): ({have}), for dim: {axis}"
+        )
+
+
+def _index_add(x: np.ndarray, dim: int, at: np.ndarray, source: np.ndarray, alpha: Any) -> np.ndarray:
     whole, axis = _index_dim(x, dim, at, "index_add")
+    _check_same_dtype("index_add_", x.dtype, source.dtype)
+    _check_index_add(x.shape, dim, at.shape, source.shape)
+    _in_dim(at, axis, whole.shape[axis])
     out = whole.copy()
     front = np.moveaxis(out, axis, 0)
     values = np.moveaxis(source if source.ndim else source.reshape(1), axis, 0)
+    if alpha != 1:
+        values = values * values.dtype.type(alpha)
     rows = at.reshape(-1)
     if rows.size:
-        if not front.ndim > 1:
+        if front.ndim == 1 or x.dtype.kind == "b":
             np.add.at(front, rows, values)
         else:
             add_rows(front, rows, values.reshape(rows.size, -1))
     return out.reshape(x.shape)
 
 
+def _index_add_infer(x: Type, dim: Any, at: Type, source: Type, alpha: Any) -> Type:
+    if at.rank is not None and at.rank > 1:
+        raise IndexError("index_add_(): Index is supposed to be a vector")
+    _check_same_dtype("index_add_", x.dtype, source.dtype)
+    if x.dims is not None and at.dims is not None and source.dims is not None:
+        _check_index_add(x.dims, dim, at.dims, source.dims)
+    return infer.same(x)
+
+
+def _check_same_dtype(what: str, a: Any, b: Any) -> None:
+    if a is not None and b is not None and a != b:
+        raise RuntimeError(f"{what}(): self ({a.name}) and source ({b.name}) must have the same scalar type")
+
+
 index_add = defop(
-    "index_add(input, dim: int, index, source) -> Tensor",
+    "index_add(input, dim: int, index, source, *, alpha: Scalar = 1) -> Tensor",
     eager=quiet(_index_add),
-    infer=lambda x, dim, index, source: infer.same(x),
-    vjp=lambda g, _y, _x, dim, index, _source: (
+    infer=_index_add_infer,
+    vjp=lambda g, _y, _x, dim, index, _source, alpha: (
         lambda: g,
         None,
-        lambda: index_select(g, dim, index).reshape(_source.shape),
+        lambda: index_select(g if alpha == 1 else g * alpha, dim, index).reshape(_source.shape),
     ),
     lower=special("index_add"),
-    doc="A copy of input with source[i] added at position index[i] of `dim`.",
+    doc="A copy of input with alpha * source[i] added at position index[i] of `dim`.",
 )
 
 
@@ -107,14 +158,12 @@ def _check_gather(x: Any, dim: Any, at: Any) -> None:
             )
 
 
-def _along(x: np.ndarray, dim: int, at: np.ndarray) -> tuple[Any, ...]:
+def positions(x: np.ndarray, dim: int, at: np.ndarray) -> tuple[Any, ...]:
     """Open-mesh indices that address, for each position of `at`, the element of x with `at`'s value along `dim`."""
     axis = axis_of(dim, x.ndim)
-    n = x.shape[axis]
-    if at.size and (at.min() < 0 or at.max() >= n):
-        worst = int(at.max() if at.max() >= n else at.min())
-        raise RuntimeError(f"index {worst} is out of bounds for dimension {axis} with size {n}")
-    return tuple(at if d == axis else i for d, i in enumerate(np.ogrid[tuple(slice(m) for m in at.shape)]))
+    _in_dim(at, axis, x.shape[axis])
+    last = at.ndim - 1
+    return tuple([at if d == axis else np.arange(m).reshape((-1, *(1,) * (last - d))) for d, m in enumerate(at.shape)])
 
 
 def _gather(x: np.ndarray, dim: int, at: np.ndarray) -> np.ndarray:
@@ -122,8 +171,12 @@ def _gather(x: np.ndarray, dim: int, at: np.ndarray) -> np.ndarray:
     if at.dtype.kind not in "iu":
         raise RuntimeError("gather(): Expected dtype int32/int64 for index")
     if not x.ndim:
+        _in_dim(at, 0, 1)
         return np.take(x.reshape(1), at)
-    return x[_along(x, dim, at)] if at.ndim else x[at].reshape(())
+    if not at.ndim:
+        _in_dim(at, 0, x.shape[0])
+        return x[at].reshape(())
+    return x[positions(x, dim, at)] if at.size else np.empty(at.shape, x.dtype)
 
 
 def _gather_infer(x: Type, dim: Any, at: Type) -> Type:
@@ -141,27 +194,63 @@ gather = defop(
 )
 
 
+def _check_scatter(x: Any, dim: Any, at: Any, src: Any) -> None:
+    """Shapes, with unknown sizes as None. A 0-d tensor counts as one element."""
+    x, at, src = (tuple(d) or (1,) for d in (x, at, src))
+    axis = infer.axis(dim, len(x))
+    if 0 in at:
+        return
+    for dims, which in ((x, "self"), (src, "src")):
+        if len(at) != len(dims):
+            raise RuntimeError(f"Index tensor must have the same number of dimensions as {which} tensor")
+    if any(
+        isinstance(m, int) and ((d != axis and isinstance(n, int) and m > n) or (isinstance(k, int) and m > k))
+        for d, (m, n, k) in enumerate(zip(at, x, src))
+    ):
+        raise RuntimeError(
+            f"Expected index {list(at)} to be no larger than self {list(x)} apart from dimension {axis} and to be no "
+            f"larger size than src {list(src)}"
+        )
+
+
+def addressed(
+    x: np.ndarray, dim: int, at: np.ndarray, src: np.ndarray
+) -> tuple[np.ndarray, tuple[Any, ...], np.ndarray]:
+    """For a scatter: (a copy of x with at least one dim, where to write in it, what to write there)."""
+    if at.dtype.char not in "ilq":
+        raise RuntimeError("scatter(): Expected dtype int32/int64 for index")
+    if src.dtype != x.dtype:
+        raise RuntimeError("scatter(): Expected self.dtype to be equal to src.dtype")
+    infer.axis(dim, x.ndim)
+    _check_scatter(x.shape, dim, at.shape, src.shape)
+    out, where, values = (a if a.ndim else a.reshape(1) for a in (x.copy(), at, src))
+    if not at.size:
+        return out, (slice(0),), values[:0]
+    return out, positions(out, dim, where), values[tuple(map(slice, where.shape))]
+
+
 def _scatter_add(x: np.ndarray, dim: int, at: np.ndarray, src: np.ndarray) -> np.ndarray:
-    out = x.copy()
-    if not x.ndim:
-        return out + (src.sum() if src.ndim else src)
-    if at.ndim:
-        np.add.at(out, _along(x, dim, at), src[tuple(slice(n) for n in at.shape)])
-    else:
-        out[at] += src
-    return out
+    out, where, values = addressed(x, dim, at, src)
+    if at.size:
+        np.add.at(out, where, values)
+    return out.reshape(x.shape)
 
 
-def _scatter_infer(x: Type, dim: Any, index: Type, src: Any) -> Type:
-    if x.rank is not None and index.rank is not None and x.rank != index.rank and x.rank and index.rank:
-        raise RuntimeError("Index tensor must have the same number of dimensions as self tensor")
+def scatter_infer(x: Type, dim: Any, index: Type, src: Any, *_: Any) -> Type:
+    infer.axis(dim, x.rank)
+    if infer.is_tensor(src) and x.dtype is not None and src.dtype not in (None, x.dtype):
+        raise RuntimeError("scatter(): Expected self.dtype to be equal to src.dtype")
+    if x.dims is not None and index.dims is not None:
+        values = src.dims if infer.is_tensor(src) else index.dims
+        if values is not None:
+            _check_scatter(x.dims, dim, index.dims, values)
     return infer.same(x)
 
 
 scatter_add = defop(
     "scatter_add(input, dim: int, index, src) -> Tensor",
     eager=quiet(_scatter_add),
-    infer=_scatter_infer,
+    infer=scatter_infer,
     vjp=lambda g, _y, _x, dim, index, _src: (lambda: g, None, lambda: gather(g, dim, index)),
     lower=special("scatter_add"),
     doc="A copy of input with src added at the positions of `index` along `dim`.",

@@ -75,7 +75,7 @@ def _check(item: Any) -> Any:
     if isinstance(item, np.ndarray):
         if item.dtype.kind not in "iub":
             raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
-        return int(item) if not item.ndim and item.dtype.kind != "b" else item
+        return item if item.ndim else item.item()
     if isinstance(item, (np.integer, np.bool_)):
         return item.item()
     raise IndexError(
@@ -123,7 +123,8 @@ def split(index: Any, shape: Sequence[Dim]) -> Split:
                         )
             used = _rank_of(item)
             basic += [slice(None)] * used if used else [None]
-            advanced.append(item)
+            # A mask without dims chooses all or nothing along a dim of its own.
+            advanced.append(item if used else Type.tensor(item.dtype, (1,)))
             dim += used
             some = True
     return Split(tuple(basic), tuple(advanced) if some else ())
