@@ -31,7 +31,7 @@ SKIPPED = {
     **dict.fromkeys(["packed", "interleaved_indices"], INTERNAL),
     **dict.fromkeys(["diagonal_backward", "unfold_backward"], "a gradient's record"),
     **dict.fromkeys(["getitem_backward", "select_backward", "slice_backward"], "a gradient's record"),
-    **dict.fromkeys(["embedding_backward", "conv2d_input", "conv2d_weight"], "a gradient's record"),
+    **dict.fromkeys(["embedding_backward", "convolution_input", "convolution_weight"], "a gradient's record"),
     **dict.fromkeys(["empty", "empty_like"], "the content of fresh memory"),
 }
 DIFFERENCES: list[Known] = [

@@ -191,10 +191,7 @@ MISSING: set[str] = {
     *_path(
         "nn.functional.",
         """bilinear group_norm batch_norm instance_norm rms_norm local_response_norm dropout1d dropout2d
-        alpha_dropout conv1d conv3d conv_transpose1d conv_transpose2d max_pool1d max_pool2d avg_pool1d
-        avg_pool2d adaptive_avg_pool1d adaptive_avg_pool2d adaptive_max_pool1d adaptive_max_pool2d
-        interpolate pad unfold fold pixel_shuffle pixel_unshuffle embedding_bag
-        scaled_dot_product_attention cosine_similarity pairwise_distance""",
+        alpha_dropout embedding_bag scaled_dot_product_attention cosine_similarity pairwise_distance""",
     ),
     *_path(
         "nn.functional.",
@@ -204,11 +201,7 @@ MISSING: set[str] = {
     ),
     *_path(
         "nn.",
-        """Bilinear Unflatten Conv1d Conv3d ConvTranspose1d
-        ConvTranspose2d MaxPool1d MaxPool2d AvgPool1d AvgPool2d AdaptiveAvgPool1d AdaptiveAvgPool2d
-        AdaptiveMaxPool1d AdaptiveMaxPool2d Unfold Fold PixelShuffle PixelUnshuffle Upsample
-        ConstantPad1d ConstantPad2d ReflectionPad1d ReflectionPad2d ReplicationPad1d ReplicationPad2d
-        ZeroPad2d CircularPad1d CircularPad2d Dropout1d Dropout2d AlphaDropout GroupNorm BatchNorm1d
+        """Bilinear Unflatten Dropout1d Dropout2d AlphaDropout GroupNorm BatchNorm1d
         BatchNorm2d InstanceNorm1d InstanceNorm2d RMSNorm EmbeddingBag ReLU6 PReLU RReLU CELU SELU GLU
         LogSigmoid Hardshrink Tanhshrink Softsign Softmin Softshrink Hardsigmoid Mish Hardswish Hardtanh
         Threshold CosineSimilarity PairwiseDistance MultiheadAttention

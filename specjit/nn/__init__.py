@@ -18,14 +18,42 @@ from specjit.nn.activations import (
     Tanh,
 )
 from specjit.nn.containers import ModuleDict, ModuleList, Sequential
-from specjit.nn.conv import Conv2d
+from specjit.nn.conv import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d
 from specjit.nn.dropout import Dropout
+from specjit.nn.images import Fold, PixelShuffle, PixelUnshuffle, Unfold, Upsample
 from specjit.nn.linear import Flatten, Identity, Linear
 from specjit.nn.losses import CrossEntropyLoss, L1Loss, MSELoss, NLLLoss
 from specjit.nn.module import Module
 from specjit.nn.normalization import LayerNorm
+from specjit.nn.padding import (
+    CircularPad1d,
+    CircularPad2d,
+    CircularPad3d,
+    ConstantPad1d,
+    ConstantPad2d,
+    ConstantPad3d,
+    ReflectionPad1d,
+    ReflectionPad2d,
+    ReflectionPad3d,
+    ReplicationPad1d,
+    ReplicationPad2d,
+    ReplicationPad3d,
+    ZeroPad1d,
+    ZeroPad2d,
+    ZeroPad3d,
+)
 from specjit.nn.parameter import Parameter
 from specjit.nn.parameter_containers import ParameterDict, ParameterList
+from specjit.nn.pooling import (
+    AdaptiveAvgPool1d,
+    AdaptiveAvgPool2d,
+    AdaptiveMaxPool1d,
+    AdaptiveMaxPool2d,
+    AvgPool1d,
+    AvgPool2d,
+    MaxPool1d,
+    MaxPool2d,
+)
 from specjit.nn.recurrent import GRU, LSTM, RNN
 from specjit.nn.recurrent_cells import GRUCell, LSTMCell, RNNCell
 from specjit.nn.sparse import Embedding

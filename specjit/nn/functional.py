@@ -38,9 +38,10 @@ from specjit.nn.functional_activations import (
     threshold,
     threshold_,
 )
-from specjit.nn.functional_conv import conv2d
+from specjit.nn.functional_conv import conv1d, conv2d, conv3d, conv_transpose1d, conv_transpose2d
 from specjit.nn.functional_dropout import dropout
 from specjit.nn.functional_embedding import embedding, one_hot
+from specjit.nn.functional_image import fold, interpolate, pad, pixel_shuffle, pixel_unshuffle, unfold
 from specjit.nn.functional_linear import linear
 from specjit.nn.functional_losses import (
     binary_cross_entropy_with_logits,
@@ -50,5 +51,15 @@ from specjit.nn.functional_losses import (
     nll_loss,
 )
 from specjit.nn.functional_norms import layer_norm, normalize
+from specjit.nn.functional_pool import (
+    adaptive_avg_pool1d,
+    adaptive_avg_pool2d,
+    adaptive_max_pool1d,
+    adaptive_max_pool2d,
+    avg_pool1d,
+    avg_pool2d,
+    max_pool1d,
+    max_pool2d,
+)
 from specjit.nn.functional_softmax import gumbel_softmax, log_softmax, softmax, softmin
 from specjit.ops.reduce import logsumexp

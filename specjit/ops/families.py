@@ -22,7 +22,6 @@ FAMILIES: dict[str, str] = {
     "conv": "",
     "padding": "",
     "pool": "",
-    "windows": "Tensor: unfold",
     "trigonometry": "asin acos atan sinh cosh asinh acosh atanh atan2 hypot sinc "
     "Tensor: asin_ acos_ atan_ sinh_ cosh_ asinh_ acosh_ atanh_ atan2_ hypot_ sinc_",
     "special_functions": "erfc erfinv lgamma digamma polygamma logit xlogy logaddexp logaddexp2 "

@@ -55,7 +55,7 @@ def _is_function(name: str) -> bool:
 NO_ROW_YET = {
     f"nn.functional.{n}"
     for n in (
-        "dropout embedding one_hot layer_norm conv2d mse_loss l1_loss binary_cross_entropy_with_logits nll_loss "
+        "dropout embedding one_hot layer_norm mse_loss l1_loss binary_cross_entropy_with_logits nll_loss "
         "cross_entropy normalize"
     ).split()
 }

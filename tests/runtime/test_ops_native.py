@@ -34,7 +34,7 @@ LEFT_OUT = {
 }
 EXTERN = {
     "bernoulli",
-    "conv2d",
+    "convolution",
     "cumsum",
     "dropout_mask",
     "flip",
