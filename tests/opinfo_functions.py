@@ -10,7 +10,7 @@ import numpy as np
 import specjit
 from specjit.dtypes import float32, int64
 from tests.opinfo import ALL, FLOATS, NUMBERS, Make, Sample, binary, row, silent, unary
-from tests.opinfo_reduce import axes, products
+from tests.opinfo_reduce import products
 from tests.opinfo_shape import shaped
 
 
@@ -134,24 +134,6 @@ def extreme_reference(pairwise: Any, best: Any, at: Any) -> Any:
 
 row("max", extreme_samples, extreme_reference(np.maximum, np.max, np.argmax), dtypes=NUMBERS, exact=True)
 row("min", extreme_samples, extreme_reference(np.minimum, np.min, np.argmin), dtypes=NUMBERS, exact=True)
-
-
-def std_samples(make: Make) -> Iterator[Sample]:
-    for dim in (None, 0, -1, [0, 2]):
-        yield (make(2, 3, 4), dim), {}
-        yield (make(2, 3, 4), dim), {"keepdim": True, "correction": 0}
-    yield (make(5), 0, False), {}
-    yield (make(4, 3, layout="T"),), {}
-
-
-def std_reference(
-    x: np.ndarray, dim: Any = None, unbiased: Any = None, keepdim: bool = False, correction: Any = None
-) -> Any:
-    freedom = correction if correction is not None else int(unbiased is None or unbiased)
-    return np.std(x.astype(np.float64), axis=axes(dim), keepdims=keepdim, ddof=freedom)
-
-
-row("std", std_samples, std_reference, scale=16, dtypes=(float32, specjit.float64))
 
 
 def like_samples(make: Make) -> Iterator[Sample]:

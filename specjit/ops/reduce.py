@@ -7,7 +7,6 @@ min and sum NaN.
 
 from __future__ import annotations
 
-import builtins
 from typing import Any
 
 import numpy as np
@@ -16,10 +15,11 @@ from specjit import dtypes
 from specjit.ops import infer
 from specjit.ops.composites import composite_function
 from specjit.ops.define import scan
-from specjit.ops.eager import axes, needs_float, one_axis, reduce_axes
+from specjit.ops.eager import needs_float, one_axis, reduce_axes
 from specjit.ops.grads import cast_like, count, unreduce
 from specjit.ops.lowering import composite, reduction
 from specjit.ops.quiet import quiet
+from specjit.ops.refuse import Refuse
 from specjit.ops.registry import NO_GRAD, defop
 from specjit.tensor.tensor import Tensor
 
@@ -89,13 +89,17 @@ mean = defop(
 
 def _extreme(fn: Any, name: str) -> Any:
     def eager(x: np.ndarray, dim: Any, keepdim: bool) -> Any:
-        if not x.size and axes(dim) is None:
-            raise IndexError(
-                f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction dim "
-                "with "
-                "the 'dim' argument."
-            )
-        return fn.reduce(x, reduce_axes(x, dim), None, None, keepdim)
+        axis = reduce_axes(x, dim)
+        if not x.size:
+            if axis is None:
+                raise RuntimeError(
+                    f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction "
+                    "dim with the 'dim' argument."
+                )
+            for a in (axis,) if type(axis) is int else axis:
+                if not x.shape[a]:
+                    raise IndexError(f"{name}(): Expected reduction dim {a % x.ndim} to have non-zero size.")
+        return fn.reduce(x, axis, None, None, keepdim)
 
     return quiet(eager)
 
@@ -133,17 +137,22 @@ def _arg(fn: Any, name: str) -> Any:
             return found.reshape((1,) * x.ndim) if keepdim else found
         whole, axis = one_axis(x, dim)
         if not whole.shape[axis]:
-            raise IndexError(f"{name}(): Expected reduction dim {dim} to have non-zero size.")
+            raise IndexError(f"{name}(): Expected reduction dim {axis} to have non-zero size.")
         found = fn(whole, axis=axis, keepdims=keepdim and x.ndim > 0)
         return np.asarray(found, np.int64).reshape(()) if not x.ndim else found
 
-    return eager
+    return Refuse(name, "Bool", message=f"{name}(): does not support bool input").eager(eager)
+
+
+def _arg_infer(name: str) -> Any:
+    rule = infer.reduction(lambda _: dtypes.int64)
+    return Refuse(name, "Bool", message=f"{name}(): does not support bool input").infer(rule)
 
 
 argmax = defop(
     "argmax(input, dim: 'int?' = None, keepdim: bool = False) -> Tensor",
     eager=_arg(np.argmax, "argmax"),
-    infer=infer.reduction(lambda _: dtypes.int64),
+    infer=_arg_infer("argmax"),
     vjp=NO_GRAD,
     lower=reduction("argmax"),
     doc="The index of the first maximum (the first NaN, if there is one).",
@@ -151,7 +160,7 @@ argmax = defop(
 argmin = defop(
     "argmin(input, dim: 'int?' = None, keepdim: bool = False) -> Tensor",
     eager=_arg(np.argmin, "argmin"),
-    infer=infer.reduction(lambda _: dtypes.int64),
+    infer=_arg_infer("argmin"),
     vjp=NO_GRAD,
     lower=reduction("argmin"),
 )
@@ -182,60 +191,6 @@ all = defop(
     infer=infer.reduction(_truth_dtype),
     vjp=NO_GRAD,
     lower=reduction("all"),
-)
-
-
-def _correction(unbiased: Any, correction: Any) -> Any:
-    if correction is not None:
-        return correction
-    return 1 if unbiased is None or unbiased else 0
-
-
-def _variance(x: np.ndarray, dim: Any, unbiased: Any, keepdim: Any, correction: Any) -> Any:
-    needs_float("var", x.dtype)
-    axis = reduce_axes(x, dim)
-    centered = x - np.mean(x, axis=axis, keepdims=True)
-    total = np.add.reduce(centered * centered, axis, keepdims=keepdim)
-    n = x.size // builtins.max(total.size, 1) if total.size else 0
-    freedom = builtins.max(n - _correction(unbiased, correction), 0)
-    return (total / total.dtype.type(freedom)).astype(x.dtype, copy=False)
-
-
-def _variance_infer(x: Any, dim: Any, unbiased: Any, keepdim: Any, correction: Any) -> Any:
-    needs_float("var", x.dtype)
-    return infer.reduction(lambda d: d)(x, dim, keepdim)
-
-
-def _freedom(x: Any, dim: Any, unbiased: Any, correction: Any) -> Any:
-    n = count(x, dim)
-    return (
-        builtins.max(n - _correction(unbiased, correction), 0)
-        if isinstance(n, int)
-        else n - _correction(unbiased, correction)
-    )
-
-
-def _variance_of(x: Any, dim: Any, unbiased: Any, keepdim: bool, correction: Any) -> Any:
-    centered = x - mean(x, dim, True)
-    freedom = _freedom(x, dim, unbiased, correction)
-    return sum(centered * centered, dim, keepdim) / freedom
-
-
-def _variance_vjp(g: Any, _y: Any, x: Any, dim: Any, unbiased: Any, keepdim: bool, correction: Any) -> Any:
-    scale = (
-        2.0 / _freedom(x, dim, unbiased, correction) if _freedom(x, dim, unbiased, correction) != 0 else float("nan")
-    )
-    return unreduce(g, x, dim, keepdim) * ((x - x.mean(dim, True)) * scale)
-
-
-var = defop(
-    "var(input, dim: 'int[]?' = None, unbiased: 'bool?' = None, keepdim: bool = False, *, correction: 'Scalar?' = None)"
-    " -> Tensor",
-    eager=quiet(_variance),
-    infer=_variance_infer,
-    vjp=_variance_vjp,
-    lower=composite(_variance_of),
-    doc="Variance; the divisor is n - correction (1 unless `unbiased` is False or `correction` is given).",
 )
 
 
@@ -279,15 +234,15 @@ cumsum = scan(
 
 
 @composite_function
-def max(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
+def max(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Tensor | None = None) -> Any:
     """The maximum of all elements; (values, indices) along `dim`; or the elementwise maximum with a tensor."""
-    return _extreme_of(input, dim, keepdim, amax, argmax, "maximum")
+    return _extreme_of(input, dim if other is None else other, keepdim, amax, argmax, "maximum")
 
 
 @composite_function
-def min(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
+def min(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Tensor | None = None) -> Any:
     """The minimum of all elements; (values, indices) along `dim`; or the elementwise minimum with a tensor."""
-    return _extreme_of(input, dim, keepdim, amin, argmin, "minimum")
+    return _extreme_of(input, dim if other is None else other, keepdim, amin, argmin, "minimum")
 
 
 def _extreme_of(x: Any, dim: Any, keepdim: bool, values: Any, indices: Any, pairwise: str) -> Any:
@@ -295,18 +250,11 @@ def _extreme_of(x: Any, dim: Any, keepdim: bool, values: Any, indices: Any, pair
         return values(x)
     if not isinstance(dim, int):
         return getattr(x, pairwise)(dim)
-    return gathered(x, dim, indices(x, dim, True) if x.ndim else indices(x, dim), keepdim)
+    numbers = x.to(dtypes.uint8) if x.dtype is dtypes.bool_ else x
+    return gathered(x, dim, indices(numbers, dim, True) if x.ndim else indices(numbers, dim), keepdim)
 
 
 def gathered(x: Any, dim: int, at: Any, keepdim: bool) -> Any:
     """(values, indices) of one element of each group along `dim`, from the indices with that dim kept."""
     found = x.gather(dim, at)
     return (found, at) if keepdim or not x.ndim else (found.squeeze(dim), at.squeeze(dim))
-
-
-@composite_function
-def std(
-    input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None
-) -> Tensor:
-    """The square root of `var`."""
-    return var(input, dim, unbiased, keepdim, correction=correction).sqrt()
