@@ -20,7 +20,7 @@ from specjit.dtypes import (
     int64,
     uint8,
 )
-from specjit.ops.creation import tensor  # hides the folder of that name
+from specjit.ops.data import tensor  # hides the folder of that name
 from specjit.tensor.devices import device
 from specjit.tensor.promotion import can_cast, promote_types, result_type
 from specjit.tensor.random import (

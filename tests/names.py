@@ -146,12 +146,8 @@ def _path(prefix: str, text: str) -> list[str]:
 
 MISSING: set[str] = {
     *_path(
-        "",
-        """linspace logspace eye tril_indices triu_indices randint_like multinomial normal""",
-    ),
-    *_path(
         "Tensor.",
-        """bernoulli_ random_ squeeze_ unsqueeze_
+        """squeeze_ unsqueeze_
         transpose_ t_ swapaxes_ addmm_ addmv_ addbmm_ baddbmm_""",
     ),
     *_path(

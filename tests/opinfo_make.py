@@ -40,7 +40,12 @@ row(
     dtypes=EVERY,
     grad=False,
     exact=True,
-    errors=[(lambda: specjit.full((2,), "a"), TypeError, "fill_value")],
+    errors=[
+        (lambda: specjit.full((2,), "a"), TypeError, "fill_value"),
+        (lambda: specjit.full((2,), 300, dtype=specjit.uint8), RuntimeError, "type uint8_t without overflow"),
+        (lambda: specjit.full((2,), 1e40), RuntimeError, "type float without overflow"),
+        (lambda: specjit.full((2,), float("nan"), dtype=int64), RuntimeError, "type int64_t without overflow"),
+    ],
 )
 row("empty", sizes(), None, properties=lambda out, size, dtype: None, dtypes=EVERY, grad=False)
 
@@ -106,6 +111,9 @@ row(
     errors=[
         (lambda: specjit.arange(0, 5, 0), RuntimeError, "nonzero"),
         (lambda: specjit.arange(5, 0), RuntimeError, "inconsistent with step"),
+        (lambda: specjit.arange(0, 1, 0.5, dtype=int64), ValueError, "nonzero"),
+        (lambda: specjit.arange(float("inf")), RuntimeError, "unsupported range"),
+        (lambda: specjit.arange(), TypeError, "end"),
     ],
 )
 
@@ -123,8 +131,22 @@ row(
     grad=False,
     exact=True,
     errors=[
-        (lambda: specjit.tensor([[1], [1, 2]]), ValueError, "equal length"),
-        (lambda: specjit.tensor("a"), TypeError, "cannot make a tensor"),
+        (lambda: specjit.tensor([[1], [1, 2]]), ValueError, "expected sequence of length 1 at dim 1"),
+        (lambda: specjit.tensor([[1, 2], 3]), TypeError, "not a sequence"),
+        (lambda: specjit.tensor([1, [2]]), TypeError, "cannot be interpreted as an integer"),
+        (lambda: specjit.tensor("a"), TypeError, "invalid data type 'str'"),
+        (lambda: specjit.tensor(["a"]), ValueError, "too many dimensions 'str'"),
+        (lambda: specjit.tensor(None), RuntimeError, "Could not infer dtype of NoneType"),
+        (lambda: specjit.tensor([1, None]), RuntimeError, "Could not infer dtype of NoneType"),
+        (lambda: specjit.tensor({1: 2}), RuntimeError, "Could not infer dtype of dict"),
+        (lambda: specjit.tensor([1, 2**63]), ValueError, "Overflow"),
+        (lambda: specjit.tensor(2**70), ValueError, "Overflow"),
+        (lambda: specjit.tensor([300], dtype=specjit.uint8), RuntimeError, "without overflow"),
+        (lambda: specjit.tensor(float("nan"), dtype=specjit.int32), RuntimeError, "without overflow"),
+        (lambda: specjit.tensor([1], requires_grad=True), RuntimeError, "floating point"),
+        (lambda: specjit.tensor([1], dtype="float"), TypeError, "dtype"),
+        (lambda: specjit.tensor([1], device="xyz"), RuntimeError, "Expected one of"),
+        (lambda: specjit.tensor(), TypeError, "data"),
     ],
 )
 
@@ -141,7 +163,18 @@ def randint_samples(make: Make) -> Iterator[Sample]:
     yield (0, 1, ()), {"dtype": make.dtype}
 
 
-row("rand", sizes(), None, properties=within(0, 1), grad=False, random=True)
+row(
+    "rand",
+    sizes(),
+    None,
+    properties=within(0, 1),
+    grad=False,
+    random=True,
+    errors=[
+        (lambda: specjit.rand(2, dtype=int64), NotImplementedError, "check_uniform_bounds"),
+        (lambda: specjit.rand(2, generator=3), TypeError, "generator"),
+    ],
+)
 row("randn", sizes(), None, properties=within(-9, 9), grad=False, random=True)
 row(
     "randint",
@@ -151,7 +184,11 @@ row(
     dtypes=(float32, float64, int64),
     grad=False,
     random=True,
-    errors=[(lambda: specjit.randint(3, 3, (1,)), RuntimeError, "less than 'to'")],
+    errors=[
+        (lambda: specjit.randint(3, 3, (1,)), RuntimeError, "less than 'to'"),
+        (lambda: specjit.randint(-2, 5, (1,), dtype=specjit.uint8), RuntimeError, "from is out of bounds"),
+        (lambda: specjit.randint(5), TypeError, "size"),
+    ],
 )
 
 
@@ -164,17 +201,33 @@ def is_permutation(out: np.ndarray, n: int) -> None:
     assert sorted(out.tolist()) == list(range(n))
 
 
-row("randperm", randperm_samples, None, properties=is_permutation, dtypes=(int64,), grad=False, random=True)
+row(
+    "randperm",
+    randperm_samples,
+    None,
+    properties=is_permutation,
+    dtypes=(int64,),
+    grad=False,
+    random=True,
+    errors=[
+        (lambda: specjit.randperm(-1), RuntimeError, "negative dimension"),
+        (lambda: specjit.randperm(300, dtype=specjit.uint8), RuntimeError, "type uint8_t without overflow"),
+        (lambda: specjit.randperm(2, dtype=specjit.bool), NotImplementedError, "randperm"),
+    ],
+)
 
 
 def bernoulli_samples(make: Make) -> Iterator[Sample]:
     yield (make(3, 4, low=0, high=1),), {}
     yield (make(low=0, high=1),), {}
     yield (specjit.tensor([0.0, 1.0], dtype=make.dtype),), {}
+    yield (make(3, 4), 0.5), {}
+    yield (make(3),), {"p": 1.0}
 
 
-def zero_one(out: np.ndarray, p: np.ndarray) -> None:
+def zero_one(out: np.ndarray, x: np.ndarray, p: float | None = None) -> None:
     assert set(np.unique(out)) <= {0, 1}
+    p = x if p is None else np.full(x.shape, p)
     assert not out[p == 0].any()
     assert out[p == 1].all()
 
@@ -186,7 +239,11 @@ row(
     properties=zero_one,
     grad=False,
     random=True,
-    errors=[(lambda: specjit.bernoulli(specjit.tensor([2.0])), RuntimeError, "p_in")],
+    errors=[
+        (lambda: specjit.bernoulli(specjit.tensor([2.0])), RuntimeError, "p_in"),
+        (lambda: specjit.bernoulli(specjit.ones(2), 2.0), RuntimeError, "expects p to be in"),
+        (lambda: specjit.bernoulli(specjit.tensor([1])), NotImplementedError, "bernoulli_tensor_cpu_p_"),
+    ],
 )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 from specjit.nn.functional_common import operand, result
-from specjit.ops import arithmetic, creation, pointwise, rectify
+from specjit.ops import arithmetic, creation, pointwise, rectify, sampling
 from specjit.tensor.tensor import Tensor
 
 SELU_ALPHA = 1.6732632423543772848170429916717  # Klambauer et al. 2017, "Self-Normalizing Neural Networks"
@@ -93,7 +93,7 @@ def rrelu(
     if not training:
         return leaky_relu(input, (lower + upper) / 2, inplace)
     x = operand(input, "rrelu_with_noise_out_cpu", inplace)
-    slopes = creation.rand_like(x) * (upper - lower) + lower
+    slopes = sampling.rand_like(x) * (upper - lower) + lower
     return result(arithmetic.where(x > 0, x, x * slopes), input, inplace)
 
 

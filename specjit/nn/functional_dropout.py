@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from specjit.ops import creation
+from specjit.ops import sampling
 
 
 def dropout(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Any:
@@ -16,5 +16,5 @@ def dropout(input: Any, p: float = 0.5, training: bool = True, inplace: bool = F
         raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
     if not training or p == 0.0:
         return input
-    mask = creation.dropout_mask(input, p)
+    mask = sampling.dropout_mask(input, p)
     return input.mul_(mask) if inplace else input * mask

@@ -6,7 +6,7 @@ Enters: logits. Leaves: probabilities, or their logarithms, of the same shape.
 from __future__ import annotations
 
 from specjit.dtypes import DType
-from specjit.ops import creation, gather, pointwise, reduce
+from specjit.ops import creation, gather, pointwise, reduce, sampling
 from specjit.ops import softmax as ops
 from specjit.tensor.tensor import Tensor
 
@@ -42,7 +42,7 @@ def gumbel_softmax(logits: Tensor, tau: float = 1, hard: bool = False, eps: floa
             f"you specified {logits.dtype.name}"
         )
     # -log(-log(u)) has Gumbel's distribution; u = 0 gives -inf: that corner is not drawn.
-    noise = -pointwise.log(-pointwise.log(creation.rand_like(logits)))
+    noise = -pointwise.log(-pointwise.log(sampling.rand_like(logits)))
     soft = ops.softmax((logits + noise) / tau, dim)
     if not hard:
         return soft

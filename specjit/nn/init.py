@@ -13,7 +13,8 @@ from collections.abc import Callable
 from typing import Any
 
 from specjit import linalg
-from specjit.ops.creation import arange, empty, randperm
+from specjit.ops.creation import arange, empty
+from specjit.ops.sampling import randperm
 from specjit.tensor.state import no_grad
 
 

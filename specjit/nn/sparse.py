@@ -9,7 +9,7 @@ from typing import Any
 
 from specjit.nn import functional as F
 from specjit.nn.module import Module
-from specjit.ops.creation import randn
+from specjit.ops.sampling import randn
 from specjit.tensor.state import no_grad
 from specjit.tensor.tensor import Parameter
 

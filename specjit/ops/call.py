@@ -22,6 +22,7 @@ from specjit.ops.eager import writable
 from specjit.tensor import inplace, state, storage, tracer
 from specjit.tensor.devices import device
 from specjit.tensor.methods import TensorMethods
+from specjit.tensor.random import Generator
 from specjit.tensor.recorded import OpNode, OpNodes, edges_of
 from specjit.tensor.tape import node_of
 from specjit.tensor.tensor import Parameter, Tensor, type_of_tensor, wrap, wrap_meta
@@ -321,7 +322,7 @@ def _checked_one(base: str, scalar: bool, a: Any) -> Any:
         return as_dtype(a)
     if base == "device":
         return a if isinstance(a, device) else device(a)
-    if base == "str" and not isinstance(a, str):
+    if (base == "str" and not isinstance(a, str)) or (base == "Generator" and not isinstance(a, Generator)):
         raise TypeError
     return a
 

@@ -75,7 +75,9 @@ def _trunc_divide(a: Any, b: Any) -> Any:
 def _trunc_divide_composite(a: Any, b: Any) -> Any:
     if any(type(x) is float or (is_tensor(x) and x.dtype.is_floating_point) for x in (a, b)):
         return (a / b).trunc()
-    raise TraceError("trunc_divide of ints")
+    if not is_tensor(a):
+        raise TraceError("trunc_divide of a number by ints")
+    return (a - a.fmod(b)) // b
 
 
 trunc_divide = _quotient(

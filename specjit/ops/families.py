@@ -36,6 +36,8 @@ FAMILIES: dict[str, str] = {
     "overwriting": "Tensor: sign_ reciprocal_ rsqrt_ square_ exp2_ expm1_ log_ log2_ log10_ log1p_ sin_ cos_ tan_ erf_ "
     "trunc_ floor_divide_ remainder_ eq_ ne_ lt_ le_ gt_ ge_ logical_and_ logical_or_ logical_xor_ logical_not_ "
     "bitwise_and_ bitwise_or_ bitwise_xor_ bitwise_not_",
+    "grids": "eye scalar_tensor linspace logspace tril_indices triu_indices",
+    "distributions": "multinomial normal randint_like",
     "aliases": "absolute negative multiply subtract true_divide clip fix greater greater_equal less less_equal "
     "not_equal arcsin arccos arctan arcsinh arccosh arctanh arctan2 "
     "Tensor: absolute_ negative_ multiply_ subtract_ true_divide_ clip_ fix_ greater_ greater_equal_ less_ less_equal_ "

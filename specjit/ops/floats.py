@@ -93,7 +93,7 @@ heaviside = defop(
     eager=quiet(_heaviside),
     infer=_heaviside_infer,
     vjp=NO_GRAD,
-    lower=pointwise("select({0} == 0, {1}, select({0} > 0, 1, 0))"),
+    lower=pointwise("select({0} == 0, {1}, maximum(select({0} == {0}, sign({0}), 0), 0))"),
     doc="0 of negative numbers (and NaN), 1 of positive ones, `values` of 0. Both have one dtype.",
 )
 in_place(heaviside)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from specjit.ir.types import Type
-from specjit.ops import arithmetic, creation, gather, infer, pointwise, power
+from specjit.ops import arithmetic, gather, infer, pointwise, power
 from specjit.ops.eager import writable
 from specjit.ops.grads import sum_to
 from specjit.ops.quiet import quiet
@@ -86,19 +86,3 @@ copy_ = defop(
     vjp=lambda g, _y, _x, _src, non_blocking: (lambda: g * 0.0, lambda: sum_to(g, _src)),
     traits=WRITES_SELF,
 )
-
-
-def normal_(input: Any, mean: float = 0.0, std: float = 1.0, *, generator: Any = None) -> Any:
-    """Fill with normal values."""
-    return input.copy_(creation.randn(input.shape, generator=generator, dtype=_sampled(input)) * std + mean)
-
-
-def uniform_(input: Any, a: float = 0.0, b: float = 1.0, *, generator: Any = None) -> Any:
-    """Fill with uniform values from [a, b)."""
-    return input.copy_(creation.rand(input.shape, generator=generator, dtype=_sampled(input)) * (b - a) + a)
-
-
-def _sampled(x: Any) -> Any:
-    if not x.dtype.is_floating_point:
-        raise RuntimeError("random values need a floating point tensor")
-    return x.dtype

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from specjit.dtypes import DType
 from specjit.ops import (
     arithmetic,
     casts,
     compare,
-    creation,
     division,
     gather,
     inplace,
@@ -23,6 +23,7 @@ from specjit.ops import (
 )
 from specjit.ops.call import OPERANDS, attach_method
 from specjit.ops.composites import Number, composite_function
+from specjit.ops.data import tensor
 from specjit.ops.generate import operator_function
 from specjit.tensor.methods import TensorMethods
 from specjit.tensor.tensor import Tensor
@@ -116,29 +117,12 @@ def reshape_as(input: Tensor, other: Tensor) -> Tensor:
     return input.reshape(other.shape)
 
 
-def new_zeros(input: Any, *size: Any, dtype: Any = None, requires_grad: bool = False) -> Any:
-    """`zeros` with the dtype of the tensor."""
-    return creation.zeros(*size, dtype=dtype or input.dtype, requires_grad=requires_grad)
-
-
-def new_ones(input: Any, *size: Any, dtype: Any = None, requires_grad: bool = False) -> Any:
-    """`ones` with the dtype of the tensor."""
-    return creation.ones(*size, dtype=dtype or input.dtype, requires_grad=requires_grad)
-
-
-def new_empty(input: Any, *size: Any, dtype: Any = None, requires_grad: bool = False) -> Any:
-    """`empty` with the dtype of the tensor."""
-    return creation.empty(*size, dtype=dtype or input.dtype, requires_grad=requires_grad)
-
-
-def new_full(input: Any, size: Any, fill_value: Any, dtype: Any = None, requires_grad: bool = False) -> Any:
-    """`full` with the dtype of the tensor."""
-    return creation.full(size, fill_value, dtype=dtype or input.dtype, requires_grad=requires_grad)
-
-
-def new_tensor(input: Any, data: Any, dtype: Any = None, requires_grad: bool = False) -> Any:
-    """`tensor` with the dtype of the tensor."""
-    return creation.tensor(data, dtype=dtype or input.dtype, requires_grad=requires_grad)
+@composite_function(name="Tensor.new_tensor")
+def _new_tensor(
+    input: Tensor, data: Any, *, dtype: DType | None = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """`tensor` with the dtype and the device of the tensor."""
+    return tensor(data, dtype=dtype or input.dtype, device=device or input.device, requires_grad=requires_grad)
 
 
 @composite_function
@@ -150,10 +134,7 @@ def equal(input: Tensor, other: Tensor) -> bool:
 @composite_function
 def allclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> bool:
     """Whether |input - other| <= atol + rtol * |other| everywhere."""
-    close = (input == other) | (((input - other).abs() <= atol + rtol * other.abs()) & compare.isfinite(other))
-    if equal_nan:
-        close = close | (compare.isnan(input) & compare.isnan(other))
-    return bool(close.all())
+    return bool(input.isclose(other, rtol, atol, equal_nan).all())
 
 
 @composite_function
@@ -163,11 +144,6 @@ def swapaxes(input: Tensor, axis0: int, axis1: int) -> Tensor:
 
 
 METHODS: dict[str, Any] = {
-    "new_zeros": new_zeros,
-    "new_ones": new_ones,
-    "new_empty": new_empty,
-    "new_full": new_full,
-    "new_tensor": new_tensor,
     "nonzero": gather.nonzero,
     "to": casts.to,
     "type_as": casts.type_as,
@@ -178,8 +154,6 @@ METHODS: dict[str, Any] = {
     "long": casts.long,
     "bool": casts.bool,
     "cpu": casts.cpu,
-    "normal_": inplace.normal_,
-    "uniform_": inplace.uniform_,
 }
 for _name, _fn in METHODS.items():
     attach_method(_name, _fn)
