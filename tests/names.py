@@ -204,12 +204,4 @@ MISSING: set[str] = {
         GaussianNLLLoss PoissonNLLLoss HingeEmbeddingLoss MarginRankingLoss CosineEmbeddingLoss
         TripletMarginLoss SoftMarginLoss CTCLoss""",
     ),
-    *_path(
-        "optim.",
-        """AdamW RMSprop Adagrad""",
-    ),
-    *_path(
-        "optim.lr_scheduler.",
-        """StepLR MultiStepLR ExponentialLR CosineAnnealingLR LambdaLR OneCycleLR ReduceLROnPlateau""",
-    ),
 }
