@@ -34,7 +34,7 @@ FORMS: dict[str, Callable[..., Any]] = {
     "getitem": lambda x, i: x[i],
     "setitem": lambda x, i, v: (x.__setitem__(i, v), x)[1],
     "embedding": lambda w, i, p=-1: torch.nn.functional.embedding(i, w, None if p < 0 else p),
-    "one_hot": lambda x, n=-1: torch.nn.functional.one_hot(x.long(), n),
+    "one_hot": lambda x, n=-1: torch.nn.functional.one_hot(x, n),
     "convolution": lambda x, w, s, p, d, g: torch.convolution(x, w, None, s, p, d, False, [0] * len(s), g),
     "mean": lambda x, dim=None, keepdim=False, **o: _reduce(torch.mean, x, dim, keepdim, o),
     "sum": lambda x, dim=None, keepdim=False, **o: _reduce(torch.sum, x, dim, keepdim, o),

@@ -32,9 +32,21 @@ SKIPPED = {
     **dict.fromkeys(["diagonal_backward", "unfold_backward"], "a gradient's record"),
     **dict.fromkeys(["getitem_backward", "select_backward", "slice_backward"], "a gradient's record"),
     **dict.fromkeys(["embedding_backward", "convolution_input", "convolution_weight"], "a gradient's record"),
+    **dict.fromkeys(["bag_numbers", "bag_argmax", "scaled_gradient", "ctc"], INTERNAL),
+    "ctc_backward": "a gradient's record",
     **dict.fromkeys(["empty", "empty_like"], "the content of fresh memory"),
 }
+# Of functions and layers of `nn`.
+LAYERS = [
+    Known("nn.functional.gelu", "value", "PyTorch's kernel overflows above 1.7e38 and gives NaN for inf", ("float32",)),
+    Known("nn.functional.batch_norm", "value", "PyTorch rounds the scale to float16 in between", ("float16",)),
+    Known("nn.functional.normalize", "value", "eps is 0 in float16, so PyTorch divides zeros by it", ("float16",)),
+    Known("nn.functional.cosine_similarity", "value", "eps is 0 in float16, so PyTorch divides by it", ("float16",)),
+    Known("nn.functional.local_response_norm", "error", "PyTorch averages int64 by integer division", ("int64",)),
+    Known("nn.functional.local_response_norm", "error", "PyTorch has no avg_pool3d of float16", ("float16",)),
+]
 DIFFERENCES: list[Known] = [
+    *LAYERS,
     Known("remainder", "gradient", "PyTorch has no derivative of a number % a tensor"),
     Known("*_mean", "value", "an infinite mean, which PyTorch's running mean of var_mean and std_mean makes NaN"),
     Known("index_put*", "error", "PyTorch takes None among the indices behind brackets only"),

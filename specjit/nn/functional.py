@@ -38,19 +38,68 @@ from specjit.nn.functional_activations import (
     threshold,
     threshold_,
 )
-from specjit.nn.functional_conv import conv1d, conv2d, conv3d, conv_transpose1d, conv_transpose2d
-from specjit.nn.functional_dropout import dropout
-from specjit.nn.functional_embedding import embedding, one_hot
-from specjit.nn.functional_image import fold, interpolate, pad, pixel_shuffle, pixel_unshuffle, unfold
-from specjit.nn.functional_linear import linear
-from specjit.nn.functional_losses import (
+from specjit.nn.functional_attention import (
+    scaled_dot_product_attention,
+)
+from specjit.nn.functional_class_losses import (
+    binary_cross_entropy,
     binary_cross_entropy_with_logits,
     cross_entropy,
-    l1_loss,
-    mse_loss,
+    gaussian_nll_loss,
+    kl_div,
     nll_loss,
+    poisson_nll_loss,
 )
-from specjit.nn.functional_norms import layer_norm, normalize
+from specjit.nn.functional_conv import conv1d, conv2d, conv3d, conv_transpose1d, conv_transpose2d
+from specjit.nn.functional_distances import (
+    cosine_similarity,
+    normalize,
+    pairwise_distance,
+)
+from specjit.nn.functional_dropout import (
+    alpha_dropout,
+    dropout,
+    dropout1d,
+    dropout2d,
+    dropout3d,
+    feature_alpha_dropout,
+)
+from specjit.nn.functional_embedding import (
+    embedding,
+    embedding_bag,
+    one_hot,
+)
+from specjit.nn.functional_image import fold, interpolate, pad, pixel_shuffle, pixel_unshuffle, unfold
+from specjit.nn.functional_label_losses import (
+    ctc_loss,
+    multi_margin_loss,
+    multilabel_margin_loss,
+    multilabel_soft_margin_loss,
+)
+from specjit.nn.functional_linear import (
+    bilinear,
+    linear,
+)
+from specjit.nn.functional_losses import (
+    cosine_embedding_loss,
+    hinge_embedding_loss,
+    huber_loss,
+    l1_loss,
+    margin_ranking_loss,
+    mse_loss,
+    smooth_l1_loss,
+    soft_margin_loss,
+    triplet_margin_loss,
+    triplet_margin_with_distance_loss,
+)
+from specjit.nn.functional_norms import (
+    batch_norm,
+    group_norm,
+    instance_norm,
+    layer_norm,
+    local_response_norm,
+    rms_norm,
+)
 from specjit.nn.functional_pool import (
     adaptive_avg_pool1d,
     adaptive_avg_pool2d,

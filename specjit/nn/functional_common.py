@@ -6,7 +6,7 @@ Invariant: `result(operand(x), x)` is x.
 
 from __future__ import annotations
 
-from specjit.ops import casts
+from specjit.ops import arithmetic, casts
 from specjit.ops.composites import store_
 from specjit.tensor.tensor import Tensor
 
@@ -25,3 +25,8 @@ def result(out: Tensor, input: Tensor, inplace: bool = False) -> Tensor:
     """What was computed, in the dtype of the input, or in the input itself."""
     out = casts.to_dtype(out, input.dtype)
     return store_(input, out) if inplace else out
+
+
+def at_least(x: Tensor, limit: float) -> Tensor:
+    """max(x, limit) with the gradient of x everywhere, as PyTorch has it where it clamps without recording."""
+    return x + (arithmetic.clamp(x, min=limit) - x).detach()

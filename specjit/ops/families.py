@@ -20,6 +20,7 @@ FAMILIES: dict[str, str] = {
     "index_copy_ index_fill_ masked_scatter_",
     "statistics": "var std var_mean std_mean aminmax count_nonzero nansum nanmean diff",
     "angles": "deg2rad rad2deg Tensor: deg2rad_ rad2deg_",
+    "bags": "",
     "conv": "",
     "padding": "",
     "pool": "",
@@ -46,6 +47,8 @@ FAMILIES: dict[str, str] = {
     "dstack column_stack row_stack Tensor: repeat tril_ triu_",
     "views": "unflatten movedim moveaxis swapdims adjoint broadcast_to ravel atleast_1d atleast_2d atleast_3d "
     "tensor_split diagonal diag_embed diag Tensor: unfold",
+    "ctc": "",
+    "likelihood": "",
 }
 # Records of Python itself, which eager mode has no use for. Their names begin with "py.".
 PYTHON = ("specjit.ops.python", "specjit.ops.control")

@@ -258,16 +258,18 @@ scatter_add = defop(
 
 
 def _embedding(weight: np.ndarray, at: np.ndarray, padding_idx: int) -> np.ndarray:
-    if at.dtype.kind not in "iu":
+    if at.dtype.kind != "i" or at.dtype.itemsize < 4:
         raise RuntimeError(
             f"Expected tensor for argument #1 'indices' to have one of the scalar types: Long, Int; got {at.dtype}"
         )
+    if weight.ndim != 2:
+        raise RuntimeError("'weight' must be 2-D")
     _in_bounds(at, weight.shape[0], "embedding")
     return weight[at]
 
 
 def _embedding_infer(weight: Type, at: Type, padding_idx: Any) -> Type:
-    if at.dtype is not None and (at.dtype.is_floating_point or at.dtype.category == 0):
+    if at.dtype is not None and at.dtype not in (dtypes.int32, dtypes.int64):
         raise RuntimeError(
             "Expected tensor for argument #1 'indices' to have one of the following scalar types: Long, Int; but got "
             f"{at.dtype.name}"
@@ -400,8 +402,10 @@ flip = defop(
 
 
 def _one_hot(x: np.ndarray, num_classes: int) -> np.ndarray:
-    if x.dtype.kind not in "iu":
-        raise RuntimeError("one_hot is only applicable to index tensor.")
+    if x.dtype != np.int64:
+        raise RuntimeError("one_hot is only applicable to index tensor of type LongTensor.")
+    if not x.size and num_classes <= 0:
+        raise RuntimeError("Can not infer total number of classes from empty tensor.")
     if x.size and x.min() < 0:
         raise RuntimeError("Class values must be non-negative.")
     count = num_classes if num_classes > 0 else int(x.max()) + 1

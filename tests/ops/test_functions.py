@@ -55,8 +55,9 @@ def _is_function(name: str) -> bool:
 NO_ROW_YET = {
     f"nn.functional.{n}"
     for n in (
-        "dropout embedding one_hot layer_norm mse_loss l1_loss binary_cross_entropy_with_logits nll_loss "
-        "cross_entropy normalize"
+        "binary_cross_entropy binary_cross_entropy_with_logits nll_loss cross_entropy kl_div gaussian_nll_loss "
+        "poisson_nll_loss multi_margin_loss multilabel_margin_loss multilabel_soft_margin_loss ctc_loss "
+        "scaled_dot_product_attention"
     ).split()
 }
 
