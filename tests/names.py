@@ -160,14 +160,6 @@ MISSING: set[str] = {
     ),
     *_path(
         "",
-        """unique bincount searchsorted bucketize""",
-    ),
-    *_path(
-        "Tensor.",
-        """unique bincount""",
-    ),
-    *_path(
-        "",
         """addmv addbmm baddbmm kron trace cross inner einsum tensordot""",
     ),
     *_path(

@@ -19,6 +19,8 @@ FAMILIES: dict[str, str] = {
     "scatter": "scatter scatter_reduce index_copy index_fill masked_scatter Tensor: scatter_ scatter_reduce_ "
     "index_copy_ index_fill_ masked_scatter_",
     "statistics": "var std var_mean std_mean aminmax count_nonzero nansum nanmean diff",
+    "search": "searchsorted bucketize unique unique_consecutive bincount histc",
+    "quantiles": "quantile nanquantile",
     "angles": "deg2rad rad2deg Tensor: deg2rad_ rad2deg_",
     "bags": "",
     "conv": "",

@@ -167,7 +167,8 @@ def positions(x: np.ndarray, dim: int, at: np.ndarray) -> tuple[Any, ...]:
 
 
 def _gather(x: np.ndarray, dim: int, at: np.ndarray) -> np.ndarray:
-    _check_gather(x.shape, dim, at.shape)
+    if x.shape != at.shape:
+        _check_gather(x.shape, dim, at.shape)
     if at.dtype.kind not in "iu":
         raise RuntimeError("gather(): Expected dtype int32/int64 for index")
     if not x.ndim:
