@@ -17,24 +17,23 @@ from specjit import dtypes
 from specjit.dtypes import DType, dtype_of
 from specjit.ir.types import Type
 from specjit.ops.creation import OPTIONS, check_number, on_device
+from specjit.ops.quiet import quiet
 from specjit.ops.registry import NO_GRAD, defop, public_function
 from specjit.tensor.promotion import scalar_dtype
 from specjit.tensor.tensor import Tensor, get_default_dtype, wrap
 
-PLAIN = {bool, int, float}
 SEQUENCES = (list, tuple, range)
 
 
+@quiet
 def _array(data: Any, dtype: DType | None) -> np.ndarray:
-    """A fresh array."""
-    if isinstance(data, Tensor):
-        data = data._needs_data("tensor")
+    """A fresh array. Tensors, inside sequences too, have become arrays on the way here; those of one shape stack."""
     if isinstance(data, (np.ndarray, np.generic)):
         return np.array(data, dtype=(dtype_of(data.dtype) if dtype is None else dtype).numpy, order="C")
     if isinstance(data, (bytearray, memoryview)):
         data = list(data)
     try:
-        found = np.array(_scalars(data))
+        found = np.array(data)
     except (ValueError, OverflowError) as error:
         raise (_problem(data, dtype) or error) from None
     if found.dtype.kind not in "fiub" or (found.dtype == np.uint64 and (dtype is None or dtype.category == 1)):
@@ -48,19 +47,6 @@ def _array(data: Any, dtype: DType | None) -> np.ndarray:
     return found.astype(dtype.numpy, order="C", copy=False)
 
 
-def _scalars(data: Any) -> Any:
-    """Nested sequences in which the tensors are numbers: those of one element."""
-    if isinstance(data, SEQUENCES):
-        return data if set(map(type, data)) <= PLAIN else [_scalars(x) for x in data]
-    return data.item() if isinstance(data, Tensor) and data.numel() == 1 else _refused(data)
-
-
-def _refused(data: Any) -> Any:
-    if isinstance(data, Tensor):
-        raise TypeError("only tensors of one element can be converted to Python numbers")
-    return data
-
-
 def _leaves(data: Any) -> Iterator[Any]:
     for x in data if isinstance(data, SEQUENCES) else (data,):
         if isinstance(x, SEQUENCES):
@@ -69,16 +55,23 @@ def _leaves(data: Any) -> Iterator[Any]:
             yield x
 
 
+def _types(data: Any) -> set[type]:
+    """The types of the elements."""
+    found = set(map(type, data)) if isinstance(data, SEQUENCES) else {type(data)}
+    if found.isdisjoint(SEQUENCES):
+        return found
+    return set().union(*map(_types, data))
+
+
 def _float_dtype(data: Any) -> DType:
     """Of what NumPy takes for floats: the default dtype, unless elements bring their own."""
-    leaves = [x for x in _leaves(data) if type(x) not in (bool, int)]
-    own: list[Any] = [x.dtype for x in leaves if type(x) is not float]
-    floats: list[np.dtype] = [d for d in (getattr(d, "numpy", d) for d in own) if d.kind == "f"]
-    if len(own) < len(leaves) or next(_leaves(data), None) is None:
-        floats.append(get_default_dtype().numpy)
+    types = _types(data)
+    floats = [get_default_dtype().numpy] if float in types or not types else []
+    if not types <= {bool, int, float}:
+        floats += [x.dtype for x in _leaves(data) if hasattr(x, "dtype") and x.dtype.kind == "f"]
     if not floats:
         raise ValueError("Overflow when unpacking long long")  # NumPy takes ints past int64 for floats
-    return dtype_of(np.result_type(*floats))
+    return dtype_of(np.result_type(*set(floats)))
 
 
 def _problem(data: Any, dtype: DType | None) -> Exception | None:
@@ -95,7 +88,7 @@ def _problem(data: Any, dtype: DType | None) -> Exception | None:
         if isinstance(x, int):
             if not -(2**63) <= x < 2**63 and (dtype is None or not dtype.is_floating_point):
                 return ValueError("Overflow when unpacking long long")
-        elif not isinstance(x, (float, np.ndarray, np.generic, Tensor)):
+        elif not isinstance(x, (float, np.ndarray, np.generic)):
             name = type(x).__name__
             return (
                 RuntimeError(f"Could not infer dtype of {name}")

@@ -69,8 +69,7 @@ def _lgamma64(x: np.ndarray) -> np.ndarray:
     if far.any():
         out = np.where(far, _stirling(np.where(far, size, FAR)), out)
     if (x < 0.5).any():
-        with np.errstate(all="ignore"):
-            reflected = np.log(np.pi / np.abs(np.sin(_angle(x)))) - out
+        reflected = np.log(np.pi / np.abs(np.sin(_angle(x)))) - out
         # A pole lies between two numbers whose sine rounds to 0; small x would lose digits to 1 - x.
         small = np.abs(x) < 1e-8
         reflected = np.where(small, -np.log(np.abs(x)) - EULER * x, reflected)

@@ -13,7 +13,8 @@ from typing import Any
 from specjit.dtypes import DType
 from specjit.ir.graph import Node, Value
 from specjit.ir.types import Type
-from specjit.ops import schema
+from specjit.ops import registry, schema
+from specjit.ops.composites import CompositeFunction
 from specjit.specialize import lists
 from specjit.specialize.abstract import Abstract, Known, Mapping, Obj, Refused, Seq
 from specjit.specialize.composed import composed
@@ -37,6 +38,8 @@ BINARY: dict[str, tuple[str, str | None]] = {
     "py.and": ("bitwise_and", None),
     "py.or": ("bitwise_or", None),
     "py.xor": ("bitwise_xor", None),
+    "py.lshift": ("bitwise_left_shift", "bitwise_left_shift"),
+    "py.rshift": ("bitwise_right_shift", "bitwise_right_shift"),
     "py.eq": ("eq", None),
     "py.ne": ("ne", None),
     "py.lt": ("lt", "gt"),
@@ -145,6 +148,14 @@ def _compare_sequences(spec: Specializer, a: Seq, b: Seq, node: Node) -> Abstrac
 @handles(*UNARY)
 def unary(spec: Specializer, args: list[Any], node: Node) -> Abstract:
     return spec.call(UNARY[node.op.name], args[0]) if is_tensor(args[0]) else default(spec, args, node)
+
+
+@handles("py.pos")
+def positive(spec: Specializer, args: list[Any], node: Node) -> Abstract:
+    if not is_tensor(args[0]):
+        return default(spec, args, node)
+    fn: Any = registry.public("positive")
+    return composed(spec, fn.composite, args, {})
 
 
 @handles("py.is", "py.is_not")
@@ -411,8 +422,18 @@ def call(spec: Specializer, args: list[Any], node: Node) -> Any:
             return default(spec, args, node)
         if all(isinstance(a, Known) or (isinstance(a, Value) and a.type.kind in ("int", "float")) for a in args[2:]):
             return spec.extern(node.op, args, [r.type for r in node.results])[0]
+    composite = getattr(function.value, "composite", None) if isinstance(function, (Known, Obj)) else None
+    if isinstance(composite, CompositeFunction) and not composite.inlined:
+        names = _keywords(args[1])
+        split = len(args) - len(names)
+        return composed(spec, composite, args[2:split], dict(zip(names, args[split:], strict=True)))
     results = spec.extern(node.op, args, [r.type for r in node.results])
     return results if len(results) != 1 else results[0]
+
+
+def _keywords(names: Any) -> tuple[str, ...]:
+    """The names of a call's last arguments."""
+    return (names.value or ()) if isinstance(names, Known) else tuple(k.value for k in names.items)
 
 
 PURE_FUNCTIONS: frozenset[Any] = frozenset({min, max, abs, round, sum, sorted, divmod, ord, chr, repr})
@@ -421,7 +442,7 @@ PURE_FUNCTIONS: frozenset[Any] = frozenset({min, max, abs, round, sum, sorted, d
 @handles("py.method")
 def method(spec: Specializer, args: list[Any], node: Node) -> Any:
     target, name = args[0], args[1].value
-    keywords = (args[2].value or ()) if isinstance(args[2], Known) else tuple(k.value for k in args[2].items)
+    keywords = _keywords(args[2])
     rest = args[3:]
     if is_tensor(target):
         function = getattr(TensorMethods, name, None)
