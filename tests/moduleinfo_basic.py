@@ -81,11 +81,3 @@ def class_cases(make: Make) -> Iterator[Any]:
 
 module("CrossEntropyLoss", class_cases, functional="cross_entropy")
 module("NLLLoss", class_cases, functional="nll_loss")
-
-
-def conv_cases(make: Make) -> Iterator[Any]:
-    yield (2, 4, 3), {}, (make(1, 2, 5, 5, low=-1, high=1),)
-    yield (2, 4, (3, 2)), {"stride": 2, "padding": 1, "groups": 2, "bias": False}, (make(1, 2, 5, 5, low=-1, high=1),)
-
-
-module("Conv2d", conv_cases, functional=None)

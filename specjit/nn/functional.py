@@ -69,7 +69,7 @@ from specjit.nn.functional_embedding import (
     embedding_bag,
     one_hot,
 )
-from specjit.nn.functional_image import fold, interpolate, pad, pixel_shuffle, pixel_unshuffle, unfold
+from specjit.nn.functional_image import interpolate, pixel_shuffle, pixel_unshuffle
 from specjit.nn.functional_label_losses import (
     ctc_loss,
     multi_margin_loss,
@@ -100,6 +100,8 @@ from specjit.nn.functional_norms import (
     local_response_norm,
     rms_norm,
 )
+from specjit.nn.functional_padding import pad
+from specjit.nn.functional_patches import fold, unfold
 from specjit.nn.functional_pool import (
     adaptive_avg_pool1d,
     adaptive_avg_pool2d,

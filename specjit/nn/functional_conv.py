@@ -187,4 +187,4 @@ def _biased(out: Any, weight: Any, bias: Any, axis: int, groups: int) -> Any:
         raise RuntimeError(
             f"Input type ({TITLES[out.dtype.name]}) and bias type ({TITLES[bias.dtype.name]}) should be the same"
         )
-    return out + bias.reshape([-1] + [1] * (out.ndim - 2))
+    return out + bias.reshape((-1,) + (1,) * (out.ndim - 2))

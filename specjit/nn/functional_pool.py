@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from specjit.ops import arithmetic, casts, creation, division, gather, pool
+from specjit import dtypes
+from specjit.ops import arithmetic, casts, creation, division, gather, pool, reduce, shape, slicing
 from specjit.ops.eager import not_implemented
 
 
@@ -28,7 +29,6 @@ def max_pool1d(
     paddings, dilations = _per_dim(padding, 1, "max_pool1d", "padding"), _per_dim(dilation, 1, "max_pool1d", "dilation")
     if not return_indices:
         return pool.max_pool(input, kernel, strides, paddings, dilations, ceil_mode)
-    pool.check_window(kernel, strides, paddings, dilations)
     # PyTorch takes more dtypes where it returns positions: those of images with one row.
     values, indices = max_pool2d(
         input.unsqueeze(-2),
@@ -55,7 +55,6 @@ def max_pool2d(
     kernel = _per_dim(kernel_size, 2, "max_pool2d", "kernel_size")
     strides = kernel if stride is None else _per_dim(stride, 2, "max_pool2d", "stride")
     paddings, dilations = _per_dim(padding, 2, "max_pool2d", "padding"), _per_dim(dilation, 2, "max_pool2d", "dilation")
-    pool.check_window(kernel, strides, paddings, dilations)
     _check_shape("max_pool2d", input, 2)
     values = pool.max_pool(input, kernel, strides, paddings, dilations, ceil_mode)
     if not return_indices:
@@ -100,7 +99,6 @@ def avg_pool2d(
         raise IndexError(
             f"Dimension out of range (expected to be in range of [{-input.ndim}, {input.ndim - 1}], but got -3)"
         )
-    pool.check_window(kernel, strides, paddings, None)
     _check_shape("avg_pool2d", input, 2)
     return _avg_pool(input, kernel, strides, paddings, ceil_mode, count_include_pad, divisor_override)
 
@@ -181,7 +179,7 @@ def _avg_pool(
             if ceil_mode or (p > 0 and not include_pad):
                 at = axis - len(kernel)
                 count = _covered(input.shape[at], total.shape[at], k, s, p, include_pad)
-                divisor = divisor * count.reshape([-1] + [1] * (-at - 1))
+                divisor = divisor * shape.reshape(count, (-1,) + (1,) * (-at - 1))
             else:
                 divisor = divisor * k
     if not input.dtype.is_floating_point:
@@ -239,26 +237,21 @@ def adaptive_mean(input: Any, sizes: Any) -> Any:
 def _adaptive_mean(x: Any, dim: int, count: int) -> Any:
     """The means of `count` windows along one dim."""
     n = x.shape[dim]
-    if count == 0 or n == 0:
-        return x.narrow(dim, 0, 0) if count == 0 else _filled(x, dim, count)
+    if count == 0:
+        return slicing.narrow(x, dim, 0, 0)
     if n % count == 0:
-        return _split(x, dim, count, n // count).mean(dim + 1)
+        return reduce.mean(_split(x, dim, count, n // count), dim + 1)
     positions, length, size = _window_positions(n, count)
-    parts = _split(gather.index_select(x, dim, positions.flatten()), dim, count, size)
-    tail = [1] * (x.ndim - dim - 1)
-    own = (creation.arange(size).unsqueeze(0) < length.unsqueeze(1)).reshape([count, size] + tail)
-    return arithmetic.where(own, parts, 0.0).sum(dim + 1) / length.reshape([count] + tail)
+    parts = _split(gather.index_select(x, dim, shape.flatten(positions)), dim, count, size)
+    tail = (1,) * (x.ndim - dim - 1)
+    own = shape.reshape(creation.arange(size).unsqueeze(0) < length.unsqueeze(1), (count, size) + tail)
+    total = reduce.sum(arithmetic.where(own, parts, 0.0), dim + 1)
+    return total / shape.reshape(length, (count,) + tail)
 
 
 def _split(x: Any, dim: int, count: int, size: int) -> Any:
     """One dim as two: `count` groups of `size`."""
-    return x.reshape(list(x.shape[:dim]) + [count, size] + list(x.shape[dim + 1 :]))
-
-
-def _filled(x: Any, dim: int, count: int) -> Any:
-    shape = list(x.shape)
-    shape[dim] = count
-    return creation.full(shape, float("nan"), dtype=x.dtype)
+    return shape.reshape(x, tuple(x.shape[:dim]) + (count, size) + tuple(x.shape[dim + 1 :]))
 
 
 def _adaptive_max(name: str, input: Any, sizes: Any, return_indices: bool) -> Any:
@@ -292,7 +285,7 @@ def _adaptive_max(name: str, input: Any, sizes: Any, return_indices: bool) -> An
             maps = maps + [positions.flatten()]
     if 0 in sizes:
         values = even.narrow(-1, 0, sizes[-1]).narrow(-count, 0, sizes[0])
-        return (values, values.to(creation.arange(0).dtype)) if return_indices else values
+        return (values, casts.to_dtype(values, dtypes.int64)) if return_indices else values
     if count == 1:
         even, kernel = even.unsqueeze(-2), [1] + kernel
     zero, one = (0, 0), (1, 1)

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from specjit.dtypes import TITLES
+from specjit.dtypes import TITLES, dtype_of
 from specjit.ir.dims import Dim
 from specjit.ir.types import Type
 from specjit.ops import infer
@@ -23,10 +23,13 @@ from specjit.ops.quiet import quiet
 from specjit.ops.refuse import Refuse
 from specjit.ops.registry import defop
 
+SMALL_INTS = ("Byte", "Char", "Short", "Int")
 BLOCK = 1 << 20
 """Bytes of window matrices that are made at a time: what a core's second-level cache holds."""
 
 NO_BOOL = Refuse("slow_conv2d_cpu", "Bool")
+DILATED = Refuse("slow_conv_dilated<>", "Bool", *SMALL_INTS)
+TRANSPOSED = Refuse("slow_conv_transpose2d_out_cpu", "Bool", *SMALL_INTS)
 
 
 class _Plan(NamedTuple):
@@ -113,7 +116,9 @@ def _matrix(weight: np.ndarray, p: _Plan) -> np.ndarray:
 def _convolution(
     x: np.ndarray, weight: np.ndarray, stride: Any, padding: Any, dilation: Any, groups: int
 ) -> np.ndarray:
-    sizes: Any = _checked(x.shape, weight.shape, stride, padding, dilation, groups, x.dtype, weight.dtype)
+    sizes: Any = _checked(
+        x.shape, weight.shape, stride, padding, dilation, groups, dtype_of(x.dtype), dtype_of(weight.dtype)
+    )
     n, o = x.shape[0], weight.shape[0]
     p = _plan(weight.shape, sizes, stride, padding, dilation, groups)
     matrix, windows = _matrix(weight, p), _windows(_padded(x, p), p)
@@ -221,6 +226,7 @@ def _checked(
     x: Sequence[Dim], w: Sequence[Dim], stride: Any, padding: Any, dilation: Any, groups: Any, a: Any, b: Any
 ) -> list[Dim]:
     """The spatial sizes of the result; PyTorch's errors where shapes and dtypes do not fit."""
+    refused = DILATED if any(d > 1 for d in dilation) else NO_BOOL
     check_options(w, stride, padding, dilation, groups)
     channels, per = x[1], w[1]
     if isinstance(channels, int) and isinstance(per, int) and channels != per * groups:
@@ -236,6 +242,8 @@ def _checked(
             "can't be greater than actual input size"
         )
     _same_dtype(a, b)
+    if a is not None and a in refused.dtypes:
+        raise refused.error(a)
     return sizes
 
 
@@ -285,8 +293,8 @@ def _first(x: Any, like: Any, stride: Any, dilation: Any) -> Any:
 
 convolution = defop(
     "convolution(input, weight, stride: 'int[]', padding: 'int[]', dilation: 'int[]', groups: int) -> Tensor",
-    eager=quiet(NO_BOOL.eager(half_as_float(_convolution))),
-    infer=NO_BOOL.infer(_convolution_infer),
+    eager=quiet(half_as_float(_convolution)),
+    infer=_convolution_infer,
     vjp=lambda g, _y, x, weight, stride, padding, dilation, groups: (
         lambda: convolution_input(g, weight, x.shape, stride, padding, dilation, groups),
         lambda: convolution_weight(x, g, weight.shape, stride, padding, dilation, groups),
@@ -299,8 +307,8 @@ convolution = defop(
 convolution_input = defop(
     "convolution_input(grad, weight, sizes: 'int[]', stride: 'int[]', padding: 'int[]', dilation: 'int[]', groups: int)"
     " -> Tensor",
-    eager=quiet(NO_BOOL.eager(half_as_float(_convolution_input))),
-    infer=NO_BOOL.infer(_convolution_input_infer),
+    eager=quiet(TRANSPOSED.eager(half_as_float(_convolution_input))),
+    infer=TRANSPOSED.infer(_convolution_input_infer),
     vjp=lambda g, _y, grad, weight, sizes, stride, padding, dilation, groups: (
         lambda: _first(convolution(g, weight, stride, padding, dilation, groups), grad, stride, dilation),
         lambda: convolution_weight(g, grad, weight.shape, stride, padding, dilation, groups),

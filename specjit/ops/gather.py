@@ -113,7 +113,7 @@ def _index_add(x: np.ndarray, dim: int, at: np.ndarray, source: np.ndarray, alph
         if front.ndim == 1 or x.dtype.kind == "b":
             np.add.at(front, rows, values)
         else:
-            add_rows(front, rows, values.reshape(rows.size, -1))
+            add_rows(front, rows, values.reshape(rows.size, values.size // rows.size))
     return out.reshape(x.shape)
 
 

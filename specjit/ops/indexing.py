@@ -75,7 +75,8 @@ def add_rows(target: np.ndarray, rows: np.ndarray, values: np.ndarray) -> None:
     order = np.argsort(wrapped, kind="stable")
     ranked = wrapped[order]
     starts = np.flatnonzero(np.concatenate(([True], ranked[1:] != ranked[:-1])))
-    target[ranked[starts]] += np.add.reduceat(values[order], starts, axis=0).reshape(-1, *target.shape[1:])
+    added = np.add.reduceat(values[order], starts, axis=0)
+    target[ranked[starts]] += added.reshape(starts.size, *target.shape[1:])
 
 
 def _getitem_backward(g: np.ndarray, sizes: Any, index: Any) -> np.ndarray:

@@ -49,7 +49,7 @@ def _dims_text(dims: Sequence[Any]) -> str:
     return f"({'x'.join(map(str, dims))})"
 
 
-def check_window(kernel: Any, stride: Any, padding: Any, dilation: Any) -> None:
+def _check_window(kernel: Any, stride: Any, padding: Any, dilation: Any) -> None:
     """The options that no pool takes, with PyTorch's errors."""
     if len(kernel) == 1 and dilation is not None:
         for name, (value,) in (("kernel_size", kernel), ("stride", stride), ("dilation", dilation)):
@@ -85,7 +85,7 @@ def _sizes(
     dims: Sequence[Dim], kernel: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool
 ) -> tuple[Dim, ...]:
     """The shape of the pooled tensor."""
-    check_window(kernel, stride, padding, dilation)
+    _check_window(kernel, stride, padding, dilation)
     lead, image = tuple(dims[: len(dims) - len(kernel)]), dims[len(dims) - len(kernel) :]
     spread = dilation or (1,) * len(kernel)
     out = [out_size(*each, ceil_mode) for each in zip(image, kernel, stride, padding, spread)]
@@ -251,7 +251,7 @@ def _unpool(g: np.ndarray, at: np.ndarray, sizes: Any) -> np.ndarray:
     lead, each = g.shape[: g.ndim - len(sizes)], int(np.prod(sizes))
     images = int(np.prod(lead))
     out = np.zeros(images * each, g.dtype)
-    positions = at.reshape(images, -1) + np.arange(images)[:, None] * each
+    positions = at.reshape(images, at.size // max(images, 1)) + np.arange(images)[:, None] * each
     np.add.at(out, positions.reshape(-1), g.reshape(-1))
     return out.reshape(*lead, *sizes)
 
