@@ -34,7 +34,9 @@ SKIPPED = {
     **dict.fromkeys(["embedding_backward", "convolution_input", "convolution_weight"], "a gradient's record"),
     **dict.fromkeys(["bag_numbers", "bag_argmax", "scaled_gradient", "ctc"], INTERNAL),
     "ctc_backward": "a gradient's record",
-    **dict.fromkeys(["max_pool", "max_pool_indices", "unpool", "window_sum", "window_spread", "constant_pad"], INTERNAL),
+    **dict.fromkeys(
+        ["max_pool", "max_pool_indices", "unpool", "window_sum", "window_spread", "constant_pad"], INTERNAL
+    ),
     **dict.fromkeys(["empty", "empty_like"], "the content of fresh memory"),
 }
 NOTHING_MULTIPLIED = "bools of which none are multiplied: PyTorch refuses the number beside them, or does not"

@@ -147,8 +147,7 @@ def _path(prefix: str, text: str) -> list[str]:
 MISSING: set[str] = {
     *_path(
         "Tensor.",
-        """squeeze_ unsqueeze_
-        transpose_ t_ swapaxes_ addmm_ addmv_ addbmm_ baddbmm_""",
+        """squeeze_ unsqueeze_ transpose_ t_ swapaxes_""",
     ),
     *_path(
         "",
@@ -157,18 +156,6 @@ MISSING: set[str] = {
     *_path(
         "Tensor.",
         """norm""",
-    ),
-    *_path(
-        "",
-        """addmv addbmm baddbmm kron trace cross inner einsum tensordot""",
-    ),
-    *_path(
-        "Tensor.",
-        """addmv addbmm baddbmm kron trace cross inner""",
-    ),
-    *_path(
-        "linalg.",
-        """norm vector_norm matrix_norm inv solve det slogdet cholesky qr svd eigh matrix_power multi_dot""",
     ),
     *_path(
         "nn.functional.",

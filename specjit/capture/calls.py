@@ -224,6 +224,9 @@ def call_composite(
     """A composite function: its body in place of the call, with the arguments bound as those of an operator."""
     body = composite.body
     assert isinstance(body, types.FunctionType)
+    if not composite.inlined:
+        values = [f.value(a) for a in (*args, *kwargs.values())]
+        return f.emit("py.call", Known(composite.fn), tuple(kwargs) or None, *values)
     if composite.free:
         return call_function(f, body, args, kwargs)
     bound = _bind(f, composite, list(args), dict(kwargs))

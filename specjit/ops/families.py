@@ -45,12 +45,18 @@ FAMILIES: dict[str, str] = {
     "not_equal arcsin arccos arctan arcsinh arccosh arctanh arctan2 "
     "Tensor: absolute_ negative_ multiply_ subtract_ true_divide_ clip_ fix_ greater_ greater_equal_ less_ less_equal_ "
     "not_equal_ arcsin_ arccos_ arctan_ arcsinh_ arccosh_ arctanh_ arctan2_",
+    "ctc": "",
+    "likelihood": "",
     "rearrange": "tile repeat_interleave fliplr flipud roll rot90 tril triu broadcast_tensors meshgrid hstack vstack "
     "dstack column_stack row_stack Tensor: repeat tril_ triu_",
     "views": "unflatten movedim moveaxis swapdims adjoint broadcast_to ravel atleast_1d atleast_2d atleast_3d "
     "tensor_split diagonal diag_embed diag Tensor: unfold",
-    "ctc": "",
-    "likelihood": "",
+    "contractions": "tensordot inner kron trace cross cdist linalg.cross linalg.multi_dot",
+    "norms": "linalg.vector_norm linalg.matrix_norm linalg.norm",
+    "einsum": "einsum",
+    "inverses": "linalg.inv linalg.solve linalg.slogdet linalg.det",
+    "decompositions": "linalg.cholesky linalg.qr linalg.svd linalg.svdvals linalg.eigh linalg.eigvalsh",
+    "square_matrices": "linalg.matrix_power matrix_power inverse det slogdet logdet",
 }
 # Records of Python itself, which eager mode has no use for. Their names begin with "py.".
 PYTHON = ("specjit.ops.python", "specjit.ops.control")

@@ -14,6 +14,7 @@ To add a node of one's own: subclass `Node`, give it `edges`, and make its resul
 from __future__ import annotations
 
 import itertools
+import weakref
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -41,11 +42,13 @@ class Node:
     hooks      functions on the gradient of the result (for one of several results: on its `Output`)
     """
 
-    __slots__ = ("__weakref__", "edges", "hooks")
+    __slots__ = ("__weakref__", "_outputs", "edges", "hooks")
     count = 1
     index = 0
     # Gradients of a plain op are made by specjit; those of user code (Function) may be kept by the user.
     fresh = True
+
+    _outputs: dict[int, weakref.ref[Output]]
 
     def __init__(self, edges: Iterable[Edge]) -> None:
         self.edges = tuple(edges)
@@ -78,7 +81,17 @@ class Node:
         return tuple((None, 0) if e is None else (getattr(e, "public", e), getattr(e, "index", 0)) for e in self.edges)
 
     def output(self, index: int) -> Output:
-        return Output(self, index)
+        """The node of one of several results: the same one as long as anything holds it, since the gradients of a
+        result that double backward restores have to meet those of the result itself."""
+        try:
+            known = self._outputs
+        except AttributeError:
+            known = self._outputs = {}
+        found = known[index]() if index in known else None
+        if found is None:
+            found = Output(self, index)
+            known[index] = weakref.ref(found)
+        return found
 
     def __repr__(self) -> str:
         return f"<{self.name}>"

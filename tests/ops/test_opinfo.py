@@ -66,7 +66,7 @@ def test_value(info, dtype):
         if info.reference is not None:
             close(got, info.reference(*before, **kwargs), info, dtype)
         if info.properties is not None:
-            info.properties(got.numpy(), *before, **kwargs)
+            info.properties(raw(got), *before, **kwargs)
 
 
 @pytest.mark.parametrize(("info", "dtype"), CASES)
