@@ -136,7 +136,7 @@ def attribute(f: Frame, owner: Abstract, name: str) -> Abstract:
     if isinstance(owner, Shape) and name in ("numel", "index", "count"):
         return Method(owner, name)
     if isinstance(owner, TupleOf):
-        return Method(owner, name)
+        return owner.items[owner.names.index(name)] if name in owner.names else Method(owner, name)
     v = f.value(owner)
     if v.type.kind in ("list", "dict", "set", "str", "tuple", "int", "float", "bool"):
         return Method(v, name)

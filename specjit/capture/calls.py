@@ -31,6 +31,7 @@ from specjit.capture.values import (
 )
 from specjit.ops.composites import CompositeFunction
 from specjit.ops.registry import Op, get
+from specjit.ops.results import NAMED
 from specjit.ops.schema import Signature
 
 
@@ -136,6 +137,8 @@ def _call_known(f: Frame, obj: Any, args: list[Abstract], kwargs: dict[str, Abst
         return call_composite(f, composite, args, kwargs)
     if isinstance(obj, types.FunctionType):
         return call_function(f, obj, args, kwargs)
+    if obj in NAMED and not kwargs:
+        return TupleOf(tuple(args), obj._fields)
     if isinstance(obj, types.MethodType) and isinstance(obj.__func__, types.FunctionType):
         return call_function(f, obj.__func__, [Known(obj.__self__, None), *args], kwargs)
     if isinstance(obj, functools.partial):

@@ -23,6 +23,7 @@ from specjit.nn.module import Module
 from specjit.ops import call
 from specjit.ops.control import GuardFailed
 from specjit.ops.registry import Op, get
+from specjit.ops.results import NAMED
 from specjit.tensor import state
 from specjit.tensor.tensor import Tensor, type_of_tensor
 
@@ -127,7 +128,7 @@ class Recorder:
     def output(self, x: Any) -> Value:
         if isinstance(x, Tensor):
             return self.tensor(x)
-        if isinstance(x, list | tuple) and type(x) in (list, tuple):
+        if isinstance(x, list | tuple) and type(x) in (list, tuple, *NAMED):
             items = [self.output(i) for i in x]
             name = "py.list" if isinstance(x, list) else "py.tuple"
             t = Type.list(Type("any")) if isinstance(x, list) else Type.tuple(*(i.type for i in items))

@@ -27,7 +27,7 @@ from specjit.tensor.promotion import cast_operand
 def _index_dim(x: np.ndarray, dim: int, at: np.ndarray, what: str) -> tuple[np.ndarray, int]:
     if at.ndim > 1:
         raise IndexError(f"{what}(): Index is supposed to be a vector")
-    if at.dtype.kind not in "iu":
+    if at.dtype.char not in "ilq":
         raise RuntimeError(f"{what}(): Expected dtype int32 or int64 for index")
     whole = x if x.ndim else x.reshape(1)
     return whole, axis_of(dim, whole.ndim)
@@ -169,7 +169,7 @@ def positions(x: np.ndarray, dim: int, at: np.ndarray) -> tuple[Any, ...]:
 def _gather(x: np.ndarray, dim: int, at: np.ndarray) -> np.ndarray:
     if x.shape != at.shape:
         _check_gather(x.shape, dim, at.shape)
-    if at.dtype.kind not in "iu":
+    if at.dtype.char not in "ilq":
         raise RuntimeError("gather(): Expected dtype int32/int64 for index")
     if not x.ndim:
         _in_dim(at, 0, 1)
@@ -340,8 +340,12 @@ def _masked_fill(x: np.ndarray, mask: np.ndarray, value: Any) -> np.ndarray:
         raise RuntimeError(
             f"masked_fill_ only supports a 0-dimensional value tensor, but got tensor with {value.ndim} dimension(s)."
         )
-    if isinstance(value, float) and x.dtype.kind != "f":
-        raise RuntimeError(f"value cannot be converted to type {x.dtype} without overflow")
+    if not isinstance(value, np.ndarray) and x.dtype.kind in "iu":
+        limits = np.iinfo(x.dtype)
+        value = int(value)
+        # PyTorch lets negative numbers wrap around in bytes, as C does.
+        if not (-limits.max if x.dtype.kind == "u" else limits.min) <= value <= limits.max:
+            raise RuntimeError(f"value cannot be converted to type {x.dtype} without overflow")
     return np.where(mask, cast_operand(value, x.dtype), x)
 
 
@@ -384,8 +388,9 @@ nonzero_op = defop(
 @public_function
 def nonzero(input: Any, *, as_tuple: bool = False) -> Any:
     """Indices of nonzero elements: a tensor of shape (count, ndim), or with `as_tuple` one index tensor per dim."""
-    found = nonzero_op(input)
-    return found.unbind(1) if as_tuple else found
+    if not as_tuple:
+        return nonzero_op(input)
+    return nonzero_op(input if input.ndim else input.unsqueeze(0)).unbind(1)
 
 
 def _flip(x: np.ndarray, dims: Any) -> np.ndarray:

@@ -21,6 +21,7 @@ from specjit.ops.lowering import composite, reduction
 from specjit.ops.quiet import quiet
 from specjit.ops.refuse import Refuse
 from specjit.ops.registry import NO_GRAD, defop
+from specjit.ops.results import ValuesIndices
 from specjit.tensor.tensor import Tensor
 
 Type = infer.Type
@@ -257,4 +258,6 @@ def _extreme_of(x: Any, dim: Any, keepdim: bool, values: Any, indices: Any, pair
 def gathered(x: Any, dim: int, at: Any, keepdim: bool) -> Any:
     """(values, indices) of one element of each group along `dim`, from the indices with that dim kept."""
     found = x.gather(dim, at)
-    return (found, at) if keepdim or not x.ndim else (found.squeeze(dim), at.squeeze(dim))
+    if keepdim or not x.ndim:
+        return ValuesIndices(found, at)
+    return ValuesIndices(found.squeeze(dim), at.squeeze(dim))

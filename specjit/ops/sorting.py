@@ -22,6 +22,7 @@ from specjit.ops.quiet import quiet
 from specjit.ops.reduce import gathered
 from specjit.ops.refuse import Refuse
 from specjit.ops.registry import NO_GRAD, defop
+from specjit.ops.results import ValuesIndices
 from specjit.tensor.tensor import Tensor
 
 _INDICES = infer.along(lambda _: dtypes.int64)
@@ -48,7 +49,7 @@ argsort = defop(
 def sort(input: Tensor, dim: int = -1, descending: bool = False, *, stable: bool = False) -> Any:
     """(values, indices) sorted along `dim`; NaN counts as the largest."""
     at = argsort(input, dim, descending)
-    return input.gather(dim, at), at
+    return ValuesIndices(input.gather(dim, at), at)
 
 
 @composite_function
@@ -105,7 +106,7 @@ topk_indices = defop(
 def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> Any:
     """(values, indices) of the k largest or smallest elements along `dim`, in order, also where `sorted` is False."""
     at = topk_indices(input, k, dim, largest, sorted)
-    return input.gather(dim, at), at
+    return ValuesIndices(input.gather(dim, at), at)
 
 
 # One element of each group
@@ -255,11 +256,11 @@ cummax_indices, cummin_indices = (
 def cummax(input: Tensor, dim: int) -> Any:
     """(values, indices) of the largest element up to each one along `dim`; of equal ones the last, NaN once met."""
     at = cummax_indices(input, dim)
-    return input.gather(dim, at), at
+    return ValuesIndices(input.gather(dim, at), at)
 
 
 @composite_function
 def cummin(input: Tensor, dim: int) -> Any:
     """(values, indices) of the smallest element up to each one along `dim`; of equal ones the last, NaN once met."""
     at = cummin_indices(input, dim)
-    return input.gather(dim, at), at
+    return ValuesIndices(input.gather(dim, at), at)

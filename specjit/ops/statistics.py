@@ -26,6 +26,7 @@ from specjit.ops.lowering import composite
 from specjit.ops.quiet import quiet
 from specjit.ops.reduce import amax, amin, mean, sum
 from specjit.ops.registry import defop
+from specjit.ops.results import MinMax
 from specjit.tensor.tensor import Tensor
 
 # variances
@@ -153,7 +154,7 @@ def std_mean(
 @composite_function
 def aminmax(input: Tensor, *, dim: int | None = None, keepdim: bool = False) -> Any:
     """(min, max) of all elements or along one dim."""
-    return amin(input, dim, keepdim), amax(input, dim, keepdim)
+    return MinMax(amin(input, dim, keepdim), amax(input, dim, keepdim))
 
 
 @composite_function

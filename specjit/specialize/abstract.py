@@ -54,12 +54,13 @@ class Rows:
 @dataclass(eq=False)
 class Seq:
     """A tuple or list with known items. `depth` is the loop depth at which a list was made; `foreign` marks a list that
-    belongs to the caller, so that changing it is an outside effect."""
+    belongs to the caller, so that changing it is an outside effect. `names`: the fields of a result with names."""
 
     kind: str
     items: list[Any]
     depth: int = 0
     foreign: str = ""
+    names: tuple[str, ...] = ()
 
     @property
     def plain(self) -> bool:

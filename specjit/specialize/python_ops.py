@@ -186,6 +186,9 @@ def get_attribute(spec: Specializer, args: list[Any], node: Node) -> Abstract:
         return tensor_attribute(spec, target, name)
     if isinstance(target, Known):
         return _constant(getattr(target.value, name))
+    if isinstance(target, Seq) and name in target.names:
+        found: Abstract = target.items[target.names.index(name)]
+        return found
     raise Refused(f"attribute {name!r} of something unknown", spec.loc)
 
 
