@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from specjit.ops import infer
-from specjit.ops.eager import binary
+from specjit.ops.eager import binary, inlined
 from specjit.ops.lowering import pointwise
 from specjit.ops.quiet import quiet
 from specjit.ops.refuse import FLOATING, Refuse
@@ -39,7 +39,7 @@ ge = _compare("ge", np.greater_equal, "{0} >= {1}")
 def _logical(name: str, fn: Any, text: str) -> Any:
     return defop(
         f"{name}(input, other) -> Tensor",
-        eager=quiet(fn),
+        eager=inlined(quiet(fn), fn),
         infer=infer.compare,
         vjp=NO_GRAD,
         lower=pointwise(text, compute="inputs"),
@@ -54,7 +54,7 @@ logical_xor = _logical("logical_xor", np.logical_xor, "({0} != 0) ^ ({1} != 0)")
 def _test(name: str, fn: Any, text: str) -> Any:
     return defop(
         f"{name}(input) -> Tensor",
-        eager=quiet(fn),
+        eager=inlined(quiet(fn), fn),
         infer=infer.like_bool,
         vjp=NO_GRAD,
         lower=pointwise(text, compute="inputs"),
@@ -71,7 +71,7 @@ def _bitwise(name: str, fn: Any, text: str) -> Any:
     refuse = Refuse(f"{name}_cpu", *FLOATING, operands=2)
     return defop(
         f"{name}(input: 'Tensor|Scalar', other: 'Tensor|Scalar') -> Tensor",
-        eager=binary(refuse.eager(fn)),
+        eager=inlined(binary(refuse.eager(fn)), fn),
         infer=refuse.infer(infer.pointwise),
         vjp=NO_GRAD,
         lower=pointwise(text),
@@ -85,7 +85,7 @@ bitwise_xor = _bitwise("bitwise_xor", np.bitwise_xor, "{0} ^ {1}")
 _NO_FLOATS = Refuse("bitwise_not_cpu", *FLOATING)
 bitwise_not = defop(
     "bitwise_not(input) -> Tensor",
-    eager=_NO_FLOATS.eager(np.invert),
+    eager=inlined(_NO_FLOATS.eager(np.invert), np.invert),
     infer=_NO_FLOATS.infer(infer.same),
     vjp=NO_GRAD,
     lower=pointwise("~{0}"),

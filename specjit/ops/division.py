@@ -13,7 +13,7 @@ import numpy as np
 
 from specjit.ops.arithmetic import div
 from specjit.ops.composites import Number, composite_function
-from specjit.ops.eager import binary
+from specjit.ops.eager import binary, inlined
 from specjit.ops.grads import is_tensor, sum_to
 from specjit.ops.infer import pointwise as promoted
 from specjit.ops.lowering import composite, pointwise
@@ -37,7 +37,7 @@ def no_zero_divisor(fn: Callable[..., Any]) -> Callable[..., Any]:
 def _quotient(name: str, fn: Any, refuse: Refuse, vjp: Any, lower: Any, *, reads: Any = None, **options: Any) -> Any:
     return defop(
         f"{name}(input: 'Tensor|Scalar', other: 'Tensor|Scalar') -> Tensor",
-        eager=binary(refuse.eager(no_zero_divisor(fn))),
+        eager=inlined(binary(refuse.eager(no_zero_divisor(fn))), fn, floats=True),
         infer=refuse.infer(promoted),
         vjp=vjp,
         lower=lower,

@@ -18,9 +18,10 @@ from specjit.ops.composites import Number, composite_function
 from specjit.ops.creation import ones_like
 from specjit.ops.define import binary_function, kept_function
 from specjit.ops.division import no_zero_divisor
-from specjit.ops.eager import half_as_float
+from specjit.ops.eager import half_as_float, inlined
 from specjit.ops.grads import sum_to
 from specjit.ops.lowering import composite, pointwise
+from specjit.ops.pointwise import has_nans
 from specjit.ops.power import pow
 from specjit.ops.quiet import quiet
 from specjit.ops.refuse import INTEGRAL, Refuse
@@ -54,7 +55,7 @@ def _signbit_composite(x: Any) -> Any:
 
 signbit = defop(
     "signbit(input) -> Tensor",
-    eager=quiet(lambda x: np.signbit(x) if x.dtype.kind == "f" else np.less(x, 0)),
+    eager=inlined(quiet(lambda x: np.signbit(x) if x.dtype.kind == "f" else np.less(x, 0)), np.signbit, floats=True),
     infer=infer.like_bool,
     vjp=NO_GRAD,
     lower=composite(_signbit_composite),
@@ -80,7 +81,12 @@ def _one_dtype(a: Any, b: Any) -> None:
 
 def _heaviside(x: np.ndarray, values: np.ndarray) -> Any:
     _one_dtype(x.dtype, values.dtype)
-    return np.where(x == 0, values, (x > 0).astype(x.dtype))
+    if x.dtype.kind != "f":
+        return np.where(x == 0, values, (x > 0).astype(x.dtype))
+    out = np.asarray(np.heaviside(x, values))
+    if has_nans(x):
+        np.copyto(out, 0, where=np.isnan(x))
+    return out
 
 
 def _heaviside_infer(x: Any, values: Any) -> Any:

@@ -17,11 +17,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from specjit.dtypes import DType
 from specjit.ops.call import _raw, _write, attach_view, dispatch, finish, of_list, operator_slow, recover
 from specjit.tensor import state
+from specjit.tensor.devices import device
+from specjit.tensor.random import Generator
 from specjit.tensor.recorded import OpNode, _Index
 from specjit.tensor.tape import edge
-from specjit.tensor.tensor import Parameter, Tensor
+from specjit.tensor.tensor import Parameter, Tensor, wrap
 
 if TYPE_CHECKING:
     from specjit.ops.registry import Op
@@ -104,6 +107,7 @@ COMMON: dict[str, Any] = {
     "_one": 1,
     "_f32": np.dtype(np.float32),
     "_f64": np.dtype(np.float64),
+    "_bool": np.dtype(bool),
     "_raw": _raw,
 }
 
@@ -167,6 +171,8 @@ def render(op: Op, name: str, slow: str, swapped: bool) -> str:
         lines.append(f"    return _of_list(_op, ({args}))")
     elif _has_fast_path(op):
         lines += ["    " + line for line in _fast_path(op, args)]
+    elif _is_creation(op):
+        lines += ["    " + line for line in _creation_path(op, args)]
     lines.append(f"    return {slow}(_op, ({args}))")
     return "\n".join(lines) + "\n"
 
@@ -233,6 +239,65 @@ def _tensor_branch(op: Op, args: str, tensors: list[int]) -> list[str]:
     return lines + _indent([*body, "return _out"])
 
 
+def _is_creation(op: Op) -> bool:
+    """Fresh tensors from sizes, numbers and options."""
+    return op.returns == ("Tensor",) and op.traits.view_of is None and all(p.type.base in PLAIN for p in op.params)
+
+
+def _creation_path(op: Op, args: str) -> list[str]:
+    """The common call: numbers and sizes of Python, the CPU, no requires_grad."""
+    tests = [
+        (f"({p.name} is None or {{}})" if p.type.optional else "{}").format(PLAIN[p.type.base].format(p.name))
+        for p in op.params
+        if not p.type.many
+    ]
+    tests += [f"_whole({p.name})" for p in op.params if p.type.many]
+    names = ", ".join(p.name for p in op.params)
+    return [
+        f"if not _state.recorders and {' and '.join(tests)}:",
+        "    try:",
+        f"        return _wrap(_eager({names}))",
+        "    except Exception as _error:",
+        f"        return _recover(_op, ({args}), _error)",
+    ]
+
+
+# Tests of arguments that need no conversion, by the base of their type.
+PLAIN = {
+    "int": "type({0}) is int",
+    "float": "type({0}) is float",
+    "Scalar": "type({0}) in _numbers",
+    "bool": "{0} is False",
+    "dtype": "type({0}) is _DType",
+    "device": "{0} is _cpu",
+    "Generator": "type({0}) is _Generator",
+    "any": "_plain({0})",
+}
+NUMBERS = {int, float, bool}
+
+
+def _whole(sizes: Any) -> bool:
+    """An int, or a sequence of them."""
+    return type(sizes) is int or (isinstance(sizes, (tuple, list)) and set(map(type, sizes)) <= {int})
+
+
+def _plain(data: Any) -> bool:
+    """A number of Python, or a flat sequence of them."""
+    kind = type(data)
+    return kind in NUMBERS or ((kind is list or kind is tuple) and set(map(type, data)) <= NUMBERS)
+
+
+COMMON |= {
+    "_wrap": wrap,
+    "_whole": _whole,
+    "_plain": _plain,
+    "_numbers": NUMBERS,
+    "_DType": DType,
+    "_Generator": Generator,
+    "_cpu": device("cpu"),
+}
+
+
 def _compute(op: Op, args: str, tensors: list[int]) -> list[str]:
     values = [
         f"_a{i}" if p.type.is_tensor else f"_raw({p.name})" if p.type.base == "any" else p.name
@@ -240,16 +305,18 @@ def _compute(op: Op, args: str, tensors: list[int]) -> list[str]:
     ]
     run = [f"_r = _eager({', '.join(values)})"]
     inline = getattr(op.eager, "inline", None)
-    if inline is not None:
+    beside_number = len(tensors) < len(op.tensor_positions)
+    if inline is not None and (inline.numbers or not beside_number):
         # Beside a number the array must be of floats, whose dtype NumPy then keeps.
-        floats = inline.floats or len(tensors) < len(op.tensor_positions)
+        floats = inline.floats or beside_number
         conditions = [f"_a{i}.dtype is _dtype" for i in tensors[1:]]
         conditions += [f"{op.params[2].name} is _one"] if len(op.params) == 3 else []
         conditions += ["(_dtype is _f32 or _dtype is _f64)"] if floats else []
+        conditions += [] if floats or inline.bools else ["_dtype is not _bool"]
         operands = ", ".join(f"_a{i}" for i in op.tensor_positions)
         run = [
             f"_dtype = _a{tensors[0]}.dtype",
-            f"_r = _inline({operands}) if {' and '.join(conditions)} else {run[0][5:]}",
+            f"_r = _inline({operands}) if {' and '.join(conditions) or 'True'} else {run[0][5:]}",
         ]
     return ["try:", *_indent(run), "except Exception as _error:", f"    return _recover(_op, ({args}), _error)"]
 

@@ -93,10 +93,19 @@ neg = _signed(
 abs = _signed("abs", np.absolute, lambda g, _y, x: g * x.sign(), "abs({0})", Refuse("abs_cpu", "Bool"))
 
 
+def has_nans(x: np.ndarray) -> bool:
+    """Whether an array of floats has NaNs. A sum of squares has no other way to become one, and is quickly made."""
+    total = np.vdot(x, x)
+    return bool(total != total)
+
+
 def _sign(x: np.ndarray) -> Any:
     if x.dtype.kind != "f":
         return np.sign(x) if x.dtype.kind != "b" else x.copy()
-    return np.where(np.isnan(x), x.dtype.type(0), np.sign(x))
+    out = np.asarray(np.sign(x))
+    if has_nans(out):
+        np.copyto(out, 0, where=np.isnan(out))
+    return out
 
 
 sign = defop(
@@ -109,7 +118,7 @@ sign = defop(
 )
 square = defop(
     "square(input) -> Tensor",
-    eager=quiet(lambda x: x * x if x.dtype.kind != "b" else x.astype(np.int64)),
+    eager=inlined(quiet(lambda x: x * x if x.dtype.kind != "b" else x.astype(np.int64)), np.square, floats=True),
     infer=lambda x: infer.Type.tensor(infer.dtypes.int64 if x.dtype is infer.dtypes.bool_ else x.dtype, x.dims),
     vjp=lambda g, _y, x: g * x * 2,
     lower=pointwise("{0} * {0}"),

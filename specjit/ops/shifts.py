@@ -12,7 +12,7 @@ import numpy as np
 
 from specjit.ops import infer
 from specjit.ops.call import attach_method
-from specjit.ops.eager import binary
+from specjit.ops.eager import binary, inlined
 from specjit.ops.generate import operator_function
 from specjit.ops.lowering import pointwise
 from specjit.ops.refuse import FLOATING, Refuse
@@ -24,7 +24,7 @@ def _shift(name: str, operator: str, fn: Any, text: str) -> Any:
     refuse = Refuse(f"{operator}_cpu", "Bool", *FLOATING, operands=2)
     made: Any = defop(
         f"{name}(input: 'Tensor|Scalar', other: 'Tensor|Scalar') -> Tensor",
-        eager=binary(refuse.eager(fn)),
+        eager=inlined(binary(refuse.eager(fn)), fn, bools=False),
         infer=refuse.infer(infer.pointwise),
         vjp=NO_GRAD,
         lower=pointwise(text),
