@@ -35,6 +35,7 @@ from specjit.nn.activations import (
     Tanhshrink,
     Threshold,
 )
+from specjit.nn.attention import MultiheadAttention
 from specjit.nn.batchnorm import BatchNorm1d, BatchNorm2d, BatchNorm3d, InstanceNorm1d, InstanceNorm2d, InstanceNorm3d
 from specjit.nn.class_losses import (
     BCELoss,
@@ -101,3 +102,4 @@ from specjit.nn.pooling import (
 from specjit.nn.recurrent import GRU, LSTM, RNN
 from specjit.nn.recurrent_cells import GRUCell, LSTMCell, RNNCell
 from specjit.nn.sparse import Embedding, EmbeddingBag
+from specjit.nn.transformer import TransformerEncoder, TransformerEncoderLayer

@@ -92,6 +92,7 @@ from specjit.nn.functional_losses import (
     triplet_margin_loss,
     triplet_margin_with_distance_loss,
 )
+from specjit.nn.functional_multihead import multi_head_attention_forward
 from specjit.nn.functional_norms import (
     batch_norm,
     group_norm,

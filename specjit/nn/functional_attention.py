@@ -71,7 +71,7 @@ def scaled_dot_product_attention(
     q, k, v = casts.widen(query), casts.widen(key), casts.widen(value)
     if enable_gqa:
         k, v = _repeated_heads(k, q.shape[-3]), _repeated_heads(v, q.shape[-3])
-    factor = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
+    factor = query.shape[-1] ** -0.5 if scale is None else scale
     logits = linalg.matmul(q * factor, k.transpose(-2, -1))
     if is_causal:
         seen = creation.arange(query.shape[-2]).unsqueeze(1) >= creation.arange(key.shape[-2])
