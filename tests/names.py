@@ -178,8 +178,7 @@ MISSING: set[str] = {
         """Bilinear Unflatten Dropout1d Dropout2d AlphaDropout GroupNorm BatchNorm1d
         BatchNorm2d InstanceNorm1d InstanceNorm2d RMSNorm EmbeddingBag ReLU6 PReLU RReLU CELU SELU GLU
         LogSigmoid Hardshrink Tanhshrink Softsign Softmin Softshrink Hardsigmoid Mish Hardswish Hardtanh
-        Threshold CosineSimilarity PairwiseDistance MultiheadAttention
-        TransformerEncoderLayer SmoothL1Loss HuberLoss BCELoss BCEWithLogitsLoss KLDivLoss
+        Threshold CosineSimilarity PairwiseDistance         SmoothL1Loss HuberLoss BCELoss BCEWithLogitsLoss KLDivLoss
         GaussianNLLLoss PoissonNLLLoss HingeEmbeddingLoss MarginRankingLoss CosineEmbeddingLoss
         TripletMarginLoss SoftMarginLoss CTCLoss""",
     ),
