@@ -5,14 +5,15 @@ Enters: tensors. Leaves: their contractions, by way of `mm` and pointwise produc
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from specjit.dtypes import TITLES
 from specjit.ops import combine
 from specjit.ops.composites import composite_function
 from specjit.ops.eager import not_implemented
-from specjit.ops.linalg import mm
+from specjit.ops.linalg import matmul, mm
 from specjit.ops.norms import vector_norm
 from specjit.ops.shape import axis_of
 from specjit.ops.views import diagonal
@@ -27,8 +28,8 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2) -> Tensor:
     """
     if a.dtype is not b.dtype:
         raise RuntimeError("both inputs should have same dtype")
-    pair = _paired(dims, a.ndim, b.ndim)
-    left, right = pair[0], pair[1]
+    plan = _plan(_pairs(dims), a.ndim, b.ndim)
+    left, right = plan.left, plan.right
     # A dim of size 1 stands for the other's: then the other is summed alone.
     short = [i for i in range(len(left)) if a.shape[left[i]] != b.shape[right[i]]]
     if short:
@@ -37,32 +38,45 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2) -> Tensor:
         summed_b = [right[i] for i in short if a.shape[left[i]] == 1]
         a = a.sum(summed_a, True, dtype=a.dtype) if summed_a else a
         b = b.sum(summed_b, True, dtype=b.dtype) if summed_b else b
-    free_a = [d for d in range(a.ndim) if d not in left]
-    free_b = [d for d in range(b.ndim) if d not in right]
-    inner = _size([a.shape[d] for d in left])
-    rows, columns = [a.shape[d] for d in free_a], [b.shape[d] for d in free_b]
-    first = a.permute(free_a + left).reshape(_size(rows), inner)
-    second = b.permute(right + free_b).reshape(inner, _size(columns))
+    rows, columns = [a.shape[d] for d in plan.rows], [b.shape[d] for d in plan.columns]
+    inner = count([a.shape[d] for d in left])
+    first = a.permute(plan.rows + left).reshape(count(rows), inner)
+    second = b.permute(right + plan.columns).reshape(inner, count(columns))
     return mm(first, second).reshape(rows + columns)
 
 
-def _paired(dims: Any, a: int, b: int) -> tuple[list[int], list[int]]:
+class _Plan(NamedTuple):
+    """The dims of the two operands that are contracted with each other, and those that stay."""
+
+    left: list[int]
+    right: list[int]
+    rows: list[int]
+    columns: list[int]
+
+
+def _pairs(dims: Any) -> Any:
+    """`dims` as an int, or as a pair of tuples."""
     if isinstance(dims, Tensor):
         dims = dims.tolist()
+    return dims if isinstance(dims, int) else tuple([(d,) if isinstance(d, int) else tuple(d) for d in dims])
+
+
+@functools.lru_cache(256)
+def _plan(dims: Any, a: int, b: int) -> _Plan:
     if isinstance(dims, int):
         if dims < 0:
             raise RuntimeError(f"tensordot expects dims >= 0, but got dims={dims}")
         if dims > min(a, b):
             raise RuntimeError(f"tensordot expects dims < ndim_a or ndim_b, but got dims={dims}")
-        return list(range(a - dims, a)), list(range(dims))
-    given = [[d] if isinstance(d, int) else list(d) for d in dims]
-    left, right = [axis_of(d, a) for d in given[0]], [axis_of(d, b) for d in given[1]]
-    if len(left) != len(right):
-        raise RuntimeError("both dimension lists should have same length")
-    for which in (left, right):
-        if len(set(which)) != len(which):
-            raise RuntimeError(f"dim appears multiple times in the list of dims {which}")
-    return left, right
+        left, right = list(range(a - dims, a)), list(range(dims))
+    else:
+        left, right = [axis_of(d, a) for d in dims[0]], [axis_of(d, b) for d in dims[1]]
+        if len(left) != len(right):
+            raise RuntimeError("both dimension lists should have same length")
+        for which in (left, right):
+            if len(set(which)) != len(which):
+                raise RuntimeError(f"dim appears multiple times in the list of dims {which}")
+    return _Plan(left, right, [d for d in range(a) if d not in left], [d for d in range(b) if d not in right])
 
 
 def _check_short(a: list[Any], b: list[Any]) -> None:
@@ -71,14 +85,15 @@ def _check_short(a: list[Any], b: list[Any]) -> None:
             raise RuntimeError(f"contracted dimensions need to match, but first has size {n} and second has size {m}")
 
 
-def _size(sizes: list[Any]) -> Any:
+def count(sizes: Sequence[Any]) -> Any:
+    """The number of elements of that shape; sizes may be traced."""
     total: Any = 1
     for n in sizes:
         total = total * n
     return total
 
 
-@composite_function(inlined=False)
+@composite_function
 def inner(input: Tensor, other: Tensor) -> Tensor:
     """Sums of products over the last dims: the dot product of vectors; with a 0-d tensor, the product."""
     if input.dtype is not other.dtype:
@@ -90,8 +105,8 @@ def inner(input: Tensor, other: Tensor) -> Tensor:
             "inner() the last dimension must match on both input tensors but got shapes "
             f"{list(input.shape)} and {list(other.shape)}"
         )
-    if input.ndim == 1 and other.ndim == 1:
-        return input.dot(other)
+    if other.ndim <= 2:
+        return matmul(input, other.t())
     return tensordot(input, other, [[-1], [-1]])
 
 
@@ -181,11 +196,13 @@ def _check_distance(x1: Any, x2: Any, p: float, compute_mode: str) -> None:
 @composite_function(name="linalg.multi_dot", method=False, inlined=False)
 def multi_dot(tensors: Sequence[Tensor]) -> Tensor:
     """The product of a chain of matrices, in the order that multiplies least; the ends may be vectors."""
+    if len(tensors) == 2 and 0 < tensors[0].ndim < 3 and 0 < tensors[1].ndim < 3:
+        return matmul(tensors[0], tensors[1])
     _check_chain([t.shape for t in tensors], [t.dtype for t in tensors])
     first = tensors[0].unsqueeze(0) if tensors[0].ndim == 1 else tensors[0]
     last = tensors[-1].unsqueeze(1) if tensors[-1].ndim == 1 else tensors[-1]
     chain = [first] + list(tensors[1:-1]) + [last]
-    sizes = [t.shape[0] for t in chain] + [last.shape[1]]
+    sizes = tuple([t.shape[0] for t in chain] + [last.shape[1]])
     out = _multiplied(chain, _best_cuts(sizes), 0, len(chain) - 1)
     if tensors[0].ndim == 1:
         out = out.squeeze(0)
@@ -217,7 +234,8 @@ def _check_chain(shapes: list[Any], dtypes: list[Any]) -> None:
             )
 
 
-def _best_cuts(sizes: list[int]) -> list[list[int]]:
+@functools.lru_cache(256)
+def _best_cuts(sizes: tuple[int, ...]) -> list[list[int]]:
     """Where to cut each subchain, by dynamic programming over their lengths (the matrix chain problem)."""
     n = len(sizes) - 1
     cost = [[0] * n for _ in range(n)]

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from specjit.ops.composites import composite_function
+from specjit.ops.contractions import count
 from specjit.ops.linalg import bmm
 from specjit.ops.views import diagonal
 
@@ -202,16 +203,9 @@ def _product(a: Any, b: Any, gone: Sequence[int]) -> Any:
     if not inner:
         return a * b
     outer = [a.shape[d] for d in batch], [a.shape[d] for d in rows], [b.shape[d] for d in columns]
-    depth, height, width, length = (_count(part) for part in (*outer, [a.shape[d] for d in inner]))
+    depth, height, width, length = (count(part) for part in (*outer, [a.shape[d] for d in inner]))
     first = a.permute([*batch, *rows, *columns, *inner]).reshape(depth, height, length)
     second = b.permute([*batch, *rows, *inner, *columns]).reshape(depth, length, width)
     joined = bmm(first, second).reshape([*outer[0], *outer[1], *outer[2], *([1] * len(inner))])
     order = [*batch, *rows, *columns, *inner]
-    return joined.permute([order.index(d) for d in range(len(order))])
-
-
-def _count(sizes: Sequence[Any]) -> Any:
-    total: Any = 1
-    for n in sizes:
-        total = total * n
-    return total
+    return joined if order == sorted(order) else joined.permute([order.index(d) for d in range(len(order))])

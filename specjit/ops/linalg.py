@@ -140,15 +140,20 @@ def mv(input: Tensor, vec: Tensor) -> Tensor:
 @composite_function
 def dot(input: Tensor, other: Tensor) -> Tensor:
     """The inner product of two 1-d tensors."""
-    if input.ndim != 1 or other.ndim != 1:
-        raise RuntimeError(f"1D tensors expected, but got {input.ndim}D and {other.ndim}D tensors")
+    _check_vectors(input.ndim, other.ndim)
     return matmul(input, other)
 
 
 @composite_function
 def vdot(input: Tensor, other: Tensor) -> Tensor:
     """`dot` (all numbers here are real)."""
-    return dot(input, other)
+    _check_vectors(input.ndim, other.ndim)
+    return matmul(input, other)
+
+
+def _check_vectors(a: int, b: int) -> None:
+    if a != 1 or b != 1:
+        raise RuntimeError(f"1D tensors expected, but got {a}D and {b}D tensors")
 
 
 @composite_function

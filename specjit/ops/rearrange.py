@@ -324,7 +324,7 @@ def hstack(tensors: Sequence[Tensor]) -> Tensor:
     """Joined along columns: dim 1, or dim 0 of 1-d tensors."""
     if not tensors:
         raise RuntimeError("hstack expects a non-empty TensorList")
-    given = [_at_least_1d(t) for t in tensors]
+    given = [t if t.ndim >= 1 else _at_least_1d(t) for t in tensors]
     return combine.cat(given, 0 if given[0].ndim == 1 else 1)
 
 
@@ -333,7 +333,7 @@ def vstack(tensors: Sequence[Tensor]) -> Tensor:
     """Joined along rows, 1-d tensors being rows."""
     if not tensors:
         raise RuntimeError("vstack expects a non-empty TensorList")
-    given = [_at_least_2d(t) for t in tensors]
+    given = [t if t.ndim >= 2 else _at_least_2d(t) for t in tensors]
     return combine.cat(given, 0)
 
 
@@ -342,7 +342,7 @@ def dstack(tensors: Sequence[Tensor]) -> Tensor:
     """Joined along dim 2, after `atleast_3d`."""
     if not tensors:
         raise RuntimeError("dstack expects a non-empty TensorList")
-    given = [_at_least_3d(t) for t in tensors]
+    given = [t if t.ndim >= 3 else _at_least_3d(t) for t in tensors]
     return combine.cat(given, 2)
 
 

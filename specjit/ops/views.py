@@ -262,18 +262,13 @@ diagonal_backward = defop(
 def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
     """Square matrices with the last dim of `input` on a diagonal, in dims dim1 and dim2 of the result."""
     rank = input.ndim + 1
-    a, b = _embed_axes(dim1, dim2, rank)
+    a, b = _diagonal_axes(dim1, dim2, rank)
     side = input.shape[-1] + abs(offset)
     rest = list(input.shape[:-1])
+    if a == rank - 2 and b == rank - 1:
+        return diagonal_backward(input, rest + [side, side], offset, a, b)
     sizes = [side if i in (a, b) else rest[i - (i > a) - (i > b)] for i in range(rank)]
     return diagonal_backward(input, sizes, offset, a, b)
-
-
-def _embed_axes(dim1: int, dim2: int, rank: int) -> tuple[int, int]:
-    a, b = axis_of(dim1, rank), axis_of(dim2, rank)
-    if a == b:
-        raise RuntimeError(f"diagonal dimensions cannot be identical {dim1}, {dim2}")
-    return a, b
 
 
 @composite_function
