@@ -158,28 +158,7 @@ MISSING: set[str] = {
         """norm""",
     ),
     *_path(
-        "nn.functional.",
-        """relu_ relu6 leaky_relu_ prelu rrelu rrelu_ elu_ celu selu glu hardshrink tanhshrink softsign softmin
-        softshrink gumbel_softmax hardsigmoid mish hardswish hardtanh_ threshold threshold_""",
-    ),
-    *_path(
-        "nn.functional.",
-        """bilinear group_norm batch_norm instance_norm rms_norm local_response_norm dropout1d dropout2d
-        alpha_dropout embedding_bag scaled_dot_product_attention cosine_similarity pairwise_distance""",
-    ),
-    *_path(
-        "nn.functional.",
-        """smooth_l1_loss huber_loss binary_cross_entropy kl_div gaussian_nll_loss poisson_nll_loss
-        hinge_embedding_loss margin_ranking_loss cosine_embedding_loss triplet_margin_loss
-        soft_margin_loss ctc_loss""",
-    ),
-    *_path(
         "nn.",
-        """Bilinear Unflatten Dropout1d Dropout2d AlphaDropout GroupNorm BatchNorm1d
-        BatchNorm2d InstanceNorm1d InstanceNorm2d RMSNorm EmbeddingBag ReLU6 PReLU RReLU CELU SELU GLU
-        LogSigmoid Hardshrink Tanhshrink Softsign Softmin Softshrink Hardsigmoid Mish Hardswish Hardtanh
-        Threshold CosineSimilarity PairwiseDistance         SmoothL1Loss HuberLoss BCELoss BCEWithLogitsLoss KLDivLoss
-        GaussianNLLLoss PoissonNLLLoss HingeEmbeddingLoss MarginRankingLoss CosineEmbeddingLoss
-        TripletMarginLoss SoftMarginLoss CTCLoss""",
+        """Unflatten""",
     ),
 }

@@ -93,7 +93,9 @@ def nll_loss(
             f"Expected input batch_size ({input.shape[0]}) to match target batch_size ({target.shape[0]})."
         )
     if list(input.shape[2:]) != list(target.shape[1:]):
-        raise RuntimeError(f"Expected target size {[input.shape[0], *input.shape[2:]]}, got {list(target.shape)}")
+        raise RuntimeError(
+            f"Expected target size {list(input.shape[:1]) + list(input.shape[2:])}, got {list(target.shape)}"
+        )
     kept, classes = _classes(target, ignore_index)
     loss, weights = _nll(logs, kept, classes, weight)
     return result(_by_weight(loss, weights, how), input)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from specjit.nn import functional as F
+from specjit.nn.distance import PairwiseDistance
 from specjit.nn.functional_losses import chosen
 from specjit.nn.module import Module
 from specjit.tensor.tensor import Tensor
@@ -154,7 +155,7 @@ class TripletMarginWithDistanceLoss(Loss):
             raise ValueError(
                 f"TripletMarginWithDistanceLoss: expected margin to be greater than 0, got {margin} instead"
             )
-        self.distance_function = F.pairwise_distance if distance_function is None else distance_function
+        self.distance_function = PairwiseDistance() if distance_function is None else distance_function
         self.margin, self.swap = margin, swap
 
     def forward(self, anchor: Tensor, positive: Tensor, negative: Tensor) -> Tensor:

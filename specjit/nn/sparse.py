@@ -61,15 +61,16 @@ class _Table(Module):
             with no_grad():
                 self.weight[self.padding_idx] = 0.0
 
-    def _options(self) -> str:
-        text = f"{self.num_embeddings}, {self.embedding_dim}"
-        if self.padding_idx is not None:
-            text += f", padding_idx={self.padding_idx}"
+    def _options(self, first: str = "") -> str:
+        text = f"{self.num_embeddings}, {self.embedding_dim}{first}"
         if self.max_norm is not None:
             text += f", max_norm={self.max_norm}"
         if self.norm_type != 2:
             text += f", norm_type={self.norm_type}"
         return text + (f", scale_grad_by_freq={self.scale_grad_by_freq}" if self.scale_grad_by_freq else "")
+
+    def _padding(self) -> str:
+        return "" if self.padding_idx is None else f", padding_idx={self.padding_idx}"
 
 
 class Embedding(_Table):
@@ -132,7 +133,7 @@ class Embedding(_Table):
         )
 
     def extra_repr(self) -> str:
-        return self._options() + (", sparse=True" if self.sparse else "")
+        return self._options(self._padding()) + (", sparse=True" if self.sparse else "")
 
 
 class EmbeddingBag(_Table):
@@ -217,4 +218,4 @@ class EmbeddingBag(_Table):
         )
 
     def extra_repr(self) -> str:
-        return f"{self._options()}, mode={self.mode!r}"
+        return f"{self._options()}, mode={self.mode!r}{self._padding()}"
