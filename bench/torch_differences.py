@@ -65,6 +65,7 @@ DIFFERENCES: list[Known] = [
     Known("linalg.matrix_norm", "gradient", "of matrices without elements: none, or an empty one"),
     Known("linalg.svd", "value", "the signs of singular vectors are the LAPACK's choice"),
     Known("linalg.svd", "gradient", "the signs of singular vectors are the LAPACK's choice"),
+    Known("floor_divide", "gradient", "PyTorch has it for div(rounding_mode='floor') only: zeros, as here"),
     Known("remainder", "gradient", "PyTorch has no derivative of a number % a tensor"),
     Known("*_mean", "value", "an infinite mean, which PyTorch's running mean of var_mean and std_mean makes NaN"),
     Known("index_put*", "error", "PyTorch takes None among the indices behind brackets only"),

@@ -96,6 +96,7 @@ row(
         (lambda: specjit.linspace(0, 1, 2.0), TypeError, "steps"),
         (lambda: specjit.linspace(0, 1, 2, dtype=bool_), NotImplementedError, "linspace_cpu"),
         (lambda: specjit.linspace(0, 300, 2, dtype=uint8), RuntimeError, "without overflow"),
+        (lambda: specjit.linspace(-2.5, 3, 2, dtype=uint8), RuntimeError, "without overflow"),
     ],
 )
 

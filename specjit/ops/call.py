@@ -217,8 +217,9 @@ def _on_meta(op: Op, args: Sequence[Any]) -> bool:
 
 
 def _run_meta(op: Op, args: Sequence[Any]) -> Any:
+    asked = any(p.type.base == "device" and a is not None for p, a in zip(op.params, args))
     for i, a in enumerate(args):
-        if isinstance(a, Tensor) and a._data is not None and a._data.ndim and i in op.tensor_positions:
+        if not asked and isinstance(a, Tensor) and a._data is not None and a._data.ndim and i in op.tensor_positions:
             raise RuntimeError(
                 "Expected all tensors to be on the same device, but found at least two devices, meta and cpu! "
                 f"({op.name})"

@@ -30,7 +30,7 @@ def on_device(device: Any) -> Any:
 
 
 def check_number(dtype: DType, value: Any, name: str = "") -> None:
-    """RuntimeError for a Python number that `dtype` cannot hold; unsigned ints take negative ones, which wrap.
+    """RuntimeError for a Python number that `dtype` cannot hold; unsigned ints take negative ints, which wrap.
 
     name: what the message calls the dtype; PyTorch's are those of C."""
     if dtype is dtypes.bool_ or isinstance(value, Type):
@@ -39,7 +39,8 @@ def check_number(dtype: DType, value: Any, name: str = "") -> None:
         fits = not math.isfinite(value) or abs(value) <= float(np.finfo(dtype.numpy).max)
     else:
         limits = np.iinfo(dtype.numpy)
-        fits = (limits.min or -limits.max) <= value <= limits.max
+        low = -limits.max if limits.min == 0 and isinstance(value, int) else limits.min
+        fits = low <= value <= limits.max
     if not fits:
         named = {"float32": "float", "float64": "double", "float16": "Half"}.get(dtype.name, dtype.name + "_t")
         raise RuntimeError(f"value cannot be converted to type {name or named} without overflow")

@@ -197,14 +197,17 @@ def _fast_path(op: Op, args: str) -> list[str]:
     tests = [_is_tensor(f"_t{i}") for i, _ in operands]
     lines.append(f"if {' and '.join(tests)}:")
     lines += _indent(_tensor_branch(op, args, [i for i, _ in operands]))
+    # `zeros_like` and its kin: a device, or a gradient wanted of something fresh, is for the general call.
+    options = [f" and {p.name} is {p.default}" for p in op.params if p.name in ("device", "requires_grad")]
+    test = f"if not _state.recorders{''.join(options)}:"
     if sum(p.type.scalar for p in op.params) == 0 or len(operands) != 2:
-        return ["if not _state.recorders:", *_indent(lines)]
+        return [test, *_indent(lines)]
     for i, n in operands:
         other, _ = next(o for o in operands if o[0] != i)
         if op.params[i].type.scalar:
             lines.append(f"elif {_is_tensor(f'_t{other}')} and (_t{i} is float or _t{i} is int or _t{i} is bool):")
             lines += _indent([f"_a{i} = {n}", *_tensor_branch(op, args, [other])])
-    return ["if not _state.recorders:", *_indent(lines)]
+    return [test, *_indent(lines)]
 
 
 def _tensor_branch(op: Op, args: str, tensors: list[int]) -> list[str]:

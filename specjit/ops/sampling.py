@@ -287,7 +287,7 @@ def random_(input: Any, *bounds: int, generator: Any = None, **named: int) -> An
     """Fill with whole numbers: of [0, to) for `random_(to)`, of [from, to), or of all from 0 that the dtype holds (of
     a float dtype, all without gaps)."""
     low, high = _two("random_", bounds, named, {"from": None, "to": None})
-    if low is not None and high is None and "from" not in named:
+    if len(bounds) == 1 and not named:
         low, high = 0, low
     if high is None:
         dtype = input.dtype

@@ -139,11 +139,17 @@ def test_new_tensors_live_on_the_device_of_the_tensor():
 def test_ints_require_no_grad():
     for make in (
         lambda: specjit.zeros(2, dtype=int64, requires_grad=True),
+        lambda: specjit.zeros_like(specjit.ones(2, dtype=int64), requires_grad=True),
         lambda: specjit.arange(3, requires_grad=True),
     ):
         with pytest.raises(RuntimeError, match="floating point"):
             make()
     assert specjit.eye(2, requires_grad=True).requires_grad
+    x = specjit.ones(2)
+    for make in (specjit.zeros_like, specjit.ones_like, specjit.empty_like, specjit.rand_like, specjit.randn_like):
+        assert make(x, requires_grad=True).requires_grad
+        assert make(x, device="meta").is_meta
+    assert specjit.full_like(x, 2, requires_grad=True).requires_grad
 
 
 def test_triangle_indices_select_the_triangle():
