@@ -150,14 +150,6 @@ MISSING: set[str] = {
         """squeeze_ unsqueeze_ transpose_ t_ swapaxes_""",
     ),
     *_path(
-        "",
-        """norm""",
-    ),
-    *_path(
-        "Tensor.",
-        """norm""",
-    ),
-    *_path(
         "nn.",
         """Unflatten""",
     ),

@@ -232,3 +232,50 @@ row(
         (lambda: specjit.diff(specjit.ones(2), 1, 1), IndexError, "out of range"),
     ],
 )
+
+
+def norm_samples(make: Make) -> Iterator[Sample]:
+    for p in (2, 1, 3.5, 0, np.inf, -np.inf, "fro", None):
+        yield (make(2, 3), p), {}
+        yield (make(2, 3, 4), p, 1), {"keepdim": True}
+    yield (make(2, 3),), {"keepdim": True}
+    yield (make(2, 3, 2), "fro", (0, 2)), {}
+    yield (make(2, 3, 2), 2, (0, 1, 2)), {}
+    yield (make(),), {}
+    yield (make(0),), {}
+    yield (make(4, 3, layout="T"), 2, -1), {}
+    if make.dtype is not specjit.float16:
+        yield (make(2, 3), "nuc"), {}
+        yield (make(2, 3, 2), "nuc", (0, 1)), {}
+    if not make.requires_grad:
+        yield (make(3),), {"dtype": float64}
+
+
+def norm_reference(
+    x: np.ndarray, p: Any = "fro", dim: Any = None, keepdim: bool = False, dtype: Any = None
+) -> np.ndarray:
+    wide = x.astype(np.float64)
+    if p == "nuc":
+        return np.linalg.norm(wide, "nuc", (0, 1) if dim is None else dim)
+    dims = None if not x.ndim else dim
+    p = 2 if p in ("fro", None) else p
+    if p in (np.inf, -np.inf):
+        return (np.max if p > 0 else np.min)(np.abs(wide), axis=dims, keepdims=keepdim)
+    if p == 0:
+        return (wide != 0).sum(axis=dims, keepdims=keepdim)
+    return (np.abs(wide) ** p).sum(axis=dims, keepdims=keepdim) ** (1 / p)
+
+
+row(
+    "norm",
+    norm_samples,
+    silent(norm_reference),
+    scale=16,
+    errors=[
+        (lambda: specjit.norm(INTS), RuntimeError, "Expected a floating point"),
+        (lambda: specjit.norm(specjit.ones(2, 2), "x"), RuntimeError, "Order x not supported"),
+        (lambda: specjit.norm(specjit.ones(2, 2, 2), "fro", (0, 1, 2)), RuntimeError, "2-tuple"),
+        (lambda: specjit.norm(specjit.ones(2, 2, 2), "nuc"), RuntimeError, "2-tuple"),
+        (lambda: specjit.norm(specjit.ones(0), np.inf), RuntimeError, "identity"),
+    ],
+)

@@ -210,3 +210,16 @@ def norm(
     if of_matrices:
         return matrix_norm(input, ord, (-2, -1) if dims is None else tuple(dims), keepdim, dtype=dtype)
     return vector_norm(input, 2 if ord is None else ord, dims, keepdim, dtype=dtype)
+
+
+@composite_function(name="norm")
+def norm_of_all(
+    input: Tensor, p: Any = "fro", dim: Any = None, keepdim: bool = False, *, dtype: DType | None = None
+) -> Tensor:
+    """The p-norm over `dim` (None: all), whatever shape the input has; "fro" is the 2-norm, and "nuc" that of
+    matrices."""
+    several = dim is not None and not isinstance(dim, int)
+    if isinstance(p, str) and (p != "fro" or (several and len(dim) > 2)):
+        dims = tuple(range(input.ndim)) if dim is None else tuple(dim) if several else (dim,)
+        return matrix_norm(input, p, dims, keepdim, dtype=dtype)
+    return vector_norm(input, 2 if p is None or p == "fro" else p, dim, keepdim, dtype=dtype)
