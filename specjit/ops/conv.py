@@ -9,19 +9,24 @@ each are the other two, so any order of differentiation works. A transposed conv
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from specjit.dtypes import TITLES, dtype_of
-from specjit.ir.dims import Dim
+from specjit.ir.dims import Dim, product
 from specjit.ir.types import Type
 from specjit.ops import infer
 from specjit.ops.eager import half_as_float
+from specjit.ops.lowering import composite
+from specjit.ops.padding import constant_pad
+from specjit.ops.pool import windows
 from specjit.ops.quiet import quiet
 from specjit.ops.refuse import Refuse
 from specjit.ops.registry import defop
+from specjit.tensor.tracer import TraceError
 
 SMALL_INTS = ("Byte", "Char", "Short", "Int")
 BLOCK = 1 << 20
@@ -50,7 +55,7 @@ class _Plan(NamedTuple):
 
     def rows(self, samples: int, itemsize: int) -> Iterator[slice]:
         """Blocks of samples whose window matrices stay in cache."""
-        each = itemsize * self.groups * self.channels * int(np.prod(self.kernel) * np.prod(self.out))
+        each = itemsize * self.groups * self.channels * math.prod(self.kernel) * math.prod(self.out)
         step = max(1, BLOCK // max(each, 1))
         return (slice(i, i + step) for i in range(0, samples, step))
 
@@ -100,7 +105,7 @@ def _windows(x: np.ndarray, p: _Plan) -> np.ndarray:
 
 def _columns(windows: np.ndarray, p: _Plan) -> np.ndarray:
     """The windows as matrices (N, G, K, P): K elements of a kernel, P positions of the output."""
-    n, k, positions = windows.shape[0], p.channels * int(np.prod(p.kernel)), int(np.prod(p.out))
+    n, k, positions = windows.shape[0], p.channels * math.prod(p.kernel), math.prod(p.out)
     if p.last:
         return windows.reshape(n, p.groups, positions, k).swapaxes(2, 3)
     return windows.reshape(n, p.groups, k, positions)
@@ -110,7 +115,7 @@ def _matrix(weight: np.ndarray, p: _Plan) -> np.ndarray:
     """The weight as matrices (G, O/G, K), its elements in the order of the columns'."""
     if p.last:
         weight = np.moveaxis(weight, 1, -1)
-    return weight.reshape(p.groups, weight.shape[0] // p.groups, p.channels * int(np.prod(p.kernel)))
+    return weight.reshape(p.groups, weight.shape[0] // p.groups, p.channels * math.prod(p.kernel))
 
 
 def _convolution(
@@ -122,7 +127,7 @@ def _convolution(
     n, o = x.shape[0], weight.shape[0]
     p = _plan(weight.shape, sizes, stride, padding, dilation, groups)
     matrix, windows = _matrix(weight, p), _windows(_padded(x, p), p)
-    out = np.empty((n, groups, o // groups, int(np.prod(sizes))), x.dtype)
+    out = np.empty((n, groups, o // groups, math.prod(sizes)), x.dtype)
     for rows in p.rows(n, x.itemsize):
         np.matmul(matrix, _columns(windows[rows], p), out=out[rows])
     return out.reshape(n, o, *sizes)
@@ -136,7 +141,7 @@ def _convolution_input(
     n, spatial = sizes[0], sizes[2:]
     p = _plan(weight.shape, g.shape[2:], stride, padding, dilation, groups)
     matrix = _matrix(weight, p)
-    grads = g.reshape(n, groups, weight.shape[0] // groups, int(np.prod(p.out)))
+    grads = g.reshape(n, groups, weight.shape[0] // groups, math.prod(p.out))
     out = _buffer(n, spatial, p, g.dtype)
     for rows in p.rows(n, g.itemsize):
         if p.last:
@@ -166,8 +171,8 @@ def _convolution_weight(
     n, o = x.shape[0], sizes[0]
     p = _plan(sizes, g.shape[2:], stride, padding, dilation, groups)
     windows = _windows(_padded(x, p), p)
-    grads = g.reshape(n, groups, o // groups, int(np.prod(p.out)))
-    total = np.zeros((groups, o // groups, p.channels * int(np.prod(p.kernel))), x.dtype)
+    grads = g.reshape(n, groups, o // groups, math.prod(p.out))
+    total = np.zeros((groups, o // groups, p.channels * math.prod(p.kernel)), x.dtype)
     for rows in p.rows(n, x.itemsize):
         total += (grads[rows] @ _columns(windows[rows], p).swapaxes(2, 3)).sum(0)
     if p.last:
@@ -291,6 +296,42 @@ def _first(x: Any, like: Any, stride: Any, dilation: Any) -> Any:
     return x
 
 
+# The native forms: the same matrices in ops.
+LARGEST = 1 << 24
+"""Elements of all window matrices up to which a kernel makes them at once; beyond, blocks in cache are better."""
+
+
+def _columns_of(x: Any, kernel: Any, stride: Any, padding: Any, dilation: Any, groups: int) -> tuple[Any, Any]:
+    """The windows of `x` as matrices (N, G, K, P), and the sizes that P stands for."""
+    count = len(kernel)
+    if any(padding):
+        x = constant_pad(x, [p for size in padding[::-1] for p in (size, size)])
+    for i in range(count):
+        x = windows(x, i + 2, kernel[i], stride[i], dilation[i])
+    n, c, *sizes = x.shape[: count + 2]
+    total = product([n, c, *sizes, *kernel])
+    if not isinstance(total, int) or total > LARGEST:
+        raise TraceError("the window matrices are too large, or of unknown size")
+    x = x.permute(0, 1, *range(count + 2, 2 * count + 2), *range(2, count + 2))
+    return x.reshape(n, groups, c // groups * product(kernel), product(sizes)), sizes
+
+
+def _convolution_of(x: Any, weight: Any, stride: Any, padding: Any, dilation: Any, groups: int) -> Any:
+    o = weight.shape[0]
+    columns, sizes = _columns_of(x, weight.shape[2:], stride, padding, dilation, groups)
+    out = weight.reshape(groups, o // groups, columns.shape[2]) @ columns
+    return out.reshape(x.shape[0], o, *sizes)
+
+
+def _convolution_weight_of(x: Any, grad: Any, sizes: Any, stride: Any, padding: Any, dilation: Any, groups: int) -> Any:
+    o = sizes[0]
+    columns, out = _columns_of(x, sizes[2:], stride, padding, dilation, groups)
+    if out != list(grad.shape[2:]):
+        raise TraceError("some windows have no gradient")
+    grads = grad.reshape(x.shape[0], groups, o // groups, columns.shape[3])
+    return (grads @ columns.transpose(2, 3)).sum(0).reshape(sizes)
+
+
 convolution = defop(
     "convolution(input, weight, stride: 'int[]', padding: 'int[]', dilation: 'int[]', groups: int) -> Tensor",
     eager=quiet(half_as_float(_convolution)),
@@ -300,6 +341,7 @@ convolution = defop(
         lambda: convolution_weight(x, g, weight.shape, stride, padding, dilation, groups),
     ),
     reads=((1,), (0,)),
+    lower=composite(_convolution_of),
     method=False,
     public=False,
     doc="Cross-correlation without bias of a batch, over as many dims as `stride` has; see nn.functional.conv2d.",
@@ -328,6 +370,7 @@ convolution_weight = defop(
         lambda: _first(convolution(x, g, stride, padding, dilation, groups), grad, stride, dilation),
     ),
     reads=((1,), (0,)),
+    lower=composite(_convolution_weight_of),
     method=False,
     public=False,
     doc="The gradient of `convolution` for its weight of `sizes`.",

@@ -10,6 +10,7 @@ dim, this reads height + width times instead of height * width times, and every 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,6 +26,7 @@ from specjit.ops.padding import constant_pad
 from specjit.ops.quiet import quiet
 from specjit.ops.refuse import INTEGRAL, Refuse
 from specjit.ops.registry import NO_GRAD, defop
+from specjit.ops.slicing import slice_op
 from specjit.ops.views import unfold
 
 NO_BOOL = Refuse("max_pool2d", "Bool")
@@ -213,7 +215,7 @@ def _reach(x: Any, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil_m
 def windows(x: Any, dim: int, size: int, stride: int, dilation: int) -> Any:
     """A view of the windows along `dim`, with their elements, `dilation` apart, as a new last dim; in ops."""
     found = unfold(x, dim, dilation * (size - 1) + 1, stride)
-    return found[..., ::dilation] if dilation > 1 else found
+    return slice_op(found, found.ndim - 1, 0, None, dilation) if dilation > 1 else found
 
 
 def _max_pool_of(x: Any, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool) -> Any:
@@ -248,8 +250,8 @@ max_pool_indices = defop(
 
 
 def _unpool(g: np.ndarray, at: np.ndarray, sizes: Any) -> np.ndarray:
-    lead, each = g.shape[: g.ndim - len(sizes)], int(np.prod(sizes))
-    images = int(np.prod(lead))
+    lead, each = g.shape[: g.ndim - len(sizes)], math.prod(sizes)
+    images = math.prod(lead)
     out = np.zeros(images * each, g.dtype)
     positions = at.reshape(images, at.size // max(images, 1)) + np.arange(images)[:, None] * each
     np.add.at(out, positions.reshape(-1), g.reshape(-1))

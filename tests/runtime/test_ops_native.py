@@ -34,7 +34,6 @@ LEFT_OUT = {
 }
 EXTERN = {
     "bernoulli",
-    "convolution",
     "cumsum",
     "dropout_mask",
     "flip",
