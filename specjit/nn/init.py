@@ -82,9 +82,8 @@ def eye_(tensor: Any) -> Any:
     """1 on the diagonal of a matrix, 0 elsewhere."""
     if tensor.ndim != 2:
         raise ValueError("Only tensors with 2 dimensions are supported")
-    diagonal = arange(min(tensor.shape))
     tensor.fill_(0.0)
-    tensor[diagonal, diagonal] = 1.0
+    tensor.diagonal().fill_(1.0)
 
 
 @_initializer
@@ -115,8 +114,7 @@ def orthogonal_(tensor: Any, gain: float = 1, generator: Any = None) -> Any:
     columns = tensor.numel() // rows
     tall = (max(rows, columns), min(rows, columns))
     q, r = linalg.qr(empty(tall, dtype=tensor.dtype).normal_(0.0, 1.0, generator=generator))
-    places = arange(tall[1])
-    q = q * r[places, places].sign()
+    q = q * r.diagonal().sign()
     tensor.copy_((q.t() if rows < columns else q).reshape(tensor.shape) * gain)
 
 

@@ -2,7 +2,8 @@
 
 Enters: gradients. Leaves: parameters moved in place; state under PyTorch's names, so that saved states carry over.
 `foreach`, `fused` and `capturable` pick between PyTorch's implementations of one meaning: they are taken and saved, and
-change nothing. With `differentiable` the update itself is recorded.
+change nothing. With `differentiable` the update itself is recorded. Formulas are written in plain arithmetic: for small
+parameters its calls cost least, and for large ones a temporary costs what `addcmul_` and its kin make inside.
 """
 
 from __future__ import annotations
@@ -17,13 +18,12 @@ from specjit.tensor.tensor import Tensor
 
 def _decayed(p: Tensor, g: Tensor, group: dict[str, Any]) -> Any:
     """The gradient of the loss with the L2 penalty."""
-    return g.add(p, alpha=group["weight_decay"]) if group["weight_decay"] else g
+    return g + p * group["weight_decay"] if group["weight_decay"] else g
 
 
 def _count(state: dict[str, Any]) -> float:
     """The number of this step, from 1."""
-    state["step"] += 1
-    return float(state["step"].item())
+    return float(state["step"].add_(1).item())
 
 
 class SGD(Optimizer):
@@ -69,9 +69,9 @@ class SGD(Optimizer):
             if buffer is None:
                 buffer = state["momentum_buffer"] = g.clone()
             else:
-                buffer.mul_(momentum).add_(g, alpha=1 - group["dampening"])
-            g = g.add(buffer, alpha=momentum) if group["nesterov"] else buffer
-        p.add_(g, alpha=-float(group["lr"]))
+                buffer.mul_(momentum).add_(g * (1 - group["dampening"]))
+            g = g + buffer * momentum if group["nesterov"] else buffer
+        p.sub_(g * float(group["lr"]))
 
 
 class Adam(Optimizer):
@@ -128,13 +128,13 @@ class Adam(Optimizer):
         else:
             g = _decayed(p, g, group)
         mean, square = state["exp_avg"], state["exp_avg_sq"]
-        mean.lerp_(g, 1 - beta1)
-        square.mul_(beta2).addcmul_(g, g, value=1 - beta2)
+        mean.mul_(beta1).add_(g * (1 - beta1))
+        square.mul_(beta2).add_(g * g * (1 - beta2))
         if group["amsgrad"]:
             top = state["max_exp_avg_sq"]
             square = top.copy_(top.maximum(square))
-        scale = (square.sqrt() / math.sqrt(1 - beta2**step)).add_(group["eps"])
-        p.addcdiv_(mean, scale, value=-lr / (1 - beta1**step))
+        scale = square.sqrt() / math.sqrt(1 - beta2**step) + group["eps"]
+        p.sub_(mean / scale * (lr / (1 - beta1**step)))
 
 
 class AdamW(Adam):
@@ -218,16 +218,15 @@ class RMSprop(Optimizer):
         g = _decayed(p, g, group)
         alpha, lr = group["alpha"], float(group["lr"])
         square = state["square_avg"]
-        square.mul_(alpha).addcmul_(g, g, value=1 - alpha)
+        square.mul_(alpha).add_(g * g * (1 - alpha))
         if group["centered"]:
             mean = state["grad_avg"]
-            mean.lerp_(g, 1 - alpha)
-            square = square.addcmul(mean, mean, value=-1)
-        scale = square.sqrt().add_(group["eps"])
+            mean.mul_(alpha).add_(g * (1 - alpha))
+            square = square - mean * mean
+        step = g / (square.sqrt() + group["eps"])
         if group["momentum"] > 0:
-            p.add_(state["momentum_buffer"].mul_(group["momentum"]).addcdiv_(g, scale), alpha=-lr)
-        else:
-            p.addcdiv_(g, scale, value=-lr)
+            step = state["momentum_buffer"].mul_(group["momentum"]).add_(step)
+        p.sub_(step * lr)
 
 
 class Adagrad(Optimizer):
@@ -276,5 +275,5 @@ class Adagrad(Optimizer):
         lr = float(group["lr"]) / (1 + (_count(state) - 1) * group["lr_decay"])
         g = _decayed(p, g, group)
         total = state["sum"]
-        total.addcmul_(g, g, value=1)
-        p.addcdiv_(g, total.sqrt().add_(group["eps"]), value=-lr)
+        total.add_(g * g)
+        p.sub_(g / (total.sqrt() + group["eps"]) * lr)

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Any
 
-from specjit.ops.casts import to_dtype
+from specjit import linalg
 from specjit.ops.combine import stack
 from specjit.ops.creation import zeros
 from specjit.tensor.state import no_grad
@@ -23,16 +22,6 @@ def _listed(tensors: Tensor | Iterable[Tensor]) -> list[Tensor]:
 
 def _gradients(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
     return [p.grad for p in _listed(parameters) if p.grad is not None]
-
-
-def _norm(x: Any, p: float) -> Any:
-    if p == math.inf:
-        return x.abs().amax()
-    if p == -math.inf:
-        return x.abs().amin()
-    if p == 0:
-        return to_dtype(x != 0, x.dtype).sum()
-    return (x * x).sum().sqrt() if p == 2 else (x.abs() ** p).sum() ** (1.0 / p)
 
 
 @no_grad()
@@ -48,7 +37,7 @@ def get_total_norm(
     if not each:
         return zeros(())
     norm_type = float(norm_type)
-    total: Tensor = _norm(stack([_norm(t, norm_type) for t in each]), norm_type)
+    total: Tensor = linalg.vector_norm(stack([linalg.vector_norm(t, norm_type) for t in each]), norm_type)
     if error_if_nonfinite and not math.isfinite(total.item()):
         raise RuntimeError(
             f"The total norm of order {norm_type} for gradients from `parameters` is non-finite, so it cannot be "
