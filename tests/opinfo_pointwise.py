@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 import specjit
-from specjit.dtypes import bool_, float32, float64, int32, int64
+from specjit.dtypes import bool_, float32, float64, int32, int64, uint8
 from tests.opinfo import ALL, FLOATS, INTS, NUMBERS, Make, Sample, binary, row, silent, unary, wide, with_numbers
 
 
@@ -331,7 +331,17 @@ def fill_samples(make: Make) -> Iterator[Sample]:
     yield (make(3, 4).clone(), make()), {}
 
 
-row("fill_", fill_samples, lambda x, v: np.full_like(x, v), dtypes=ALL, exact=True)
+row(
+    "fill_",
+    fill_samples,
+    lambda x, v: np.full_like(x, v),
+    dtypes=ALL,
+    exact=True,
+    errors=[
+        (lambda: specjit.ones(2, dtype=uint8).fill_(300), RuntimeError, "type uint8_t without overflow"),
+        (lambda: specjit.ones(2).fill_(specjit.ones(2)), RuntimeError, "0-dimension value tensor"),
+    ],
+)
 row("zero_", owned(unary()), np.zeros_like, dtypes=ALL, exact=True)
 
 

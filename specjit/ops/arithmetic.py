@@ -157,6 +157,9 @@ minimum = defop(
 )
 
 
+PLAIN_BOUNDS = (float, int, type(None))
+
+
 def _check_bounds(dtype: DType | None, low: Any, high: Any) -> None:
     """Numbers or tensors (arrays, types), not one of each."""
     if low is None and high is None:
@@ -174,6 +177,9 @@ def _is_number(x: Any) -> bool:
 
 
 def _clamp(x: np.ndarray, low: Any, high: Any) -> np.ndarray:
+    if x.dtype.kind == "f" and type(low) in PLAIN_BOUNDS and type(high) in PLAIN_BOUNDS and low is not high:
+        out = x if low is None else np.maximum(x, low)
+        return out if high is None else np.minimum(out, high)
     out = x
     if low is not None:
         out = np.maximum(*common(out, low))

@@ -6,6 +6,7 @@ Invariant: float16 is computed in float32 and rounded once.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,9 @@ from specjit.ops.writes import in_place
 from specjit.tensor.promotion import cast_operand, result_type
 
 
-def _promoted(*arrays: np.ndarray) -> list[np.ndarray]:
+def _promoted(*arrays: np.ndarray) -> Sequence[np.ndarray]:
+    if all(a.dtype is arrays[0].dtype for a in arrays):
+        return arrays
     found = result_type(*[infer.Type.tensor(dtype_of(a.dtype), a.shape) for a in arrays])
     assert found is not None
     return [cast_operand(a, found.numpy) for a in arrays]
@@ -31,18 +34,23 @@ def _promoted(*arrays: np.ndarray) -> list[np.ndarray]:
 
 
 def _scaled(combine: Any) -> Any:
+    @half_as_float
     def compute(x: np.ndarray, a: np.ndarray, b: np.ndarray, value: Any) -> Any:
-        return x + combine(cast_operand(value, x.dtype) * a, b)
+        return x + combine(a if value == 1 else value * a, b)
 
     def eager(x: np.ndarray, a: np.ndarray, b: np.ndarray, value: Any) -> Any:
         x, a, b = _promoted(x, a, b)
-        return half_as_float(compute)(x, a, b, value if x.dtype.kind == "f" else int(value))
+        return compute(x, a, b, value if x.dtype.kind == "f" else cast_operand(int(value), x.dtype))
 
     return eager
 
 
+_with_product = _scaled(np.multiply)
+_with_quotient = _scaled(np.true_divide)
+
+
 def _addcmul(x: np.ndarray, a: np.ndarray, b: np.ndarray, value: Any) -> Any:
-    out = _scaled(np.multiply)(x, a, b, value)
+    out = _with_product(x, a, b, value)
     if out.dtype.kind == "b":
         raise not_implemented("addcmul_cpu_out", out.dtype)
     return out
@@ -71,24 +79,24 @@ addcmul = defop(
 in_place(addcmul)
 
 
-def _refuse_whole(a: Any, b: Any) -> None:
-    """Arrays or types: PyTorch divides no ints here."""
-    kinds = [dtype_of(x.dtype) if isinstance(x, np.ndarray) else x.dtype for x in (a, b)]
-    if all(d is not None and not d.is_floating_point for d in kinds):
-        raise RuntimeError(
-            "Integer division with addcdiv is no longer supported, and in a future release addcdiv will perform a true "
-            "division of tensor1 and tensor2. Use (input + value * trunc(tensor1 / tensor2)).to(input.dtype) for "
-            "integer inputs, or convert them to floats."
-        )
+def _whole() -> RuntimeError:
+    """PyTorch divides no ints here."""
+    return RuntimeError(
+        "Integer division with addcdiv is no longer supported, and in a future release addcdiv will perform a true "
+        "division of tensor1 and tensor2. Use (input + value * trunc(tensor1 / tensor2)).to(input.dtype) for "
+        "integer inputs, or convert them to floats."
+    )
 
 
 def _addcdiv(x: np.ndarray, a: np.ndarray, b: np.ndarray, value: Any) -> Any:
-    _refuse_whole(a, b)
-    return _scaled(np.true_divide)(x, a, b, value)
+    if a.dtype.kind != "f" and b.dtype.kind != "f":
+        raise _whole()
+    return _with_quotient(x, a, b, value)
 
 
 def _addcdiv_infer(x: Any, a: Any, b: Any, value: Any) -> Any:
-    _refuse_whole(a, b)
+    if all(t.dtype is not None and not t.dtype.is_floating_point for t in (a, b)):
+        raise _whole()
     return infer.promoted(x, a, b)
 
 
@@ -111,11 +119,11 @@ in_place(addcdiv)
 # input + weight * (end - input)
 
 
+@half_as_float
 def _lerp(x: np.ndarray, end: np.ndarray, weight: Any) -> Any:
     step = end - x
     if type(weight) is not np.ndarray:
-        kind = x.dtype.type
-        return x + kind(weight) * step if abs(weight) < 0.5 else end - step * kind(1 - weight)
+        return x + weight * step if abs(weight) < 0.5 else end - step * (1 - weight)
     return np.where(np.abs(weight) < 0.5, x + weight * step, end - step * (1 - weight))
 
 
@@ -134,9 +142,10 @@ def _said(dtype: Any) -> str:
 
 
 def _lerp_eager(x: np.ndarray, end: np.ndarray, weight: Any) -> Any:
-    whole = dtype_of(weight.dtype) if type(weight) is np.ndarray else weight
-    _check_lerp(dtype_of(x.dtype), dtype_of(end.dtype), whole)
-    return half_as_float(_lerp)(x, end, weight)
+    tensor = type(weight) is np.ndarray
+    if x.dtype is not end.dtype or x.dtype.kind != "f" or (tensor and weight.dtype is not x.dtype):
+        _check_lerp(dtype_of(x.dtype), dtype_of(end.dtype), dtype_of(weight.dtype) if tensor else weight)
+    return _lerp(x, end, weight)
 
 
 def _lerp_infer(x: Any, end: Any, weight: Any) -> Any:

@@ -179,7 +179,9 @@ def render(op: Op, name: str, slow: str, swapped: bool) -> str:
 
 def _has_fast_path(op: Op) -> bool:
     tensors = [p.type for p in op.params if p.type.is_tensor]
-    return bool(tensors) and not any(t.many or t.optional for t in tensors) and op.params[0].type.is_tensor
+    if not tensors or any(t.many or (t.optional and not t.scalar) for t in tensors):
+        return False
+    return op.params[0].type.is_tensor and not op.params[0].type.optional
 
 
 def _is_tensor(name: str) -> str:
@@ -193,13 +195,15 @@ def _indent(lines: list[str]) -> list[str]:
 def _fast_path(op: Op, args: str) -> list[str]:
     """The common calls: all operands tensors, and (where the schema allows it) one of them a Python number."""
     operands = [(i, p.name) for i, p in enumerate(op.params) if p.type.is_tensor]
+    # `zeros_like` and its kin: a device, or a gradient wanted of something fresh, is for the general call.
+    options = [f" and {p.name} is {p.default}" for p in op.params if p.name in ("device", "requires_grad")]
+    test = f"if not _state.recorders{''.join(options)}:"
+    if any(op.params[i].type.optional for i, _ in operands):
+        return [test, *_indent(_beside_options(op, args, operands))]
     lines = [f"_t{i} = type({n})" for i, n in operands]
     tests = [_is_tensor(f"_t{i}") for i, _ in operands]
     lines.append(f"if {' and '.join(tests)}:")
     lines += _indent(_tensor_branch(op, args, [i for i, _ in operands]))
-    # `zeros_like` and its kin: a device, or a gradient wanted of something fresh, is for the general call.
-    options = [f" and {p.name} is {p.default}" for p in op.params if p.name in ("device", "requires_grad")]
-    test = f"if not _state.recorders{''.join(options)}:"
     if sum(p.type.scalar for p in op.params) == 0 or len(operands) != 2:
         return [test, *_indent(lines)]
     for i, n in operands:
@@ -208,6 +212,14 @@ def _fast_path(op: Op, args: str) -> list[str]:
             lines.append(f"elif {_is_tensor(f'_t{other}')} and (_t{i} is float or _t{i} is int or _t{i} is bool):")
             lines += _indent([f"_a{i} = {n}", *_tensor_branch(op, args, [other])])
     return [test, *_indent(lines)]
+
+
+def _beside_options(op: Op, args: str, operands: list[tuple[int, str]]) -> list[str]:
+    """A tensor, with numbers or None for the others: the bounds of `clamp`."""
+    (_, first), *rest = operands
+    numbers = "".join(f" and ({n} is None or type({n}) in _numbers)" for _, n in rest)
+    branch = [*(f"_a{i} = {n}" for i, n in rest), *_tensor_branch(op, args, [0])]
+    return [f"_t0 = type({first})", f"if {_is_tensor('_t0')}{numbers}:", *_indent(branch)]
 
 
 def _tensor_branch(op: Op, args: str, tensors: list[int]) -> list[str]:

@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from specjit.dtypes import dtype_of
 from specjit.ir.types import Type
 from specjit.ops import arithmetic, gather, infer, pointwise, power
+from specjit.ops.creation import check_number
 from specjit.ops.eager import writable
 from specjit.ops.grads import sum_to
 from specjit.ops.quiet import quiet
@@ -41,14 +43,22 @@ index_add_ = in_place(gather.index_add)
 def _fill(x: np.ndarray, value: Any) -> np.ndarray:
     if isinstance(value, np.ndarray) and value.ndim:
         raise RuntimeError(f"fill_ only supports 0-dimension value tensor but got tensor with {value.ndim} dimensions.")
+    if not isinstance(value, np.ndarray):
+        check_number(dtype_of(x.dtype), value)
     x[...] = cast_operand(value, x.dtype)
     return x
+
+
+def _fill_infer(x: Type, value: Any) -> Type:
+    if x.dtype is not None and not infer.is_tensor(value):
+        check_number(x.dtype, value)
+    return infer.same(x)
 
 
 fill_ = defop(
     "fill_(input, value: 'Tensor|Scalar') -> Tensor",
     eager=quiet(_fill),
-    infer=lambda x, value: infer.same(x),
+    infer=_fill_infer,
     vjp=lambda g, _y, _x, _value: (lambda: g * 0.0, lambda: sum_to(g, _value)),
     traits=WRITES_SELF,
 )
