@@ -146,10 +146,6 @@ def _path(prefix: str, text: str) -> list[str]:
 
 MISSING: set[str] = {
     *_path(
-        "Tensor.",
-        """squeeze_ unsqueeze_ transpose_ t_ swapaxes_""",
-    ),
-    *_path(
         "nn.",
         """Unflatten""",
     ),

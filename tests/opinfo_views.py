@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 import specjit
+from specjit.dtypes import float32
 from tests.opinfo import ALL, FLOATS, Make, Sample, row
 from tests.opinfo_shape import expand_reference, shaped
 
@@ -313,4 +314,87 @@ row(
             "same dtype",
         ),
     ],
+)
+
+
+def of_dtype(*dtypes: Any) -> Any:
+    def sample(make: Make) -> Iterator[Sample]:
+        for dtype in dtypes:
+            yield (make(2, 8), dtype), {}
+            yield (make(0, 8), dtype), {}
+        yield (make(4, 8, layout="T"), make.dtype), {}
+        yield (make(), make.dtype), {}
+
+    return sample
+
+
+row(
+    "view_dtype",
+    of_dtype(specjit.uint8, specjit.int32, specjit.int64, specjit.float32),
+    lambda x, dtype: x.view(dtype.numpy),
+    dtypes=(specjit.int64, specjit.int32, specjit.uint8, float32),
+    grad=False,
+    exact=True,
+    torch=lambda torch: torch.Tensor.view,
+)
+
+
+def views(make: Make) -> Iterator[Sample]:
+    yield (make(2, 6), 3, 4), {}
+    yield (make(2, 6), (4, -1)), {}
+    yield (make(2, 6), [12]), {}
+    yield (make(), ()), {}
+    yield (make(4, 3, layout="T"), 2, 2, 3), {}
+    if not make.requires_grad:
+        yield (make(2, 6), make.dtype), {}
+        yield (make(2, 6),), {"dtype": make.dtype}
+
+
+def view_reference(x: np.ndarray, *size: Any, dtype: Any = None) -> np.ndarray:
+    wanted = size[0] if len(size) == 1 and isinstance(size[0], (tuple, list)) else size
+    return x if dtype is not None or (size and hasattr(size[0], "numpy")) else x.reshape(wanted)
+
+
+row(
+    "Tensor.view",
+    views,
+    view_reference,
+    dtypes=ALL,
+    exact=True,
+    view=True,
+    errors=[
+        (lambda: specjit.ones(4).view(3), RuntimeError, "invalid for input of size 4"),
+        (lambda: specjit.ones(2, 3).t().view(6), RuntimeError, "not compatible"),
+        (lambda: specjit.ones(2).view("a"), TypeError, "size"),
+        (lambda: specjit.ones(2).view(), TypeError, "size"),
+        (lambda: specjit.ones(3).view(specjit.float64), RuntimeError, "divisible by 2"),
+    ],
+)
+
+
+def property_row(name: str, shapes: Any, reference: Any, errors: Any = ()) -> None:
+    row(
+        f"Tensor.{name}",
+        shaped(*shapes),
+        reference,
+        dtypes=ALL,
+        exact=True,
+        view=True,
+        torch=lambda torch: lambda x: getattr(x, name),
+        errors=list(errors),
+    )
+
+
+property_row("T", (((2, 3),), ((3,),), ((),), ((2, 3, 4),), (("T", 3, 4),)), np.transpose)
+property_row(
+    "mT",
+    (((2, 3),), ((2, 3, 4),), (("T", 3, 4),), ((),)),
+    lambda x: np.swapaxes(x, -1, -2) if x.ndim else x,
+    [(lambda: specjit.ones(3).mT, RuntimeError, "only supported on matrices")],
+)
+property_row(
+    "H",
+    (((2, 3),), (("T", 3, 4),), ((),)),
+    np.transpose,
+    [(lambda: specjit.ones(2, 2, 2).H, RuntimeError, "only supported on matrices")],
 )

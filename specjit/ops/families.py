@@ -52,11 +52,12 @@ FAMILIES: dict[str, str] = {
     "views": "unflatten movedim moveaxis swapdims adjoint broadcast_to ravel atleast_1d atleast_2d atleast_3d "
     "tensor_split diagonal diag_embed diag Tensor: unfold",
     "contractions": "tensordot inner kron trace cross cdist linalg.cross linalg.multi_dot",
-    "norms": "norm linalg.vector_norm linalg.matrix_norm linalg.norm",
+    "norms": "linalg.vector_norm linalg.matrix_norm linalg.norm",
     "einsum": "einsum",
     "inverses": "linalg.inv linalg.solve linalg.slogdet linalg.det",
     "decompositions": "linalg.cholesky linalg.qr linalg.svd linalg.svdvals linalg.eigh linalg.eigvalsh",
     "square_matrices": "linalg.matrix_power matrix_power inverse det slogdet logdet",
+    "reshaping": "Tensor: squeeze_ unsqueeze_ transpose_ swapaxes_ swapdims_ t_",
 }
 # Records of Python itself, which eager mode has no use for. Their names begin with "py.".
 PYTHON = ("specjit.ops.python", "specjit.ops.control")

@@ -105,6 +105,18 @@ def expand_as(input: Tensor, other: Tensor) -> Tensor:
     return input.expand(other.shape)
 
 
+@composite_function(name="Tensor.view")
+def _view(input: Any, *size: Any, dtype: Any = None) -> Any:
+    """`view(2, 3)`, `view((2, 3))`: the same elements under another shape; `view(dtype)`: the same memory read as
+    another dtype."""
+    wanted = size[0] if size else dtype
+    if wanted is None:
+        raise TypeError("view() missing required argument: 'size'")
+    if isinstance(wanted, DType):
+        return shape.view_dtype(input, wanted)
+    return shape.view_op(input, size[0] if len(size) == 1 else size)
+
+
 @composite_function(public=False)
 def view_as(input: Tensor, other: Tensor) -> Tensor:
     """`view` with the shape of `other`."""
@@ -158,5 +170,33 @@ METHODS: dict[str, Any] = {
 for _name, _fn in METHODS.items():
     attach_method(_name, _fn)
 
-TensorMethods.T = property(lambda self: shape.permute(self, tuple(range(self.ndim))[::-1]))  # type: ignore[attr-defined]
-TensorMethods.mT = property(lambda self: shape.transpose(self, -2, -1))  # type: ignore[attr-defined]
+
+@composite_function(name="Tensor.T", method=False, inlined=False)
+def _reversed(input: Tensor) -> Tensor:
+    """All dims in reverse order: the transpose of a matrix."""
+    return shape.permute(input, list(range(input.ndim))[::-1])
+
+
+@composite_function(name="Tensor.mT", method=False)
+def _matrix_transpose(input: Tensor) -> Tensor:
+    """The last two dims exchanged; a 0-d tensor is itself."""
+    if input.ndim == 1:
+        raise RuntimeError("tensor.mT is only supported on matrices or batches of matrices. Got 1-D tensor.")
+    return shape.transpose(input, -2, -1) if input.ndim else input
+
+
+@composite_function(name="Tensor.H", method=False)
+def _conjugate_transpose(input: Tensor) -> Tensor:
+    """The transpose of a matrix (all numbers here are real)."""
+    if input.ndim not in (0, 2):
+        raise RuntimeError(f"tensor.H is only supported on matrices (2-D tensors). Got {input.ndim}-D tensor.")
+    return shape.t(input)
+
+
+for _name, _fn in {
+    "T": _reversed,
+    "mT": _matrix_transpose,
+    "H": _conjugate_transpose,
+    "mH": _matrix_transpose,
+}.items():
+    setattr(TensorMethods, _name, property(_fn))

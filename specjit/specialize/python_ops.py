@@ -200,11 +200,9 @@ def tensor_attribute(spec: Specializer, x: Value, name: str) -> Abstract:
         return Known(len(t.dims))
     if name == "dtype" and t.dtype is not None:
         return Known(t.dtype)
-    if name in ("T", "mT") and t.dims is not None:
-        rank = len(t.dims)
-        if name == "T":
-            return spec.call("permute", x, list(range(rank))[::-1])
-        return spec.call("transpose", x, rank - 2, rank - 1)
+    composite = getattr(getattr(getattr(TensorMethods, name, None), "fget", None), "composite", None)
+    if composite is not None and t.dims is not None:
+        return composed(spec, composite, [x], {})
     if name == "device" and t.device is not None:
         return Known(t.device)
     raise Refused(f"attribute {name!r} of a tensor is not modelled", spec.loc)
