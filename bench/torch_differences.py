@@ -67,6 +67,8 @@ DIFFERENCES: list[Known] = [
     Known("linalg.svd", "gradient", "the signs of singular vectors are the LAPACK's choice"),
     Known("floor_divide", "gradient", "PyTorch has it for div(rounding_mode='floor') only: zeros, as here"),
     Known("remainder", "gradient", "PyTorch has no derivative of a number % a tensor"),
+    Known("any", "shape", "no dims mean all dims, as in every other reduction; PyTorch's any reduces none"),
+    Known("all", "shape", "as any"),
     Known("*_mean", "value", "an infinite mean, which PyTorch's running mean of var_mean and std_mean makes NaN"),
     Known("index_put*", "error", "PyTorch takes None among the indices behind brackets only"),
 ]

@@ -49,7 +49,8 @@ _names(
     cumsum_ cumprod_ squeeze_ unsqueeze_ transpose_ t_ swapaxes_ tril_ triu_ addmm_ addmv_ addbmm_ baddbmm_""",
 )
 _REDUCTIONS = """sum mean prod amax amin aminmax max min argmax argmin all any var std median nansum nanmean norm
-    logsumexp count_nonzero cumsum cumprod cummax cummin logcumsumexp softmax log_softmax diff"""
+    logsumexp count_nonzero cumsum cumprod cummax cummin logcumsumexp softmax log_softmax diff mode quantile
+    nanquantile nanmedian"""
 _names("reductions", "", _REDUCTIONS + " var_mean std_mean")
 _names("reduction methods", "Tensor.", _REDUCTIONS)
 _SHAPES = """reshape flatten unflatten squeeze unsqueeze transpose permute movedim swapaxes t broadcast_to
@@ -62,8 +63,8 @@ _names(
 )
 _names("shape methods", "Tensor.", _SHAPES + " view view_as T mT expand expand_as repeat unfold contiguous")
 _INDEXING = """gather scatter scatter_add scatter_reduce index_select index_add index_copy index_fill index_put
-    masked_fill masked_select masked_scatter take take_along_dim nonzero argwhere sort argsort topk kthvalue unique
-    bincount"""
+    masked_fill masked_select masked_scatter take take_along_dim nonzero argwhere sort argsort msort topk kthvalue
+    unique unique_consecutive bincount histc"""
 _names("indexing", "", _INDEXING + " searchsorted bucketize")
 _names("indexing methods", "Tensor.", "__getitem__ __setitem__ " + _INDEXING)
 _LINEAR = "matmul mm bmm mv dot outer addmm addmv addbmm baddbmm kron trace cross inner"

@@ -106,36 +106,6 @@ row(
 )
 
 
-def extreme_samples(make: Make) -> Iterator[Sample]:
-    for dim in (0, -1):
-        yield (make(2, 3, 4), dim), {}
-        yield (make(2, 3, 4), dim), {"keepdim": True}
-    yield (make(2, 3),), {}
-    yield (make(2, 3), make(3)), {}
-    yield (make(4, 3, layout="T"), 0), {}
-    yield (make(), 0), {}
-    yield (make(3, 0), 0), {}
-    if make.plain:
-        yield (make.special().reshape(3, 4), 1), {}
-
-
-def extreme_reference(pairwise: Any, best: Any, at: Any) -> Any:
-    def compute(x: np.ndarray, dim: Any = None, keepdim: bool = False) -> Any:
-        if dim is None:
-            return best(x)
-        if isinstance(dim, np.ndarray):
-            return pairwise(x, dim)
-        if not x.ndim:
-            return x, np.int64(0)
-        return best(x, axis=dim, keepdims=keepdim), at(x, axis=dim, keepdims=keepdim)
-
-    return compute
-
-
-row("max", extreme_samples, extreme_reference(np.maximum, np.max, np.argmax), dtypes=NUMBERS, exact=True)
-row("min", extreme_samples, extreme_reference(np.minimum, np.min, np.argmin), dtypes=NUMBERS, exact=True)
-
-
 def like_samples(make: Make) -> Iterator[Sample]:
     yield (make(2, 3),), {}
     yield (make(),), {}

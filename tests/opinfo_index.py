@@ -10,7 +10,7 @@ import numpy as np
 import specjit
 from specjit.dtypes import float64, int64
 from specjit.ops.registry import get
-from tests.opinfo import ALL, NUMBERS, Make, Sample, row
+from tests.opinfo import ALL, NUMBERS, Make, Sample, row, silent
 
 
 def indices(make: Make) -> list[Any]:
@@ -79,6 +79,10 @@ def getitem_samples(make: Make) -> Iterator[Sample]:
     yield (make(), Ellipsis), {}
     yield (make(), None), {}
     yield (make(0, 3), slice(None)), {}
+    yield (make(), specjit.tensor(True)), {}
+    yield (make(), True), {}
+    yield (make(3), (make.ints(2, 1, high=3) - 3,)), {}
+    yield (make(4, 3, layout="T"), (make.ints(2, high=4), None, make.ints(2, high=3))), {}
 
 
 X = specjit.ones(3, 4)
@@ -97,6 +101,8 @@ row(
         (lambda: X[::-1], ValueError, "greater than zero"),
         (lambda: X[specjit.tensor([5])], IndexError, "out of bounds"),
         (lambda: X[specjit.tensor([True, False])], IndexError, "mask"),
+        (lambda: X[specjit.tensor([0, 1]), specjit.tensor([0, 1, 2])], IndexError, "could not be broadcast together"),
+        (lambda: X[0, 0, None, 0], IndexError, "too many indices"),
     ],
 )
 
@@ -169,6 +175,11 @@ def index_put_samples(make: Make) -> Iterator[Sample]:
         yield (make(3, 4), (None, specjit.tensor([1, 3])), make(3, 2), accumulate), {}
         yield (make(3, 4), (specjit.tensor([0, 2]), specjit.tensor([1, 3])), make(), accumulate), {}
     yield (make(3, 4), (specjit.tensor([1, 1]),), make(2, 4), True), {}
+    yield (make(3, 4), (specjit.tensor([-1, 2, -1]),), make(4), True), {}
+    yield (make(3, 4), (specjit.tensor([[0], [2]]), specjit.tensor([1, 3])), make(2, 2), True), {}
+    yield (make(3, 4), (make.mask(3),), make(4)), {}
+    yield (make(3, 4), (make.mask(3, 4),), make(), True), {}
+    yield (make(3, 4), (make.ints(0, high=1),), make(0, 4)), {}
 
 
 def index_put_reference(x: np.ndarray, at: Any, values: np.ndarray, accumulate: bool = False) -> np.ndarray:
@@ -187,7 +198,11 @@ row(
     dtypes=NUMBERS,
     scale=4,
     errors=[
-        (lambda: X.index_put((specjit.tensor([0]),), specjit.ones(4, dtype=float64)), RuntimeError, "dtypes match")
+        (lambda: X.index_put((specjit.tensor([0]),), specjit.ones(4, dtype=float64)), RuntimeError, "dtypes match"),
+        (lambda: X.index_put((specjit.tensor([3]),), specjit.ones(4)), IndexError, "out of bounds"),
+        (lambda: X.index_put((specjit.tensor([0]),), specjit.ones(3)), RuntimeError, "shape|broadcast"),
+        (lambda: X.index_put((specjit.tensor([0.0]),), specjit.ones(4)), IndexError, "must be|integer"),
+        (lambda: X.index_put(specjit.tensor([0]), specjit.ones(4)), TypeError, "indices"),
     ],
 )
 
@@ -257,17 +272,26 @@ def index_select_samples(make: Make) -> Iterator[Sample]:
     yield (make(3, 4), -1, make.ints(2, high=4)), {}
     yield (make(3), 0, make.ints(0, high=1)), {}
     yield (make(4, 3, layout="T"), 1, make.ints(3, high=3)), {}
+    yield (make(3, 4), 1, specjit.tensor(2)), {}
+    yield (make(), 0, specjit.tensor([0])), {}
 
 
 row(
     "index_select",
     index_select_samples,
-    lambda x, dim, at: np.stack([np.take(x, i, dim) for i in at], dim) if at.size else np.take(x, at, dim),
+    lambda x, dim, at: (
+        np.take(x.reshape(x.shape or (1,)), at.reshape(-1), dim).reshape(() if not x.ndim else -1)
+        if x.ndim < 2
+        else np.moveaxis(np.array([np.take(x, i, dim) for i in at.reshape(-1)]), 0, dim)
+    ),
     dtypes=ALL,
     exact=True,
     errors=[
         (lambda: X.index_select(0, specjit.tensor([3])), IndexError, "out of range"),
         (lambda: X.index_select(0, specjit.tensor([[0]])), IndexError, "vector"),
+        (lambda: X.index_select(0, specjit.tensor([-1])), IndexError, "out of range"),
+        (lambda: X.index_select(2, specjit.tensor([0])), IndexError, "out of range"),
+        (lambda: X.index_select(0, specjit.tensor([0.0])), RuntimeError, "int32 or int64"),
     ],
 )
 
@@ -276,16 +300,32 @@ def index_add_samples(make: Make) -> Iterator[Sample]:
     yield (make(3, 4), 0, specjit.tensor([0, 0, 2, 1, 2]), make(5, 4)), {}
     yield (make(3, 4), -1, specjit.tensor([3, 3]), make(3, 2)), {}
     yield (make(3), 0, specjit.tensor([1, 1]), make(2)), {}
+    yield (make(3, 4), 0, specjit.tensor([0, 0, 2]), make(3, 4)), {"alpha": 2}
+    yield (make(3, 4), 1, make.ints(0, high=1), make(3, 0)), {}
+    yield (make(4, 3, layout="T"), 1, specjit.tensor([2]), make(4, 1)), {"alpha": -1}
 
 
-def index_add_reference(x: np.ndarray, dim: int, at: np.ndarray, source: np.ndarray) -> np.ndarray:
+def index_add_reference(x: np.ndarray, dim: int, at: np.ndarray, source: np.ndarray, alpha: int = 1) -> np.ndarray:
     out = x.copy()
     for k, i in enumerate(at):
-        np.moveaxis(out, dim, 0)[i, ...] += np.moveaxis(source, dim, 0)[k]
+        np.moveaxis(out, dim, 0)[i, ...] += np.moveaxis(source, dim, 0)[k] * np.array(alpha).astype(x.dtype)
     return out
 
 
-row("index_add", index_add_samples, index_add_reference, dtypes=NUMBERS, scale=4)
+row(
+    "index_add",
+    index_add_samples,
+    silent(index_add_reference),
+    dtypes=NUMBERS,
+    scale=4,
+    errors=[
+        (lambda: X.index_add(0, specjit.tensor([3]), specjit.ones(1, 4)), RuntimeError, "index 3 is out of bounds"),
+        (lambda: X.index_add(0, specjit.tensor([-1]), specjit.ones(1, 4)), RuntimeError, "index -1 is out of bounds"),
+        (lambda: X.index_add(0, specjit.tensor([0, 1]), specjit.ones(1, 4)), RuntimeError, "Number of indices"),
+        (lambda: X.index_add(0, specjit.tensor([0]), specjit.ones(1, 3)), RuntimeError, "must match self"),
+        (lambda: X.index_add(0, specjit.tensor([0]), specjit.ones(1, 4, dtype=float64)), RuntimeError, "same scalar"),
+    ],
+)
 row("index_add_", fresh(index_add_samples), index_add_reference, scale=4)
 
 
@@ -295,12 +335,15 @@ def gather_samples(make: Make) -> Iterator[Sample]:
     yield (make(3, 4), -1, make.ints(2, 5, high=4)), {}
     yield (make(3), 0, make.ints(5, high=3)), {}
     yield (make(), 0, specjit.tensor(0)), {}
+    yield (make(4, 3, layout="T"), 0, make.ints(1, 3, high=4)), {}
+    yield (make(3, 4), 1, make.ints(0, 2, high=1)), {}
+    yield (make(3), 0, specjit.tensor(2)), {}
 
 
 def gather_reference(x: np.ndarray, dim: int, at: np.ndarray) -> np.ndarray:
     out = np.empty(at.shape, x.dtype)
     for position in np.ndindex(*at.shape):
-        source = list(position)
+        source = list(position) or [0] * x.ndim
         if x.ndim:
             source[dim] = at[position]
         out[position] = x[tuple(source)]
@@ -316,6 +359,10 @@ row(
     errors=[
         (lambda: X.gather(0, specjit.tensor([[3]])), RuntimeError, "out of bounds"),
         (lambda: X.gather(0, specjit.tensor([0])), RuntimeError, "same number of dimensions"),
+        (lambda: X.gather(0, specjit.tensor([[-1]])), RuntimeError, "index -1 is out of bounds"),
+        (lambda: X.gather(2, specjit.tensor([[0]])), IndexError, "out of range"),
+        (lambda: X.gather(0, specjit.zeros(1, 5, dtype=int64)), RuntimeError, "no larger than self"),
+        (lambda: X.gather(0, specjit.tensor([[0.0]])), RuntimeError, "int32/int64"),
     ],
 )
 
@@ -324,18 +371,34 @@ def scatter_add_samples(make: Make) -> Iterator[Sample]:
     yield (make(3, 4), 0, make.ints(2, 4, high=3), make(2, 4)), {}
     yield (make(3, 4), 1, make.ints(3, 5, high=4), make(3, 5)), {}
     yield (make(3), 0, make.ints(5, high=3), make(5)), {}
+    yield (make(), 0, specjit.tensor(0), make()), {}
+    yield (make(3, 4), 0, make.ints(0, 4, high=1), make(0, 4)), {}
+    yield (make(4, 3, layout="T"), 0, make.ints(2, 3, high=4), make(2, 3)), {}
 
 
 def scatter_add_reference(x: np.ndarray, dim: int, at: np.ndarray, src: np.ndarray) -> np.ndarray:
     out = x.copy()
     for position in np.ndindex(*at.shape):
         target = list(position)
-        target[dim] = at[position]
+        if x.ndim:
+            target[dim] = at[position]
         out[tuple(target)] += src[position]
     return out
 
 
-row("scatter_add", scatter_add_samples, scatter_add_reference, dtypes=NUMBERS, scale=4)
+row(
+    "scatter_add",
+    scatter_add_samples,
+    scatter_add_reference,
+    dtypes=NUMBERS,
+    scale=4,
+    errors=[
+        (lambda: X.scatter_add(0, specjit.tensor([0]), specjit.ones(1, 4)), RuntimeError, "number of dimensions"),
+        (lambda: X.scatter_add(0, specjit.tensor([[4]]), specjit.ones(1, 4)), RuntimeError, "index 4 is out of bounds"),
+        (lambda: X.scatter_add(0, specjit.tensor([[0]]), X.to(float64)), RuntimeError, "self.dtype to be equal"),
+        (lambda: X.scatter_add(0, specjit.tensor([[0, 0]]), specjit.ones(1, 1)), RuntimeError, "to be no larger than"),
+    ],
+)
 row("scatter_add_", fresh(scatter_add_samples), scatter_add_reference, scale=4)
 
 

@@ -203,14 +203,27 @@ def masked_fill_samples(make: Make) -> Iterator[Sample]:
     yield (make(3, 4), make.mask(4), make()), {}
     yield (make(4), make.mask(3, 4), 0), {}
     yield (make(), make.mask(), 1), {}
+    yield (make(0), make.mask(0), 1), {}
+    yield (make(4, 3, layout="T"), make.mask(3), True), {}
+    if make.plain:
+        yield (make.special(), make.mask(12), float("nan")), {}
+    if not make.requires_grad and make.dtype is not specjit.bool:
+        yield (make(3), make.mask(3), 1.5), {}
 
 
+MASKED = specjit.tensor([True, False])
 row(
     "masked_fill",
     masked_fill_samples,
-    lambda x, m, v: np.where(m, np.asarray(v, x.dtype), x),
-    dtypes=NUMBERS,
+    lambda x, m, v: np.where(m, np.asarray(v).astype(x.dtype), x),
+    dtypes=ALL,
     exact=True,
+    errors=[
+        (lambda: specjit.ones(2).masked_fill(specjit.ones(2), 1), RuntimeError, "boolean masks"),
+        (lambda: specjit.ones(2).masked_fill(MASKED, specjit.ones(1)), RuntimeError, "0-dimensional value"),
+        (lambda: specjit.tensor([1, 2], dtype=uint8).masked_fill(MASKED, 300), RuntimeError, "without overflow"),
+        (lambda: specjit.ones(3).masked_fill(MASKED, 1), RuntimeError, "must match"),
+    ],
 )
 
 for name, fn in {

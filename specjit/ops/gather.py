@@ -107,7 +107,7 @@ def _index_add(x: np.ndarray, dim: int, at: np.ndarray, source: np.ndarray, alph
     front = np.moveaxis(out, axis, 0)
     values = np.moveaxis(source if source.ndim else source.reshape(1), axis, 0)
     if alpha != 1:
-        values = values * values.dtype.type(alpha)
+        values = values * cast_operand(alpha, values.dtype)
     rows = at.reshape(-1)
     if rows.size:
         if front.ndim == 1 or x.dtype.kind == "b":

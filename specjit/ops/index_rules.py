@@ -142,7 +142,9 @@ def infer_getitem(x: Type, index: Any) -> Type:
     """The type of `x[index]`."""
     if x.dims is None or (isinstance(index, Type) and index.kind in ("any", "tuple", "list")):
         return Type.tensor(x.dtype)
-    if isinstance(index, tuple) and any(isinstance(i, Type) and i.kind == "any" for i in index):
+    entries = index if isinstance(index, tuple) else (index,)
+    if any(isinstance(i, Type) and (i.kind == "any" or (i.is_tensor and i.dtype is None)) for i in entries):
+        # A tensor may be a mask, or indices.
         return Type.tensor(x.dtype)
     found = split(index, x.dims)
     dims: list[Dim] = []
