@@ -45,7 +45,6 @@ LAYERS = [
     Known("nn.functional.gelu", "value", "PyTorch's kernel overflows above 1.7e38 and gives NaN for inf", ("float32",)),
     Known("nn.functional.batch_norm", "value", "PyTorch rounds the scale to float16 in between", ("float16",)),
     Known("nn.functional.ctc_loss", "gradient", "PyTorch adds exp(log_probs), which log_softmax's gradient takes away"),
-    Known("nn.functional.normalize", "value", "eps is 0 in float16, so PyTorch divides zeros by it", ("float16",)),
     Known("nn.functional.cosine_similarity", "value", "eps is 0 in float16, so PyTorch divides by it", ("float16",)),
     Known("nn.functional.local_response_norm", "error", "PyTorch averages int64 by integer division", ("int64",)),
     Known("nn.functional.local_response_norm", "error", "PyTorch has no avg_pool3d of float16", ("float16",)),

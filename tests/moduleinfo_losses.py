@@ -152,3 +152,9 @@ def bag_reference(m: Any, i: np.ndarray, offsets: Any = None) -> np.ndarray:
 
 
 module("EmbeddingBag", bag_cases, bag_reference)
+
+module(
+    "Unflatten",
+    layers(((1, (2, 3)), (4, 6)), ((-1, (-1, 2)), (2, 4))),
+    lambda m, x: x.reshape((4, 2, 3) if m.dim == 1 else (2, 2, 2)),
+)

@@ -146,8 +146,4 @@ def _path(prefix: str, text: str) -> list[str]:
 
 
 MISSING: set[str] = {
-    *_path(
-        "nn.",
-        """Unflatten""",
-    ),
 }

@@ -79,7 +79,8 @@ def normalize_samples(make: Make) -> Iterator[Sample]:
 
 
 def normalize_reference(x: np.ndarray, p: float = 2.0, dim: Any = 1, eps: float = 1e-12) -> np.ndarray:
-    return x / np.maximum(norm(x, p, dim, True), eps)
+    # In float16 the usual eps is 0, so zeros give NaN, as in PyTorch.
+    return x / np.maximum(norm(x, p, dim, True), x.dtype.type(eps))
 
 
 row(

@@ -55,7 +55,7 @@ from specjit.nn.conv import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspo
 from specjit.nn.distance import CosineSimilarity, PairwiseDistance
 from specjit.nn.dropout import AlphaDropout, Dropout, Dropout1d, Dropout2d, Dropout3d, FeatureAlphaDropout
 from specjit.nn.images import Fold, PixelShuffle, PixelUnshuffle, Unfold, Upsample
-from specjit.nn.linear import Bilinear, Flatten, Identity, Linear
+from specjit.nn.linear import Bilinear, Flatten, Identity, Linear, Unflatten
 from specjit.nn.losses import (
     CosineEmbeddingLoss,
     HingeEmbeddingLoss,

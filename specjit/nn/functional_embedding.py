@@ -7,8 +7,8 @@ Invariant: `sparse` asks for the layout of gradients; here they are dense, with 
 from __future__ import annotations
 
 from specjit.dtypes import TITLES
-from specjit.nn.functional_distances import length
 from specjit.ops import arithmetic, bags, casts, creation, gather
+from specjit.ops.norms import vector_norm
 from specjit.tensor.tensor import Tensor
 
 
@@ -17,7 +17,7 @@ def _renormalize(weight: Tensor, indices: Tensor, max_norm: float, norm_type: fl
     table = weight.detach()
     flat = indices.reshape(-1)
     rows = gather.index_select(table, 0, flat)
-    norms = length(rows, norm_type, 1, True)
+    norms = vector_norm(rows, norm_type, 1, True)
     table[flat] = rows * arithmetic.where(norms > max_norm, max_norm / (norms + 1e-7), 1.0)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from specjit.dtypes import TITLES
 from specjit.nn.functional_common import operand
 from specjit.nn.functional_distances import pairwise_distance
-from specjit.ops import arithmetic, casts, pointwise
+from specjit.ops import arithmetic, pointwise
 from specjit.ops import reduce as reductions
 from specjit.tensor.tensor import Tensor
 
@@ -126,7 +126,9 @@ def hinge_embedding_loss(
     reduction: str = "mean",
 ) -> Tensor:
     """The input where target is 1, max(0, margin - input) where it is -1."""
-    apart = casts.to_dtype(arithmetic.clamp(margin - input, min=0), input.dtype)
+    # Ints stay ints, as in PyTorch.
+    limit = margin if input.dtype.is_floating_point else int(margin)
+    apart = arithmetic.clamp(limit - input, min=0)
     loss = arithmetic.where(target != 1, apart, 0) + arithmetic.where(target != -1, input, 0)
     return reduced(loss, chosen(reduction, size_average, reduce))
 
