@@ -249,6 +249,8 @@ def _where(condition: np.ndarray, a: Any, b: Any) -> np.ndarray:
             "where expected condition to be a boolean tensor, but got a tensor with dtype "
             f"{TITLES[condition.dtype.name]}"
         )
+    if type(a) is np.ndarray and type(b) is np.ndarray and a.dtype is b.dtype:
+        return np.where(condition, a, b)
     if type(a) is not np.ndarray and type(b) is not np.ndarray:
         a = np.asarray(a)
         if a.dtype.kind == "f" or isinstance(b, float):

@@ -67,7 +67,8 @@ def made(size: Any, dtype: Any, device: Any, requires_grad: Any) -> Type:
 def _sized(name: str, fn: Any, kind: str) -> Any:
     return defop(
         f"{name}(size: 'int[*]', *, {OPTIONS}) -> Tensor",
-        eager=lambda size, dtype, device, requires_grad: fn(shape_of(size), (dtype or get_default_dtype()).numpy),
+        # NumPy refuses negative sizes itself; `infer` then says it in PyTorch's words.
+        eager=lambda size, dtype, device, requires_grad: fn(size, (dtype or get_default_dtype()).numpy),
         infer=lambda size, dtype, device, requires_grad: made(
             size, dtype or get_default_dtype(), device, requires_grad
         ),

@@ -12,6 +12,7 @@ import functools
 import linecache
 import warnings
 from collections.abc import Callable
+from itertools import combinations
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
@@ -193,7 +194,7 @@ def _indent(lines: list[str]) -> list[str]:
 
 
 def _fast_path(op: Op, args: str) -> list[str]:
-    """The common calls: all operands tensors, and (where the schema allows it) one of them a Python number."""
+    """The common calls: all operands tensors, and (where the schema allows it) Python numbers for some of them."""
     operands = [(i, p.name) for i, p in enumerate(op.params) if p.type.is_tensor]
     # `zeros_like` and its kin: a device, or a gradient wanted of something fresh, is for the general call.
     options = [f" and {p.name} is {p.default}" for p in op.params if p.name in ("device", "requires_grad")]
@@ -204,13 +205,12 @@ def _fast_path(op: Op, args: str) -> list[str]:
     tests = [_is_tensor(f"_t{i}") for i, _ in operands]
     lines.append(f"if {' and '.join(tests)}:")
     lines += _indent(_tensor_branch(op, args, [i for i, _ in operands]))
-    if sum(p.type.scalar for p in op.params) == 0 or len(operands) != 2:
-        return [test, *_indent(lines)]
-    for i, n in operands:
-        other, _ = next(o for o in operands if o[0] != i)
-        if op.params[i].type.scalar:
-            lines.append(f"elif {_is_tensor(f'_t{other}')} and (_t{i} is float or _t{i} is int or _t{i} is bool):")
-            lines += _indent([f"_a{i} = {n}", *_tensor_branch(op, args, [other])])
+    scalar = [i for i, _ in operands if op.params[i].type.scalar]
+    for numbers in [c for n in range(len(scalar)) for c in combinations(scalar, n + 1) if len(c) < len(operands)]:
+        tensors = [i for i, _ in operands if i not in numbers]
+        tests = [*(_is_tensor(f"_t{i}") for i in tensors), *(f"_t{i} in _numbers" for i in numbers)]
+        lines.append(f"elif {' and '.join(tests)}:")
+        lines += _indent([*(f"_a{i} = {op.params[i].name}" for i in numbers), *_tensor_branch(op, args, tensors)])
     return [test, *_indent(lines)]
 
 
