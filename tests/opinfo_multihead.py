@@ -11,8 +11,6 @@ import specjit
 from tests.attention import attend
 from tests.opinfo import Make, Sample, row
 
-F = specjit.nn.functional
-
 
 def samples(make: Make) -> Iterator[Sample]:
     def x(*shape: int) -> Any:
@@ -60,10 +58,11 @@ def reference(
     return (out[:, 0], weights[0]) if query.ndim == 2 else (out, weights)
 
 
-def call(*inputs: Any, heads: int = 2, **options: Any) -> Any:
-    ones = specjit.ones
+def call(library: Any, *inputs: Any, heads: int = 2, **options: Any) -> Any:
+    """The function of specjit, or PyTorch's in the comparison."""
+    ones = library.ones
     w = (ones(12, 4), None, None, None, False, 0.0, ones(4, 4), None)
-    return F.multi_head_attention_forward(*inputs, 4, heads, *w, **options)
+    return library.nn.functional.multi_head_attention_forward(*inputs, 4, heads, *w, **options)
 
 
 Q, K = specjit.ones(3, 2, 4), specjit.ones(5, 2, 4)
@@ -73,17 +72,29 @@ row(
     reference,
     scale=16,
     errors=[
-        (lambda: call(Q[..., :3], K, K), AssertionError, "expecting embedding dimension of 4, but got 3"),
-        (lambda: call(Q, K, K, heads=3), AssertionError, "not divisible by num_heads"),
-        (lambda: call(Q, K, K[1:]), AssertionError, "does not match value shape"),
-        (lambda: call(Q[0, 0], K, K), AssertionError, "unbatched 2D or batched 3D tensor but received 1-D"),
-        (lambda: call(Q[0], K, K), AssertionError, "expected `key` and `value` to be 2-D but found 3-D and 3-D"),
-        (lambda: call(Q, K, K, attn_mask=specjit.ones(2, 2)), RuntimeError, "2D attn_mask is"),
-        (lambda: call(Q, K, K, attn_mask=specjit.ones(2, 3, 5)), RuntimeError, "3D attn_mask is"),
-        (lambda: call(Q, K, K, attn_mask=specjit.ones(5)), AssertionError, "found 1-D tensor instead"),
-        (lambda: call(Q, K, K, attn_mask=specjit.ones(3, 5).int()), AssertionError, "only bool and floating types"),
-        (lambda: call(Q, K, K, key_padding_mask=specjit.ones(2, 3)), AssertionError, "key_padding_mask|shape"),
-        (lambda: call(Q, K, K, key_padding_mask=specjit.ones(5)), AssertionError, "`None` or 2-D but found 1-D"),
-        (lambda: call(Q, K, K, is_causal=True), RuntimeError, "Need attn_mask"),
+        (lambda: call(specjit, Q[..., :3], K, K), AssertionError, "expecting embedding dimension of 4, but got 3"),
+        (lambda: call(specjit, Q, K, K, heads=3), AssertionError, "not divisible by num_heads"),
+        (lambda: call(specjit, Q, K, K[1:]), AssertionError, "does not match value shape"),
+        (lambda: call(specjit, Q[0, 0], K, K), AssertionError, "unbatched 2D or batched 3D tensor but received 1-D"),
+        (
+            lambda: call(specjit, Q[0], K, K),
+            AssertionError,
+            "expected `key` and `value` to be 2-D but found 3-D and 3-D",
+        ),
+        (lambda: call(specjit, Q, K, K, attn_mask=specjit.ones(2, 2)), RuntimeError, "2D attn_mask is"),
+        (lambda: call(specjit, Q, K, K, attn_mask=specjit.ones(2, 3, 5)), RuntimeError, "3D attn_mask is"),
+        (lambda: call(specjit, Q, K, K, attn_mask=specjit.ones(5)), AssertionError, "found 1-D tensor instead"),
+        (
+            lambda: call(specjit, Q, K, K, attn_mask=specjit.ones(3, 5).int()),
+            AssertionError,
+            "only bool and floating types",
+        ),
+        (lambda: call(specjit, Q, K, K, key_padding_mask=specjit.ones(2, 3)), AssertionError, "key_padding_mask|shape"),
+        (
+            lambda: call(specjit, Q, K, K, key_padding_mask=specjit.ones(5)),
+            AssertionError,
+            "`None` or 2-D but found 1-D",
+        ),
+        (lambda: call(specjit, Q, K, K, is_causal=True), RuntimeError, "Need attn_mask"),
     ],
 )

@@ -222,6 +222,7 @@ row(
         (lambda: specjit.ones(2).masked_fill(specjit.ones(2), 1), RuntimeError, "boolean masks"),
         (lambda: specjit.ones(2).masked_fill(MASKED, specjit.ones(1)), RuntimeError, "0-dimensional value"),
         (lambda: specjit.tensor([1, 2], dtype=uint8).masked_fill(MASKED, 300), RuntimeError, "without overflow"),
+        (lambda: specjit.ones(2).int().masked_fill(MASKED, float("inf")), RuntimeError, "without overflow"),
         (lambda: specjit.ones(3).masked_fill(MASKED, 1), RuntimeError, "must match"),
     ],
 )

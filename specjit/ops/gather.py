@@ -342,10 +342,10 @@ def _masked_fill(x: np.ndarray, mask: np.ndarray, value: Any) -> np.ndarray:
         )
     if not isinstance(value, np.ndarray) and x.dtype.kind in "iu":
         limits = np.iinfo(x.dtype)
-        value = int(value)
-        # PyTorch lets negative numbers wrap around in bytes, as C does.
+        # PyTorch lets negative numbers wrap around in bytes, as C does. Infinities and NaN lie between no bounds.
         if not (-limits.max if x.dtype.kind == "u" else limits.min) <= value <= limits.max:
             raise RuntimeError(f"value cannot be converted to type {x.dtype} without overflow")
+        value = int(value)
     return np.where(mask, cast_operand(value, x.dtype), x)
 
 
