@@ -130,6 +130,9 @@ class Recorder:
             return self.tensor(x)
         if isinstance(x, list | tuple) and type(x) in (list, tuple, *NAMED):
             items = [self.output(i) for i in x]
+            if isinstance(x, NAMED):
+                called = [Value.constant(type(x)), Value.constant(None), *items]
+                return self.block.append(get("py.call"), called, [Type("any")]).result
             name = "py.list" if isinstance(x, list) else "py.tuple"
             t = Type.list(Type("any")) if isinstance(x, list) else Type.tuple(*(i.type for i in items))
             return self.block.append(get(name), items, [t]).result

@@ -1,8 +1,7 @@
 """Results with names: what max, sort or topk return can be unpacked as a tuple and read by field, as in PyTorch.
 
 Enters: tensors. Leaves: named tuples.
-Invariant: captured programs know the fields of such a tuple for as long as they build it themselves; one that a
-program returns is a plain tuple.
+Invariant: a captured program knows the fields of the tuples it builds, and returns what eager mode would.
 """
 
 from __future__ import annotations
@@ -25,3 +24,4 @@ class MinMax(NamedTuple):
 
 
 NAMED: tuple[type, ...] = (ValuesIndices, MinMax)
+CLASSES: dict[tuple[str, ...], type] = {("values", "indices"): ValuesIndices, ("min", "max"): MinMax}

@@ -97,7 +97,7 @@ def substitute(a: Any, mapping: dict[Value, Value], done: set[int] | None = None
         return mapping.get(a, a)
     if isinstance(a, Seq):
         if a.kind == "tuple":
-            return Seq("tuple", [substitute(i, mapping, done) for i in a.items], a.depth)
+            return Seq("tuple", [substitute(i, mapping, done) for i in a.items], a.depth, names=a.names)
         if id(a) not in done:
             done.add(id(a))
             a.items[:] = [substitute(i, mapping, done) for i in a.items]
@@ -112,7 +112,7 @@ def substitute(a: Any, mapping: dict[Value, Value], done: set[int] | None = None
 def flatten(a: Any, leaves: list[Any]) -> Any:
     """Split `a` into leaves (values and constants, appended to `leaves`) and a hashable structure."""
     if isinstance(a, Seq) and a.kind == "tuple":
-        return ("tuple", tuple(flatten(i, leaves) for i in a.items))
+        return ("tuple", tuple(flatten(i, leaves) for i in a.items), a.names)
     if isinstance(a, (Value, Known)):
         leaves.append(a)
         return "leaf"
@@ -124,5 +124,5 @@ def unflatten(structure: Any, leaves: list[Any]) -> Any:
     if structure == "leaf":
         return leaves.pop(0)
     if structure[0] == "tuple":
-        return Seq("tuple", [unflatten(s, leaves) for s in structure[1]])
+        return Seq("tuple", [unflatten(s, leaves) for s in structure[1]], names=structure[2])
     return structure[1]

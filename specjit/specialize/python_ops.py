@@ -15,6 +15,7 @@ from specjit.ir.graph import Node, Value
 from specjit.ir.types import Type
 from specjit.ops import registry, schema
 from specjit.ops.composites import CompositeFunction
+from specjit.ops.results import NAMED
 from specjit.specialize import lists
 from specjit.specialize.abstract import Abstract, Known, Mapping, Obj, Refused, Seq
 from specjit.specialize.composed import composed
@@ -423,6 +424,8 @@ def call(spec: Specializer, args: list[Any], node: Node) -> Any:
             return default(spec, args, node)
         if all(isinstance(a, Known) or (isinstance(a, Value) and a.type.kind in ("int", "float")) for a in args[2:]):
             return spec.extern(node.op, args, [r.type for r in node.results])[0]
+    if isinstance(function, Known) and function.value in NAMED:
+        return Seq("tuple", list(args[2:]), spec.depth, names=function.value._fields)
     composite = getattr(function.value, "composite", None) if isinstance(function, (Known, Obj)) else None
     if isinstance(composite, CompositeFunction) and not composite.inlined:
         names = _keywords(args[1])

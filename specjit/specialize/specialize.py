@@ -16,6 +16,7 @@ from typing import Any
 from specjit.ir.graph import Graph, Node, Value
 from specjit.ir.guard import Guard
 from specjit.ir.types import Type
+from specjit.ops.results import CLASSES
 from specjit.profile.lattice import Assumptions
 from specjit.profile.signature import ById, NumberFact, Signature, Structure, TensorFact, sources, tensor_fact
 from specjit.specialize.abstract import Abstract, Known, Mapping, Obj, Refused, Rows, Seq
@@ -222,7 +223,8 @@ class _Run:
     # -- outputs ------------------------------------------------------------------------------------------------------
 
     def structure(self, a: Any, typed: Graph) -> Any:
-        """The output structure: ("leaf", index), ("const", value), ("tuple" | "list", [...]), ("dict", keys, [...])."""
+        """The output structure: ("leaf", index), ("const", value), ("tuple" | "list", [...]), ("named", class, [...]),
+        ("dict", keys, [...])."""
         if isinstance(a, Known):
             return ("const", a.value)
         if isinstance(a, Obj):
@@ -232,7 +234,8 @@ class _Run:
         if isinstance(a, Seq) and a.foreign:
             raise Refused(f"{a.foreign}, a list of the caller, is returned")
         if isinstance(a, Seq) and a.plain:
-            return (a.kind, [self.structure(i, typed) for i in a.items])
+            items = [self.structure(i, typed) for i in a.items]
+            return ("named", CLASSES[a.names], items) if a.names else (a.kind, items)
         if isinstance(a, Mapping):
             if a.foreign:
                 raise Refused(f"{a.foreign}, a dict of the caller, is returned")

@@ -37,12 +37,25 @@ def unpacked(x):
     return values + indices + x.median(1)[0] + len(x.mode(0))
 
 
-PROGRAMS = [fields, branches, loops, unpacked]
+def returned(x):
+    return x.max(1), {"ends": x.aminmax()}, [x.sort(0)]
+
+
+def whole(x):
+    return x.topk(2)
+
+
+PROGRAMS = [fields, branches, loops, unpacked, returned, whole]
 
 
 def same(got, want):
-    got, want = ([r] if isinstance(r, specjit.Tensor) else list(r) for r in (got, want))
-    assert [r.tolist() for r in got] == [r.tolist() for r in want]
+    assert type(got) is type(want)
+    if isinstance(want, specjit.Tensor):
+        assert got.tolist() == want.tolist()
+    else:
+        pairs = zip(got.values(), want.values()) if isinstance(want, dict) else zip(got, want, strict=True)
+        for g, w in pairs:
+            same(g, w)
 
 
 def test_fields():
