@@ -61,11 +61,12 @@ def kept_function(
     refuse: Refuse | None = None,
     ufunc: Any = None,
     inplace: bool = True,
-    doc: str = "",
+    **options: Any,
 ) -> Callable[..., Any]:
     """`name(input)` with a result of the input's dtype, whatever it is; `refuse` says which are not taken.
 
-    ufunc: what `fn` is on float32 and float64, if that is one NumPy call; then most calls go to it directly.
+    ufunc: what `fn` is on float32 and float64, if that is one NumPy call; then most calls go to it directly. options:
+    of `defop`.
     """
     made = defop(
         f"{name}(input) -> Tensor",
@@ -73,7 +74,7 @@ def kept_function(
         infer=infer.same if refuse is None else refuse.infer(infer.same),
         vjp=vjp,
         lower=_lowering(text),
-        doc=doc,
+        **options,
     )
     if inplace:
         in_place(made)

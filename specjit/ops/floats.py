@@ -192,7 +192,7 @@ fmod = binary_function(
 )
 
 
-def _extreme_vjp(wins: Any) -> Any:
+def _winner_vjp(wins: Any) -> Any:
     """The gradient goes to the first operand where it wins or the other is NaN."""
 
     def vjp(g: Any, _y: Any, a: Any, b: Any) -> Any:
@@ -207,7 +207,7 @@ def _extreme_vjp(wins: Any) -> Any:
 fmax = binary_function(
     "fmax",
     np.fmax,
-    _extreme_vjp(lambda a, b: a >= b),
+    _winner_vjp(lambda a, b: a >= b),
     "select(({0} >= {1}) | ({1} != {1}), {0}, {1})",
     ufunc=np.fmax,
     inplace=False,
@@ -216,7 +216,7 @@ fmax = binary_function(
 fmin = binary_function(
     "fmin",
     np.fmin,
-    _extreme_vjp(lambda a, b: a <= b),
+    _winner_vjp(lambda a, b: a <= b),
     "select(({0} <= {1}) | ({1} != {1}), {0}, {1})",
     ufunc=np.fmin,
     inplace=False,

@@ -8,6 +8,7 @@ rounding.
 from __future__ import annotations
 
 import builtins
+import functools
 from typing import Any
 
 import numpy as np
@@ -15,23 +16,17 @@ import numpy as np
 from specjit.dtypes import bool_, dtype_of
 from specjit.ops import infer
 from specjit.ops.arithmetic import where
-from specjit.ops.eager import half_as_float, inlined, not_implemented, unary_float
+from specjit.ops.define import float_function, kept_function
+from specjit.ops.eager import half_as_float, inlined, not_implemented
 from specjit.ops.lowering import composite, pointwise
 from specjit.ops.quiet import quiet
 from specjit.ops.refuse import Refuse
 from specjit.ops.registry import defop
 from specjit.ops.special import erf_values
 
-
-def _float(name: str, fn: Any, vjp: Any, text: str | None, doc: str = "") -> Any:
-    return defop(
-        f"{name}(input) -> Tensor",
-        eager=unary_float(fn),
-        infer=infer.same_float,
-        vjp=vjp,
-        lower=pointwise(text) if text else None,
-        doc=doc,
-    )
+# The variants in place are in `inplace` and `overwriting`: the families load at different times.
+_float = functools.partial(float_function, inplace=False)
+_kept = functools.partial(kept_function, inplace=False)
 
 
 def _sigmoid(x: Any) -> Any:
@@ -68,29 +63,27 @@ erf = _float(
 )
 
 
-def _signed(name: str, fn: Any, vjp: Any, text: str, refuse: Refuse) -> Any:
-    return defop(
-        f"{name}(input) -> Tensor",
-        eager=inlined(quiet(refuse.eager(fn)), fn, floats=True),
-        infer=refuse.infer(infer.same),
-        vjp=vjp,
-        lower=pointwise(text),
-    )
-
-
-neg = _signed(
+neg = _kept(
     "neg",
     np.negative,
     lambda g, _y, _x: -g,
     "-{0}",
-    Refuse(
+    refuse=Refuse(
         "neg",
         "Bool",
         message="Negation, the `-` operator, on a bool tensor is not supported. If you are trying to invert a mask, "
         "use the `~` or `logical_not()` operator instead.",
     ),
+    ufunc=np.negative,
 )
-abs = _signed("abs", np.absolute, lambda g, _y, x: g * x.sign(), "abs({0})", Refuse("abs_cpu", "Bool"))
+abs = _kept(
+    "abs",
+    np.absolute,
+    lambda g, _y, x: g * x.sign(),
+    "abs({0})",
+    refuse=Refuse("abs_cpu", "Bool"),
+    ufunc=np.absolute,
+)
 
 
 def has_nans(x: np.ndarray) -> bool:
@@ -127,13 +120,13 @@ square = defop(
 
 def _rounding(name: str, fn: Any, text: str, kernel: str, **options: Any) -> Any:
     """To an integer of the same dtype; ints stay what they are. kernel: as PyTorch's message names it."""
-    refuse = Refuse(kernel, "Bool")
-    return defop(
-        f"{name}(input) -> Tensor",
-        eager=inlined(quiet(refuse.eager(lambda x: fn(x) if x.dtype.kind == "f" else x.copy())), fn, floats=True),
-        infer=refuse.infer(infer.same),
-        vjp=lambda g, _y, _x: g * 0.0,
-        lower=pointwise(text),
+    return _kept(
+        name,
+        lambda x: fn(x) if x.dtype.kind == "f" else x.copy(),
+        lambda g, _y, _x: g * 0.0,
+        text,
+        refuse=Refuse(kernel, "Bool"),
+        ufunc=fn,
         **options,
     )
 
