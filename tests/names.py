@@ -145,5 +145,4 @@ def _path(prefix: str, text: str) -> list[str]:
     return [prefix + name for name in text.split()]
 
 
-MISSING: set[str] = {
-}
+MISSING: set[str] = set()
