@@ -7,7 +7,7 @@ Invariant: `sparse` asks for the layout of gradients; here they are dense, with 
 from __future__ import annotations
 
 from specjit.dtypes import TITLES
-from specjit.ops import arithmetic, bags, casts, creation, gather
+from specjit.ops import arithmetic, bags, casts, creation, gather, masks
 from specjit.ops.norms import vector_norm
 from specjit.tensor.tensor import Tensor
 
@@ -153,4 +153,4 @@ def _largest(rows: Tensor, bag: Tensor, kept: Tensor, count: int) -> Tensor:
 
 def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     """int64 rows with a 1 at the class; -1 classes: as many as the largest class needs."""
-    return gather.one_hot(tensor, num_classes)
+    return masks.one_hot(tensor, num_classes)

@@ -16,6 +16,7 @@ from specjit.ops import (
     indexing,
     inplace,
     linalg,
+    masks,
     methods,
     pointwise,
     rectify,

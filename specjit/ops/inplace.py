@@ -11,7 +11,7 @@ import numpy as np
 
 from specjit.dtypes import dtype_of
 from specjit.ir.types import Type
-from specjit.ops import arithmetic, gather, infer, pointwise, power
+from specjit.ops import arithmetic, gather, infer, masks, pointwise, power
 from specjit.ops.creation import check_number
 from specjit.ops.eager import writable
 from specjit.ops.grads import sum_to
@@ -26,7 +26,7 @@ mul_ = in_place(arithmetic.mul, np.multiply)
 div_ = in_place(arithmetic.div, np.true_divide)
 pow_ = in_place(power.pow)
 clamp_ = in_place(arithmetic.clamp)
-masked_fill_ = in_place(gather.masked_fill)
+masked_fill_ = in_place(masks.masked_fill)
 exp_ = in_place(pointwise.exp)
 sqrt_ = in_place(pointwise.sqrt)
 neg_ = in_place(pointwise.neg)

@@ -14,8 +14,8 @@ from specjit.ops import (
     casts,
     compare,
     division,
-    gather,
     inplace,
+    masks,
     pointwise,
     power,
     registry,
@@ -89,7 +89,7 @@ def rsub(input: Tensor, other: Tensor | Number, *, alpha: Number = 1) -> Tensor:
 def where(condition: Any, input: Any = None, other: Any = None) -> Any:
     """`input` where `condition` (bools) holds, else `other`; of `condition` alone, the indices where it is not zero."""
     if input is None and other is None:
-        return gather.nonzero(condition, as_tuple=True)
+        return masks.nonzero(condition, as_tuple=True)
     return arithmetic.where(condition, input, other)
 
 
@@ -156,7 +156,7 @@ def swapaxes(input: Tensor, axis0: int, axis1: int) -> Tensor:
 
 
 METHODS: dict[str, Any] = {
-    "nonzero": gather.nonzero,
+    "nonzero": masks.nonzero,
     "to": casts.to,
     "type_as": casts.type_as,
     "float": casts.float,
