@@ -75,7 +75,8 @@ class Hooked:
         """Call `hook(module, grad_input, grad_output)` when the gradients of the inputs are known; what it returns
         replaces `grad_input`.
 
-        Both are tuples, with an entry for each positional argument or output, None where that is no tensor.
+        Both are tuples, with an entry for each positional argument or output, None where that is no tensor. An input
+        that requires no gradient has zeros; if none does, all entries of `grad_input` are None.
         """
         return _register(self._backward_hooks, Hook(hook), prepend)
 
@@ -155,18 +156,19 @@ class _HookedCall:
 
 
 class _Gate(Function):
-    """Tensors handed through unchanged; `seen(gradients)` gets what comes back for them and says what goes on."""
+    """Tensors handed through unchanged; `seen(gradients)` gets what comes back for them and says what goes on. `zeros`
+    stand for gradients that do not come."""
 
     @staticmethod
-    def forward(ctx: Any, seen: Callable[[Any], Any], *tensors: Tensor) -> Any:
+    def forward(ctx: Any, seen: Callable[[Any], Any], zeros: bool, *tensors: Tensor) -> Any:
         ctx.seen = seen
-        ctx.set_materialize_grads(False)
+        ctx.set_materialize_grads(zeros)
         ctx.mark_non_differentiable(*[t for t in tensors if not t.requires_grad])
         return tensors
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
-        return (None, *ctx.seen(grads))
+        return (None, None, *ctx.seen(grads))
 
 
 class _Backward:
@@ -182,7 +184,7 @@ class _Backward:
 
     def enter(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
         self.inputs = len(args)
-        out, self.gated = _gate(args, self._at_inputs)
+        out, self.gated = _gate(args, self._at_inputs, zeros=True)
         return out
 
     def leave(self, output: Any) -> Any:
@@ -218,7 +220,7 @@ class _Backward:
         return grads
 
 
-def _gate(values: tuple[Any, ...], seen: Callable[[Any], Any]) -> tuple[tuple[Any, ...], bool]:
+def _gate(values: tuple[Any, ...], seen: Callable[[Any], Any], zeros: bool = False) -> tuple[tuple[Any, ...], bool]:
     """`values` with its tensors behind a gate, if a gradient can come back; `seen` gets and gives an entry for each of
     `values`."""
     places = [i for i, v in enumerate(values) if isinstance(v, Tensor)]
@@ -233,7 +235,7 @@ def _gate(values: tuple[Any, ...], seen: Callable[[Any], Any]) -> tuple[tuple[An
         return [changed[i] for i in places]
 
     out = list(values)
-    for i, t in zip(places, _Gate.apply(spread, *(values[i] for i in places))):
+    for i, t in zip(places, _Gate.apply(spread, zeros, *(values[i] for i in places))):
         out[i] = t
     # A named tuple stays one.
     kind = type(values)

@@ -99,7 +99,8 @@ def test_backward_hooks_have_an_entry_for_each_argument():
     out.sum.sum().backward()
     ((inner, outer),) = seen
     assert inner[0].tolist() == [1, 1]
-    assert inner[1:] == (None, None)
+    assert inner[1] is None
+    assert inner[2].tolist() == [0, 0]
     assert outer[0].tolist() == [1, 1]
     assert outer[1] is None
 
