@@ -78,10 +78,7 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
             "Mismatch of parameter numbers and input channel size. Found parameter numbers = "
             f"{weight.numel()} and channel size = {channels}."
         )
-    shape = [1] * input.ndim
-    if input.ndim > 1:
-        shape[1] = -1
-    slopes = weight.reshape(shape)
+    slopes = weight.reshape([1, -1] + [1] * (input.ndim - 2) if input.ndim > 1 else [1] * input.ndim)
     x = operand(input, "prelu_cpu")
     return result(arithmetic.where(x > 0, x, x * slopes), input)
 

@@ -21,8 +21,7 @@ def _repeated_heads(x: Tensor, heads: int) -> Tensor:
         raise RuntimeError("Number of heads in key and value must divide the number of heads in query")
     shape = list(x.shape)
     times = x.unsqueeze(-3).expand(shape[:-2] + [heads // have] + shape[-2:])
-    shape[-3] = heads
-    return times.reshape(shape)
+    return times.reshape(shape[:-3] + [heads] + shape[-2:])
 
 
 def _check(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, is_causal: bool) -> None:

@@ -151,9 +151,7 @@ def cross_entropy(
 
 
 def _along(weight: Tensor, x: Tensor, dim: int) -> Tensor:
-    shape = [1] * x.ndim
-    shape[dim] = -1
-    return weight.reshape(shape)
+    return weight.reshape([1] * dim + [-1] + [1] * (x.ndim - dim - 1))
 
 
 def _soft_cross_entropy(

@@ -14,11 +14,9 @@ from specjit.tensor.tensor import Tensor
 def operand(input: Tensor, kernel: str, inplace: bool = False) -> Tensor:
     """The input to compute with: float16 as float32; ints and bools are refused in the name of PyTorch's kernel.
 
-    inplace: the result will replace the content. Gradients read it as it was, so it is copied if there will be any.
+    inplace: the result will replace the content. Gradients read it as it was, so they get a copy.
     """
-    if inplace and input.requires_grad:
-        return casts.widen(input.clone(), kernel)
-    return casts.widen(input, kernel)
+    return casts.widen(input.clone() if inplace else input, kernel)
 
 
 def result(out: Tensor, input: Tensor, inplace: bool = False) -> Tensor:

@@ -27,9 +27,7 @@ def _per_channel(input: Tensor) -> Tensor:
     """A tensor with one element for each channel (dim 1) of each sample, whose values nobody reads."""
     if input.ndim < 2:
         raise RuntimeError("Feature dropout requires at least 2 dimensions in the input")
-    shape = [1] * input.ndim
-    shape[0], shape[1] = input.shape[0], input.shape[1]
-    return creation.empty(shape, dtype=input.dtype)
+    return creation.empty(list(input.shape[:2]) + [1] * (input.ndim - 2), dtype=input.dtype)
 
 
 def _masked(input: Tensor, like: Tensor, p: float, inplace: bool) -> Tensor:

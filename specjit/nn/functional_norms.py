@@ -25,9 +25,7 @@ def _standardized(x: Tensor, dims: Sequence[int], eps: float) -> tuple[Tensor, T
 
 def _by_channel(x: Tensor, of: Tensor) -> Tensor:
     """One value per channel (dim 1 of `of`), ready to broadcast with it."""
-    shape = [1] * of.ndim
-    shape[1] = -1
-    return x.reshape(shape)
+    return x.reshape([1, -1] + [1] * (of.ndim - 2))
 
 
 def _scaled(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
@@ -154,7 +152,7 @@ def batch_norm(
             raise RuntimeError(f"{missing} must be defined in evaluation mode")
         scale = pointwise.rsqrt(_by_channel(running_var, x) + eps)
         return result(_scaled((x - _by_channel(running_mean, x)) * scale, weight, bias), input)
-    dims = [d for d in range(input.ndim) if d != 1]
+    dims = [0] + list(range(2, input.ndim))
     out, mean, variance = _standardized(x, dims, eps)
     _update(running_mean, mean, momentum)
     _update(running_var, variance * (count / max(count - 1, 1)), momentum)
@@ -193,9 +191,7 @@ def instance_norm(
 
 def _no_channels(x: Tensor, count: int) -> Tensor:
     """Zeros like `x` with `count` channels."""
-    shape = list(x.shape)
-    shape[1] = count
-    return creation.zeros(shape, dtype=x.dtype)
+    return creation.zeros(list(x.shape[:1]) + [count] + list(x.shape[2:]), dtype=x.dtype)
 
 
 def local_response_norm(input: Tensor, size: int, alpha: float = 0.0001, beta: float = 0.75, k: float = 1.0) -> Tensor:

@@ -29,7 +29,7 @@ HANDLERS: dict[str, Handler] = {}
 # operands.
 BINARY: dict[str, tuple[str, str | None]] = {
     "py.add": ("add", None),
-    "py.sub": ("sub", "rsub"),
+    "py.sub": ("sub", "sub"),
     "py.mul": ("mul", None),
     "py.truediv": ("div", "div"),
     "py.floordiv": ("floor_divide", "floor_divide"),
@@ -86,13 +86,16 @@ def binary(spec: Specializer, args: list[Any], node: Node) -> Abstract:
     if is_tensor(a):
         return spec.call(forward, a, b)
     if is_tensor(b):
-        if reflected is None or name in SWAPPED or reflected == "rsub":
+        if reflected is None or name in SWAPPED:
             return spec.call(reflected or forward, b, a)
         return spec.call(reflected, a, b)
     if isinstance(a, Seq) and isinstance(b, Seq) and name == "py.add" and a.kind == b.kind:
         lists.check_readable(spec, a)
         lists.check_readable(spec, b)
         return Seq(a.kind, [*a.items, *b.items], spec.depth)
+    if name == "py.mul" and isinstance(a, Seq) and isinstance(b, Known) and type(b.value) is int:
+        lists.check_readable(spec, a)
+        return Seq(a.kind, a.items * b.value, spec.depth)
     if isinstance(a, Seq) and isinstance(b, Seq) and name in ("py.eq", "py.ne"):
         return _compare_sequences(spec, a, b, node)
     return default(spec, args, node)
@@ -193,10 +196,14 @@ def get_attribute(spec: Specializer, args: list[Any], node: Node) -> Abstract:
     raise Refused(f"attribute {name!r} of something unknown", spec.loc)
 
 
+def _sizes(spec: Specializer, x: Value) -> list[Abstract]:
+    return [spec.call("size", x, d) for d in range(len(x.type.dims or ()))]
+
+
 def tensor_attribute(spec: Specializer, x: Value, name: str) -> Abstract:
     t = x.type
     if name == "shape" and t.dims is not None:
-        return Seq("tuple", [spec.call("size", x, d) for d in range(len(t.dims))])
+        return Seq("tuple", _sizes(spec, x))
     if name == "ndim" and t.dims is not None:
         return Known(len(t.dims))
     if name == "dtype" and t.dtype is not None:
@@ -455,6 +462,11 @@ def method(spec: Specializer, args: list[Any], node: Node) -> Any:
         composite = getattr(function, "composite", None)
         if composite is not None:
             return composed(spec, composite, [target, *rest[:split]], dict(zip(keywords, rest[split:], strict=True)))
+        if name in ("numel", "nelement") and target.type.dims is not None:
+            count: Abstract = Known(1)
+            for size in _sizes(spec, target):
+                count = spec.call("py.mul", count, size)
+            return count
         if op is None:
             raise Refused(f"tensor method {name!r} is not modelled", spec.loc)
         bound = schema.bind(op, [target, *rest[:split]], dict(zip(keywords, rest[split:], strict=True)))

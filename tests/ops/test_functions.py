@@ -322,3 +322,20 @@ def test_what_a_body_cannot_decide_stays_generic():
     for _ in range(3):
         assert fast(xs).tolist() == [0, 0]
     fast.close()
+
+
+def test_sizes_and_numbers_beside_list_items():
+    """What the specializer makes of numel, of repeated lists, and of a number minus a tensor it has just found."""
+
+    def function(xs):
+        x = xs[0]
+        return 1 - x.reshape([x.numel()] + [1] * (x.ndim - 2)), x.reshape([1] * x.ndim + [-1])
+
+    xs = [specjit.randn(3, 4)]
+    fast = specjit.optimize(function, warmup=1, background=False)
+    for _ in range(3):
+        for got, want in zip(fast(xs), function(xs), strict=True):
+            assert got.shape == want.shape
+            np.testing.assert_allclose(got.numpy(), want.numpy())
+    assert fast.stats()["fast"] == 3
+    fast.close()
