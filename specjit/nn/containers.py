@@ -77,7 +77,6 @@ class _Numbered(Module):
         kept = list(self._modules.values())
         kept.insert(index, module)
         self._put(_numbered(kept))
-        return self
 
     def pop(self, index: int | slice) -> Any:
         """Take a module out."""
@@ -107,7 +106,8 @@ class Sequential(_Numbered):
             raise AssertionError(f"module should be of type: {Module}")
         if not -len(self) <= index <= len(self):
             raise IndexError(f"Index out of range: {index}")
-        return super().insert(index, module)
+        super().insert(index, module)
+        return self
 
     def __add__(self, other: Sequential) -> Sequential:
         if not isinstance(other, Sequential):

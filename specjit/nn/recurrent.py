@@ -42,15 +42,15 @@ class _Recurrent(Module):
         _check_sizes(input_size, hidden_size, num_layers, proj_size)
         if proj_size and not self.projects:
             raise ValueError("proj_size argument is only supported for LSTM, not RNN or GRU")
-        dropout = float(dropout)
-        if not 0 <= dropout <= 1:
+        rate = float(dropout)
+        if isinstance(dropout, bool) or not 0 <= rate <= 1:
             raise ValueError(
                 "dropout should be a number in range [0, 1] representing the probability of an element being zeroed"
             )
-        if dropout > 0 and num_layers == 1:
+        if rate > 0 and num_layers == 1:
             warnings.warn(
                 "dropout option adds dropout after all but last recurrent layer, so non-zero dropout expects "
-                f"num_layers greater than 1, but got dropout={dropout} and num_layers={num_layers}",
+                f"num_layers greater than 1, but got dropout={rate} and num_layers={num_layers}",
                 stacklevel=2,
             )
         self.input_size = input_size
@@ -58,7 +58,7 @@ class _Recurrent(Module):
         self.num_layers = num_layers
         self.bias = bias
         self.batch_first = batch_first
-        self.dropout = dropout
+        self.dropout = rate
         self.bidirectional = bidirectional
         self.proj_size = proj_size
         self.directions = 2 if bidirectional else 1
@@ -162,7 +162,7 @@ def _check_sizes(input_size: int, hidden_size: int, num_layers: int, proj_size: 
     for name, value in (("input_size", input_size), ("hidden_size", hidden_size), ("num_layers", num_layers)):
         if not isinstance(value, int):
             raise TypeError(f"{name} should be of type int, got: {type(value).__name__}")
-        if value <= 0 and name != "input_size":
+        if value <= 0:
             raise ValueError(f"{name} must be greater than zero")
     if proj_size < 0:
         raise ValueError("proj_size should be a positive integer or zero to disable projections")

@@ -132,6 +132,10 @@ class LSTMCell(_Cell):
         if hx is None:
             start = self._start(input, None)
             hx = (start, start)
+        elif not isinstance(hx, (tuple, list)):
+            raise TypeError(
+                f"lstm_cell(): argument 'hx' (position 2) must be tuple of Tensors, not {type(hx).__name__}"
+            )
         h, c = self._start(input, hx[0]), self._start(input, hx[1])
         return lstm_cell(input, h, c, self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
 

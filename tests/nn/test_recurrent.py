@@ -23,6 +23,8 @@ def test_layer_errors(kind):
         (lambda: kind(3, 4, dropout=2.0), ValueError, "range"),
         (lambda: kind(3, 0), ValueError, "hidden_size must be greater than zero"),
         (lambda: kind(3, 4, 0), ValueError, "num_layers must be greater than zero"),
+        (lambda: kind(0, 4), ValueError, "input_size must be greater than zero"),
+        (lambda: kind(3, 4, dropout=True), ValueError, "range"),
         (lambda: kind(3.0, 4), TypeError, "input_size should be of type int, got: float"),
     ):
         with pytest.raises(error, match=text):
@@ -91,6 +93,8 @@ def test_cell_errors(kind):
     ):
         with pytest.raises(error, match=text):
             call()
+    with pytest.raises(TypeError, match="must be tuple of Tensors, not Tensor"):
+        nn.LSTMCell(3, 4)(ONES(2, 3), ONES(2, 4))
     with pytest.raises(RuntimeError, match="Unknown nonlinearity: x"):
         nn.RNNCell(3, 4, nonlinearity="x")(ONES(2, 3))
     assert repr(nn.RNNCell(3, 4, False, "relu")) == "RNNCell(3, 4, bias=False, nonlinearity=relu)"
