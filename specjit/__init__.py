@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from specjit.runtime.program import Program, optimize
     from specjit.runtime.stance import stance
     from specjit.runtime.threads import get_num_threads, set_num_threads
+    from specjit.tensor.printing import set_printoptions
 
 # Loaded on first use, so that eager mode starts as fast as NumPy.
 _PACKAGES = ("autograd", "jit", "linalg", "nn", "optim")
@@ -69,6 +70,7 @@ _LATER = {
     "on_event": "specjit.runtime.events",
     "set_num_threads": "specjit.runtime.threads",
     "get_num_threads": "specjit.runtime.threads",
+    "set_printoptions": "specjit.tensor.printing",
 }
 _HIDDEN = ("TYPE_CHECKING", "Any", "ops", "ir", "version", "dtypes")
 

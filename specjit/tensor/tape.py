@@ -158,6 +158,11 @@ def edge(t: Tensor) -> Edge:
     return t if node is None else node
 
 
+# Reserved keys among the hooks of a tensor: what keeps its gradient, after all hooks have seen it, and the hooks (by
+# their own ids) that run once a leaf has its gradient.
+RETAIN, POST = -1, -2
+
+
 def register_hook(t: Tensor, hook: Callable[[Any], Any]) -> RemovableHandle:
     if not t._requires_grad:
         raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
@@ -178,10 +183,9 @@ def register_hook(t: Tensor, hook: Callable[[Any], Any]) -> RemovableHandle:
 def retain_grad(t: Tensor) -> None:
     if not t._requires_grad:
         raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
-    if node_of(t) is None:
+    node = node_of(t)
+    if node is None or retains_grad(t):
         return
-    import weakref
-
     ref = weakref.ref(t)
 
     def keep(g: Tensor) -> None:
@@ -189,7 +193,28 @@ def retain_grad(t: Tensor) -> None:
         if target is not None:
             target.grad = g if target.grad is None else target.grad + g
 
-    register_hook(t, keep)
+    if node.hooks is None:
+        node.hooks = {}
+    node.hooks[RETAIN] = keep
+
+
+def retains_grad(t: Tensor) -> bool:
+    node = node_of(t)
+    return node is not None and node.hooks is not None and RETAIN in node.hooks
+
+
+def register_post_accumulate_grad_hook(t: Tensor, hook: Callable[[Tensor], None]) -> RemovableHandle:
+    if not t._requires_grad:
+        raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
+    if node_of(t) is not None:
+        raise RuntimeError("post accumulate grad hooks cannot be registered on non-leaf tensors")
+    if getattr(t, "_hooks", None) is None:
+        t._hooks = {}
+    assert t._hooks is not None
+    later: Any = t._hooks.setdefault(POST, {})  # type: ignore[arg-type]
+    handle = RemovableHandle(later)
+    later[handle.id] = hook
+    return handle
 
 
 class _Plan:
@@ -262,10 +287,15 @@ class _Run:
     def hooked(self, key: int, g: Tensor, hooks: dict[int, Callable[[Any], Any]] | None) -> Tensor:
         if hooks:
             self.owned.discard(key)
-            for hook in list(hooks.values()):
-                replaced = hook(g)
+            for number, hook in list(hooks.items()):
+                replaced = hook(g) if number >= 0 else None
                 if replaced is not None:
+                    if replaced.shape != g.shape:
+                        name = getattr(hook, "__name__", type(hook).__name__)
+                        raise RuntimeError(f"hook '{name}' has changed the size of value")
                     g = replaced
+            if RETAIN in hooks:
+                hooks[RETAIN](g)
         return g
 
     def walk(self, leaf: Callable[[Tensor, Tensor, bool], None], captured: dict[int, Any]) -> None:
@@ -334,6 +364,10 @@ def _accumulate(create: bool) -> Callable[[Tensor, Tensor, bool], None]:
             np.add(have._data, g._data, out=have._data)
             have._version[0] += 1
             state.bump_write_epoch()
+        hooks = getattr(t, "_hooks", None)
+        if hooks and POST in hooks:
+            for hook in list(hooks[POST].values()):
+                hook(t)
 
     return leaf
 
@@ -415,16 +449,23 @@ def grad(
     retain_graph: bool | None = None,
     create_graph: bool = False,
     allow_unused: bool | None = None,
+    is_grads_batched: bool = False,
     materialize_grads: bool = False,
 ) -> tuple[Tensor, ...]:
     """Gradients of the sum of `outputs` (weighted by `grad_outputs`) with respect to `inputs`; `.grad` stays as it is.
 
     An input that was not used raises RuntimeError, unless `allow_unused` (None in its place) or `materialize_grads`
-    (zeros).
+    (zeros). Batches of `grad_outputs` (`is_grads_batched`) are not supported.
     """
+    if is_grads_batched:
+        raise NotImplementedError("grad(): is_grads_batched=True needs vectorization, which specjit does not have")
+    if materialize_grads and allow_unused is False:
+        raise ValueError("Expected allow_unused to be True or not passed when materialize_grads=True, but got False.")
     outs, wanted = _tensors(outputs), _tensors(inputs)
     gradients = [None] * len(outs) if grad_outputs is None else _tensors(grad_outputs)
     roots = _start(outs, gradients, "grad")
+    if not wanted:
+        raise RuntimeError("`inputs` argument to `grad()` cannot be empty.")
     for t in wanted:
         if not t._requires_grad:
             raise RuntimeError("One of the differentiated Tensors does not require grad")
@@ -437,7 +478,7 @@ def grad(
             found[i] = wrap(np.zeros(t.shape, t.dtype.numpy))
         elif g is None and not allow_unused:
             raise RuntimeError(
-                "One of the differentiated Tensors appears to not have been used in the graph. "
+                f"The differentiated Tensor at index {i} appears to not have been used in the graph. "
                 "Set allow_unused=True if this is the desired behavior."
             )
     return tuple(found)
