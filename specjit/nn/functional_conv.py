@@ -122,14 +122,14 @@ def _named_padding(input: Any, name: str, kernel: Any, stride: Any, dilation: An
         return input, (0,) * len(kernel)
     if name != "same":
         raise RuntimeError(f"Invalid padding string: '{name}'")
-    if any([s != 1 for s in stride]):
+    if max(stride) != 1:
         raise RuntimeError("padding='same' is not supported for strided convolutions")
     total = [d * (k - 1) for d, k in zip(dilation, kernel)]
     # Of an odd total, the one that is over goes after the image.
     extra: list[int] = []
     for t in total[::-1]:
         extra += [0, t % 2]
-    if any(extra):
+    if max(extra) > 0:
         input = constant_pad(input, extra)
     return input, tuple([t // 2 for t in total])
 
@@ -151,9 +151,9 @@ def _conv_transpose(
     dilations = _per_dim(dilation, count, "dilation")
     extras = _per_dim(output_padding, count, "output_padding")
     whole = input if input.ndim == count + 2 else input.unsqueeze(0)
-    if any([e < 0 for e in extras]):
+    if min(extras) < 0:
         raise RuntimeError("negative output_padding is not supported")
-    if any([e >= max(s, d) for e, s, d in zip(extras, strides, dilations)]):
+    if min([max(s, d) - e for e, s, d in zip(extras, strides, dilations)]) <= 0:
         raise RuntimeError(
             "output padding must be smaller than either stride or dilation, but got "
             f"output_padding: {list(extras)} stride: {list(strides)} dilation: {list(dilations)}"
@@ -162,11 +162,6 @@ def _conv_transpose(
         (n - 1) * s - 2 * p + d * (k - 1) + e + 1
         for n, s, p, d, k, e in zip(whole.shape[2:], strides, paddings, dilations, weight.shape[2:], extras)
     ]
-    if any([n <= 0 for n in size]):
-        raise RuntimeError(
-            f"Given input size per channel: {list(whole.shape[2:])}. Calculated output size per channel: {size}. "
-            "Output size is too small"
-        )
     sizes = [whole.shape[0], weight.shape[1] * groups] + size
     out = conv.convolution_input(whole, weight, sizes, strides, paddings, dilations, groups)
     out = _biased(out, weight, bias, 1, groups)

@@ -10,13 +10,11 @@ import math
 from typing import Any
 
 from specjit import dtypes
-from specjit.nn.functional_pool import adaptive_mean
-from specjit.ops import arithmetic, casts, creation, gather, pointwise, shape
+from specjit.nn.functional_pool import adaptive_mean, trailing
+from specjit.ops import arithmetic, casts, creation, gather, pointwise
 from specjit.ops.eager import not_implemented
 from specjit.ops.padding import constant_pad
 
-# Mode -> the number of spatial dims it is for.
-DIMENSIONS = {"linear": 1, "bilinear": 2, "bicubic": 2, "trilinear": 3}
 MODES = "nearest | linear | bilinear | bicubic | trilinear | area | nearest-exact"
 
 
@@ -36,7 +34,8 @@ def interpolate(
     align_corners  the corners of both images are pixel centres, rather than their outer edges
     recompute_scale_factor  positions follow from the sizes, not from `scale_factor`
     """
-    if align_corners is not None and mode not in DIMENSIONS:
+    wanted = _dimension(mode)
+    if align_corners is not None and wanted == 0:
         raise ValueError(
             "align_corners option can only be set with the interpolating modes: linear | bilinear | bicubic | trilinear"
         )
@@ -48,23 +47,36 @@ def interpolate(
             )
         raise NotImplementedError("interpolate: antialias=True is not supported")
     count = input.ndim - 2
-    sizes, scales = _resized(input, size, scale_factor, recompute_scale_factor)
-    if count < 1 or count > 3 or (mode not in DIMENSIONS and mode not in ("nearest", "nearest-exact", "area")):
+    sizes, steps = _resized(input, size, scale_factor, recompute_scale_factor)
+    if count < 1 or count > 3 or (wanted == 0 and mode not in ("nearest", "nearest-exact", "area")):
         raise NotImplementedError(
             f"Input Error: Only 3D, 4D and 5D input Tensors supported (got {input.ndim}D) for the modes: {MODES} "
             f"(got {mode})"
         )
-    if mode in DIMENSIONS and DIMENSIONS[mode] != count:
-        raise NotImplementedError(f"Got {input.ndim}D input, but {mode} mode needs {DIMENSIONS[mode] + 2}D input")
+    if wanted > 0 and wanted != count:
+        raise NotImplementedError(f"Got {input.ndim}D input, but {mode} mode needs {wanted + 2}D input")
     if mode == "area":
         return adaptive_mean(input, sizes)
     _check_resized(input, sizes, mode)
-    out = input if mode in ("nearest", "nearest-exact") else _working(input)
-    for i in range(count):
-        out = _resize(out, i + 2, sizes[i], scales[i], mode, align_corners is True)
+    align = align_corners is True
+    # Spelled out: capture knows what straight lines give, but not what a loop of unknown length carries.
+    out = _resize(input if wanted == 0 else _working(input), 2, sizes[0], steps[0], mode, align)
+    if count > 1:
+        out = _resize(out, 3, sizes[1], steps[1], mode, align)
+    if count > 2:
+        out = _resize(out, 4, sizes[2], steps[2], mode, align)
     if input.dtype is dtypes.uint8 and out.dtype is not input.dtype:
         out = arithmetic.clamp(pointwise.floor(out + 0.5), 0, 255)
     return casts.to_dtype(out, input.dtype)
+
+
+def _dimension(mode: str) -> int:
+    """The number of spatial dims that a mode of weighted sums is for; 0 for other modes."""
+    if mode == "linear":
+        return 1
+    if mode == "trilinear":
+        return 3
+    return 2 if mode in ("bilinear", "bicubic") else 0
 
 
 def _working(input: Any) -> Any:
@@ -73,40 +85,44 @@ def _working(input: Any) -> Any:
 
 
 def _resized(input: Any, size: Any, scale_factor: Any, recompute: Any) -> Any:
-    """(sizes, scale factors that positions follow from, None where they follow from the sizes)."""
+    """(sizes, steps from one pixel to the next in the input)."""
     count = input.ndim - 2
     if size is not None and scale_factor is not None:
         raise ValueError("only one of size or scale_factor should be defined")
     if size is None and scale_factor is None:
         raise ValueError("either size or scale_factor should be defined")
-    spatial = list(input.shape[2:])
+    spatial = tuple(input.shape[2:])
     if size is not None:
         if recompute:
             raise ValueError("recompute_scale_factor is not meaningful with an explicit size.")
-        sizes = [size] * count if isinstance(size, (int, float)) else list(size)
+        sizes = (size,) * count if isinstance(size, (int, float)) else tuple(size)
         if len(sizes) != count:
             raise ValueError(
                 "Input and output must have the same number of spatial dimensions, but got input with spatial "
-                f"dimensions of {spatial} and output size of {size}. Please provide input tensor in (N, C, d1, d2, ..."
-                ",dK) format and output size in (o1, o2, ...,oK) format."
+                f"dimensions of {list(spatial)} and output size of {size}. Please provide input tensor in (N, C, d1, "
+                "d2, ...,dK) format and output size in (o1, o2, ...,oK) format."
             )
-        if any([isinstance(s, float) for s in sizes]):
+        if len([s for s in sizes if isinstance(s, float)]) > 0:
             raise TypeError(f"interpolate(): argument 'size' must be tuple of ints, but got {sizes}")
-        return sizes, [None] * count
-    factors = [scale_factor] * count if isinstance(scale_factor, (int, float)) else list(scale_factor)
+        return sizes, _steps(spatial, sizes)
+    factors = (scale_factor,) * count if isinstance(scale_factor, (int, float)) else tuple(scale_factor)
     if len(factors) != count:
         raise ValueError(
             "Input and scale_factor must have the same number of spatial dimensions, but got input with spatial "
-            f"dimensions of {spatial} and scale_factor of shape {scale_factor}. Please provide input tensor in (N, C, "
-            "d1, d2, ...,dK) format and scale_factor in (s1, s2, ...,sK) format."
+            f"dimensions of {list(spatial)} and scale_factor of shape {scale_factor}. Please provide input tensor in "
+            "(N, C, d1, d2, ...,dK) format and scale_factor in (s1, s2, ...,sK) format."
         )
-    sizes = [math.floor(n * f) for n, f in zip(spatial, factors)]
-    return sizes, [None] * count if recompute else factors
+    sizes = tuple([math.floor(n * f) for n, f in zip(spatial, factors)])
+    return sizes, _steps(spatial, sizes) if recompute else tuple([1 / f for f in factors])
+
+
+def _steps(spatial: Any, sizes: Any) -> tuple[float, ...]:
+    return tuple([n / s if s != 0 else 0.0 for n, s in zip(spatial, sizes)])
 
 
 def _check_resized(input: Any, sizes: Any, mode: str) -> None:
     names = ("D", "H", "W")[3 - len(sizes) :]
-    if any([n <= 0 for n in sizes]) or 0 in input.shape[2:]:
+    if min(sizes) <= 0 or min(input.shape[2:]) <= 0:
         have = ", ".join([f"{a}: {n}" for a, n in zip(names, input.shape[2:])])
         want = ", ".join([f"{a}: {n}" for a, n in zip(names, sizes)])
         raise RuntimeError(f"Input and output sizes should be greater than 0, but got input ({have}) output ({want})")
@@ -116,50 +132,44 @@ def _check_resized(input: Any, sizes: Any, mode: str) -> None:
         )
     if not input.dtype.is_floating_point and input.dtype is not dtypes.uint8:
         raise not_implemented(
-            f"compute_indices_weights_{mode}" if mode in DIMENSIONS else f"upsample_{mode.replace('-', '_')}",
+            f"compute_indices_weights_{mode}" if _dimension(mode) > 0 else f"upsample_{mode.replace('-', '_')}",
             input.dtype,
         )
 
 
-def _resize(x: Any, dim: int, size: int, factor: Any, mode: str, align_corners: bool) -> Any:
-    """One dim of `x` at `size` positions."""
+def _resize(x: Any, dim: int, size: int, step: float, mode: str, align_corners: bool) -> Any:
+    """One dim of `x` at `size` positions, `step` apart."""
     n = x.shape[dim]
     if mode in ("nearest", "nearest-exact"):
-        if size == n and factor is None:
-            return x
         # Positions are float32 in PyTorch too, whatever the image is.
-        at = creation.arange(size, dtype=dtypes.float32)
-        if mode == "nearest-exact":
-            at = at + 0.5
-        at = casts.to_dtype(pointwise.floor(at * (n / size if factor is None else 1 / factor)), dtypes.int64)
-        return gather.index_select(x, dim, arithmetic.clamp(at, max=n - 1))
+        place = creation.arange(size, dtype=dtypes.float32) + (0.5 if mode == "nearest-exact" else 0.0)
+        return _taken(x, dim, pointwise.floor(place * step), 0)
     at = creation.arange(size, dtype=x.dtype)
     if align_corners:
         at = at * ((n - 1) / (size - 1) if size > 1 else 0.0)
     else:
-        at = (at + 0.5) * (n / size if factor is None else 1 / factor) - 0.5
-    if mode != "bicubic":
-        at = arithmetic.clamp(at, min=0.0)
-    low = pointwise.floor(at)
-    if mode != "bicubic":
-        low = arithmetic.clamp(low, max=float(n - 1))
-    part = at - low
-    tail = (-1,) + (1,) * (x.ndim - dim - 1)
-    first = casts.to_dtype(low, dtypes.int64)
-    weights = _cubic(part) if mode == "bicubic" else [1.0 - part, part]
-    offset = -1 if mode == "bicubic" else 0
-    out = None
-    for i in range(len(weights)):
-        taken = gather.index_select(x, dim, arithmetic.clamp(first + (offset + i), 0, n - 1)) * shape.reshape(
-            weights[i], tail
-        )
-        out = taken if out is None else out + taken
-    return out
+        at = (at + 0.5) * step - 0.5
+    after = x.ndim - dim - 1
+    if mode == "bicubic":
+        low = pointwise.floor(at)
+        t = at - low
+        out = _taken(x, dim, low, -1) * trailing(_far(t + 1.0), after)
+        out = out + _taken(x, dim, low, 0) * trailing(_near(t), after)
+        out = out + _taken(x, dim, low, 1) * trailing(_near(1.0 - t), after)
+        return out + _taken(x, dim, low, 2) * trailing(_far(2.0 - t), after)
+    at = arithmetic.clamp(at, min=0.0)
+    low = arithmetic.clamp(pointwise.floor(at), max=float(n - 1))
+    t = at - low
+    return _taken(x, dim, low, 0) * trailing(1.0 - t, after) + _taken(x, dim, low, 1) * trailing(t, after)
 
 
-def _cubic(t: Any) -> list[Any]:
-    """Weights of the four neighbours at distances 1 + t, t, 1 - t and 2 - t (Keys 1981, with a = -0.75)."""
-    return [_far(t + 1.0), _near(t), _near(1.0 - t), _far(2.0 - t)]
+def _taken(x: Any, dim: int, place: Any, offset: int) -> Any:
+    """The pixels at `place + offset`, or at the edge that lies before them."""
+    at = arithmetic.clamp(casts.to_dtype(place, dtypes.int64) + offset, 0, x.shape[dim] - 1)
+    return gather.index_select(x, dim, at)
+
+
+# Weights of the four neighbours, at distances 1 + t, t, 1 - t and 2 - t (Keys 1981, with a = -0.75).
 
 
 def _near(t: Any) -> Any:

@@ -48,7 +48,7 @@ def pad(input: Any, pad: Any, mode: str = "constant", value: Any = None) -> Any:
 def _check_padded(input: Any, amounts: Any, mode: str) -> None:
     count = len(amounts) // 2
     if mode != "circular":
-        if 0 in input.shape[input.ndim - count - 1 :]:
+        if min(input.shape[input.ndim - count - 1 :]) == 0:
             raise RuntimeError(
                 f"Expected {count + 1}D or {count + 2}D (batch mode) tensor with possibly 0 batch size and other "
                 f"non-zero dimensions for input, but got: {list(input.shape)}"

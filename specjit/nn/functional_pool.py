@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from specjit import dtypes
-from specjit.ops import arithmetic, casts, creation, division, gather, pool, reduce, shape, slicing
+from specjit.ops import arithmetic, casts, creation, division, gather, pool, shape
 from specjit.ops.eager import not_implemented
 
 
@@ -23,7 +23,7 @@ def max_pool1d(
     return_indices: bool = False,
 ) -> Any:
     """The maximum of every window along the last dim of (N, C, L) or (C, L); with return_indices also where it is."""
-    _check_shape("max_pool1d", input, 1)
+    _check_rank("max_pool1d", input, 1)
     kernel = _per_dim(kernel_size, 1, "max_pool1d", "kernel_size")
     strides = kernel if stride is None else _per_dim(stride, 1, "max_pool1d", "stride")
     paddings, dilations = _per_dim(padding, 1, "max_pool1d", "padding"), _per_dim(dilation, 1, "max_pool1d", "dilation")
@@ -55,7 +55,7 @@ def max_pool2d(
     kernel = _per_dim(kernel_size, 2, "max_pool2d", "kernel_size")
     strides = kernel if stride is None else _per_dim(stride, 2, "max_pool2d", "stride")
     paddings, dilations = _per_dim(padding, 2, "max_pool2d", "padding"), _per_dim(dilation, 2, "max_pool2d", "dilation")
-    _check_shape("max_pool2d", input, 2)
+    _check_rank("max_pool2d", input, 2)
     values = pool.max_pool(input, kernel, strides, paddings, dilations, ceil_mode)
     if not return_indices:
         return values
@@ -99,7 +99,7 @@ def avg_pool2d(
         raise IndexError(
             f"Dimension out of range (expected to be in range of [{-input.ndim}, {input.ndim - 1}], but got -3)"
         )
-    _check_shape("avg_pool2d", input, 2)
+    _check_rank("avg_pool2d", input, 2)
     return _avg_pool(input, kernel, strides, paddings, ceil_mode, count_include_pad, divisor_override)
 
 
@@ -149,16 +149,12 @@ def _per_dim(value: Any, count: int, name: str, what: str) -> tuple[int, ...]:
     return given
 
 
-def _check_shape(name: str, input: Any, count: int) -> None:
-    """PyTorch's rule for pools: a batch may be empty, an image may not."""
-    good = input.ndim == count + 1 or input.ndim == count + 2
-    if not good and name == "max_pool2d":
-        raise RuntimeError("non-empty 3D or 4D (batch mode) tensor expected for input")
-    if not good or 0 in input.shape[input.ndim - count - 1 :]:
-        raise RuntimeError(
-            f"{'max_pool1d: ' if count == 1 else ''}Expected {count + 1}D or {count + 2}D (batch mode) tensor with "
-            f"optional 0 dim batch size for input, but got:{list(input.shape)}"
-        )
+def _check_rank(name: str, input: Any, count: int) -> None:
+    """PyTorch's rule for pools of images; that they are not empty is the record's to say, which knows symbols."""
+    if input.ndim != count + 1 and input.ndim != count + 2:
+        if name == "max_pool2d":
+            raise RuntimeError("non-empty 3D or 4D (batch mode) tensor expected for input")
+        raise RuntimeError(pool.empty_text(input.shape, count))
 
 
 def _check_dims(name: str, input: Any) -> None:
@@ -173,18 +169,22 @@ def _avg_pool(
     input: Any, kernel: Any, stride: Any, padding: Any, ceil_mode: bool, include_pad: bool, divisor: Any
 ) -> Any:
     total = pool.window_sum(casts.widen(input), kernel, stride, padding, ceil_mode)
-    if divisor is None:
-        divisor = 1
-        for axis, (k, s, p) in enumerate(zip(kernel, stride, padding)):
-            if ceil_mode or (p > 0 and not include_pad):
-                at = axis - len(kernel)
-                count = _covered(input.shape[at], total.shape[at], k, s, p, include_pad)
-                divisor = divisor * shape.reshape(count, (-1,) + (1,) * (-at - 1))
-            else:
-                divisor = divisor * k
+    if divisor is not None:
+        return _divided(total, divisor, input)
+    if ceil_mode or (max(padding) > 0 and not include_pad):
+        wide = _covered(input.shape[-1], total.shape[-1], kernel[-1], stride[-1], padding[-1], include_pad)
+        if len(kernel) == 1:
+            return _divided(total, wide, input)
+        high = _covered(input.shape[-2], total.shape[-2], kernel[0], stride[0], padding[0], include_pad)
+        return _divided(total, high.unsqueeze(1) * wide, input)
+    return _divided(total, kernel[0] if len(kernel) == 1 else kernel[0] * kernel[1], input)
+
+
+def _divided(total: Any, count: Any, input: Any) -> Any:
+    """Sums divided, in the dtype of the input; those of ints towards zero."""
     if not input.dtype.is_floating_point:
-        return division.divide(total, divisor, rounding_mode="trunc")
-    return casts.to_dtype(total / divisor, input.dtype)
+        return division.divide(total, count, rounding_mode="trunc")
+    return casts.to_dtype(total / count, input.dtype)
 
 
 def _covered(n: Any, count: Any, kernel: int, stride: int, padding: int, include_pad: bool) -> Any:
@@ -218,19 +218,23 @@ def _window_positions(n: int, count: int) -> tuple[Any, Any, int]:
 def adaptive_mean(input: Any, sizes: Any) -> Any:
     """Means of windows that cover the last dims evenly, as many as `sizes` has."""
     count = len(sizes)
-    if any([s < 0 for s in sizes]):
+    if min(sizes) < 0:
         shown = sizes if count == 2 else (1, *sizes)
         raise RuntimeError(
             "adaptive_avg_pool2d: elements of output_size must be greater than or equal to 0 but received "
             f"{{{', '.join([str(s) for s in shown])}}}"
         )
     if not input.dtype.is_floating_point:
-        if all([s == 1 for s in sizes]):
+        if max(sizes) == 1 and min(sizes) == 1:
             return input.mean(-1)
         raise not_implemented("adaptive_avg_pool2d", input.dtype)
     out = casts.widen(input)
-    for axis in range(-count, 0):
-        out = _adaptive_mean(out, out.ndim + axis, sizes[axis])
+    # Spelled out: capture knows what straight lines give, but not what a loop of unknown length carries.
+    out = _adaptive_mean(out, input.ndim - 1, sizes[-1])
+    if count > 1:
+        out = _adaptive_mean(out, input.ndim - 2, sizes[-2])
+    if count > 2:
+        out = _adaptive_mean(out, input.ndim - 3, sizes[-3])
     return casts.to_dtype(out, input.dtype)
 
 
@@ -238,20 +242,26 @@ def _adaptive_mean(x: Any, dim: int, count: int) -> Any:
     """The means of `count` windows along one dim."""
     n = x.shape[dim]
     if count == 0:
-        return slicing.narrow(x, dim, 0, 0)
+        return x.narrow(dim, 0, 0)
     if n % count == 0:
-        return reduce.mean(_split(x, dim, count, n // count), dim + 1)
+        return _split(x, dim, count, n // count).mean(dim + 1)
     positions, length, size = _window_positions(n, count)
-    parts = _split(gather.index_select(x, dim, shape.flatten(positions)), dim, count, size)
-    tail = (1,) * (x.ndim - dim - 1)
-    own = shape.reshape(creation.arange(size).unsqueeze(0) < length.unsqueeze(1), (count, size) + tail)
-    total = reduce.sum(arithmetic.where(own, parts, 0.0), dim + 1)
-    return total / shape.reshape(length, (count,) + tail)
+    parts = _split(gather.index_select(x, dim, positions.flatten()), dim, count, size)
+    after = x.ndim - dim - 1
+    own = trailing(creation.arange(size).unsqueeze(0) < length.unsqueeze(1), after)
+    return arithmetic.where(own, parts, 0.0).sum(dim + 1) / trailing(length, after)
 
 
 def _split(x: Any, dim: int, count: int, size: int) -> Any:
     """One dim as two: `count` groups of `size`."""
-    return shape.reshape(x, tuple(x.shape[:dim]) + (count, size) + tuple(x.shape[dim + 1 :]))
+    return x.reshape(tuple(x.shape[:dim]) + (count, size) + tuple(x.shape[dim + 1 :]))
+
+
+def trailing(x: Any, count: int) -> Any:
+    """`x` with up to two dims of size 1 at the end, to stand along a dim that has others after it."""
+    if count > 1:
+        return shape.unsqueeze(shape.unsqueeze(x, -1), -1)
+    return shape.unsqueeze(x, -1) if count > 0 else x
 
 
 def _adaptive_max(name: str, input: Any, sizes: Any, return_indices: bool) -> Any:
@@ -262,7 +272,7 @@ def _adaptive_max(name: str, input: Any, sizes: Any, return_indices: bool) -> An
                 f"{name}(): Expected input to have non-zero size for non-batch dimensions, but input has sizes "
                 f"{list(input.shape)} with dimension {i} being empty"
             )
-    if any([s < 0 for s in sizes]):
+    if min(sizes) < 0:
         raise RuntimeError(
             f"Trying to create tensor with negative dimension {min(sizes)}: {list(input.shape[:-count]) + list(sizes)}"
         )

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from specjit.dtypes import TITLES, dtype_of
-from specjit.ir.dims import Dim, product
+from specjit.ir.dims import Dim
 from specjit.ir.types import Type
 from specjit.ops import infer
 from specjit.ops.eager import half_as_float
@@ -136,7 +136,7 @@ def _convolution(
 def _convolution_input(
     g: np.ndarray, weight: np.ndarray, sizes: Any, stride: Any, padding: Any, dilation: Any, groups: int
 ) -> np.ndarray:
-    _check_transposed(g.shape, weight.shape, stride, padding, dilation, groups)
+    _check_transposed(g.shape, weight.shape, sizes, stride, padding, dilation, groups)
     _same_dtype(g.dtype, weight.dtype)
     n, spatial = sizes[0], sizes[2:]
     p = _plan(weight.shape, g.shape[2:], stride, padding, dilation, groups)
@@ -264,9 +264,14 @@ def _convolution_infer(x: Type, w: Type, stride: Any, padding: Any, dilation: An
 
 
 def _check_transposed(
-    g: Sequence[Dim], w: Sequence[Dim], stride: Any, padding: Any, dilation: Any, groups: int
+    g: Sequence[Dim], w: Sequence[Dim], sizes: Any, stride: Any, padding: Any, dilation: Any, groups: int
 ) -> None:
     check_options(w, stride, padding, dilation, groups)
+    if sizes is not None and any(isinstance(n, int) and n <= 0 for n in sizes[2:]):
+        raise RuntimeError(
+            f"Given input size per channel: ({_by(g[2:])}). Calculated output size per channel: ({_by(sizes[2:])}). "
+            "Output size is too small"
+        )
     if isinstance(g[1], int) and isinstance(w[0], int) and g[1] != w[0]:
         raise RuntimeError(
             f"Given transposed=1, weight of size {list(w)}, expected input{list(g)} to have {w[0]} channels, but got "
@@ -279,7 +284,7 @@ def _convolution_input_infer(
 ) -> Type:
     options = infer.known_ints(stride, padding, dilation, groups)
     if g.dims is not None and w.dims is not None and options is not None:
-        _check_transposed(g.dims, w.dims, *options)
+        _check_transposed(g.dims, w.dims, infer.sizes_of(sizes), *options)
     return _given_sizes(g, w, sizes)
 
 
@@ -299,6 +304,8 @@ def _first(x: Any, like: Any, stride: Any, dilation: Any) -> Any:
 # The native forms: the same matrices in ops.
 LARGEST = 1 << 24
 """Elements of all window matrices up to which a kernel makes them at once; beyond, blocks in cache are better."""
+UNKNOWN_SAMPLES = 64
+"""How many samples a symbolic batch is taken to have."""
 
 
 def _columns_of(x: Any, kernel: Any, stride: Any, padding: Any, dilation: Any, groups: int) -> tuple[Any, Any]:
@@ -309,11 +316,11 @@ def _columns_of(x: Any, kernel: Any, stride: Any, padding: Any, dilation: Any, g
     for i in range(count):
         x = windows(x, i + 2, kernel[i], stride[i], dilation[i])
     n, c, *sizes = x.shape[: count + 2]
-    total = product([n, c, *sizes, *kernel])
-    if not isinstance(total, int) or total > LARGEST:
+    each, many = math.prod([c, *sizes, *kernel]), n if isinstance(n, int) else UNKNOWN_SAMPLES
+    if not isinstance(each, int) or each * many > LARGEST:
         raise TraceError("the window matrices are too large, or of unknown size")
     x = x.permute(0, 1, *range(count + 2, 2 * count + 2), *range(2, count + 2))
-    return x.reshape(n, groups, c // groups * product(kernel), product(sizes)), sizes
+    return x.reshape(n, groups, c // groups * math.prod(kernel), math.prod(sizes)), sizes
 
 
 def _convolution_of(x: Any, weight: Any, stride: Any, padding: Any, dilation: Any, groups: int) -> Any:

@@ -28,6 +28,7 @@ from specjit.ops.refuse import INTEGRAL, Refuse
 from specjit.ops.registry import NO_GRAD, defop
 from specjit.ops.slicing import slice_op
 from specjit.ops.views import unfold
+from specjit.tensor.tracer import TraceError
 
 NO_BOOL = Refuse("max_pool2d", "Bool")
 NO_INTS = Refuse("max_pool1d_impl", "Bool", *INTEGRAL)
@@ -83,11 +84,22 @@ def _check_window(kernel: Any, stride: Any, padding: Any, dilation: Any) -> None
             )
 
 
+def empty_text(dims: Sequence[Any], count: int) -> str:
+    return (
+        f"{'max_pool1d: ' if count == 1 else ''}Expected {count + 1}D or {count + 2}D (batch mode) tensor with "
+        f"optional 0 dim batch size for input, but got:{list(dims)}"
+    )
+
+
 def _sizes(
     dims: Sequence[Dim], kernel: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool
 ) -> tuple[Dim, ...]:
     """The shape of the pooled tensor."""
     _check_window(kernel, stride, padding, dilation)
+    count = len(kernel)
+    # A batch may be empty, an image may not.
+    if 0 in [d for d in dims[max(len(dims) - count - 1, 0) :] if isinstance(d, int)]:
+        raise RuntimeError(empty_text(dims, count))
     lead, image = tuple(dims[: len(dims) - len(kernel)]), dims[len(dims) - len(kernel) :]
     spread = dilation or (1,) * len(kernel)
     out = [out_size(*each, ceil_mode) for each in zip(image, kernel, stride, padding, spread)]
@@ -212,6 +224,12 @@ def _reach(x: Any, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil_m
     return constant_pad(x, pad, value) if any(pad) else x
 
 
+def _need_sizes(x: Any, kernel: Any) -> None:
+    """A pool over images of unknown size stays one call: its parts would be called one by one."""
+    if not all(isinstance(n, int) for n in x.shape[x.ndim - len(kernel) :]):
+        raise TraceError("the size of the image is not known")
+
+
 def windows(x: Any, dim: int, size: int, stride: int, dilation: int) -> Any:
     """A view of the windows along `dim`, with their elements, `dilation` apart, as a new last dim; in ops."""
     found = unfold(x, dim, dilation * (size - 1) + 1, stride)
@@ -219,6 +237,7 @@ def windows(x: Any, dim: int, size: int, stride: int, dilation: int) -> Any:
 
 
 def _max_pool_of(x: Any, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool) -> Any:
+    _need_sizes(x, kernel)
     x = _reach(x, kernel, stride, padding, dilation, ceil_mode, _smallest(x.dtype.numpy))
     for axis in range(-1, -len(kernel) - 1, -1):
         x = windows(x, x.ndim + axis, kernel[axis], stride[axis], dilation[axis]).amax(-1)
@@ -285,6 +304,7 @@ def _window_sum(x: np.ndarray, kernel: Any, stride: Any, padding: Any, ceil_mode
 
 
 def _window_sum_of(x: Any, kernel: Any, stride: Any, padding: Any, ceil_mode: bool) -> Any:
+    _need_sizes(x, kernel)
     x = _reach(x, kernel, stride, padding, (1,) * len(kernel), ceil_mode, 0)
     for axis in range(-1, -len(kernel) - 1, -1):
         x = unfold(x, x.ndim + axis, kernel[axis], stride[axis]).sum(-1)
