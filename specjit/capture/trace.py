@@ -100,7 +100,8 @@ class Recorder:
             return self.block.append(
                 get("py.tuple"), items, [Type.tuple(*(i.type for i in items))], loc=_place()
             ).result
-        return Value.constant(x)
+        # A list as it is now: the program may change it later.
+        return Value.constant(list(x) if type(x) is list else x)
 
     def tensor(self, x: Tensor) -> Value:
         if id(x) not in self.values:

@@ -130,6 +130,7 @@ def cross_entropy(
         raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")
     how = chosen(reduction, size_average, reduce)
     dim = 0 if input.ndim == 1 else 1
+    logs = softmax.log_softmax(casts.widen(input), dim)
     if list(input.shape) == list(target.shape):
         if not target.dtype.is_floating_point:
             raise RuntimeError(
@@ -137,10 +138,7 @@ def cross_entropy(
             )
         if ignore_index >= 0:
             raise RuntimeError("ignore_index is not supported for floating point target")
-        logs = softmax.log_softmax(casts.widen(input), dim)
         return result(_soft_cross_entropy(logs, target, weight, how, label_smoothing, dim), input)
-    wide = softmax.log_softmax(input, dim) if not input.dtype.is_floating_point else casts.widen(input)
-    logs = softmax.log_softmax(wide, dim)
     hard = nll_loss(logs, target, weight, ignore_index=ignore_index, reduction=how)
     if label_smoothing == 0.0:
         return result(hard, input)

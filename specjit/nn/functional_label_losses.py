@@ -48,11 +48,11 @@ def multi_margin_loss(
     if weight is not None:
         short = short * gather.index_select(weight, 0, classes.reshape(-1)).unsqueeze(1)
     other = creation.arange(x.shape[1]) != classes
-    loss = reduced_classes(arithmetic.where(other, short, 0.0))
+    loss = _mean_of_classes(arithmetic.where(other, short, 0.0))
     return reduced(loss if input.ndim > 1 else loss.reshape(target.shape), chosen(reduction, size_average, reduce))
 
 
-def reduced_classes(loss: Tensor) -> Tensor:
+def _mean_of_classes(loss: Tensor) -> Tensor:
     """The sum over the last dim divided by its size."""
     return reductions.mean(loss, -1)
 
@@ -95,7 +95,7 @@ def multilabel_soft_margin_loss(
     loss = -(target * logsigmoid(input) + (1 - target) * logsigmoid(-input))
     if weight is not None:
         loss = loss * weight
-    return reduced(reduced_classes(loss), chosen(reduction, size_average, reduce))
+    return reduced(_mean_of_classes(loss), chosen(reduction, size_average, reduce))
 
 
 def _lengths(lengths: Tensor | Sequence[int]) -> Tensor:
