@@ -213,26 +213,24 @@ def _check_scatter(x: Any, dim: Any, at: Any, src: Any) -> None:
         )
 
 
-def addressed(
-    x: np.ndarray, dim: int, at: np.ndarray, src: np.ndarray
-) -> tuple[np.ndarray, tuple[Any, ...], np.ndarray]:
-    """For a scatter: (a copy of x with at least one dim, where to write in it, what to write there)."""
+def addressed(x: np.ndarray, dim: int, at: np.ndarray, src: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """For a scatter: (a flat copy of x, where to write in it, what to write there)."""
     if at.dtype.char not in "ilq":
         raise RuntimeError("scatter(): Expected dtype int32/int64 for index")
     if src.dtype != x.dtype:
         raise RuntimeError("scatter(): Expected self.dtype to be equal to src.dtype")
     infer.axis(dim, x.ndim)
     _check_scatter(x.shape, dim, at.shape, src.shape)
-    out, where, values = (a if a.ndim else a.reshape(1) for a in (x.copy(), at, src))
+    whole, where, values = (a if a.ndim else a.reshape(1) for a in (x.copy(), at, src))
     if not at.size:
-        return out, (slice(0),), values[:0]
-    return out, positions(out, dim, where), values[tuple(map(slice, where.shape))]
+        return whole.reshape(-1), np.zeros(0, np.int64), values.reshape(-1)[:0]
+    flat = np.ravel_multi_index(positions(whole, dim, where), whole.shape)
+    return whole.reshape(-1), flat.reshape(-1), values[tuple(map(slice, where.shape))].reshape(-1)
 
 
 def _scatter_add(x: np.ndarray, dim: int, at: np.ndarray, src: np.ndarray) -> np.ndarray:
     out, where, values = addressed(x, dim, at, src)
-    if at.size:
-        np.add.at(out, where, values)
+    np.add.at(out, where, values)
     return out.reshape(x.shape)
 
 

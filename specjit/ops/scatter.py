@@ -33,8 +33,7 @@ REDUCE = {"sum": np.add, "prod": np.multiply, "mean": np.add, "amax": np.maximum
 def _scattered(x: np.ndarray, dim: int, at: np.ndarray, src: Any) -> np.ndarray:
     values = src if isinstance(src, np.ndarray) else np.broadcast_to(cast_operand(src, x.dtype), at.shape)
     out, place, values = addressed(x, dim, at, values)
-    if at.size:
-        out[place] = values
+    out[place] = values
     return out.reshape(x.shape)
 
 
@@ -101,8 +100,6 @@ def _scatter_reduce(
     if mode == "mean" and x.dtype.kind == "b":
         raise not_implemented("scatter_gather_tensor_cpu_reduce_mean", x.dtype)
     out, place, values = addressed(x, dim, at, src)
-    if not at.size:
-        return out.reshape(x.shape)
     if not include_self:
         out[place] = _start(mode, x.dtype)
     REDUCE[mode].at(out, place, values)

@@ -39,14 +39,15 @@ def _search(rows: np.ndarray, values: np.ndarray, out_int32: bool, right: bool) 
 
 
 def _search_rows(rows: np.ndarray, values: np.ndarray, right: bool) -> np.ndarray:
-    """Row by row without a loop: both sorted together, each value after the elements that are less (or equal)."""
-    order = np.argsort(np.concatenate((rows, values) if right else (values, rows), -1), axis=-1, kind="stable")
-    n, m = rows.shape[-1], values.shape[-1]
-    of_rows = order < n if right else order >= m
-    before = np.cumsum(of_rows, -1)
-    rank = np.empty(order.shape, np.int64)
-    np.put_along_axis(rank, order, before, -1)
-    return rank[..., n:] if right else rank[..., :m]
+    """Each value in its own row, by bisection of all of them at once: a pass halves what is between low and high."""
+    n = rows.shape[-1]
+    low, high = np.zeros(values.shape, np.int64), np.full(values.shape, n)
+    for _ in range(n.bit_length()):
+        middle = (low + high) // 2
+        found = np.take_along_axis(rows, np.minimum(middle, n - 1), -1)
+        below = ((found <= values) if right else (found < values)) & (low < high)
+        low, high = np.where(below, middle + 1, low), np.where(below, high, middle)
+    return low
 
 
 def _check_search(rows: Any, values: Any) -> None:
