@@ -29,6 +29,7 @@ SKIPPED = {
     **dict.fromkeys(["cast", "to_dtype", "alias", "size", "item", "slice", "rint", "widen"], INTERNAL),
     **dict.fromkeys(["index", "index_write", "store_", "dropout_mask"], INTERNAL),
     **dict.fromkeys(["packed", "interleaved_indices", "solve_matrices", "cofactors"], INTERNAL),
+    **dict.fromkeys(["qr_factors", "svd_factors", "eigh_factors", "slogdet_parts"], INTERNAL),
     **dict.fromkeys(["diagonal_backward", "unfold_backward"], "a gradient's record"),
     **dict.fromkeys(["getitem_backward", "select_backward", "slice_backward"], "a gradient's record"),
     **dict.fromkeys(["embedding_backward", "convolution_input", "convolution_weight"], "a gradient's record"),

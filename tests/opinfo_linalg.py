@@ -197,6 +197,7 @@ row(
     scale=64,
     errors=matrix_errors("slogdet", half=RuntimeError),
 )
+row("slogdet_parts", square, in_double(np.linalg.slogdet), dtypes=WIDE, scale=64)
 row("slogdet", square, in_double(np.linalg.slogdet), dtypes=WIDE, scale=64)
 
 
@@ -374,6 +375,7 @@ def qr_reference(x: np.ndarray, mode: str = "reduced") -> Any:
     return tuple(np.linalg.qr(x.astype(np.float64), mode))
 
 
+row("qr_factors", qr_samples, qr_reference, dtypes=WIDE, scale=64)
 row(
     "linalg.qr",
     qr_samples,
@@ -410,6 +412,7 @@ def is_svd(found: Any, x: np.ndarray, full_matrices: bool = True) -> None:
     assert (s >= 0).all()
 
 
+row("svd_factors", svd_samples, properties=is_svd, dtypes=WIDE)
 row(
     "linalg.svd",
     svd_samples,
@@ -446,6 +449,7 @@ def is_eigh(found: Any, x: np.ndarray, UPLO: str = "L") -> None:
     np.testing.assert_allclose(w, np.linalg.eigvalsh(whole), atol=tolerance)
 
 
+row("eigh_factors", symmetric, properties=is_eigh, dtypes=WIDE, grad=False)
 row(
     "linalg.eigh",
     symmetric,

@@ -18,6 +18,7 @@ from specjit.ops.composites import composite_function
 from specjit.ops.inverses import solve_matrices
 from specjit.ops.matrix_functions import LinAlgError, first_failure, least, matrices, matrix_function
 from specjit.ops.rearrange import tril
+from specjit.ops.results import QR, SVD, Eigenpairs
 from specjit.ops.views import diag_embed, diagonal
 from specjit.tensor.tensor import Tensor
 
@@ -103,18 +104,28 @@ def _tall_qr(gq: Any, gr: Any, q: Any, r: Any) -> Any:
     return solve_matrices(r, (gq + q @ whole).mT).mT
 
 
-qr = matrix_function(
-    "linalg.qr(A, mode: str = 'reduced') -> (Tensor, Tensor)",
+qr_factors = matrix_function(
+    "qr_factors(A, mode: str = 'reduced') -> (Tensor, Tensor)",
     _qr,
     _qr_result,
     _qr_vjp,
     kernel="geqrf_cpu",
     square=False,
-    doc="""(Q, R) with Q @ R = A, Q with orthonormal columns, R upper triangular.
+    name="qr",
+    public=False,
+    doc="The two results of `linalg.qr`.",
+)
+
+
+@composite_function(name="linalg.qr", method=False)
+def qr(A: Tensor, mode: str = "reduced") -> Any:
+    """(Q, R) with Q @ R = A, Q with orthonormal columns, R upper triangular.
 
     mode: "reduced" (Q has as many columns as A has rows or columns, whichever are fewer), "complete" (Q is square), "r"
-    (Q is empty).""",
-)
+    (Q is empty).
+    """
+    q, r = qr_factors(A, mode)
+    return QR(q, r)
 
 
 def _svd(x: np.ndarray, full_matrices: bool, driver: Any) -> Any:
@@ -172,23 +183,33 @@ def _svd_vjp(g: Any, y: Any, _x: Any, full_matrices: Any, driver: Any) -> Any:
     return found
 
 
-svd = matrix_function(
-    "linalg.svd(A, full_matrices: bool = True, *, driver: 'str?' = None) -> (Tensor, Tensor, Tensor)",
+svd_factors = matrix_function(
+    "svd_factors(A, full_matrices: bool = True, *, driver: 'str?' = None) -> (Tensor, Tensor, Tensor)",
     _svd,
     _svd_result,
     _svd_vjp,
     kernel="linalg_svd_cpu",
     square=False,
-    doc="""(U, S, Vh) with U @ diag(S) @ Vh = A, S descending; U and Vh square if `full_matrices`.
-
-    The gradient needs distinct singular values, except where only S is used.""",
+    name="svd",
+    public=False,
+    doc="The three results of `linalg.svd`.",
 )
+
+
+@composite_function(name="linalg.svd", method=False)
+def svd(A: Tensor, full_matrices: bool = True, *, driver: str | None = None) -> Any:
+    """(U, S, Vh) with U @ diag(S) @ Vh = A, S descending; U and Vh square if `full_matrices`.
+
+    The gradient needs distinct singular values, except where only S is used.
+    """
+    u, s, vh = svd_factors(A, full_matrices, driver=driver)
+    return SVD(u, s, vh)
 
 
 @composite_function(name="linalg.svdvals", method=False)
 def svdvals(A: Tensor, *, driver: str | None = None) -> Tensor:
     """The singular values, descending."""
-    return svd(A, False, driver=driver)[1]
+    return svd_factors(A, False, driver=driver)[1]
 
 
 def _eigh(x: np.ndarray, UPLO: str) -> Any:
@@ -220,20 +241,30 @@ def _eigh_vjp(g: Any, y: Any, _x: Any, UPLO: Any) -> Any:
     return v @ (off + diag_embed(gw)) @ v.mT
 
 
-eigh = matrix_function(
-    "linalg.eigh(A, UPLO: str = 'L') -> (Tensor, Tensor)",
+eigh_factors = matrix_function(
+    "eigh_factors(A, UPLO: str = 'L') -> (Tensor, Tensor)",
     _eigh,
     _eigh_result,
     _eigh_vjp,
     kernel="linalg_eigh_cpu",
     square=True,
-    doc="""(eigenvalues, ascending; eigenvectors, as columns) of symmetric matrices.
-
-    Only the lower ("L") or upper ("U") triangle is read; the gradient is that of symmetric changes.""",
+    name="eigh",
+    public=False,
+    doc="The two results of `linalg.eigh`.",
 )
+
+
+@composite_function(name="linalg.eigh", method=False)
+def eigh(A: Tensor, UPLO: str = "L") -> Any:
+    """(eigenvalues, ascending; eigenvectors, as columns) of symmetric matrices.
+
+    Only the lower ("L") or upper ("U") triangle is read; the gradient is that of symmetric changes.
+    """
+    w, v = eigh_factors(A, UPLO)
+    return Eigenpairs(w, v)
 
 
 @composite_function(name="linalg.eigvalsh", method=False)
 def eigvalsh(A: Tensor, UPLO: str = "L") -> Tensor:
     """The eigenvalues of symmetric matrices, ascending."""
-    return eigh(A, UPLO)[0]
+    return eigh_factors(A, UPLO)[0]

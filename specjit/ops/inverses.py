@@ -18,6 +18,7 @@ from specjit.ops.grads import sum_to
 from specjit.ops.matrix_functions import LinAlgError, check_matrix, first_failure, matrices, matrix_function
 from specjit.ops.quiet import quiet
 from specjit.ops.registry import defop
+from specjit.ops.results import SignLogabsdet
 from specjit.tensor.tensor import Tensor
 
 SINGULAR = "The inversion could not be completed because the input matrix is singular."
@@ -116,15 +117,27 @@ def _slogdet_vjp(g: Any, _y: Any, x: Any) -> Any:
     return g[1].unsqueeze(-1).unsqueeze(-1) * inv(x).mT
 
 
-slogdet = matrix_function(
-    "linalg.slogdet(A) -> (Tensor, Tensor)",
+slogdet_parts = matrix_function(
+    "slogdet_parts(A) -> (Tensor, Tensor)",
     lambda x: tuple(np.asarray(r, x.dtype) for r in np.linalg.slogdet(x)),
     lambda dtype, batch, n, m: (matrices(dtype, batch), matrices(dtype, batch)),
     _slogdet_vjp,
     kernel=None,
     square=True,
+    name="slogdet",
+    public=False,
     doc="(sign, log of the absolute value) of the determinants of square matrices: (0, -inf) for singular ones.",
 )
+
+
+@composite_function(name="linalg.slogdet", method=False)
+def slogdet(A: Tensor) -> Any:
+    """(sign, logabsdet): the sign and the logarithm of the absolute value of determinants; (0, -inf) for singular
+    matrices."""
+    sign, size = slogdet_parts(A)
+    return SignLogabsdet(sign, size)
+
+
 det = matrix_function(
     "linalg.det(A) -> Tensor",
     lambda x: np.asarray(np.linalg.det(x), x.dtype),

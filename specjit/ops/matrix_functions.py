@@ -54,10 +54,12 @@ def matrix_function(
     kernel: str | None,
     square: bool,
     doc: str,
+    name: str = "",
     **options: Any,
 ) -> Any:
-    """A function of one matrix. run: on arrays; result(dtype, batch dims, rows, columns, *rest): its type or types."""
-    name = signature[: signature.index("(")].removeprefix("linalg.")
+    """A function of one matrix. run: on arrays; result(dtype, batch dims, rows, columns, *rest): its type or types.
+    name: what its errors call it."""
+    name = name or signature[: signature.index("(")].removeprefix("linalg.")
 
     def eager(x: np.ndarray, *rest: Any) -> Any:
         check_matrix(name, x.dtype, x.shape, kernel, square)

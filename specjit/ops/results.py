@@ -23,5 +23,34 @@ class MinMax(NamedTuple):
     max: Any
 
 
-NAMED: tuple[type, ...] = (ValuesIndices, MinMax)
-CLASSES: dict[tuple[str, ...], type] = {("values", "indices"): ValuesIndices, ("min", "max"): MinMax}
+class QR(NamedTuple):
+    """Orthonormal columns and an upper triangle."""
+
+    Q: Any
+    R: Any
+
+
+class SVD(NamedTuple):
+    """Singular vectors on the left, singular values, and singular vectors on the right, as rows."""
+
+    U: Any
+    S: Any
+    Vh: Any
+
+
+class Eigenpairs(NamedTuple):
+    """Eigenvalues, and eigenvectors as columns."""
+
+    eigenvalues: Any
+    eigenvectors: Any
+
+
+class SignLogabsdet(NamedTuple):
+    """A determinant."""
+
+    sign: Any
+    logabsdet: Any
+
+
+NAMED: tuple[type, ...] = (ValuesIndices, MinMax, QR, SVD, Eigenpairs, SignLogabsdet)
+CLASSES: dict[tuple[str, ...], type] = {kind._fields: kind for kind in NAMED}  # type: ignore[attr-defined]

@@ -52,7 +52,7 @@ def slogdet(input: Tensor) -> Any:
 @composite_function
 def logdet(input: Tensor) -> Tensor:
     """The logarithm of the determinant: NaN where that is negative."""
-    sign, size = inverses.slogdet(input)
+    sign, size = inverses.slogdet_parts(input)
     return where(sign < 0, math.nan, size)
 
 

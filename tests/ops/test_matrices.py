@@ -122,3 +122,14 @@ def test_errors_name_the_matrix():
         linalg.inv(stack)
     assert issubclass(linalg.LinAlgError, RuntimeError)
     assert "LinAlgError" in dir(linalg)
+
+
+def test_results_have_names():
+    x = definite(leaf(3, 3)).detach()
+    assert linalg.qr(x)._fields == ("Q", "R")
+    assert linalg.svd(x)._fields == ("U", "S", "Vh")
+    assert linalg.eigh(x)._fields == ("eigenvalues", "eigenvectors")
+    assert linalg.slogdet(x)._fields == specjit.slogdet(x)._fields == ("sign", "logabsdet")
+    fast = specjit.optimize(lambda x: linalg.svd(x).S.sum())
+    for _ in range(3):
+        np.testing.assert_allclose(fast(x).item(), linalg.svd(x).S.sum().item())
