@@ -6,7 +6,6 @@ Invariant: a resized image is a selection, or a weighted sum of selections, alon
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from specjit import dtypes
@@ -47,7 +46,10 @@ def interpolate(
             )
         raise NotImplementedError("interpolate: antialias=True is not supported")
     count = input.ndim - 2
-    sizes, steps = _resized(input, size, scale_factor, recompute_scale_factor)
+    if size is not None and scale_factor is not None:
+        raise ValueError("only one of size or scale_factor should be defined")
+    if size is None and scale_factor is None:
+        raise ValueError("either size or scale_factor should be defined")
     if count < 1 or count > 3 or (wanted == 0 and mode not in ("nearest", "nearest-exact", "area")):
         raise NotImplementedError(
             f"Input Error: Only 3D, 4D and 5D input Tensors supported (got {input.ndim}D) for the modes: {MODES} "
@@ -55,6 +57,7 @@ def interpolate(
         )
     if wanted > 0 and wanted != count:
         raise NotImplementedError(f"Got {input.ndim}D input, but {mode} mode needs {wanted + 2}D input")
+    sizes, steps = _resized(input, size, scale_factor, recompute_scale_factor)
     if mode == "area":
         return adaptive_mean(input, sizes)
     _check_resized(input, sizes, mode)
@@ -87,37 +90,37 @@ def _working(input: Any) -> Any:
 def _resized(input: Any, size: Any, scale_factor: Any, recompute: Any) -> Any:
     """(sizes, steps from one pixel to the next in the input)."""
     count = input.ndim - 2
-    if size is not None and scale_factor is not None:
-        raise ValueError("only one of size or scale_factor should be defined")
-    if size is None and scale_factor is None:
-        raise ValueError("either size or scale_factor should be defined")
-    spatial = tuple(input.shape[2:])
-    if size is not None:
-        if recompute:
-            raise ValueError("recompute_scale_factor is not meaningful with an explicit size.")
-        sizes = (size,) * count if isinstance(size, (int, float)) else tuple(size)
-        if len(sizes) != count:
-            raise ValueError(
-                "Input and output must have the same number of spatial dimensions, but got input with spatial "
-                f"dimensions of {list(spatial)} and output size of {size}. Please provide input tensor in (N, C, d1, "
-                "d2, ...,dK) format and output size in (o1, o2, ...,oK) format."
-            )
-        if len([s for s in sizes if isinstance(s, float)]) > 0:
-            raise TypeError(f"interpolate(): argument 'size' must be tuple of ints, but got {sizes}")
-        return sizes, _steps(spatial, sizes)
-    factors = (scale_factor,) * count if isinstance(scale_factor, (int, float)) else tuple(scale_factor)
-    if len(factors) != count:
+    if size is not None and recompute:
+        raise ValueError("recompute_scale_factor is not meaningful with an explicit size.")
+    given = scale_factor if size is None else size
+    each = (given,) * count if isinstance(given, (int, float)) else tuple(given)
+    if len(each) != count:
+        what = "scale_factor" if size is None else "output"
         raise ValueError(
-            "Input and scale_factor must have the same number of spatial dimensions, but got input with spatial "
-            f"dimensions of {list(spatial)} and scale_factor of shape {scale_factor}. Please provide input tensor in "
-            "(N, C, d1, d2, ...,dK) format and scale_factor in (s1, s2, ...,sK) format."
+            f"Input and {what} must have the same number of spatial dimensions, but got input with spatial dimensions "
+            f"of {list(input.shape[2:])} and {what} of {each}. Please provide input tensor in (N, C, d1, d2, ...,dK) "
+            "format and as many numbers."
         )
-    sizes = tuple([math.floor(n * f) for n, f in zip(spatial, factors)])
-    return sizes, _steps(spatial, sizes) if recompute else tuple([1 / f for f in factors])
+    # Spelled out: capture knows what straight lines give, but not what a loop of unknown length collects.
+    first = _target(input.shape[2], each[0], size is None, recompute)
+    if count == 1:
+        return (first[0],), (first[1],)
+    second = _target(input.shape[3], each[1], size is None, recompute)
+    if count == 2:
+        return (first[0], second[0]), (first[1], second[1])
+    third = _target(input.shape[4], each[2], size is None, recompute)
+    return (first[0], second[0], third[0]), (first[1], second[1], third[1])
 
 
-def _steps(spatial: Any, sizes: Any) -> tuple[float, ...]:
-    return tuple([n / s if s != 0 else 0.0 for n, s in zip(spatial, sizes)])
+def _target(n: int, given: Any, scales: bool, recompute: Any) -> tuple[int, float]:
+    """(size, step) of one dim."""
+    if not scales:
+        if isinstance(given, float):
+            raise TypeError(f"interpolate(): argument 'size' must be tuple of ints, but got {given}")
+        return given, n / max(given, 1)
+    size = int(n * given)
+    step = n / max(size, 1) if recompute else 1 / given
+    return size, step
 
 
 def _check_resized(input: Any, sizes: Any, mode: str) -> None:
