@@ -52,7 +52,7 @@ FAMILIES: dict[str, str] = {
     "views": "unflatten movedim moveaxis swapdims adjoint broadcast_to ravel atleast_1d atleast_2d atleast_3d "
     "tensor_split diagonal diag_embed diag Tensor: unfold",
     "contractions": "tensordot inner kron trace cross cdist linalg.cross linalg.multi_dot",
-    "norms": "linalg.vector_norm linalg.matrix_norm linalg.norm",
+    "norms": "linalg.vector_norm linalg.matrix_norm linalg.norm norm",
     "einsum": "einsum",
     "inverses": "linalg.inv linalg.solve linalg.slogdet linalg.det",
     "decompositions": "linalg.cholesky linalg.qr linalg.svd linalg.svdvals linalg.eigh linalg.eigvalsh",
