@@ -1,7 +1,8 @@
 """Layers, losses and optimizers against PyTorch's: `python -m bench.compare_torch_nn [layer ...]`. Needs the torch
 wheel. Layers are the rows of tests/moduleinfo*.py.
 
-Same parameters (copied through state dicts) and inputs; compared are results, gradients and steps of training.
+Same parameters (copied through state dicts) and inputs; compared are results and gradients; steps of training in
+`compare_torch_training`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import torch
 
 import specjit
 from bench.compare_torch import Translation, differences, outcome, tensors
+from bench.compare_torch_training import training
 from specjit.dtypes import float64
 from tests.moduleinfo import MODULES
 
@@ -168,31 +170,8 @@ def compare_calls(ours: Any, theirs: Any, inputs: Any, given: Any) -> Iterator[s
             yield f"gradient of {n}: {difference}"
 
 
-def optimizers() -> Iterator[str]:
-    cases: list[tuple[str, dict[str, Any]]] = [
-        ("SGD", {"lr": 0.1}),
-        ("SGD", {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.01}),
-        ("SGD", {"lr": 0.1, "momentum": 0.9, "nesterov": True}),
-        ("SGD", {"lr": 0.1, "momentum": 0.9, "dampening": 0.3, "maximize": True}),
-        ("Adam", {"lr": 0.1}),
-        ("Adam", {"lr": 0.1, "weight_decay": 0.1, "betas": (0.8, 0.9)}),
-        ("Adam", {"lr": 0.1, "amsgrad": True}),
-    ]
-    start, data = array(3, 4), array(5, 3)
-    for name, options in cases:
-        p, q = pair(start)
-        steps = (getattr(specjit.optim, name)([p], **options), getattr(torch.optim, name)([q], **options))
-        for _ in range(10):
-            for w, x, o in ((p, specjit.tensor(data), steps[0]), (q, torch.tensor(data), steps[1])):
-                o.zero_grad()
-                ((x @ w).tanh() ** 2).sum().backward()
-                o.step()
-        if difference := same(p, q):
-            yield f"{name} {options}: {difference}"
-
-
 def main(wanted: list[str]) -> int:
-    found = list(modules(wanted)) if wanted else [*functions(), *modules([]), *optimizers()]
+    found = list(modules(wanted)) if wanted else [*functions(), *modules([]), *training()]
     print("\n".join([*found, f"{len(found)} disagreements"]))
     return 1 if found else 0
 

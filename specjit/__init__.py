@@ -22,7 +22,7 @@ from specjit.dtypes import (
     set_default_dtype,
     uint8,
 )
-from specjit.ops.creation import tensor  # hides the folder of that name
+from specjit.ops.data import tensor  # hides the folder of that name
 from specjit.tensor.devices import device
 from specjit.tensor.promotion import can_cast, promote_types, result_type
 from specjit.tensor.random import (
@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from specjit.runtime.program import Program
     from specjit.runtime.stance import stance
     from specjit.runtime.threads import get_num_threads, set_num_threads
+    from specjit.tensor.printing import set_printoptions
 
 # Loaded on first use, so that eager mode starts as fast as NumPy.
 _PACKAGES = ("autograd", "jit", "linalg", "nn", "optim")
@@ -73,6 +74,7 @@ _LATER = {
     "on_event": "specjit.runtime.events",
     "set_num_threads": "specjit.runtime.threads",
     "get_num_threads": "specjit.runtime.threads",
+    "set_printoptions": "specjit.tensor.printing",
 }
 _HIDDEN = ("TYPE_CHECKING", "Any", "ops", "ir", "version", "dtypes")
 

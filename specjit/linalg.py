@@ -9,7 +9,13 @@ from specjit.ops import registry
 
 
 def __getattr__(name: str) -> Any:
-    found = registry.public(f"linalg.{name}")
+    found: Any = None
+    if name == "LinAlgError":
+        from specjit.ops.matrix_functions import LinAlgError
+
+        found = LinAlgError
+    else:
+        found = registry.public(f"linalg.{name}")
     if found is None:
         raise AttributeError(f"module 'specjit.linalg' has no attribute {name!r}")
     globals()[name] = found
@@ -17,4 +23,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return registry.public_names("linalg")
+    return ["LinAlgError", *registry.public_names("linalg")]

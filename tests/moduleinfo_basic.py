@@ -81,28 +81,3 @@ def class_cases(make: Make) -> Iterator[Any]:
 
 module("CrossEntropyLoss", class_cases, functional="cross_entropy")
 module("NLLLoss", class_cases, functional="nll_loss")
-
-
-def cell_cases(make: Make) -> Iterator[Any]:
-    yield (3, 4), {}, (make(2, 3),)
-    yield (3, 4), {"bias": False}, (make(2, 3),)
-
-
-def sequence_cases(make: Make) -> Iterator[Any]:
-    yield (3, 4), {}, (make(5, 2, 3),)
-    yield (3, 4, 2), {"batch_first": True}, (make(2, 5, 3),)
-
-
-# Their meaning is tested in test_layers.py; here: state, capture, and PyTorch.
-module("LSTMCell", cell_cases)
-module("GRUCell", cell_cases)
-module("LSTM", sequence_cases)
-module("GRU", sequence_cases)
-
-
-def conv_cases(make: Make) -> Iterator[Any]:
-    yield (2, 4, 3), {}, (make(1, 2, 5, 5, low=-1, high=1),)
-    yield (2, 4, (3, 2)), {"stride": 2, "padding": 1, "groups": 2, "bias": False}, (make(1, 2, 5, 5, low=-1, high=1),)
-
-
-module("Conv2d", conv_cases, functional=None)

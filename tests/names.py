@@ -49,7 +49,8 @@ _names(
     cumsum_ cumprod_ squeeze_ unsqueeze_ transpose_ t_ swapaxes_ tril_ triu_ addmm_ addmv_ addbmm_ baddbmm_""",
 )
 _REDUCTIONS = """sum mean prod amax amin aminmax max min argmax argmin all any var std median nansum nanmean norm
-    logsumexp count_nonzero cumsum cumprod cummax cummin logcumsumexp softmax log_softmax diff"""
+    logsumexp count_nonzero cumsum cumprod cummax cummin logcumsumexp softmax log_softmax diff mode quantile
+    nanquantile nanmedian"""
 _names("reductions", "", _REDUCTIONS + " var_mean std_mean")
 _names("reduction methods", "Tensor.", _REDUCTIONS)
 _SHAPES = """reshape flatten unflatten squeeze unsqueeze transpose permute movedim swapaxes t broadcast_to
@@ -62,8 +63,8 @@ _names(
 )
 _names("shape methods", "Tensor.", _SHAPES + " view view_as T mT expand expand_as repeat unfold contiguous")
 _INDEXING = """gather scatter scatter_add scatter_reduce index_select index_add index_copy index_fill index_put
-    masked_fill masked_select masked_scatter take take_along_dim nonzero argwhere sort argsort topk kthvalue unique
-    bincount"""
+    masked_fill masked_select masked_scatter take take_along_dim nonzero argwhere sort argsort msort topk kthvalue
+    unique unique_consecutive bincount histc"""
 _names("indexing", "", _INDEXING + " searchsorted bucketize")
 _names("indexing methods", "Tensor.", "__getitem__ __setitem__ " + _INDEXING)
 _LINEAR = "matmul mm bmm mv dot outer addmm addmv addbmm baddbmm kron trace cross inner"
@@ -144,124 +145,4 @@ def _path(prefix: str, text: str) -> list[str]:
     return [prefix + name for name in text.split()]
 
 
-MISSING: set[str] = {
-    *_path(
-        "",
-        """linspace logspace eye tril_indices triu_indices randint_like multinomial normal""",
-    ),
-    *_path(
-        "",
-        """sgn positive asin acos atan sinh cosh asinh acosh atanh logit erfc erfinv lgamma digamma frac sinc
-        nan_to_num isposinf isneginf signbit fmod float_power fmax fmin atan2 hypot copysign nextafter
-        ldexp logaddexp logaddexp2 xlogy heaviside lerp addcmul addcdiv bitwise_left_shift
-        bitwise_right_shift isclose""",
-    ),
-    *_path(
-        "Tensor.",
-        """sgn positive asin acos atan sinh cosh asinh acosh atanh logit erfc erfinv lgamma digamma frac sinc
-        nan_to_num isposinf isneginf signbit fmod float_power fmax fmin atan2 hypot copysign nextafter
-        ldexp logaddexp logaddexp2 xlogy heaviside lerp addcmul addcdiv bitwise_left_shift
-        bitwise_right_shift isclose""",
-    ),
-    *_path(
-        "Tensor.",
-        """sign_ sgn_ reciprocal_ rsqrt_ square_ exp2_ expm1_ log_ log2_ log10_ log1p_ sin_ cos_ tan_ asin_ acos_
-        atan_ sinh_ cosh_ asinh_ acosh_ atanh_ logit_ erf_ erfc_ erfinv_ lgamma_ digamma_ trunc_ frac_
-        sinc_ nan_to_num_ floor_divide_ remainder_ fmod_ float_power_ atan2_ hypot_ copysign_ nextafter_
-        ldexp_ xlogy_ heaviside_ lerp_ addcmul_ addcdiv_ eq_ ne_ lt_ le_ gt_ ge_ logical_and_ logical_or_
-        logical_xor_ logical_not_ bitwise_and_ bitwise_or_ bitwise_xor_ bitwise_not_ bitwise_left_shift_
-        bitwise_right_shift_ bernoulli_ random_ masked_scatter_ scatter_ scatter_reduce_ index_copy_
-        index_fill_ cumprod_ squeeze_ unsqueeze_ transpose_ t_ swapaxes_ tril_ triu_ addmm_ addmv_
-        addbmm_ baddbmm_""",
-    ),
-    *_path(
-        "",
-        """prod aminmax median nansum nanmean norm count_nonzero cumprod cummax cummin logcumsumexp diff var_mean
-        std_mean""",
-    ),
-    *_path(
-        "Tensor.",
-        """prod aminmax median nansum nanmean norm count_nonzero cumprod cummax cummin logcumsumexp diff""",
-    ),
-    *_path(
-        "",
-        """unflatten movedim broadcast_to repeat_interleave tile tensor_split fliplr flipud roll rot90 diag diagonal
-        diag_embed tril triu hstack vstack dstack meshgrid atleast_1d atleast_2d atleast_3d""",
-    ),
-    *_path(
-        "Tensor.",
-        """unflatten movedim broadcast_to repeat_interleave tile tensor_split fliplr flipud roll rot90 diag diagonal
-        diag_embed tril triu repeat unfold""",
-    ),
-    *_path(
-        "",
-        """scatter scatter_reduce index_copy index_fill masked_select masked_scatter take take_along_dim argwhere
-        sort argsort topk kthvalue unique bincount searchsorted bucketize""",
-    ),
-    *_path(
-        "Tensor.",
-        """scatter scatter_reduce index_copy index_fill masked_select masked_scatter take take_along_dim argwhere
-        sort argsort topk kthvalue unique bincount""",
-    ),
-    *_path(
-        "",
-        """addmv addbmm baddbmm kron trace cross inner einsum tensordot""",
-    ),
-    *_path(
-        "Tensor.",
-        """addmv addbmm baddbmm kron trace cross inner""",
-    ),
-    *_path(
-        "linalg.",
-        """norm vector_norm matrix_norm inv solve det slogdet cholesky qr svd eigh matrix_power multi_dot""",
-    ),
-    *_path(
-        "nn.functional.",
-        """relu_ relu6 leaky_relu_ prelu rrelu rrelu_ elu_ celu selu glu hardshrink tanhshrink softsign softmin
-        softshrink gumbel_softmax hardsigmoid mish hardswish hardtanh_ threshold threshold_""",
-    ),
-    *_path(
-        "nn.functional.",
-        """bilinear group_norm batch_norm instance_norm rms_norm local_response_norm dropout1d dropout2d
-        alpha_dropout conv1d conv3d conv_transpose1d conv_transpose2d max_pool1d max_pool2d avg_pool1d
-        avg_pool2d adaptive_avg_pool1d adaptive_avg_pool2d adaptive_max_pool1d adaptive_max_pool2d
-        interpolate pad unfold fold pixel_shuffle pixel_unshuffle embedding_bag
-        scaled_dot_product_attention cosine_similarity pairwise_distance""",
-    ),
-    *_path(
-        "nn.functional.",
-        """smooth_l1_loss huber_loss binary_cross_entropy kl_div gaussian_nll_loss poisson_nll_loss
-        hinge_embedding_loss margin_ranking_loss cosine_embedding_loss triplet_margin_loss
-        soft_margin_loss ctc_loss""",
-    ),
-    *_path(
-        "nn.",
-        """ParameterList Module.register_full_backward_hook Bilinear Unflatten Conv1d Conv3d ConvTranspose1d
-        ConvTranspose2d MaxPool1d MaxPool2d AvgPool1d AvgPool2d AdaptiveAvgPool1d AdaptiveAvgPool2d
-        AdaptiveMaxPool1d AdaptiveMaxPool2d Unfold Fold PixelShuffle PixelUnshuffle Upsample
-        ConstantPad1d ConstantPad2d ReflectionPad1d ReflectionPad2d ReplicationPad1d ReplicationPad2d
-        ZeroPad2d CircularPad1d CircularPad2d Dropout1d Dropout2d AlphaDropout GroupNorm BatchNorm1d
-        BatchNorm2d InstanceNorm1d InstanceNorm2d RMSNorm EmbeddingBag ReLU6 PReLU RReLU CELU SELU GLU
-        LogSigmoid Hardshrink Tanhshrink Softsign Softmin Softshrink Hardsigmoid Mish Hardswish Hardtanh
-        Threshold CosineSimilarity PairwiseDistance RNN RNNCell MultiheadAttention
-        TransformerEncoderLayer SmoothL1Loss HuberLoss BCELoss BCEWithLogitsLoss KLDivLoss
-        GaussianNLLLoss PoissonNLLLoss HingeEmbeddingLoss MarginRankingLoss CosineEmbeddingLoss
-        TripletMarginLoss SoftMarginLoss CTCLoss""",
-    ),
-    *_path(
-        "nn.init.",
-        """eye_ dirac_ trunc_normal_ orthogonal_ sparse_""",
-    ),
-    *_path(
-        "nn.utils.",
-        """clip_grad_norm_ clip_grad_value_ parameters_to_vector vector_to_parameters""",
-    ),
-    *_path(
-        "optim.",
-        """AdamW RMSprop Adagrad""",
-    ),
-    *_path(
-        "optim.lr_scheduler.",
-        """StepLR MultiStepLR ExponentialLR CosineAnnealingLR LambdaLR OneCycleLR ReduceLROnPlateau""",
-    ),
-}
+MISSING: set[str] = set()

@@ -235,7 +235,8 @@ def raw(value: Any) -> Any:
     if isinstance(value, Tensor):
         return value.detach().numpy().copy()
     if isinstance(value, (list, tuple)):
-        return type(value)(raw(v) for v in value)
+        items = [raw(v) for v in value]
+        return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
     if isinstance(value, slice):
         return slice(raw(value.start), raw(value.stop), raw(value.step))
     return value

@@ -10,7 +10,7 @@ import numpy as np
 import specjit
 from specjit.dtypes import float32, int64
 from tests.opinfo import ALL, FLOATS, NUMBERS, Make, Sample, binary, row, silent, unary
-from tests.opinfo_reduce import axes, products
+from tests.opinfo_reduce import products
 from tests.opinfo_shape import shaped
 
 
@@ -104,54 +104,6 @@ row(
     grad=False,
     traceable=False,
 )
-
-
-def extreme_samples(make: Make) -> Iterator[Sample]:
-    for dim in (0, -1):
-        yield (make(2, 3, 4), dim), {}
-        yield (make(2, 3, 4), dim), {"keepdim": True}
-    yield (make(2, 3),), {}
-    yield (make(2, 3), make(3)), {}
-    yield (make(4, 3, layout="T"), 0), {}
-    yield (make(), 0), {}
-    yield (make(3, 0), 0), {}
-    if make.plain:
-        yield (make.special().reshape(3, 4), 1), {}
-
-
-def extreme_reference(pairwise: Any, best: Any, at: Any) -> Any:
-    def compute(x: np.ndarray, dim: Any = None, keepdim: bool = False) -> Any:
-        if dim is None:
-            return best(x)
-        if isinstance(dim, np.ndarray):
-            return pairwise(x, dim)
-        if not x.ndim:
-            return x, np.int64(0)
-        return best(x, axis=dim, keepdims=keepdim), at(x, axis=dim, keepdims=keepdim)
-
-    return compute
-
-
-row("max", extreme_samples, extreme_reference(np.maximum, np.max, np.argmax), dtypes=NUMBERS, exact=True)
-row("min", extreme_samples, extreme_reference(np.minimum, np.min, np.argmin), dtypes=NUMBERS, exact=True)
-
-
-def std_samples(make: Make) -> Iterator[Sample]:
-    for dim in (None, 0, -1, [0, 2]):
-        yield (make(2, 3, 4), dim), {}
-        yield (make(2, 3, 4), dim), {"keepdim": True, "correction": 0}
-    yield (make(5), 0, False), {}
-    yield (make(4, 3, layout="T"),), {}
-
-
-def std_reference(
-    x: np.ndarray, dim: Any = None, unbiased: Any = None, keepdim: bool = False, correction: Any = None
-) -> Any:
-    freedom = correction if correction is not None else int(unbiased is None or unbiased)
-    return np.std(x.astype(np.float64), axis=axes(dim), keepdims=keepdim, ddof=freedom)
-
-
-row("std", std_samples, std_reference, scale=16, dtypes=(float32, specjit.float64))
 
 
 def like_samples(make: Make) -> Iterator[Sample]:

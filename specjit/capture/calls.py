@@ -31,6 +31,7 @@ from specjit.capture.values import (
 )
 from specjit.ops.composites import CompositeFunction
 from specjit.ops.registry import Op, get
+from specjit.ops.results import NAMED
 from specjit.ops.schema import Signature
 
 
@@ -136,6 +137,8 @@ def _call_known(f: Frame, obj: Any, args: list[Abstract], kwargs: dict[str, Abst
         return call_composite(f, composite, args, kwargs)
     if isinstance(obj, types.FunctionType):
         return call_function(f, obj, args, kwargs)
+    if obj in NAMED and not kwargs:
+        return TupleOf(tuple(args), obj._fields)
     if isinstance(obj, types.MethodType) and isinstance(obj.__func__, types.FunctionType):
         return call_function(f, obj.__func__, [Known(obj.__self__, None), *args], kwargs)
     if isinstance(obj, functools.partial):
@@ -233,6 +236,9 @@ def call_composite(
     """A composite function: its body in place of the call, with the arguments bound as those of an operator."""
     body = composite.body
     assert isinstance(body, types.FunctionType)
+    if not composite.inlined:
+        values = [f.value(a) for a in (*args, *kwargs.values())]
+        return f.emit("py.call", Known(composite.fn), tuple(kwargs) or None, *values)
     if composite.free:
         return call_function(f, body, args, kwargs)
     bound = _bind(f, composite, list(args), dict(kwargs))

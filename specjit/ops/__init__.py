@@ -10,18 +10,23 @@ from specjit.ops import (
     combine,
     compare,
     creation,
+    data,
     draws,
     families,
     gather,
     indexing,
     inplace,
     linalg,
+    masks,
     methods,
     pointwise,
+    rectify,
     reduce,
     registry,
+    sampling,
     shape,
     slicing,
+    softmax,
 )
 
 families.promise()

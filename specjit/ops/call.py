@@ -22,6 +22,7 @@ from specjit.ops.eager import writable
 from specjit.tensor import inplace, state, storage, tracer
 from specjit.tensor.devices import device
 from specjit.tensor.methods import TensorMethods
+from specjit.tensor.random import Generator
 from specjit.tensor.recorded import OpNode, OpNodes, edges_of
 from specjit.tensor.tape import node_of
 from specjit.tensor.tensor import Parameter, Tensor, type_of_tensor, wrap, wrap_meta
@@ -219,8 +220,9 @@ def _on_meta(op: Op, args: Sequence[Any]) -> bool:
 
 
 def _run_meta(op: Op, args: Sequence[Any]) -> Any:
+    asked = any(p.type.base == "device" and a is not None for p, a in zip(op.params, args))
     for i, a in enumerate(args):
-        if isinstance(a, Tensor) and a._data is not None and a._data.ndim and i in op.tensor_positions:
+        if not asked and isinstance(a, Tensor) and a._data is not None and a._data.ndim and i in op.tensor_positions:
             raise RuntimeError(
                 "Expected all tensors to be on the same device, but found at least two devices, meta and cpu! "
                 f"({op.name})"
@@ -324,7 +326,7 @@ def _checked_one(base: str, scalar: bool, a: Any) -> Any:
         return as_dtype(a)
     if base == "device":
         return a if isinstance(a, device) else device(a)
-    if base == "str" and not isinstance(a, str):
+    if (base == "str" and not isinstance(a, str)) or (base == "Generator" and not isinstance(a, Generator)):
         raise TypeError
     return a
 

@@ -15,6 +15,7 @@ from specjit.dtypes import DType
 from specjit.ir.types import Type
 from specjit.ops import infer
 from specjit.ops.call import as_dtype
+from specjit.ops.eager import not_implemented
 from specjit.ops.lowering import composite, pointwise
 from specjit.ops.quiet import quiet
 from specjit.ops.registry import NO_GRAD, defop, view
@@ -61,17 +62,32 @@ to_dtype = defop(
 )
 
 
+def _widen(x: np.ndarray, kernel: str | None) -> np.ndarray:
+    if x.dtype.char == "e":
+        return x.astype(np.float32)
+    if kernel is not None and x.dtype.kind != "f":
+        raise not_implemented(kernel, x.dtype)
+    return x
+
+
+def _widen_infer(x: Type, kernel: str | None) -> Type:
+    if kernel is not None and x.dtype is not None and not x.dtype.is_floating_point:
+        raise not_implemented(kernel, x.dtype)
+    return Type.tensor(dtypes.float32 if x.dtype is dtypes.float16 else x.dtype, x.dims)
+
+
 widen = defop(
-    "widen(input) -> Tensor",
-    eager=quiet(lambda x: x.astype(np.float32) if x.dtype.char == "e" else x),
-    infer=lambda x: Type.tensor(dtypes.float32 if x.dtype is dtypes.float16 else x.dtype, x.dims),
-    vjp=lambda g, _y, _x: to_dtype(g, _x.dtype),
-    lower=composite(lambda x: cast(x, dtypes.float32) if x.dtype is dtypes.float16 else x),
+    "widen(input, kernel: 'str?' = None) -> Tensor",
+    eager=_widen,
+    infer=_widen_infer,
+    vjp=lambda g, _y, _x, kernel: to_dtype(g, _x.dtype),
+    lower=composite(lambda x, kernel: cast(x, dtypes.float32) if x.dtype is dtypes.float16 else x),
     traits=view(0),
     method=False,
     public=False,
     doc="float32 of float16, any other tensor itself: what PyTorch computes in on the CPU. A composite function that "
-    "would lose digits of float16 between its ops begins with it and ends with `to_dtype(out, input.dtype)`.",
+    "would lose digits of float16 between its ops begins with it and ends with `to_dtype(out, input.dtype)`. kernel: "
+    "ints and bools are refused, as PyTorch's kernel of that name does.",
 )
 
 

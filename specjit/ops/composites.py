@@ -49,15 +49,18 @@ class CompositeFunction:
     body      the plain function
     fn        the public function: checks its arguments and calls the body; its `composite` is this object
     writes    the in-place variant: the result of the body is written into the first argument, which is returned
+    inlined   whether capture reads the body in place of a call; if not, the call stays one until its types are known,
+              and the body, run on tracers, says which ops it is
     params    the signature, as in records; None for a body with `*args` or `**kwargs`, which is called as it is
     """
 
-    __slots__ = ("_params", "body", "fn", "name", "writes")
+    __slots__ = ("_params", "body", "fn", "inlined", "name", "writes")
 
-    def __init__(self, name: str, body: Callable[..., Any], writes: bool) -> None:
+    def __init__(self, name: str, body: Callable[..., Any], writes: bool, inlined: bool = True) -> None:
         self.name = name
         self.body = body
         self.writes = writes
+        self.inlined = inlined
         self.fn: Callable[..., Any] = body
         self._params: tuple[Param, ...] | None = None
 
@@ -87,7 +90,12 @@ def composite_function(body: Body, /) -> Body: ...
 
 @overload
 def composite_function(
-    *, name: str | None = None, method: bool | str | None = None, inplace: bool = False, public: bool = True
+    *,
+    name: str | None = None,
+    method: bool | str | None = None,
+    inplace: bool = False,
+    public: bool = True,
+    inlined: bool = True,
 ) -> Callable[[Body], Body]: ...
 
 
@@ -99,6 +107,7 @@ def composite_function(
     method: bool | str | None = None,
     inplace: bool = False,
     public: bool = True,
+    inlined: bool = True,
 ) -> Any:
     """Make a plain function over ops public; what is returned is the public function.
 
@@ -108,18 +117,21 @@ def composite_function(
               first parameter is `input`
     inplace   define `Tensor.<name>_` too
     public    False: no `specjit.<name>`, only the method
+    inlined   False for a body that plans in Python more than capture reads (parsing, recursion): see CompositeFunction
 
     Annotations are types of parameters: Tensor, Number (a Python number), int, float, bool, str, DType, device,
     Generator, Ints, Spread, Sequence[Tensor], `Tensor | Number`, any of them `| None`; Any (or none) is not checked.
     """
     if body is None:
-        return functools.partial(composite_function, name=name, method=method, inplace=inplace, public=public)
+        return functools.partial(
+            composite_function, name=name, method=method, inplace=inplace, public=public, inlined=inlined
+        )
     full = name or body.__name__.strip("_")
     only_method = full.startswith("Tensor.")
     short = full.rpartition(".")[2]
     if method is None:
         method = only_method or ("." not in full and body.__code__.co_varnames[:1] == ("input",))
-    made = _make(full, short, body, False)
+    made = _make(full, short, body, False, inlined)
     if public and not only_method:
         publish(full, made.fn)
     if method:
@@ -129,10 +141,10 @@ def composite_function(
     return made.fn
 
 
-def _make(full: str, short: str, body: Callable[..., Any], writes: bool) -> CompositeFunction:
+def _make(full: str, short: str, body: Callable[..., Any], writes: bool, inlined: bool = True) -> CompositeFunction:
     if full in _COMPOSITES:
         raise ValueError(f"composite {full} is defined twice")
-    composite = _COMPOSITES[full] = CompositeFunction(full, body, writes)
+    composite = _COMPOSITES[full] = CompositeFunction(full, body, writes, inlined)
     if composite.free:
         fn: Any = body
     else:

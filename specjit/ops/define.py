@@ -21,19 +21,30 @@ from specjit.ops.registry import defop
 from specjit.ops.writes import in_place
 
 
+def _lowering(text: str | Lowering | None) -> Lowering | None:
+    return pointwise(text) if isinstance(text, str) else text
+
+
 def float_function(
-    name: str, fn: Callable[..., Any], vjp: Any, text: str | None = None, *, inplace: bool = True, doc: str = ""
+    name: str,
+    fn: Callable[..., Any],
+    vjp: Any,
+    text: str | Lowering | None = None,
+    *,
+    inplace: bool = True,
+    doc: str = "",
 ) -> Callable[..., Any]:
     """`name(input)`, computed in floating point: ints and bools give the default float dtype.
 
-    fn(x) on float arrays (float16 too: see `eager.half_as_float`); vjp(g, y, x); text: the kernel's expression.
+    fn(x) on float arrays (float16 too: see `eager.half_as_float`); vjp(g, y, x); text: the kernel's expression, or
+    another lowering.
     """
     made = defop(
         f"{name}(input) -> Tensor",
         eager=unary_float(fn),
         infer=infer.same_float,
         vjp=vjp,
-        lower=pointwise(text) if text else None,
+        lower=_lowering(text),
         doc=doc,
     )
     if inplace:
@@ -45,24 +56,25 @@ def kept_function(
     name: str,
     fn: Callable[[np.ndarray], Any],
     vjp: Any,
-    text: str | None = None,
+    text: str | Lowering | None = None,
     *,
     refuse: Refuse | None = None,
     ufunc: Any = None,
     inplace: bool = True,
-    doc: str = "",
+    **options: Any,
 ) -> Callable[..., Any]:
     """`name(input)` with a result of the input's dtype, whatever it is; `refuse` says which are not taken.
 
-    ufunc: what `fn` is on float32 and float64, if that is one NumPy call; then most calls go to it directly.
+    ufunc: what `fn` is on float32 and float64, if that is one NumPy call; then most calls go to it directly. options:
+    of `defop`.
     """
     made = defop(
         f"{name}(input) -> Tensor",
         eager=inlined(quiet(fn if refuse is None else refuse.eager(fn)), ufunc, floats=True),
         infer=infer.same if refuse is None else refuse.infer(infer.same),
         vjp=vjp,
-        lower=pointwise(text) if text else None,
-        doc=doc,
+        lower=_lowering(text),
+        **options,
     )
     if inplace:
         in_place(made)
@@ -73,7 +85,7 @@ def binary_function(
     name: str,
     fn: Callable[..., Any],
     vjp: Any,
-    text: str | None = None,
+    text: str | Lowering | None = None,
     *,
     floating: bool = False,
     numbers: bool = False,
@@ -98,7 +110,7 @@ def binary_function(
         eager=inlined(binary(fn if refuse is None else refuse.eager(fn), floating), ufunc, floats=True),
         infer=rule if refuse is None else refuse.infer(rule),
         vjp=vjp,
-        lower=pointwise(text) if text else None,
+        lower=_lowering(text),
         reads=reads,
         doc=doc,
     )

@@ -21,20 +21,24 @@ ndarray = np.ndarray
 
 
 class Inline:
-    """`fn` may be called instead of the eager function on arrays of one dtype (`floats`: float32 or float64 only), and
-    with alpha 1."""
+    """`fn` may be called instead of the eager function on arrays of one dtype (`floats`: float32 or float64 only;
+    `bools`: bool too), with a number for one of them (`numbers`), and with alpha 1."""
 
-    __slots__ = ("floats", "fn")
+    __slots__ = ("bools", "floats", "fn", "numbers")
 
-    def __init__(self, fn: Callable[..., Any], floats: bool = False) -> None:
+    def __init__(self, fn: Callable[..., Any], floats: bool, bools: bool, numbers: bool) -> None:
         self.fn = fn
         self.floats = floats
+        self.bools = bools
+        self.numbers = numbers
 
 
-def inlined(eager: Callable[..., Any], fn: Any, floats: bool = False) -> Callable[..., Any]:
+def inlined(
+    eager: Callable[..., Any], fn: Any, floats: bool = False, *, bools: bool = True, numbers: bool = True
+) -> Callable[..., Any]:
     """`eager`, marked with the ufunc that may stand for it."""
     if isinstance(fn, np.ufunc):
-        eager.inline = Inline(fn, floats)  # type: ignore[attr-defined]
+        eager.inline = Inline(fn, floats, bools, numbers)  # type: ignore[attr-defined]
     return eager
 
 

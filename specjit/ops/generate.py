@@ -12,16 +12,20 @@ import functools
 import linecache
 import warnings
 from collections.abc import Callable
+from itertools import combinations
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from specjit.dtypes import DType
 from specjit.ops.call import attach_view, call_writing, dispatch, finish, of_list, operator_slow, recover, unwrapped
 from specjit.tensor import state
+from specjit.tensor.devices import device
+from specjit.tensor.random import Generator
 from specjit.tensor.recorded import KeptIndex, OpNode
 from specjit.tensor.tape import edge
-from specjit.tensor.tensor import Parameter, Tensor
+from specjit.tensor.tensor import Parameter, Tensor, wrap
 
 if TYPE_CHECKING:
     from specjit.ops.registry import Op
@@ -104,6 +108,7 @@ COMMON: dict[str, Any] = {
     "_one": 1,
     "_f32": np.dtype(np.float32),
     "_f64": np.dtype(np.float64),
+    "_bool": np.dtype(bool),
     "_raw": unwrapped,
 }
 
@@ -167,13 +172,17 @@ def render(op: Op, name: str, slow: str, swapped: bool) -> str:
         lines.append(f"    return _of_list(_op, ({args}))")
     elif _has_fast_path(op):
         lines += ["    " + line for line in _fast_path(op, args)]
+    elif _is_creation(op):
+        lines += ["    " + line for line in _creation_path(op, args)]
     lines.append(f"    return {slow}(_op, ({args}))")
     return "\n".join(lines) + "\n"
 
 
 def _has_fast_path(op: Op) -> bool:
     tensors = [p.type for p in op.params if p.type.is_tensor]
-    return bool(tensors) and not any(t.many or t.optional for t in tensors) and op.params[0].type.is_tensor
+    if not tensors or any(t.many or (t.optional and not t.scalar) for t in tensors):
+        return False
+    return op.params[0].type.is_tensor and not op.params[0].type.optional
 
 
 def _is_tensor(name: str) -> str:
@@ -185,20 +194,32 @@ def _indent(lines: list[str]) -> list[str]:
 
 
 def _fast_path(op: Op, args: str) -> list[str]:
-    """The common calls: all operands tensors, and (where the schema allows it) one of them a Python number."""
+    """The common calls: all operands tensors, and (where the schema allows it) Python numbers for some of them."""
     operands = [(i, p.name) for i, p in enumerate(op.params) if p.type.is_tensor]
+    # `zeros_like` and its kin: a device, or a gradient wanted of something fresh, is for the general call.
+    options = [f" and {p.name} is {p.default}" for p in op.params if p.name in ("device", "requires_grad")]
+    test = f"if not _state.recorders{''.join(options)}:"
+    if any(op.params[i].type.optional for i, _ in operands):
+        return [test, *_indent(_beside_options(op, args, operands))]
     lines = [f"_t{i} = type({n})" for i, n in operands]
     tests = [_is_tensor(f"_t{i}") for i, _ in operands]
     lines.append(f"if {' and '.join(tests)}:")
     lines += _indent(_tensor_branch(op, args, [i for i, _ in operands]))
-    if sum(p.type.scalar for p in op.params) == 0 or len(operands) != 2:
-        return ["if not _state.recorders:", *_indent(lines)]
-    for i, n in operands:
-        other, _ = next(o for o in operands if o[0] != i)
-        if op.params[i].type.scalar:
-            lines.append(f"elif {_is_tensor(f'_t{other}')} and (_t{i} is float or _t{i} is int or _t{i} is bool):")
-            lines += _indent([f"_a{i} = {n}", *_tensor_branch(op, args, [other])])
-    return ["if not _state.recorders:", *_indent(lines)]
+    scalar = [i for i, _ in operands if op.params[i].type.scalar]
+    for numbers in [c for n in range(len(scalar)) for c in combinations(scalar, n + 1) if len(c) < len(operands)]:
+        tensors = [i for i, _ in operands if i not in numbers]
+        tests = [*(_is_tensor(f"_t{i}") for i in tensors), *(f"_t{i} in _numbers" for i in numbers)]
+        lines.append(f"elif {' and '.join(tests)}:")
+        lines += _indent([*(f"_a{i} = {op.params[i].name}" for i in numbers), *_tensor_branch(op, args, tensors)])
+    return [test, *_indent(lines)]
+
+
+def _beside_options(op: Op, args: str, operands: list[tuple[int, str]]) -> list[str]:
+    """A tensor, with numbers or None for the others: the bounds of `clamp`."""
+    (_, first), *rest = operands
+    numbers = "".join(f" and ({n} is None or type({n}) in _numbers)" for _, n in rest)
+    branch = [*(f"_a{i} = {n}" for i, n in rest), *_tensor_branch(op, args, [0])]
+    return [f"_t0 = type({first})", f"if {_is_tensor('_t0')}{numbers}:", *_indent(branch)]
 
 
 def _tensor_branch(op: Op, args: str, tensors: list[int]) -> list[str]:
@@ -233,6 +254,69 @@ def _tensor_branch(op: Op, args: str, tensors: list[int]) -> list[str]:
     return lines + _indent([*body, "return _out"])
 
 
+def _is_creation(op: Op) -> bool:
+    """Fresh tensors from sizes, numbers and options."""
+    return op.returns == ("Tensor",) and op.traits.view_of is None and all(p.type.base in PLAIN for p in op.params)
+
+
+def _creation_path(op: Op, args: str) -> list[str]:
+    """The common call: numbers and sizes of Python, the CPU, no requires_grad.
+
+    Sizes are looked at before a generator counts draws; elsewhere NumPy takes ints only, and what it refuses (traced
+    sizes, mistakes) gets the general call.
+    """
+    tests = [
+        (f"({p.name} is None or {{}})" if p.type.optional else "{}").format(PLAIN[p.type.base].format(p.name))
+        for p in op.params
+        if not p.type.many
+    ]
+    tests += [f"_whole({p.name})" for p in op.params if p.type.many and op.traits.random]
+    names = ", ".join(p.name for p in op.params)
+    return [
+        f"if not _state.recorders and {' and '.join(tests)}:",
+        "    try:",
+        f"        return _wrap(_eager({names}))",
+        "    except Exception:",
+        "        pass",
+    ]
+
+
+# Tests of arguments that need no conversion, by the base of their type.
+PLAIN = {
+    "int": "type({0}) is int",
+    "float": "type({0}) is float",
+    "Scalar": "type({0}) in _numbers",
+    "bool": "{0} is False",
+    "dtype": "type({0}) is _DType",
+    "device": "{0} is _cpu",
+    "Generator": "type({0}) is _Generator",
+    "any": "_plain({0})",
+}
+NUMBERS = {int, float, bool}
+
+
+def _whole(sizes: Any) -> bool:
+    """An int, or a sequence of them."""
+    return type(sizes) is int or (isinstance(sizes, (tuple, list)) and set(map(type, sizes)) <= {int})
+
+
+def _plain(data: Any) -> bool:
+    """A number of Python, or a flat sequence of them."""
+    kind = type(data)
+    return kind in NUMBERS or ((kind is list or kind is tuple) and set(map(type, data)) <= NUMBERS)
+
+
+COMMON |= {
+    "_wrap": wrap,
+    "_whole": _whole,
+    "_plain": _plain,
+    "_numbers": NUMBERS,
+    "_DType": DType,
+    "_Generator": Generator,
+    "_cpu": device("cpu"),
+}
+
+
 def _compute(op: Op, args: str, tensors: list[int]) -> list[str]:
     values = [
         f"_a{i}" if p.type.is_tensor else f"_raw({p.name})" if p.type.base == "any" else p.name
@@ -240,16 +324,18 @@ def _compute(op: Op, args: str, tensors: list[int]) -> list[str]:
     ]
     run = [f"_r = _eager({', '.join(values)})"]
     inline = getattr(op.eager, "inline", None)
-    if inline is not None:
+    beside_number = len(tensors) < len(op.tensor_positions)
+    if inline is not None and (inline.numbers or not beside_number):
         # Beside a number the array must be of floats, whose dtype NumPy then keeps.
-        floats = inline.floats or len(tensors) < len(op.tensor_positions)
+        floats = inline.floats or beside_number
         conditions = [f"_a{i}.dtype is _dtype" for i in tensors[1:]]
         conditions += [f"{op.params[2].name} is _one"] if len(op.params) == 3 else []
         conditions += ["(_dtype is _f32 or _dtype is _f64)"] if floats else []
+        conditions += [] if floats or inline.bools else ["_dtype is not _bool"]
         operands = ", ".join(f"_a{i}" for i in op.tensor_positions)
         run = [
             f"_dtype = _a{tensors[0]}.dtype",
-            f"_r = _inline({operands}) if {' and '.join(conditions)} else {run[0][5:]}",
+            f"_r = _inline({operands}) if {' and '.join(conditions) or 'True'} else {run[0][5:]}",
         ]
     return ["try:", *_indent(run), "except Exception as _error:", f"    return _recover(_op, ({args}), _error)"]
 

@@ -17,7 +17,7 @@ from specjit.ops import infer
 from specjit.ops.creation import zeros
 from specjit.ops.eager import writable
 from specjit.ops.grads import sum_to
-from specjit.ops.index_rules import indexed_dims, infer_getitem, numpy_index, split, take
+from specjit.ops.index_rules import as_mask, indexed_dims, infer_getitem, numpy_index, split, take
 from specjit.ops.lowering import special
 from specjit.ops.quiet import quiet
 from specjit.ops.registry import Traits, defop, view, writes
@@ -75,7 +75,8 @@ def add_rows(target: np.ndarray, rows: np.ndarray, values: np.ndarray) -> None:
     order = np.argsort(wrapped, kind="stable")
     ranked = wrapped[order]
     starts = np.flatnonzero(np.concatenate(([True], ranked[1:] != ranked[:-1])))
-    target[ranked[starts]] += np.add.reduceat(values[order], starts, axis=0).reshape(-1, *target.shape[1:])
+    added = np.add.reduceat(values[order], starts, axis=0)
+    target[ranked[starts]] += added.reshape(starts.size, *target.shape[1:])
 
 
 def _getitem_backward(g: np.ndarray, sizes: Any, index: Any) -> np.ndarray:
@@ -148,7 +149,9 @@ slice_backward = defop(
 
 
 def _plain_indices(indices: Any) -> tuple[Any, ...]:
-    return numpy_index(indices if isinstance(indices, (list, tuple)) else (indices,))
+    if not isinstance(indices, (list, tuple)):
+        raise TypeError(f"argument 'indices' must be tuple of Tensors, not {type(indices).__name__}")
+    return numpy_index([as_mask(i) for i in indices])
 
 
 def _index_infer(x: Type, indices: Any) -> Type:

@@ -53,6 +53,18 @@ def known_int(x: Any) -> int | None:
     return d if isinstance(d, int) else None
 
 
+def known_ints(*args: Any) -> list[Any] | None:
+    """`int` and `int[]` arguments as ints and tuples of ints; None unless all of them are known."""
+    out: list[Any] = []
+    for x in args:
+        many = isinstance(x, (list, tuple))
+        found = tuple(map(known_int, x)) if many else (known_int(x),)
+        if None in found:
+            return None
+        out.append(found if many else found[0])
+    return out
+
+
 def axis(dim: Any, rank: int | None) -> int | None:
     """A dimension argument as a non-negative int; None if unknown. IndexError if it is out of range."""
     d = known_int(dim)

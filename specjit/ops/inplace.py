@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from specjit.dtypes import dtype_of
 from specjit.ir.types import Type
-from specjit.ops import arithmetic, draws, gather, infer, pointwise
+from specjit.ops import arithmetic, gather, infer, masks, pointwise, power
+from specjit.ops.creation import check_number
 from specjit.ops.eager import writable
 from specjit.ops.grads import sum_to
 from specjit.ops.quiet import quiet
@@ -22,14 +24,13 @@ add_ = in_place(arithmetic.add, np.add)
 sub_ = in_place(arithmetic.sub, np.subtract)
 mul_ = in_place(arithmetic.mul, np.multiply)
 div_ = in_place(arithmetic.div, np.true_divide)
-pow_ = in_place(arithmetic.pow)
+pow_ = in_place(power.pow)
 clamp_ = in_place(arithmetic.clamp)
-masked_fill_ = in_place(gather.masked_fill)
+masked_fill_ = in_place(masks.masked_fill)
 exp_ = in_place(pointwise.exp)
 sqrt_ = in_place(pointwise.sqrt)
 neg_ = in_place(pointwise.neg)
 abs_ = in_place(pointwise.abs)
-relu_ = in_place(pointwise.relu)
 sigmoid_ = in_place(pointwise.sigmoid)
 tanh_ = in_place(pointwise.tanh)
 floor_ = in_place(pointwise.floor)
@@ -42,14 +43,22 @@ index_add_ = in_place(gather.index_add)
 def _fill(x: np.ndarray, value: Any) -> np.ndarray:
     if isinstance(value, np.ndarray) and value.ndim:
         raise RuntimeError(f"fill_ only supports 0-dimension value tensor but got tensor with {value.ndim} dimensions.")
+    if not isinstance(value, np.ndarray):
+        check_number(dtype_of(x.dtype), value)
     x[...] = cast_operand(value, x.dtype)
     return x
+
+
+def _fill_infer(x: Type, value: Any) -> Type:
+    if x.dtype is not None and not infer.is_tensor(value):
+        check_number(x.dtype, value)
+    return infer.same(x)
 
 
 fill_ = defop(
     "fill_(input, value: 'Tensor|Scalar') -> Tensor",
     eager=quiet(_fill),
-    infer=lambda x, value: infer.same(x),
+    infer=_fill_infer,
     vjp=lambda g, _y, _x, _value: (lambda: g * 0.0, lambda: sum_to(g, _value)),
     traits=WRITES_SELF,
     doc="Set all elements to `value`.",
@@ -90,19 +99,3 @@ copy_ = defop(
     traits=WRITES_SELF,
     doc="Copy `src`, broadcast and converted, into the tensor.",
 )
-
-
-def normal_(input: Any, mean: float = 0.0, std: float = 1.0, *, generator: Any = None) -> Any:
-    """Fill with normal values."""
-    return input.copy_(draws.randn(input.shape, generator=generator, dtype=_sampled(input)) * std + mean)
-
-
-def uniform_(input: Any, a: float = 0.0, b: float = 1.0, *, generator: Any = None) -> Any:
-    """Fill with uniform values from [a, b)."""
-    return input.copy_(draws.rand(input.shape, generator=generator, dtype=_sampled(input)) * (b - a) + a)
-
-
-def _sampled(x: Any) -> Any:
-    if not x.dtype.is_floating_point:
-        raise RuntimeError("random values need a floating point tensor")
-    return x.dtype

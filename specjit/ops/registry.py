@@ -333,6 +333,19 @@ def publish(name: str, fn: Callable[..., Any]) -> None:
     PUBLIC[name] = fn
 
 
+def alias(name: str, of: str) -> None:
+    """Another name of a public function, of the method and of the in-place variant, where they exist."""
+    from specjit.tensor.methods import TensorMethods
+
+    fn = public(of)
+    assert fn is not None, f"{of} is no public function"
+    publish(name, fn)
+    for suffix in ("", "_"):
+        method = getattr(TensorMethods, of + suffix, None)
+        if method is not None:
+            call.attach_method(name + suffix, method)
+
+
 def public_function(fn: Body) -> Body:
     """Make public a plain function that is no computation of its own: a conversion, or the front of a record of the
     same name that takes its arguments in another form."""
@@ -383,6 +396,13 @@ def find_composite_method(name: str) -> CompositeFunction | None:
     from specjit.tensor.methods import TensorMethods
 
     return getattr(getattr(TensorMethods, name, None), "composite", None)
+
+
+def find_composite_property(name: str) -> CompositeFunction | None:
+    """The composite function that computes the Tensor attribute `name`, if one does."""
+    from specjit.tensor.methods import TensorMethods
+
+    return getattr(getattr(getattr(TensorMethods, name, None), "fget", None), "composite", None)
 
 
 def all_ops() -> dict[str, Op]:

@@ -13,6 +13,7 @@ from specjit.ir.builder import Builder
 from specjit.ir.graph import Block, Value
 from specjit.ops import registry
 from specjit.ops.composites import CompositeFunction
+from specjit.ops.results import NAMED
 from specjit.specialize.abstract import Abstract, Known, Obj, Refused, Seq
 from specjit.tensor.tracer import TraceError, argument, recording, wrap
 
@@ -32,7 +33,7 @@ def composed(spec: Specializer, composite: CompositeFunction, args: list[Any], n
             return a.value
         if isinstance(a, Seq) and a.plain:
             items = [traced(i) for i in a.items]
-            return tuple(items) if a.kind == "tuple" else items
+            return tuple(items) if a.is_tuple else items
         raise Refused(f"an argument of {composite.name} that is not modelled", spec.loc)
 
     try:
@@ -54,7 +55,8 @@ def composed(spec: Specializer, composite: CompositeFunction, args: list[Any], n
 def result(builder: Builder, out: Any) -> Any:
     """What the body returned, with values for tracers."""
     if isinstance(out, (list, tuple)):
-        return type(out)(result(builder, o) for o in out)
+        items = [result(builder, o) for o in out]
+        return type(out)(*items) if isinstance(out, NAMED) else type(out)(items)
     return argument(builder, out)
 
 
@@ -64,6 +66,7 @@ def _abstract(known: dict[Value, Any], a: Value) -> Any:
 
 def _of(known: dict[Value, Any], made: Any) -> Abstract:
     if isinstance(made, (list, tuple)):
-        return Seq("list" if isinstance(made, list) else "tuple", [_of(known, m) for m in made])
+        items = [_of(known, m) for m in made]
+        return Seq("list" if isinstance(made, list) else "tuple", items, names=getattr(made, "_fields", ()))
     found: Abstract = _abstract(known, made)
     return found

@@ -29,7 +29,10 @@ def test_every_layer_has_a_row():
 
 
 def flat(value: Any) -> list[Any]:
-    return [x for v in value for x in flat(v)] if isinstance(value, (list, tuple)) else [value]
+    """What is in tuples and lists, but for the Nones."""
+    if isinstance(value, (list, tuple)):
+        return [x for v in value for x in flat(v)]
+    return [] if value is None else [value]
 
 
 def same(got: Any, want: Any, tolerance: float) -> None:

@@ -66,7 +66,7 @@ def test_value(info, dtype):
         if info.reference is not None:
             close(got, info.reference(*before, **kwargs), info, dtype)
         if info.properties is not None:
-            info.properties(got.numpy(), *before, **kwargs)
+            info.properties(raw(got), *before, **kwargs)
 
 
 @pytest.mark.parametrize(("info", "dtype"), CASES)
@@ -139,7 +139,10 @@ DIFFERENTIABLE = [n for n in ROWS if OPINFO[n].grad]
 
 
 def test_rows_say_which_ops_have_gradients():
-    quiet = {"bernoulli"}
+    # Zeros; and one that has only an error to say that it has none.
+    quiet = {"bernoulli", "normal", "ctc_backward"}
+    # Of matrices of which one triangle is read: the gradients of symmetric changes, in test_matrices.py.
+    quiet |= {"linalg.cholesky", "eigh_factors"}
     assert {n for n in ROWS if OPINFO[n].op.differentiable} - quiet == set(DIFFERENTIABLE)
 
 
