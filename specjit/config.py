@@ -89,7 +89,12 @@ TABLE = (
     Setting("log", "SPECJIT_LOG", _log, f"what to log: {', '.join(LOG_WORDS)}, separated by commas"),
     Setting("dump", "SPECJIT_DUMP", _path, "a folder: write every stage of every graph there as numbered files"),
     Setting("check", "SPECJIT_CHECK", _flag, "1: verify the IR after each pass"),
-    Setting("limit", "SPECJIT_LIMIT", _limit, "pass:n stops that pass after n rewrites, to bisect"),
+    Setting(
+        "limit",
+        "SPECJIT_LIMIT",
+        _limit,
+        "pass:n stops that pass after n rewrites, all:n all passes together, to bisect",
+    ),
     Setting("verify", "SPECJIT_VERIFY", _count, "n: run every n-th fast call on both paths and compare"),
     Setting("gate", "SPECJIT_GATE", _flag, "0: keep native code even where plain Python turns out to be faster"),
     Setting("cache_dir", "SPECJIT_CACHE_DIR", _path, "the folder of the kernel cache"),
@@ -98,7 +103,7 @@ SLOW_ROAD = frozenset({"enabled", "verify"})  # settings that the fast road of a
 
 
 class _SlowRoad:
-    """count > 0: some setting of `SLOW_ROAD` is in force, so every call of every Program takes the road that looks."""
+    """count > 0: some setting of `SLOW_ROAD` is in force (or `looking`), so every call takes the road that looks."""
 
     __slots__ = ("count",)
 
@@ -165,3 +170,15 @@ def options(**changes: Any) -> Iterator[Config]:
         with _lock:
             _overrides[:] = [o for o in _overrides if o is not read]
             slow_road.count -= looks
+
+
+@contextmanager
+def looking() -> Iterator[None]:
+    """For a `with` block, every call of every Program takes the road that looks (at what a trace records)."""
+    with _lock:
+        slow_road.count += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            slow_road.count -= 1

@@ -27,7 +27,9 @@ NAMES = """optimize Program stance set_num_threads get_num_threads on_event Even
 randn arange cat stack matmul Tensor Parameter nn optim autograd no_grad manual_seed set_default_dtype
 float32 int64 bool"""
 PROGRAM = "wait warmup explain events stats specializations graph code reset close"
-JIT = "script trace ignore unused export annotate is_scripting is_tracing Error TracingCheckError"
+JIT = """script trace trace_module ignore unused export annotate is_scripting is_tracing Error TracingCheckError
+ScriptModule script_method CompilationUnit fork wait Future isinstance interface Attribute Final freeze
+FunctionSchema ScriptFunction script_if_tracing"""
 
 
 def documented(place):

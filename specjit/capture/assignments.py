@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import ast
 
-from specjit.capture import merge
 from specjit.capture.attributes import MISSING, attribute, instance_data
-from specjit.capture.expressions import bind_name, getitem, unpack
+from specjit.capture.expressions import bind_name, getitem, unbind, unpack
 from specjit.capture.frame import Frame, lowers
+from specjit.capture.instances import hides_method, is_fresh
 from specjit.capture.operators import BINARY, TENSOR_BINARY, binary
 from specjit.capture.values import (
     Abstract,
@@ -23,7 +23,7 @@ from specjit.capture.values import (
     type_of_abstract,
     widen,
 )
-from specjit.ir.types import ANY, join
+from specjit.ir.types import ANY, Type, join
 from specjit.ops.registry import all_ops, get
 
 
@@ -79,17 +79,30 @@ def _assign_items(f: Frame, target: ast.Tuple | ast.List, value: Abstract) -> No
 
 
 def set_attribute(f: Frame, owner: Abstract, name: str, value: Abstract) -> None:
+    if isinstance(owner, Known) and hides_method(owner, name):
+        raise f.unsupported(f"an attribute that hides the method {name!r}", hint="give the attribute another name")
     f.emit("py.setattr", owner, name, value)
+    learn_attribute(f, owner, name, widen(type_of_abstract(value)))
+
+
+def learn_attribute(f: Frame, owner: Abstract, name: str, found: Type) -> None:
+    """The program sets the attribute to something of this type."""
     if isinstance(owner, Known):
         # From here on the example does not say what the attribute is; in a loop, from the start of the turn.
         key, written = (id(owner.obj), name), f.session.written
         before = instance_data(owner.obj, name)
-        t = join(
-            widen(type_of_abstract(value)), written.get(key) or (type_for(before) if before is not MISSING else ANY)
-        )
+        if is_fresh(owner):  # all objects of the class that the program makes
+            t = join(_unfilled(found), written.get(key) or _unfilled(found))
+        else:
+            t = join(found, written.get(key) or (type_for(before) if before is not MISSING else ANY))
         if written.get(key) != t:
             written[key] = t
             f.session.unsettled = True
+
+
+def _unfilled(t: Type) -> Type:
+    """The type of a container of which it is not known what is put into it."""
+    return t.with_(args=(ANY,) * len(t.args)) if t.kind in ("list", "dict", "set") else t
 
 
 def set_item(f: Frame, owner: Value, index: Abstract, value: Abstract) -> None:
@@ -141,11 +154,21 @@ def augmented(f: Frame, name: str, left: Abstract, right: Abstract) -> Abstract:
 @lowers(ast.Delete)
 def _delete(f: Frame, s: ast.Delete) -> None:
     for target in s.targets:
-        if isinstance(target, ast.Name):
-            f.expr(ast.copy_location(ast.Name(target.id, ast.Load()), target))
-            f.env.pop(target.id, None)
-            f.env.pop(merge.bound_flag(target.id), None)
-        elif isinstance(target, ast.Subscript):
-            f.emit("py.delitem", f.value(f.expr(target.value)), f.expr(target.slice))
-        else:
-            raise f.unsupported("del of an attribute")
+        delete(f, target)
+
+
+def delete(f: Frame, target: ast.expr) -> None:
+    """`del target`, which must have a value."""
+    if isinstance(target, ast.Name):
+        f.expr(ast.copy_location(ast.Name(target.id, ast.Load()), target))
+        unbind(f, target.id)
+    elif isinstance(target, ast.Subscript):
+        f.emit("py.delitem", f.value(f.expr(target.value)), f.expr(target.slice))
+    elif isinstance(target, ast.Attribute):
+        owner = f.expr(target.value)
+        f.emit("py.delattr", owner, target.attr)
+        learn_attribute(f, owner, target.attr, ANY)
+    else:
+        assert isinstance(target, ast.Tuple | ast.List)
+        for each in target.elts:
+            delete(f, each)

@@ -12,8 +12,10 @@ import builtins
 import types
 from typing import Any
 
+from specjit.capture.annotations import declared_constants
 from specjit.capture.frame import SIMPLE, Frame
 from specjit.capture.guards import Group, is_stable_module
+from specjit.capture.instances import is_fresh
 from specjit.capture.values import Abstract, Known, Method, Shape, TupleOf, Value, const, type_for
 from specjit.dtypes import DType
 from specjit.ir.types import ANY, BOOL, INT, Type
@@ -43,6 +45,10 @@ def describe(f: Frame, obj: Any, group: Group, source: str, fetch: str, read: An
     if isinstance(obj, ALWAYS_KNOWN) or hasattr(obj, "record"):
         facts.add(group, source, "identity", obj, origin, fetch)
         return Known(obj)
+    if f.session.scripting and getattr(type(obj), "__specjit_scripted__", False):
+        # What is scripted already is read as a part of this script.
+        facts.add(group, source, "identity", obj, origin, fetch)
+        return describe(f, obj.__specjit_model__, group, source, f"{fetch}.__specjit_model__", read)
     facts.add(group, source, "type", type(obj), origin, fetch)
     if isinstance(obj, Tensor) or type(obj) in SIMPLE:
         if obj is None:
@@ -121,6 +127,9 @@ def _stable_function(fn: types.FunctionType) -> bool:
 # attributes
 
 
+BUILTIN_KINDS = {t.__name__: t for t in (list, dict, set, str, tuple, int, float, bool)}
+
+
 def attribute(f: Frame, owner: Abstract, name: str) -> Abstract:
     """`owner.name`."""
     if isinstance(owner, Known):
@@ -132,7 +141,8 @@ def attribute(f: Frame, owner: Abstract, name: str) -> Abstract:
     if isinstance(owner, TupleOf):
         return owner.items[owner.names.index(name)] if name in owner.names else Method(owner, name)
     v = f.value(owner)
-    if v.type.kind in ("list", "dict", "set", "str", "tuple", "int", "float", "bool"):
+    kind = BUILTIN_KINDS.get(v.type.kind)
+    if kind is not None and hasattr(kind, name):
         return Method(v, name)
     return f.emit("py.getattr", v, name)
 
@@ -196,13 +206,13 @@ def _class_attribute(f: Frame, cls: type, name: str) -> Abstract:
             raw = base.__dict__[name]
             if isinstance(raw, staticmethod | classmethod | types.FunctionType):
                 found = getattr(cls, name)
-                _guard_method(f, cls, name, raw)
+                guard_method(f, cls, name, raw)
                 return Known(found)
             break
     return f.emit("py.getattr", Known(cls), name)
 
 
-def _guard_method(f: Frame, cls: type, name: str, raw: Any) -> None:
+def guard_method(f: Frame, cls: type, name: str, raw: Any) -> None:
     """`cls.name` stays the function it is."""
     if (cls.__module__ or "").split(".")[0] == "specjit" or isinstance(raw, classmethod):
         return
@@ -213,7 +223,9 @@ def _guard_method(f: Frame, cls: type, name: str, raw: Any) -> None:
 
 def _instance_attribute(f: Frame, owner: Known, name: str) -> Abstract:
     obj, cls = owner.obj, type(owner.obj)
-    group, source, fetch = place_of(owner)
+    fresh = is_fresh(owner)
+    place: tuple[Group, str, str] = ("arguments", "", "") if fresh else place_of(owner)
+    group, source, fetch = place
     raw = _class_lookup(cls, name)
     read = lambda: f.emit("py.getattr", owner, name, hint=name)  # noqa: E731
     if name == "__class__":
@@ -237,6 +249,11 @@ def _instance_attribute(f: Frame, owner: Known, name: str) -> Abstract:
             return _class_member(f, owner, name, raw, read)
         if raw is not MISSING and hasattr(type(raw), "__set__"):
             return read()
+    if fresh:
+        value = read()
+        if not f.session.touched:
+            value.type = f.session.written.get((id(obj), name), ANY)
+        return value
     if found is MISSING or (f.session.touched and not _registered(obj, name)):
         return read()
     inner = group if group != "structure" or isinstance(obj, Module) else "arguments"
@@ -244,6 +261,10 @@ def _instance_attribute(f: Frame, owner: Known, name: str) -> Abstract:
         inner = "structure"
     table = next((t for t in REGISTRIES if isinstance(obj, Module) and name in obj.__dict__.get(t, ())), None)
     where = f"{fetch}.{table}[{name!r}]" if table else f"{fetch}.{name}"
+    if type(found) in SIMPLE and isinstance(obj, Module) and name in declared_constants(cls):
+        f.session.facts.add(inner, f"{source}.{name}", "type", type(found), f.origin(), where)
+        f.session.facts.add(inner, f"{source}.{name}", "value", found, f.origin(), where)
+        return const(found)
     written = f.session.written.get((id(obj), name))
     if written is not None:
         value = read()
@@ -256,20 +277,30 @@ def _class_member(f: Frame, owner: Known, name: str, raw: Any, read: Any) -> Abs
     """An attribute that lives in the class: a method, or data that instances share."""
     cls = type(owner.obj)
     if isinstance(raw, types.FunctionType):
-        _guard_method(f, cls, name, raw)
+        guard_method(f, cls, name, raw)
         _guard_not_shadowed(f, owner, name)
         return Method(owner, name, raw)
     if isinstance(raw, staticmethod):
-        _guard_method(f, cls, name, raw)
+        guard_method(f, cls, name, raw)
         _guard_not_shadowed(f, owner, name)
         return Known(raw.__func__)
-    if isinstance(raw, classmethod) or hasattr(type(raw), "__get__"):
+    if isinstance(raw, classmethod) and isinstance(raw.__func__, types.FunctionType):
+        home = next(base for base in cls.__mro__ if name in base.__dict__)
+        fetch = f"{f.session.facts.bind(home)}.__dict__[{name!r}]"
+        f.session.facts.add("globals", f"{cls.__qualname__}.{name}", "identity", raw, f.origin(), fetch)
+        _guard_not_shadowed(f, owner, name)
+        return Method(Known(cls), name, raw.__func__)
+    if hasattr(type(raw), "__get__"):
         return Method(owner, name)
+    if is_fresh(owner):
+        return read()
     group, source, fetch = place_of(owner)
     return describe(f, raw, "globals" if group == "structure" else group, f"{source}.{name}", f"{fetch}.{name}", read)
 
 
 def _guard_not_shadowed(f: Frame, owner: Known, name: str) -> None:
+    if is_fresh(owner):
+        return
     group, source, fetch = place_of(owner)
     if hasattr(owner.obj, "__dict__"):
         inner: Group = "structure" if isinstance(owner.obj, Module) else group

@@ -178,7 +178,8 @@ def _hasattr(f: Frame, owner: Abstract, name: Abstract, /) -> Abstract:
         if isinstance(owner, Known):
             if any(attr in base.__dict__ for base in type(owner.obj).__mro__):
                 return const(True)
-            if instance_data(owner.obj, attr) is not MISSING:
+            deletable = f.session.written.get((id(owner.obj), attr)) == ANY  # the program may delete it
+            if instance_data(owner.obj, attr) is not MISSING and not deletable:
                 attribute(f, owner, attr)  # notes the guard
                 return const(True)
         if isinstance(owner, Value) and owner.type.is_tensor and hasattr(Tensor, attr):
@@ -306,6 +307,11 @@ def _is_scripting(f: Frame, /) -> Abstract:
 @builtin(marks.annotate)
 def _annotate(f: Frame, the_type: Abstract, the_value: Abstract) -> Abstract:
     return the_value
+
+
+@builtin(marks.has_type)
+def _has_type(f: Frame, x: Abstract, target_type: Abstract) -> Abstract:
+    return quiet_call(marks.has_type, f, x, target_type)
 
 
 # tensors

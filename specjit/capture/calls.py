@@ -17,6 +17,7 @@ from specjit.capture.attributes import attribute, place_of
 from specjit.capture.expressions import known_items
 from specjit.capture.frame import Frame, lowers
 from specjit.capture.inline import call_function, call_local
+from specjit.capture.instances import construct, super_method
 from specjit.capture.pycalls import BUILTINS, METHODS, Keywords, python_call, python_method
 from specjit.capture.values import (
     NONE_VALUE,
@@ -46,6 +47,9 @@ def _callee(f: Frame, node: ast.expr) -> Abstract:
     """What is called. A method of something unknown is looked up when it is called, in one node."""
     if not isinstance(node, ast.Attribute):
         return f.expr(node)
+    above = super_method(f, node)
+    if above is not None:
+        return above
     owner = f.expr(node.value)
     saved, f.at = f.at, node
     try:
@@ -145,6 +149,10 @@ def _call_known(f: Frame, obj: Any, args: list[Abstract], kwargs: dict[str, Abst
         bound = [_plain(a) for a in obj.args]
         named = {k: _plain(v) for k, v in obj.keywords.items()}
         return _call_known(f, obj.func, [*bound, *args], {**named, **kwargs})
+    if isinstance(obj, type) and f.session.strict:
+        made = construct(f, obj, args, kwargs)
+        if made is not None:
+            return made
     return python_call(f, Known(obj), args, kwargs)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from specjit.capture.frame import Frame, lowers
 from specjit.capture.iteration import plan
 from specjit.capture.loops import assign_target, for_each
+from specjit.capture.merge import bound_flag
 from specjit.capture.scope import assigned
 from specjit.capture.values import (
     Abstract,
@@ -23,13 +24,15 @@ from specjit.capture.values import (
 def comprehension(f: Frame, node: ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp) -> Abstract:
     """The container it builds. A generator is built as a list: only for consumers that take all of it."""
     targets = {n for g in node.generators for n in assigned(g.target)}
-    saved = {n: f.env.get(n) for n in targets}
+    saved = {n: f.env.get(n) for t in targets for n in (t, bound_flag(t))}
+    outer, f.shadowed = f.shadowed, f.shadowed | targets
     shadowing = targets - f.locals
     f.locals |= targets
     try:
         return _comprehension(f, node)
     finally:
         f.locals -= shadowing
+        f.shadowed = outer
         for n, a in saved.items():
             f.env.pop(n, None)
             if a is not None:

@@ -16,7 +16,10 @@ from specjit.capture.frame import Frame, lowers
 from specjit.capture.operators import truth
 from specjit.capture.values import (
     NONE_VALUE,
+    UNBOUND,
     Abstract,
+    Cell,
+    Iteration,
     Known,
     Local,
     Shape,
@@ -39,7 +42,11 @@ def _constant(f: Frame, node: ast.Constant) -> Abstract:
 def _name(f: Frame, node: ast.Name) -> Abstract:
     found = f.lookup(node.id)
     if found is None:
-        return global_value(f, node.id)
+        written = (id(f.function.__globals__), node.id) in f.session.written
+        return f.emit("py.global", node.id, Known(f.function)) if written else global_value(f, node.id)
+    if isinstance(found, Cell):
+        value = f.emit("py.load", found.cell, hint=node.id)
+        return f.emit("py.bound", value, node.id, f.emit("py.is_not", value, UNBOUND), node.id not in f.locals)
     if isinstance(found, Unbound):
         outside = node.id not in f.locals or (f.inside and node.id not in f.inside)
         return f.emit("py.bound", found, node.id, False, bool(outside))
@@ -64,12 +71,44 @@ def _walrus(f: Frame, node: ast.NamedExpr) -> Abstract:
 
 def bind_name(f: Frame, name: str, value: Abstract) -> None:
     """Bind a local variable; the value takes its name, if it has none."""
+    if name in f.globals and name not in f.shadowed:
+        _bind_global(f, name, value)
+        return
+    place = None if name in f.shadowed else f.lookup(name)
+    if isinstance(place, Cell):
+        f.emit("py.store", place.cell, value)
+        return
     if name not in f.locals:
         raise f.unsupported(f"assignment to {name!r}, which is not a local variable", hint="return the value instead")
+    if isinstance(value, Iteration) and f.session.trying:
+        value = f.value(value)  # if making it raises, that is here
     if isinstance(value, Value) and not value.is_const and not value.hint:
         value.hint = name
     f.env[name] = value
     f.env.pop(merge.bound_flag(name), None)
+    f.stored(name)
+
+
+def _bind_global(f: Frame, name: str, value: Abstract) -> None:
+    """`global name; name = value`: from now on, and in an earlier turn, the module's dict says what the name is."""
+    key = (id(f.function.__globals__), name)
+    if key not in f.session.written:
+        f.session.written[key] = ANY
+        f.session.unsettled = True
+    f.emit("py.set_global", name, Known(f.function), value)
+
+
+def unbind(f: Frame, name: str) -> None:
+    """The variable has no value any more."""
+    place = f.lookup(name)
+    if isinstance(place, Cell):
+        f.emit("py.store", place.cell, UNBOUND)
+        return
+    if name not in f.locals:
+        raise f.unsupported(f"del of {name!r}, which is not a local variable")
+    f.env.pop(name, None)
+    f.env.pop(merge.bound_flag(name), None)
+    f.stored(name)
 
 
 @lowers(ast.Tuple)

@@ -17,11 +17,12 @@ from typing import Any
 from specjit.capture import elements
 from specjit.capture.errors import Place, Unsupported
 from specjit.capture.guards import Facts
-from specjit.capture.scope import Liveness, local_names
+from specjit.capture.scope import Liveness, declared, local_names, rebound
 from specjit.capture.source import FunctionSource
 from specjit.capture.values import (
     UNBOUND,
     Abstract,
+    Cell,
     Iteration,
     Known,
     Local,
@@ -76,6 +77,8 @@ class Session:
     unsettled: bool = False  # `written` has grown: capture again
     unrollable: int = 0  # open loops over ranges that could be unrolled
     sunk: int = 0
+    trying: int = 0  # blocks around that something watches for exceptions
+    handling: list[Value | None] = field(default_factory=list)  # what the handlers around have caught; None: unknown
     origins: dict[Value, frozenset[Any]] = field(default_factory=dict)  # where the lists come from
     used: set[Value] = field(default_factory=set)  # lists that are an argument of some node already
     examples: dict[Value, Any] = field(default_factory=dict)  # attribute reads: (example, group, source, fetch)
@@ -116,7 +119,10 @@ class Frame:
         self.body = [*source.body, _implicit_return(source)]
         self.locals = local_names(source.node)
         self.inside: set[str] = set()  # targets of the comprehension being read, where that is a scope of its own
+        self.shadowed: set[str] = set()  # targets of the comprehensions being read
+        self.globals = declared(source.node, ast.Global)
         self.live = Liveness(source.node, self.body)
+        self.watched: list[dict[str, Value]] = []  # cells of variables that handlers around may need, by name
         self.via: tuple[Location, ...] = () if caller is None else (*caller.via, caller.location())
 
     # places
@@ -153,6 +159,17 @@ class Frame:
             yield self.session.block
         finally:
             self.session.block, self.env = saved_block, saved_env
+
+    def stored(self, name: str) -> None:
+        """A variable was bound or deleted: the handlers around see it."""
+        for cells in self.watched:
+            if name in cells and name not in self.shadowed:
+                self.emit("py.store", cells[name], self.env.get(name, UNBOUND))
+
+    def open_cells(self) -> None:
+        """Variables that nested functions assign live in cells from the start."""
+        for name in sorted(rebound(self.source.node)):
+            self.env[name] = Cell(self.emit("py.cell", self.env.get(name, UNBOUND), hint=f"{name}_cell"))
 
     # syntax
 
@@ -270,6 +287,8 @@ class Frame:
                 return self.emit("py.range", *a.parts)
             function = {"enumerate": enumerate, "zip": zip, "reversed": reversed}[a.kind]
             return self.emit("py.call", Known(function), None, *a.parts)
+        if isinstance(a, Cell):
+            return self.emit("py.load", a.cell)
         assert isinstance(a, Local)
         from specjit.capture.opaque import function_value
 

@@ -42,7 +42,7 @@ def call_function(f: Frame, fn: types.FunctionType, args: list[Abstract], kwargs
     if getattr(fn, marks.UNUSED, False):
         if session.scripting:
             message = f"{fn.__qualname__} is marked unused"
-            f.emit("py.raise", f.emit("py.call", Known(NotImplementedError), None, message), NONE_VALUE)
+            f.emit("py.raise", f.emit("py.call", Known(NotImplementedError), None, message), NONE_VALUE, False)
             f.env[DEAD] = const(True)
             return NONE_VALUE
         return python_call(f, Known(fn), args, kwargs)
@@ -69,6 +69,9 @@ def call_function(f: Frame, fn: types.FunctionType, args: list[Abstract], kwargs
             session.rollback(mark)
             f.place(error)
             reason = f"{error.what} at {error.place.location}" if error.place else error.what
+    if reason == "recursion" and session.scripting and marks.recursive is not None:
+        session.touched = True
+        return f.emit("py.call", Known(marks.recursive(fn)), tuple(kwargs) or None, *args, *kwargs.values())
     if session.strict and reason:
         raise f.unsupported(
             f"the call of {fn.__qualname__} ({reason})", hint="use @specjit.jit.ignore to run it in Python"
@@ -96,6 +99,7 @@ def inline(
     inner = Frame(f.session, source, fn, env, parent=parent, caller=f)
     f.session.active.append(fn.__code__ if parent is None else source.node)
     try:
+        inner.open_cells()
         run(inner, inner.body)
     finally:
         f.session.active.pop()

@@ -19,6 +19,7 @@ from specjit.capture.operators import truth
 from specjit.capture.scope import Exits, assigned
 from specjit.capture.values import (
     Abstract,
+    Cell,
     Iteration,
     Value,
     const,
@@ -196,7 +197,8 @@ def run_loop(
     if (cond.is_const and not cond.const) or (count is not None and count.is_const and count.const <= 0):
         run(f, s.orelse)
         return
-    names = sorted(assigned(s) & (f.live.head[s] | f.live.after[s])) + hidden
+    changing = assigned(s) & f.locals & (f.live.head[s] | f.live.after[s])
+    names = sorted(n for n in changing if not isinstance(f.env.get(n), Cell)) + hidden
     open_names = [n for n in names if n.isidentifier() and not same_abstract(merge.bound(f.env, n), merge.TRUE)]
     names += [merge.bound_flag(n) for n in open_names]
     if exits.returns:

@@ -7,14 +7,26 @@ Invariant: without capture every name here does nothing but answer, so a marked 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
+from specjit.capture.annotations import INTERFACE, hint_of
 from specjit.tensor import state
 
 F = TypeVar("F", bound=Callable[..., Any])
+C = TypeVar("C", bound=type)
 IGNORED = "__specjit_ignored__"
 UNUSED = "__specjit_unused__"
 EXPORTED = "__specjit_exported__"
+SCRIPT_METHOD = "__specjit_script_method__"
+
+recursive: Callable[[Any], Any] | None = None  # set by `jit`: what runs a function that a script calls recursively
+
+
+class Attribute(NamedTuple):
+    """A module attribute with its type: `self.table = Attribute({}, Dict[str, int])`; `script` puts the value there."""
+
+    value: Any
+    type: Any
 
 
 def ignore(function: F) -> F:
@@ -38,6 +50,20 @@ def export(method: F) -> F:
 def annotate(the_type: Any, the_value: Any) -> Any:
     """`the_value`; says its type to readers and to the compiler."""
     return the_value
+
+
+def interface(cls: C) -> C:
+    """The class says which methods an object has: its name is the type of any object that has them."""
+    setattr(cls, INTERFACE, True)
+    return cls
+
+
+def has_type(obj: Any, target_type: Any) -> bool:
+    """`isinstance` that knows parameters: `jit.isinstance(x, List[int])` looks at the items, too.
+
+    `target_type` may be a tuple of types. An int is no float here, and a bool no int."""
+    kinds = target_type if isinstance(target_type, tuple) else (target_type,)
+    return any(hint_of(kind).holds(obj) for kind in kinds)
 
 
 def is_scripting() -> bool:

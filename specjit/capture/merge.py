@@ -11,13 +11,19 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from specjit.capture import elements
 from specjit.capture.frame import Frame
 from specjit.capture.values import (
     UNBOUND,
     Abstract,
+    Iteration,
     Known,
+    Local,
+    Method,
+    Ran,
+    Shape,
     TupleOf,
     Unbound,
     Value,
@@ -26,7 +32,7 @@ from specjit.capture.values import (
     same_abstract,
     type_of_abstract,
 )
-from specjit.ir.graph import Block
+from specjit.ir.graph import Block, Node
 from specjit.ir.graph import Value as IRValue
 from specjit.ir.structure import make_if
 from specjit.ir.types import Type
@@ -87,6 +93,15 @@ def join(f: Frame, cond: IRValue, then: Branch, other: Branch, live: set[str]) -
         f.env = dict(other.env)
         return
     joiner = Joiner(f, then, other)
+    joiner.cond = cond
+    env = meet(joiner, live)
+    joiner.finish(cond)
+    f.env = {name: joiner.resolve(a) for name, a in env.items()}
+
+
+def meet(joiner: Joiner, live: set[str]) -> dict[str, Abstract]:
+    """The variables after two branches, in the terms of `joiner`."""
+    f, then, other = joiner.f, joiner.then, joiner.other
     env: dict[str, Abstract] = {}
     for name in sorted({*then.env, *other.env}):
         if name == DEAD or name.endswith(" bound?"):
@@ -99,7 +114,7 @@ def join(f: Frame, cond: IRValue, then: Branch, other: Branch, live: set[str]) -
         elif same_abstract(a, b):
             env[name] = a
         elif is_flag(name):
-            env[name] = joiner.flag(cond, a, b)
+            env[name] = joiner.flag(a, b)
         elif name in live or name in (RETURN_VALUE,):
             env[name] = joiner.merge(name, a, b)
         if name in env and name.isidentifier():
@@ -107,11 +122,10 @@ def join(f: Frame, cond: IRValue, then: Branch, other: Branch, live: set[str]) -
             if then.dead or other.dead:
                 flag = joiner.only("", has[then.dead], None, then.dead)
             else:
-                flag = has[0] if same_abstract(*has) else joiner.flag(cond, *has)
+                flag = has[0] if same_abstract(*has) else joiner.flag(*has)
             if not same_abstract(flag, TRUE):
                 env[bound_flag(name)] = flag
-    joiner.finish(cond)
-    f.env = {name: joiner.resolve(a) for name, a in env.items()}
+    return env
 
 
 class Joiner:
@@ -123,6 +137,7 @@ class Joiner:
         self.hints: list[str] = []
         self.placeholders: dict[IRValue, int] = {}
         self.results: list[IRValue] = []
+        self.cond: IRValue | None = None  # what decides between the branches, if it is a value
         self.negated: IRValue | None = None
         self.defined_then, self.defined_other = _defined(then.block), _defined(other.block)
 
@@ -174,21 +189,24 @@ class Joiner:
         """The value of the live side, handed out of its block if it was made there."""
         if isinstance(a, TupleOf):
             return TupleOf(tuple(self.only(name, x, None, then_dead) for x in a.items), a.names)
-        inner = a.value if isinstance(a, Known) else a
         inside = self.defined_other if then_dead else self.defined_then
+        if any(v in inside for v in _parts(a)):
+            a = self.side(self.other if then_dead else self.then, a)
+            inside.add(a)
+        inner = a.value if isinstance(a, Known) else a
         if not isinstance(inner, Value) or inner not in inside:
             return a
         filler = self._filler(inner)
         out = self.output(filler, inner, _hint(name)) if then_dead else self.output(inner, filler, _hint(name))
         return Known(a.obj, out, a.source) if isinstance(a, Known) else out
 
-    def flag(self, cond: IRValue, a: Abstract, b: Abstract) -> Abstract:
+    def flag(self, a: Abstract, b: Abstract) -> Abstract:
         """A pending exit: where both sides are constants it is the condition itself, or its negation."""
-        if is_const(a) and is_const(b):
+        if is_const(a) and is_const(b) and self.cond is not None:
             if a.const:  # type: ignore[union-attr]
-                return cond
+                return self.cond
             if self.negated is None:
-                self.negated = IRValue(cond.type)
+                self.negated = IRValue(self.cond.type)
             return self.negated
         return self.output(self.side(self.then, a), self.side(self.other, b), "")
 
@@ -199,10 +217,14 @@ class Joiner:
             self.negate(cond)
             return
         node = make_if(self.f.session.block, cond, self.then.block, self.other.block, self.f.location(), self.hints)
+        self.adopt(node)
+        self.negate(cond)
+
+    def adopt(self, node: Node) -> None:
+        """The placeholders stand for this node's results."""
         self.results = node.results
         for result, sources in zip(node.results, self.outputs):
             elements.merged(self.f.session, result, sources)
-        self.negate(cond)
 
     def negate(self, cond: IRValue) -> None:
         if self.negated is not None:
@@ -221,6 +243,24 @@ class Joiner:
         if isinstance(a, Known) and a.value is not None:
             return Known(a.obj, self.resolve(a.value), a.source)  # type: ignore[arg-type]
         return a
+
+
+def _parts(a: Abstract) -> list[Value]:
+    """The run-time values that something which is no value yet, or a function, is made of."""
+    parts: tuple[Any, ...] = ()
+    if isinstance(a, Shape):
+        parts = (a.tensor,)
+    elif isinstance(a, Method):
+        parts = (a.owner,)
+    elif isinstance(a, Iteration):
+        parts = a.parts
+    elif isinstance(a, Ran):
+        parts = (a.header,)
+    elif isinstance(a, Local):
+        parts = (*a.defaults, *(d for d in a.kw_defaults if d is not None))
+    elif isinstance(a, TupleOf):
+        parts = a.items
+    return [v for p in parts for v in ([p] if isinstance(p, Value) else _parts(p))]
 
 
 def _hint(name: str) -> str:

@@ -15,10 +15,13 @@ from typing import Any
 from specjit.capture import merge
 from specjit.capture.errors import Unsupported
 from specjit.capture.frame import Frame
-from specjit.capture.scope import Exits, assigned, local_names, read
-from specjit.capture.values import UNBOUND, Abstract, Known, Local, Unbound, Value, same_abstract
+from specjit.capture.scope import Exits, assigned, declared, local_names, read
+from specjit.capture.values import UNBOUND, Abstract, Cell, Known, Local, Unbound, Value, same_abstract
 from specjit.ir.types import ANY
 from specjit.ops.registry import get
+
+# Statements that bind their names last, when nothing can fail any more.
+SIMPLE = (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Expr, ast.FunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
 
 
 def note(f: Frame, reason: str) -> None:
@@ -37,6 +40,9 @@ def outline(f: Frame, s: ast.stmt, error: Unsupported) -> None:
     if exits.any or unbound:
         raise error
     reads, writes = _names(f, s, error)
+    watched = {n for cells in f.watched for n in cells} | {n for n, a in f.env.items() if isinstance(a, Cell)}
+    if (watched & set(writes) and not isinstance(s, SIMPLE)) or (assigned(s)) & f.globals:
+        raise error  # it might raise after it has bound a variable that a handler sees, or make a global a local one
     deleted = {n.id for n in ast.walk(s) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Del)}
     definite = {n for n in writes if same_abstract(merge.bound(f.env, n), merge.TRUE)} - deleted
     result = [ast.Name(n, ast.Load()) if n in definite else _maybe(n) for n in writes]
@@ -50,10 +56,15 @@ def outline(f: Frame, s: ast.stmt, error: Unsupported) -> None:
         return
     items, _ = f.emit_node(get("py.unpack"), [node.results[0], Value.constant(len(writes))], writes)
     for name, value in zip(writes, items.results):
+        place = f.env.get(name)
+        if isinstance(place, Cell):
+            f.emit("py.store", place.cell, value)
+            continue
         f.env[name] = value
         f.env.pop(merge.bound_flag(name), None)
         if name in deleted or (name not in definite and not _always_binds(s, name)):
             f.env[merge.bound_flag(name)] = f.emit("py.is_not", value, UNBOUND)
+        f.stored(name)
 
 
 def outline_expression(f: Frame, node: ast.expr, error: Unsupported) -> Value:
@@ -78,10 +89,17 @@ def function_value(f: Frame, local: Local) -> Value:
     home = local.frame
     if home is not f or home.parent is not None:
         raise f.unsupported(f"the function {local.name!r} as a value here", hint="pass data instead of a function")
+    if isinstance(local.node, ast.FunctionDef) and declared(local.node, ast.Nonlocal):
+        what = f"the function {local.name!r} as a value: it assigns variables of the function around it"
+        raise f.unsupported(what, hint="return what changes")
     own = local_names(local.node)
     names = sorted((read(local.node) - own) & home.locals)
     for name in names:
-        if stores(home.source.node, name) > 1 or not same_abstract(merge.bound(home.env, name), merge.TRUE):
+        if (
+            isinstance(home.env.get(name), Cell)
+            or stores(home.source.node, name) > 1
+            or not same_abstract(merge.bound(home.env, name), merge.TRUE)
+        ):
             what = f"the function {local.name!r} as a value: it captures {name!r}, which is assigned more than once"
             raise f.unsupported(what, hint="pass the variable as a default argument")
     node = local.node
@@ -128,7 +146,7 @@ def _names(f: Frame, s: ast.AST, error: Unsupported) -> tuple[list[str], list[st
         if not isinstance(value, Unbound):
             reads.append(name)
     while outer is not None:
-        if read(s) & outer.locals:
+        if (read(s) | (assigned(s) - f.locals)) & outer.locals:
             raise error
         outer = outer.parent
     first = [a.arg for a in f.source.node.args.args[:1]]
@@ -173,7 +191,7 @@ def _compile(f: Frame, origin: ast.AST, body: list[ast.stmt], params: list[str])
     arguments = ast.arguments(
         posonlyargs=[], args=[ast.arg(p) for p in params], kwonlyargs=[], kw_defaults=[], defaults=[]
     )
-    unbinding = [_unbound_again(p) for p in params if merge.bound_flag(p) in f.env]
+    unbinding = [_unbound_again(p) for p in params if merge.bound_flag(p) in f.env or isinstance(f.env.get(p), Cell)]
     inner = ast.FunctionDef(name="__specjit_body__", args=arguments, body=[*unbinding, *body], decorator_list=[])
     cells = [n for n in free if n not in params]
     holder = ast.arguments(

@@ -88,12 +88,32 @@ def local_names(function: ast.FunctionDef | ast.Lambda) -> set[str]:
     out = set(parameters(function))
     if isinstance(function, ast.FunctionDef):
         out |= assigned(function.body)
-        for node in ast.walk(function):
-            if isinstance(node, ast.Global | ast.Nonlocal):
-                out -= set(node.names)
+        out -= declared(function, ast.Global) | declared(function, ast.Nonlocal)
     else:
         out |= assigned(function.body)
     return out
+
+
+def declared(function: ast.FunctionDef | ast.Lambda, kind: type[ast.Global] | type[ast.Nonlocal]) -> set[str]:
+    """Names that `function` itself declares global or nonlocal."""
+    out: set[str] = set()
+
+    def visit(node: ast.AST) -> None:
+        if isinstance(node, kind):
+            out.update(node.names)
+        elif not isinstance(node, _SCOPES):
+            for child in ast.iter_child_nodes(node):
+                visit(child)
+
+    for child in function.body if isinstance(function, ast.FunctionDef) else ():
+        visit(child)
+    return out
+
+
+def rebound(function: ast.FunctionDef | ast.Lambda) -> set[str]:
+    """Variables of `function` that a function in it declares nonlocal."""
+    inner = [n for n in ast.walk(function) if isinstance(n, ast.FunctionDef) and n is not function]
+    return {name for n in inner for name in declared(n, ast.Nonlocal)} & local_names(function)
 
 
 class Exits:
@@ -127,12 +147,14 @@ class Exits:
 
 
 class Liveness:
-    """Names needed after each statement (`after`) and at the head of each loop (`head`)."""
+    """Names needed after each statement (`after`), at the head of each loop (`head`) and by the handlers of each `try`
+    (`caught`)."""
 
     def __init__(self, function: ast.FunctionDef | ast.Lambda, body: list[ast.stmt]) -> None:
         self.always = captured(function)
         self.after: dict[ast.stmt, set[str]] = {}
         self.head: dict[ast.stmt, set[str]] = {}
+        self.caught: dict[ast.stmt, set[str]] = {}
         self._list(body, set(), set(), set())
 
     def _list(self, body: list[ast.stmt], out: set[str], brk: set[str], cont: set[str]) -> set[str]:
@@ -154,8 +176,11 @@ class Liveness:
         if isinstance(s, ast.Return | ast.Raise):
             return read(s)
         if isinstance(s, ast.With):
-            return read(s.items) | self._list(s.body, out, brk, cont)
-        if isinstance(s, ast.Try | ast.Match):
+            # The manager may suppress an exception of the block: then what was before goes on.
+            return read(s.items) | self._list(s.body, out, brk, cont) | out
+        if isinstance(s, ast.Try):
+            return self._try(s, out, brk, cont)
+        if isinstance(s, ast.Match):
             return read(s) | out | brk | cont
         if isinstance(s, ast.FunctionDef):
             return (out - {s.name}) | read(s)
@@ -163,6 +188,15 @@ class Liveness:
             targets = s.targets if isinstance(s, ast.Assign) else [s.target] if s.value is not None else []
             return (out - {n for t in targets for n in _plain_targets(t)}) | read(s)
         return out | read(s)
+
+    def _try(self, s: ast.Try, out: set[str], brk: set[str], cont: set[str]) -> set[str]:
+        """Every way out of the blocks leads through `finally`, and from anywhere in the body to a handler."""
+        if s.finalbody:
+            out = brk = cont = self._list(s.finalbody, out | brk | cont, brk, cont)
+        otherwise = self._list(s.orelse, out, brk, cont)
+        handled = {n for h in s.handlers for n in read(h.type) | self._list(h.body, out, brk, cont) - {h.name or ""}}
+        self.caught[s] = handled | self.always
+        return self._list(s.body, otherwise, brk, cont) | handled | out
 
     def _loop(self, s: ast.While | ast.For, out: set[str], brk: set[str], cont: set[str]) -> set[str]:
         done = self._list(s.orelse, out, brk, cont)

@@ -19,6 +19,7 @@ from specjit.capture import (
     contexts,
     elements,
     expressions,
+    handlers,
     loops,
     operators,
     statements,
@@ -150,6 +151,7 @@ def _run(
     bound = frame.env[params[0]] if root is not None else None
     if isinstance(bound, Known):
         calls.guard_root(frame, bound, fn)
+    frame.open_cells()
     statements.run(frame, frame.body)
     block = session.block
     result: Abstract = const(None) if DEAD in frame.env else frame.env.get(RETURN_VALUE, const(None))
@@ -225,6 +227,7 @@ HANDLER_MODULES = (
     comprehensions,
     contexts,
     expressions,
+    handlers,
     loops,
     operators,
     statements,

@@ -25,6 +25,7 @@ from specjit.capture.scope import Exits
 from specjit.capture.values import (
     NONE_VALUE,
     Abstract,
+    Cell,
     Known,
     Value,
 )
@@ -213,12 +214,15 @@ def _pass(f: Frame, s: ast.Pass) -> None:
 @lowers(ast.Raise)
 def _raise(f: Frame, s: ast.Raise) -> None:
     if s.exc is None:
-        raise f.unsupported("raise without an exception")
+        caught = f.session.handling[-1] if f.session.handling else None
+        if caught is None:
+            raise f.unsupported("raise without an exception, outside a handler")
+        f.emit("py.reraise", caught)
+        f.env[DEAD] = merge.TRUE
+        return
     exception = f.value(f.expr(s.exc))
     cause = NONE_VALUE if s.cause is None else f.value(f.expr(s.cause))
-    if s.cause is not None and isinstance(s.cause, ast.Constant):
-        raise f.unsupported("raise ... from None")
-    f.emit("py.raise", exception, cause)
+    f.emit("py.raise", exception, cause, isinstance(s.cause, ast.Constant))
     f.env[DEAD] = merge.TRUE
 
 
@@ -235,7 +239,7 @@ def _assert(f: Frame, s: ast.Assert) -> None:
         fine = merge.Branch(block, f.env)
     with f.block() as block:
         error = f.emit("py.call", Known(AssertionError), None, f.expr(s.msg))
-        f.emit("py.raise", error, NONE_VALUE)
+        f.emit("py.raise", error, NONE_VALUE, False)
         f.env[DEAD] = merge.TRUE
         bad = merge.Branch(block, f.env)
     merge.join(f, cond, fine, bad, set(f.env))
@@ -252,21 +256,15 @@ def _expression(f: Frame, s: ast.Expr) -> None:
 def _function(f: Frame, s: ast.FunctionDef) -> None:
     if s.decorator_list:
         raise f.unsupported("a decorated nested function")
-    if any(isinstance(n, ast.Nonlocal | ast.Global) for n in ast.walk(s)):
-        raise f.unsupported("nonlocal or global in a nested function", hint="pass the value in and return it")
     bind_name(f, s.name, nested(f, s, s.name))
 
 
-@lowers(ast.With)
-def _with(f: Frame, s: ast.With) -> None:
-    from specjit.capture.contexts import lower_with
-
-    lower_with(f, s)
-
-
 @lowers(ast.Global, ast.Nonlocal)
-def _scope(f: Frame, s: ast.Global) -> None:
-    raise f.unsupported(f"{type(s).__name__.lower()} variables", hint="pass the value in and return it")
+def _scope(f: Frame, s: ast.Global | ast.Nonlocal) -> None:
+    """A declaration, which `Frame` has read."""
+    if isinstance(s, ast.Nonlocal) and not all(isinstance(f.lookup(name), Cell) for name in s.names):
+        what = "nonlocal variables of a function that is not captured"
+        raise f.unsupported(what, s, "pass the value in and return it")
 
 
 @lowers(ast.Import, ast.ImportFrom)

@@ -9,14 +9,14 @@ became a Python number is a guard inside the graph. Where a guard fails the orig
 
 from __future__ import annotations
 
+import inspect
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-
+from specjit import config
 from specjit.capture.errors import CaptureError
-from specjit.ir.constants import same
+from specjit.capture.trace_check import as_before, calls_python, compare, compare_graphs, copies, has_effects
 from specjit.ir.graph import Graph, Location, Value
 from specjit.ir.guard import Guard
 from specjit.ir.types import Type
@@ -26,11 +26,8 @@ from specjit.ops.control import GuardFailed
 from specjit.ops.registry import Op, get
 from specjit.ops.results import NAMED
 from specjit.tensor import state
+from specjit.tensor.random import get_rng_state
 from specjit.tensor.tensor import Tensor, type_of_tensor
-
-
-class TracingCheckError(CaptureError):
-    """A second run of the function did something else than the recorded one."""
 
 
 class Recorder:
@@ -66,6 +63,31 @@ class Recorder:
         if len(node.results) == 1 and isinstance(found, bool | int | float) and not node.results[0].is_const:
             self.guard(node.results[0], found)
         return found
+
+    def call_function(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """A call of a scripted function: one node, so that its control flow stays."""
+        with state.recording(None):
+            found = function(*args, **kwargs)
+        values = [Value.constant(function), Value.constant(tuple(kwargs) or None)]
+        values += [self.value(a) for a in (*args, *kwargs.values())]
+        node = self.block.append(get("py.call"), values, [Type("any")], loc=_place())
+        self.dirty |= has_effects(function.graph)
+        self.result(node.result, found)
+        return found
+
+    def result(self, value: Value, found: Any) -> None:
+        """What `found`, the result of a call, holds: its tensors are values from now on, its numbers decisions."""
+        if isinstance(found, Tensor):
+            value.type = type_of_tensor(found)
+            self.define(found, value)
+        elif isinstance(found, list | tuple | dict):
+            for key in found if isinstance(found, dict) else range(len(found)):
+                item = self.block.append(
+                    get("py.getitem"), [value, Value.constant(key)], [Type("any")], loc=_place()
+                ).result
+                self.result(item, found[key])
+        elif isinstance(found, bool | int | float | complex | str):
+            self.guard(value, found)
 
     def guard(self, value: Value, seen: Any) -> None:
         place = _place()
@@ -186,8 +208,31 @@ class Traced:
     def link(self, run: Callable[..., Any], code: str) -> None:
         self._run, self.code = run, code
 
-    def __call__(self, *args: Any) -> Any:
+    def __getattr__(self, name: str) -> Any:
+        root = self.__dict__.get("_root")
+        if root is None:
+            raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
+        return getattr(root, name)
+
+    def explain(self) -> str:
+        """What the trace relies on and what is baked into it, one line each."""
+        nodes = sum(1 for _ in self.graph.walk())
+        lines = [
+            f"trace of {self.graph.name}: {nodes} nodes, {self.calls} calls, {self.misses} ran the function itself"
+        ]
+        lines += [f"  guard     {g}" for g in self.guards]
+        lines += [
+            f"  guard     line {n.loc.line if n.loc else '?'}: a tensor's value is {n.args[1].const!r}"
+            for n in self.graph.walk()
+            if n.op.name == "py.guard"
+        ]
+        lines += [f"  constant  {name}" for name, _ in self.constants]
+        return "\n".join(lines)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
         self.calls += 1
+        if kwargs:
+            args = self._positional(args, kwargs)
         failed = next((f for f in self._facts if not f.holds(args)), None)
         if failed is None and self._run is not None:
             try:
@@ -197,6 +242,13 @@ class Traced:
         if failed is None:
             return self._miss("no code", "", args)
         return self._miss(failed.guard.missed(failed.actual(args)), failed.guard.origin, args)
+
+    def _positional(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
+        target = self.original.forward if isinstance(self.original, Module) else self.original
+        bound = inspect.signature(target).bind(*args, **kwargs)
+        if bound.kwargs:
+            raise TypeError(f"a trace takes positional arguments, got {', '.join(bound.kwargs)} by keyword only")
+        return bound.args
 
     def _miss(self, reason: str, origin: str, args: tuple[Any, ...]) -> Any:
         self.misses += 1
@@ -276,25 +328,24 @@ def _input(
 
 def record(fn: Callable[..., Any], inputs: Sequence[Any], strict: bool) -> tuple[Traced, Any]:
     """Run `fn` once under a recorder."""
-    root = fn if isinstance(fn, Module) else None
-    name = type(fn).__name__ if root is not None else getattr(fn, "__name__", "traced").strip("<>")
+    owner = getattr(fn, "__self__", fn)
+    root = owner if isinstance(owner, Module) else None
+    name = type(fn).__name__ if isinstance(fn, Module) else getattr(fn, "__name__", "traced").strip("<>")
     recorder = Recorder(name, root)
     facts: list[_Fact] = []
     names = _parameter_names(fn, len(inputs))
     values = [recorder.block.param(Type("any"), n) for n in names]
-    code = getattr(root.forward if root is not None else fn, "__code__", None)
+    code = getattr(fn.forward if isinstance(fn, Module) else fn, "__code__", None)
     origin = "" if code is None else str(Location(code.co_filename, code.co_firstlineno))
     for k, (n, x, v) in enumerate(zip(names, inputs, values)):
         _input(recorder, n, x, (k,), facts, v, origin)
-    with state.recording(recorder):
+    with config.looking(), state.recording(recorder):
         out = fn(*inputs)
     recorder.block.outputs = [recorder.output(out)]
     return Traced(fn, recorder, facts, strict), out
 
 
 def _parameter_names(fn: Any, count: int) -> list[str]:
-    import inspect
-
     target = fn.forward if isinstance(fn, Module) else fn
     try:
         names = [
@@ -313,66 +364,42 @@ def trace(
     *,
     strict: bool = False,
     check_trace: bool = True,
+    check_inputs: Sequence[Any] = (),
     check_tolerance: float = 1e-5,
     compile: Callable[[Graph], tuple[Callable[..., Any], str]],
 ) -> Traced:
     """Record `fn(*example_inputs)`. check_trace: run it again, compare the recorded calls one by one and the results
-    of the generated code within `check_tolerance`; TracingCheckError names the first difference and its line."""
-    inputs = tuple(example_inputs) if isinstance(example_inputs, tuple | list) else (example_inputs,)
+    of the generated code within `check_tolerance`, also for `check_inputs`; TracingCheckError names the first
+    difference and its line. All runs see the same inputs, random numbers and values of what they write."""
+    inputs = _tuple(example_inputs)
+    held = [] if not check_trace else [t for _, t in _named_tensors(owner)] if (owner := _owner(fn)) else []
+    before = [t.detach().clone() for t in held]
+    again, once_more = copies(inputs), copies(inputs)
+    seed = get_rng_state()
     traced, out = record(fn, inputs, strict)
     traced.link(*compile(traced.graph))
-    if check_trace and not _has_effects(traced.graph):
-        again, _ = record(fn, inputs, strict)
-        _compare_graphs(traced.graph, again.graph)
-        _compare("result", out, traced(*inputs), check_tolerance)
+    if not check_trace or calls_python(traced.graph):
+        return traced
+    result = copies((out,))
+    with as_before(held, before, seed):
+        second, _ = record(fn, again, strict)
+    compare_graphs(traced.graph, second.graph)
+    with as_before(held, before, seed):
+        compare("result", result[0], traced(*once_more), check_tolerance)
+    for k, given in enumerate(map(_tuple, check_inputs)):
+        here = get_rng_state()
+        now = [t.detach().clone() for t in held]
+        with as_before(held, now, here):
+            expected = copies((fn(*copies(given)),))
+        with as_before(held, now, here):
+            compare(f"check_inputs[{k}]: result", expected[0], traced(*copies(given)), check_tolerance)
     return traced
 
 
-def _has_effects(graph: Graph) -> bool:
-    return any(
-        n.op.traits.writes or n.op.traits.random or n.op.traits.io for n in graph.walk() if n.op.name != "py.guard"
-    )
+def _tuple(inputs: Any) -> tuple[Any, ...]:
+    return tuple(inputs) if isinstance(inputs, tuple | list) else (inputs,)
 
 
-def _compare_graphs(a: Graph, b: Graph) -> None:
-    for x, y in zip(a.block.nodes, b.block.nodes):
-        if (
-            x.op is not y.op
-            or [v.type for v in x.results] != [v.type for v in y.results]
-            or not _same_constants(x.args, y.args)
-        ):
-            raise TracingCheckError(
-                "trace",
-                f"a second run called {y.op.name} where the trace has {x.op.name}, or with other constants",
-                location=y.loc,
-            )
-    if len(a.block.nodes) != len(b.block.nodes):
-        longer = a.block.nodes if len(a.block.nodes) > len(b.block.nodes) else b.block.nodes
-        node = longer[min(len(a.block.nodes), len(b.block.nodes))]
-        raise TracingCheckError(
-            "trace", f"the number of calls differs between two runs, from {node.op.name} on", location=node.loc
-        )
-
-
-def _same_constants(a: Sequence[Value], b: Sequence[Value]) -> bool:
-    for x, y in zip(a, b):
-        if x.is_const != y.is_const:
-            return False
-        if x.is_const and not isinstance(x.const, Tensor) and not same(x.const, y.const):
-            return False
-    return len(a) == len(b)
-
-
-def _compare(where: str, a: Any, b: Any, tolerance: float) -> None:
-    if isinstance(a, Tensor):
-        if not isinstance(b, Tensor) or tuple(a.shape) != tuple(b.shape):
-            raise TracingCheckError("trace", f"{where}: traced code gives another kind of result")
-        x, y = a.detach().numpy(), b.detach().numpy()
-        if not np.allclose(x, y, rtol=tolerance, atol=tolerance, equal_nan=True):
-            raise TracingCheckError("trace", f"{where}: traced code differs by {np.abs(x - y).max()}")
-    elif isinstance(a, list | tuple):
-        for k, (x, y) in enumerate(zip(a, b, strict=True)):
-            _compare(f"{where}[{k}]", x, y, tolerance)
-    elif isinstance(a, Mapping):
-        for k in a:
-            _compare(f"{where}[{k!r}]", a[k], b[k], tolerance)
+def _owner(fn: Any) -> Module | None:
+    found = getattr(fn, "__self__", fn)
+    return found if isinstance(found, Module) else None

@@ -100,7 +100,14 @@ class Ran:
     header: Value
 
 
-Abstract = Value | Known | TupleOf | Method | Local | Iteration | Shape | Ran | Unbound
+@dataclass(frozen=True, eq=False, slots=True)
+class Cell:
+    """A variable that a nested function assigns: its value is in a cell (`py.load`, `py.store`)."""
+
+    cell: Value
+
+
+Abstract = Cell | Value | Known | TupleOf | Method | Local | Iteration | Shape | Ran | Unbound
 
 
 def const(value: Any) -> Value:
@@ -145,6 +152,8 @@ def same_abstract(a: Abstract, b: Abstract) -> bool:
         return a.kind == b.kind and len(a.parts) == len(b.parts) and all(map(same_abstract, a.parts, b.parts))
     if isinstance(a, Shape) and isinstance(b, Shape):
         return a.tensor is b.tensor
+    if isinstance(a, Cell) and isinstance(b, Cell):
+        return a.cell is b.cell
     return isinstance(a, Ran) and isinstance(b, Ran) and a.header is b.header
 
 

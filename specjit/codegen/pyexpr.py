@@ -73,6 +73,7 @@ STATEMENTS = frozenset(AUGMENTED) | frozenset(
         "setattr",
         "setitem",
         "delitem",
+        "delattr",
         "append",
         "print",
         "raise",
@@ -81,6 +82,9 @@ STATEMENTS = frozenset(AUGMENTED) | frozenset(
         "unpack_star",
         "next",
         "guard",
+        "store",
+        "reraise",
+        "set_global",
     )
 )
 
@@ -407,6 +411,10 @@ def _closure(node: Node, args: list[Text], scope: Scope) -> Text:
     return Text(f"{where}.cell_contents")
 
 
+def _load(node: Node, args: list[Text], scope: Scope) -> Text:
+    return Text(f"{args[0].at(ATOM)}.cell_contents")
+
+
 def _bound(node: Node, args: list[Text], scope: Scope) -> Text:
     free = ", True" if len(node.args) > 3 and _is(node.args[3], True) else ""
     value, name, has = args[0], args[1].text, args[2]
@@ -437,4 +445,5 @@ _PY: dict[str, Handler] = {
     "py.global": _global,
     "py.closure": _closure,
     "py.bound": _bound,
+    "py.load": _load,
 }

@@ -46,13 +46,13 @@ class FlowWriter(Writer):
                 self.line("else:")
                 self.include(second)
 
-    def side(self, block: Block, node: Node) -> tuple[list[str], list[tuple[Location, ...]]]:
-        """The lines of a branch, which ends by binding the node's results."""
+    def side(self, block: Block, node: Node, skip: int = 0) -> tuple[list[str], list[tuple[Location, ...]]]:
+        """The lines of a branch, which ends by binding the node's results (but the first `skip`)."""
         saved = self.lines, self.places, self.here
         self.lines, self.places = [], []
         self.depth += 1
         self.nodes(block)
-        used = [(r, o) for r, o in zip(node.results, block.outputs) if self.counts.get(r)]
+        used = [(r, o) for r, o in zip(node.results[skip:], block.outputs) if self.counts.get(r)]
         self.assign([(self.names[r], o) for r, o in used])  # nothing where a jump has ended the branch
         self.depth -= 1
         out = self.lines, self.places

@@ -17,7 +17,7 @@ from specjit.codegen.pyexpr import AUGMENTED
 from specjit.codegen.pyleft import is_dead, jumps_of
 from specjit.codegen.pyshape import Shape
 from specjit.ir.graph import Block, Node, Value
-from specjit.ir.structure import IF, LOOP
+from specjit.ir.structure import FINALLY, IF, LOOP, TRY
 
 # Where something happens: a position in program order, and the branches it stands in: ((if node, side), ...).
 Place = tuple[int, tuple[tuple[int, int], ...]]
@@ -133,6 +133,7 @@ class Names:
         self.used = set(reserved) | set(keyword.kwlist) | set(dir(builtins))
         self._counter = 0
         self.of: dict[Value, str] = {}
+        self._own: set[str] = set()  # names that Python deletes where their block ends
         self._members: dict[str, list[Value]] = {}
         for p in block.params:
             self._give(p, self.unique(p.hint))
@@ -161,7 +162,7 @@ class Names:
 
     def _try(self, v: Value, name: str) -> None:
         """Let `v` live in the variable `name`, if that disturbs nobody."""
-        if v.is_const or v in self.of or v not in self.lives.of:
+        if v.is_const or v in self.of or v not in self.lives.of or name in self._own:
             return
         if not any(self.lives.clash(v, m) for m in self._members[name]):
             self._give(v, name)
@@ -172,13 +173,19 @@ class Names:
             if node.op is LOOP:
                 self._join_loop(node)
             elif node.blocks and node not in self.shape.expressions:
+                if node.op is TRY:
+                    (caught,) = node.blocks[1].params
+                    self._give(caught, self.unique(caught.hint))
+                    self._own.add(self.of[caught])
+                split = len(node.blocks[0].outputs) if node.op is FINALLY else 0
                 for k, r in enumerate(node.results):
-                    for o in (b.outputs[k] for b in node.blocks if b.outputs):
+                    sides = node.blocks if not split else node.blocks[k >= split :][:1]
+                    for o in (b.outputs[k - split * (k >= split)] for b in sides if b.outputs):
                         self._go_on(r, o)
                     if r not in self.of:
                         self._give(r, self.unique(r.hint))
                 for inner in node.blocks:
-                    for o, r in zip(inner.outputs, node.results):
+                    for o, r in zip(inner.outputs, node.results[split * (inner is node.blocks[-1]) :]):
                         self._try(o, self.of[r])
             elif node.op.name in AUGMENTED:
                 self._go_on(node.result, node.args[0])
@@ -195,7 +202,7 @@ class Names:
         carried = len(node.args) - 2
         for k in range(carried):
             result, param, init = node.results[k], body.params[k + 1], node.args[k + 2]
-            if init in self.of and result not in self.of:
+            if init in self.of and result not in self.of and self.of[init] not in self._own:
                 # The variable of the initial value goes on, if it is not needed for itself.
                 name = self.of[init]
                 if not any(self.lives.clash(x, m) for x in (result, param) for m in self._members[name]):

@@ -56,9 +56,9 @@ def _show_places(error: BaseException, places: Places) -> None:
     if tb is None:
         return
     chain = places.get(tb.tb_lineno, ())
-    if not chain:
-        return
     inner = tb.tb_next
+    if not chain or (inner is not None and inner.tb_frame is _frame_at(chain[-1])):  # shown already, in a handler
+        return
     for place in chain:
         inner = types.TracebackType(inner, _frame_at(place), 0, place.line)
     error.__traceback__ = types.TracebackType(inner, tb.tb_frame, tb.tb_lasti, tb.tb_lineno)

@@ -18,12 +18,12 @@ from typing import Any
 
 from specjit.codegen import pysupport
 from specjit.codegen.pyexpr import AUGMENTED, TERNARY, expression, index_text, order, truth
-from specjit.codegen.pyflow import FlowWriter
+from specjit.codegen.pyhandlers import HandlerWriter
 from specjit.codegen.pyjumps import ALIASES, EXITS, RETURN
 from specjit.codegen.pyleft import is_dead
 from specjit.codegen.pywriter import is_none, place
 from specjit.ir.graph import Block, Graph, Location, Node, Value, free_values
-from specjit.ir.structure import IF, LOOP, REGION, WITH
+from specjit.ir.structure import EXCEPTIONAL, IF, LOOP, REGION, WITH
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ def generate_block(
     return _Function(function, name, regions, True).finish()
 
 
-class _Function(FlowWriter):
+class _Function(HandlerWriter):
     """Writes one function."""
 
     def finish(self) -> GenericCode:
@@ -119,6 +119,8 @@ class _Function(FlowWriter):
             self.region(node)
         elif node.op is WITH:
             self.with_mode(node)
+        elif node.op in EXCEPTIONAL:
+            self.exceptional(node)
         elif not self.special(node):
             self.plain(node)
 
@@ -167,6 +169,10 @@ class _Function(FlowWriter):
         elif name == "py.delitem":
             target, index = self.statement(args[:2])
             self.line(f"del {target.at(14)}[{index_text(index, args[1], self.scope)}]")
+        elif name == "py.delattr":
+            (target,) = self.statement(args[:1])
+            dotted = target.dot(args[1].const)
+            self.line(f"del {dotted}" if dotted is not None else f"delattr({target.text}, {args[1].const!r})")
         elif name in AUGMENTED:
             return self.augmented(node)
         elif name == "py.append":
@@ -176,7 +182,18 @@ class _Function(FlowWriter):
             self.print(node)
         elif name == "py.raise":
             texts = self.statement(args)
-            self.line(f"raise {texts[0].text}" + (f" from {texts[1].text}" if not is_none(args[1]) else ""))
+            self.line(
+                f"raise {texts[0].text}" + (f" from {texts[1].text}" if args[2].const or not is_none(args[1]) else "")
+            )
+        elif name == "py.reraise":
+            self.statement(args)
+            self.line("raise")
+        elif name == "py.set_global":
+            (content,) = self.statement(args[2:])
+            self.line(f"{self.scope.bind(args[1].const.__globals__, 'g')}[{args[0].const!r}] = {content.text}")
+        elif name == "py.store":
+            cell, content = self.statement(args)
+            self.line(f"{cell.at(14)}.cell_contents = {content.text}")
         elif name == "py.assert":
             cond, message = self.statement(args)
             self.line(f"assert {truth(cond).text}" + (f", {message.text}" if not is_none(args[1]) else ""))

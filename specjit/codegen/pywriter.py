@@ -82,6 +82,8 @@ class Writer:
             asked = []
         texts = {p.value: p.text for p in self.pending[len(self.pending) - len(asked) :]} if asked else {}
         if asked:
+            # A node without a place of its own stands where its parts stand.
+            self.here = self.here or next((p.place for p in self.pending[-len(asked) :] if p.place), ())
             del self.pending[len(self.pending) - len(asked) :]
         return [texts[v] if v in texts else self.simple(v) for v in wanted]
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from specjit.ir.dims import Dim, Poly, evaluate
 from specjit.ir.graph import Block, Graph, Node, Value
-from specjit.ir.structure import IF, LOOP
+from specjit.ir.structure import EXCEPTIONAL, FINALLY, IF, LOOP, TRY
 from specjit.ir.types import Type
 
 
@@ -63,6 +63,8 @@ class _Run:
             return self.block(node.blocks[0 if self.get(node.args[0]) else 1])
         if node.op is LOOP:
             return self.loop(node)
+        if node.op in EXCEPTIONAL:
+            return self.exceptional(node)
         args = [self.get(a) for a in node.args]
         if node.blocks:
             (body,) = node.blocks
@@ -71,6 +73,24 @@ class _Run:
         out = node.op.eager(*args)  # type: ignore[attr-defined]
         several = len(node.results) != 1 or (isinstance(out, list | tuple) and node.results[0].type.is_tensor)
         return (out or []) if several else [out]
+
+    def exceptional(self, node: Node) -> list[Any]:
+        first, second = node.blocks
+        if node.op is TRY:
+            try:
+                return self.block(first)
+            except BaseException as error:
+                self.env[second.params[0]] = error
+                return self.block(second)
+        if node.op is FINALLY:
+            try:
+                out = self.block(first)
+            finally:
+                last = self.block(second)
+            return out + last
+        with self.get(node.args[0]) as self.env[first.params[0]]:
+            return self.block(first)
+        return self.block(second)
 
     def loop(self, node: Node) -> list[Any]:
         (body,) = node.blocks

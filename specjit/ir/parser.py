@@ -16,7 +16,7 @@ from specjit.ir import signature
 from specjit.ir.builder import result_types
 from specjit.ir.graph import Block, Graph, Location, Node, OpLike, Value
 from specjit.ir.reader import Reader
-from specjit.ir.structure import IF, LOOP, REGION, WITH
+from specjit.ir.structure import EXCEPTIONAL, IF, LOOP, REGION, SECOND, USING, WITH, StructuralOp
 from specjit.ir.structure import result_types as block_types
 from specjit.ir.types import ANY, INT, Type
 
@@ -158,6 +158,9 @@ class _Parser(Reader):
             return self.branch()
         if name == "loop":
             return self.loop()
+        pair = next((op for op in EXCEPTIONAL if op.name == name), None)
+        if pair is not None:
+            return self.exceptional(pair)
         if name in PLAIN_BLOCKS:
             return self.region(PLAIN_BLOCKS[name])
         self.expect(r"\(", f"'(' after {name}")
@@ -222,6 +225,25 @@ class _Parser(Reader):
         loc = self.location()
         self.block(body)
         return Node(LOOP, [trip, cond, *carried], (), blocks=[body], attrs=attrs, loc=loc)
+
+    def exceptional(self, op: StructuralOp) -> Node:
+        first, second = Block(), Block()
+        args = []
+        if op is USING:
+            args.append(self.argument())
+            self.expect(",", "',' and what the manager gives")
+            self.expect(r"\(", "'('")
+            first.params = self.items(")", self.definition)
+        attrs = self.attrs()
+        self.expect(r"\{", "'{'")
+        loc = self.location()
+        self.block(first)
+        self.expect(rf"{SECOND[op]}\b", f"'{SECOND[op]}'")
+        if self.take(r"\(") is not None:
+            second.params = self.items(")", self.definition)
+        self.expect(r"\{", "'{'")
+        self.block(second)
+        return Node(op, args, (), blocks=[first, second], attrs=attrs, loc=loc)
 
     def region(self, op: OpLike) -> Node:
         body = Block()

@@ -1,4 +1,5 @@
-"""The control-flow nodes `if`, `loop`, `region` and `with`, as records in the shape every op has.
+"""The control-flow nodes `if`, `loop`, `region`, `with`, and those of exceptions (`try`, `finally`, `using`), as
+records in the shape every op has.
 
 Invariant: the result types of a structural node come from its blocks' outputs, never from its arguments alone.
 """
@@ -32,6 +33,18 @@ REGION = StructuralOp("region")
 # attrs["grad"]: whether ops inside record gradients. Its block runs once, in that mode; results are the block's
 # outputs.
 WITH = StructuralOp("with")
+# The nodes of exceptions have two blocks. Values of the first one exist nowhere else, since it may be left anywhere;
+# what the second one needs of them goes through cells (`py.cell`).
+# try      blocks body, handler(exception); the handler runs if the body raises; results = their outputs, as of an `if`.
+# finally  blocks body, last; the last one runs however the body ends, and an exception goes on after it; results =
+#          the outputs of both, one after the other.
+# using    args (manager); blocks body(entered), suppressed: a context manager around the body; the second block runs
+#          if the manager suppresses an exception; results = their outputs, as of an `if`.
+TRY = StructuralOp("try")
+FINALLY = StructuralOp("finally")
+USING = StructuralOp("using")
+EXCEPTIONAL = (TRY, FINALLY, USING)
+SECOND: dict[object, str] = {TRY: "except", FINALLY: "then", USING: "suppressed"}  # as text, before the second block
 
 
 def stacked(row: Type, trip: Dim) -> Type:
@@ -46,7 +59,9 @@ def trip_dim(node: Node) -> Dim:
 
 def result_types(node: Node) -> list[Type]:
     """Result types of a structural node, from its blocks."""
-    if node.op is IF:
+    if node.op is FINALLY:
+        return [o.type for block in node.blocks for o in block.outputs]
+    if node.op is IF or node.op is TRY or node.op is USING:
         then, other = node.blocks
         return [join(a.type, b.type) for a, b in zip(then.outputs, other.outputs, strict=True)]
     (block,) = node.blocks

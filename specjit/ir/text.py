@@ -28,7 +28,7 @@ from specjit.ir.constants import Printer
 from specjit.ir.graph import Block, Graph, Node, Value
 from specjit.ir.parser import parse, parse_type
 from specjit.ir.reader import ParseError
-from specjit.ir.structure import IF, LOOP
+from specjit.ir.structure import IF, LOOP, SECOND
 from specjit.ir.types import type_of
 
 __all__ = ["GraphPrinter", "ParseError", "parse", "parse_type", "print_block", "print_graph"]
@@ -125,10 +125,12 @@ class GraphPrinter:
             self._if(node, depth)
         elif node.op is LOOP:
             self._loop(node, depth)
+        elif node.op in SECOND:
+            self._exceptional(node, depth)
         elif node.blocks:
             self._region(node, depth)
         else:
-            self.emit(depth, f"{self._results(node)}{node.op.name}({self._arguments(node)}){self._attrs(node)}", node)
+            self.emit(depth, f"{self._results(node)}{node.op.name}({self.arguments(node)}){self._attrs(node)}", node)
 
     def _results(self, node: Node) -> str:
         return f"{self.define(node.results)} = " if node.results else ""
@@ -156,6 +158,16 @@ class GraphPrinter:
         self.block(body, depth + 1, "yield", 1 + len(carried))
         self.emit(depth, "}")
 
+    def _exceptional(self, node: Node, depth: int) -> None:
+        first, second = node.blocks
+        inputs = [*node.args, *first.params] and f" {self.names(node.args)}, ({self.define(first.params)})"
+        self.emit(depth, f"{self._results(node)}{node.op.name}{inputs or ''}{self._attrs(node)} {{", node)
+        self.block(first, depth + 1, "yield")
+        given = f" ({self.define(second.params)})" if second.params else ""
+        self.emit(depth, f"}} {SECOND[node.op]}{given} {{")
+        self.block(second, depth + 1, "yield")
+        self.emit(depth, "}")
+
     def _region(self, node: Node, depth: int) -> None:
         (body,) = node.blocks
         results = self._results(node)
@@ -164,7 +176,8 @@ class GraphPrinter:
         self.block(body, depth + 1, "yield")
         self.emit(depth, "}")
 
-    def _arguments(self, node: Node) -> str:
+    def arguments(self, node: Node) -> str:
+        """What stands between the parentheses of a call; trailing defaults are left out."""
         try:
             pairs = list(zip(signature.expand(node.op, len(node.args)), node.args))
         except TypeError:  # a wrong number of arguments must still print, for the verifier's report

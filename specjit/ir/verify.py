@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from specjit.ir import signature
 from specjit.ir.builder import result_types
 from specjit.ir.graph import Block, Graph, Node, Value
-from specjit.ir.structure import IF, LOOP, REGION, WITH
+from specjit.ir.structure import EXCEPTIONAL, FINALLY, IF, LOOP, REGION, TRY, USING, WITH
 from specjit.ir.structure import result_types as block_types
 from specjit.ir.text import GraphPrinter
 from specjit.ir.types import Type, type_of
 
-STRUCTURAL = (IF, LOOP, REGION, WITH)
+STRUCTURAL = (IF, LOOP, REGION, WITH, *EXCEPTIONAL)
 CONTEXT = 2  # lines shown before and after a fault
 
 
@@ -127,8 +127,8 @@ class _Checker:
         self.use(node, node.args)
         before = len(self.faults)
         if node.op in STRUCTURAL:
-            check = {IF: self.check_if, LOOP: self.check_loop}.get(node.op, self.check_region)
-            check(node)
+            check = {IF: self.check_if, LOOP: self.check_loop, REGION: self.check_region, WITH: self.check_region}
+            check.get(node.op, self.check_exceptional)(node)
         elif node.blocks:
             self.fault(node, f"{node.op.name} cannot have blocks")
         else:
@@ -193,6 +193,21 @@ class _Checker:
         (body,) = node.blocks
         self.count(node, "block parameters", len(body.params), len(node.args))
         self.count(body, f"outputs of the {node.op.name}", len(body.outputs), len(node.results))
+
+    def check_exceptional(self, node: Node) -> None:
+        name, given = node.op.name, 1 if node.op is USING else 0
+        if len(node.args) != given or len(node.blocks) != 2:
+            self.fault(node, f"a {name} has {'one argument' if given else 'no arguments'} and two blocks")
+            return
+        first, second = node.blocks
+        self.count(first, f"parameters of the first block of a {name}", len(first.params), given)
+        self.count(second, f"parameters of the second block of a {name}", len(second.params), int(node.op is TRY))
+        if node.op is FINALLY:
+            outputs = len(first.outputs) + len(second.outputs)
+            self.count(node, "outputs of the blocks of a finally", outputs, len(node.results))
+            return
+        for block in node.blocks:
+            self.count(block, f"outputs of a block of a {name}", len(block.outputs), len(node.results))
 
     def count(self, where: Node | Block, what: str, found: int, expected: int) -> None:
         if found != expected:

@@ -12,6 +12,7 @@ from specjit.ops import (
     creation,
     data,
     draws,
+    exceptions,
     families,
     gather,
     indexing,

@@ -88,6 +88,14 @@ defpy("sum(items: any, start: any = 0) -> any", sum, rule.summed, READS)
 
 defpy("getattr(obj: any, name: str) -> any", getattr, rule.attribute, READS)
 defpy("setattr(obj: any, name: str, value: any) -> None", setattr, rule.nothing, Traits(writes=frozenset({0}), io=True))
+
+
+def _set_global(name: str, function: Any, value: Any) -> None:
+    function.__globals__[name] = value
+
+
+defpy("set_global(name: str, function: any, value: any) -> None", _set_global, rule.nothing, IO)
+defpy("delattr(obj: any, name: str) -> None", delattr, rule.nothing, Traits(writes=frozenset({0}), io=True))
 defpy("getitem(obj: any, index: any) -> any", operator.getitem, rule.item, Traits(view_of=0, itself=True, reads=True))
 defpy("setitem(obj: any, index: any, value: any) -> None", operator.setitem, rule.nothing, writes(0))
 defpy("delitem(obj: any, index: any) -> None", operator.delitem, rule.nothing, writes(0))
@@ -196,8 +204,8 @@ defpy("concat(*strings: any) -> str", _concat, rule.folded(_concat, STR))
 defpy("print(sep: any, end: any, *args: any) -> None", _print, rule.nothing, IO)
 
 
-def _raise(exception: Any, cause: Any = None) -> None:
-    if cause is None:
+def _raise(exception: Any, cause: Any = None, chained: bool = False) -> None:
+    if cause is None and not chained:
         raise exception
     raise exception from cause
 
@@ -207,7 +215,13 @@ def _assert(condition: Any, message: Any = None) -> None:
         raise AssertionError(*(() if message is None else (message,)))
 
 
-defpy("raise(exception: any, cause: any = None) -> None", _raise, rule.nothing, IO)
+defpy(
+    "raise(exception: any, cause: any = None, chained: bool = False) -> None",
+    _raise,
+    rule.nothing,
+    IO,
+    doc="`raise exception from cause`. chained: also where the cause is None, which hides the context.",
+)
 defpy("assert(condition: any, message: any = None) -> None", _assert, rule.nothing, IO)
 defpy("iter_list(obj: any) -> any", list, rule.iterated, READS, doc="The list of what iterating over `obj` yields.")
 

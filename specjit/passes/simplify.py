@@ -2,8 +2,9 @@
 
 Enters: any graph. Leaves: fewer or cheaper nodes. Every row says why both sides are equal bit for bit, NaN, infinities
 and the sign of zero included; what holds for integers only says so.
-Legality beyond the rows: the result keeps its type; nothing that may be written is looked through; and a result that
-the caller may get hold of stays the storage it was: fresh ones stay fresh.
+Legality beyond the rows: the result keeps its type; nothing that may be written is looked through; a result that the
+caller may get hold of stays the storage it was: fresh ones stay fresh; and gradients flow where they did (not through
+`detach`).
 """
 
 from __future__ import annotations
@@ -168,7 +169,7 @@ def legal(node: Node, new: Value, alike: bool, aliases: Aliases, outputs: set[Va
     alike: both are fresh storage, or both are views of the same storage, in every run.
     """
     old = node.result
-    if not same_type(old.type, new.type):
+    if not same_type(old.type, new.type) or not records_alike(old.type, new.type):
         return False
     if not old.type.is_tensor or not aliases.escapes(old):
         return True
@@ -180,6 +181,13 @@ def same_type(old: Type, new: Type) -> bool:
     if old.kind == "tensor":
         return new.kind == "tensor" and (old.dtype, old.dims) == (new.dtype, new.dims) and old.device == new.device
     return old.kind == new.kind
+
+
+def records_alike(old: Type, new: Type) -> bool:
+    """Whether gradients flow through both or neither. Unknown is like unknown only: a join may carry a gradient."""
+    if not new.is_tensor or new.dtype is None or not new.dtype.is_floating_point:
+        return True
+    return old.requires_grad == new.requires_grad or (old.requires_grad, new.requires_grad) == (None, False)
 
 
 def identity(node: Node) -> Value | None:

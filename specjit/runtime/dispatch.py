@@ -84,7 +84,8 @@ class Sites:
                 target.function,
                 arguments,
                 root=target.root,
-                strict=program._options.strict,
+                strict=program._options.strict or program._options.scripting,
+                scripting=program._options.scripting,
                 on_event=_forward(program),
             )
             site: Site | None = Site(program, captured, target)

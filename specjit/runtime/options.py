@@ -36,6 +36,7 @@ class Options:
     strict: bool = False
     numerics: Numerics = "exact"
     name: str | None = None
+    scripting: bool = False  # of jit.script: captured strictly, and never run as plain Python instead
 
     def __post_init__(self) -> None:
         if type(self.warmup) is not int or self.warmup < 0:

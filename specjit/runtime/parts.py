@@ -18,7 +18,7 @@ import numpy as np
 from specjit.capture.guards import Checks
 from specjit.codegen.python import GenericCode, generate
 from specjit.ir.graph import Block, Graph, Location, Node, Value, copy_block, free_values, uses
-from specjit.ir.structure import IF, LOOP, WITH
+from specjit.ir.structure import EXCEPTIONAL, IF, LOOP, WITH
 from specjit.ir.types import ANY
 from specjit.ops import registry
 from specjit.runtime.events import Event, EventLog
@@ -33,6 +33,7 @@ NONE = Value.constant(None)
 WORTH = 2  # nodes that compute something, for a part to be worth its call
 CONTAINERS = ("list", "dict", "set")
 FROM_DATA = ("tensor",)
+CELLS = ("py.cell", "py.load", "py.store", "py.set_global")
 READS = ("py.getattr", "py.global", "py.closure")
 TAKES_OUT = ("py.unpack", "py.getitem", "py.bound", "py.float", "py.int", "py.bool", "py.str", "py.len")
 NO_WORK = (
@@ -104,7 +105,8 @@ def split(site: Site) -> tuple[GenericCode, list[Part]] | None:
 
 
 def is_opaque(node: Node) -> bool:
-    """Whether nothing is known of what a node gives: it calls unknown code, or makes a tensor of foreign data."""
+    """Whether nothing is known of what a node gives: it calls unknown code, makes a tensor of foreign data, or deals
+    with exceptions."""
     name, target = node.op.name, node.args[0] if node.args else NONE
     if name == "py.call":
         return not (target.is_const and target.const in PURE_FUNCTIONS)
@@ -113,7 +115,7 @@ def is_opaque(node: Node) -> bool:
         return (
             target.is_const or target.type.kind == "class" or found or registry.find_method(node.args[1].const) is None
         )
-    return name in FROM_DATA
+    return name in FROM_DATA or name in CELLS or node.op in EXCEPTIONAL
 
 
 class _Splitter:
@@ -162,7 +164,7 @@ class _Splitter:
 
     def moved(self, block: Block, stretch: list[Node]) -> list[Node]:
         """What stands in the block for these nodes: the call of a part, or they themselves."""
-        work = [n for n in stretch if n.op.name not in NO_WORK]
+        work = [n for n in stretch if n.op.name not in NO_WORK and n.op.name not in TAKES_OUT]
         worth = len(work) >= WORTH or any(n.op is LOOP for n in work)
         outputs = self.read_later(stretch)
         if not worth or not outputs or any(v.type.kind in CONTAINERS for v in outputs) or len(self.parts) >= MAX_PARTS:
@@ -205,7 +207,7 @@ def _may_be_entered(node: Node) -> bool:
         return (
             plain and not (trip.is_const and trip.const is None) and all(c.is_const and c.const is True for c in ends)
         )
-    return node.op is IF or node.op is WITH
+    return node.op is IF or node.op is WITH or node.op in EXCEPTIONAL
 
 
 def _copied(block: Block, mapping: dict[Value, Value]) -> Block:

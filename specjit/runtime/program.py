@@ -31,6 +31,7 @@ from specjit.runtime.site import QUIET, Site
 from specjit.runtime.target import Target, target_of
 from specjit.runtime.variant import Variant
 from specjit.specialize.abstract import Refused
+from specjit.tensor import state
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -107,6 +108,8 @@ class Program(Generic[P, R]):
 
     def _slow(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> R:
         """No variant took the call (or a setting wants a look at every call)."""
+        if state.recorders and state.thread.recorder is not None:
+            return self._recorded(state.thread.recorder, args, kwargs)
         counts = self._counts
         stance = stances.current() if stances.engaged.count else stances.DEFAULT
         if stances.engaged.count or config.slow_road.count:
@@ -130,6 +133,8 @@ class Program(Generic[P, R]):
             site = self._sites.find(values) if values is not None else None
         if site is None:
             self._sites.vain += 1
+            if self._options.scripting:
+                raise self._unscripted(args, kwargs)
             if self._sites.vain > QUIET:
                 self._rest.begin()
             counts["eager"] += 1
@@ -141,7 +146,7 @@ class Program(Generic[P, R]):
                 site.resting -= 1
             else:
                 self._observe(site, values)
-                if site.settled:
+                if site.settled and not self._options.scripting:
                     self._rest.begin()
             for variant in self._variants if not self._options.background else ():
                 out = variant.entry(*args, **kwargs)
@@ -149,6 +154,19 @@ class Program(Generic[P, R]):
                     return out
         counts["generic"] += 1
         return site.generic(*site.leading, *values)
+
+    def _recorded(self, recorder: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """A call within `jit.trace`: the model itself runs, so that the trace sees its operations."""
+        return self._model(*args, **kwargs)
+
+    def _unscripted(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Exception:
+        """The error for a call that has no captured code, where plain Python would be another program."""
+        try:
+            self._target.signature.bind(*args, **kwargs) if self._target is not None else None
+        except TypeError as error:
+            return error
+        told = self.events(EventKind.FALLBACK)
+        return CaptureError("limit", told[-1].message if told else self._no_target or "it is closed")
 
     def _verified(self, variant: Variant, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         from specjit.runtime.verify import run_both
@@ -249,6 +267,13 @@ class Program(Generic[P, R]):
 
     # -- what a user asks ---------------------------------------------------------------------------------------------
 
+    def _prepare(self, examples: Iterable[dict[str, Any]]) -> None:
+        """Capture ahead of time for arguments of the structure of these, by name; nothing is observed or compiled."""
+        self._follow()
+        for example in examples:
+            if self._target is not None:
+                self._sites.find(tuple(example[name] for name in self._target.signature.parameters))
+
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until no compile of this Program is pending; `timeout` in seconds, None for ever. True if none is
         pending.
@@ -338,8 +363,8 @@ class Program(Generic[P, R]):
         return self._sites.latest().source
 
     def runs_eagerly(self, error: CaptureError) -> None:
-        """Calls run the model itself, for this reason: said in an event, or raised under `strict`."""
-        if self._options.strict:
+        """Calls run the model itself, for this reason: said in an event, or raised under `strict` and by scripts."""
+        if self._options.strict or self._options.scripting:
             raise error
         where = {"location": error.location, "then": error.hint, "text": str(error)}
         self.emit(EventKind.FALLBACK, f"runs as plain Python: {error.reason}", **where)
@@ -406,13 +431,13 @@ class Program(Generic[P, R]):
         return f"specjit.optimize({self._model!r})"
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Program[P, R]:
-        return Program(copy.deepcopy(self._model, memo), **self._options.to_dict())
+        return _rebuild(type(self), copy.deepcopy(self._model, memo), self._options.to_dict())
 
     def __copy__(self) -> Program[P, R]:
-        return Program(copy.copy(self._model), **self._options.to_dict())
+        return _rebuild(type(self), copy.copy(self._model), self._options.to_dict())
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
-        return _rebuild, (self._model, self._options.to_dict())
+        return _rebuild, (type(self), self._model, self._options.to_dict())
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         """As a decorated method: calls get the instance as first argument, as a function would."""
@@ -434,8 +459,8 @@ def _after_fork() -> None:
 locks.in_forked_child(_after_fork)
 
 
-def _rebuild(model: Any, options: dict[str, Any]) -> Program[Any, Any]:
-    return Program(model, **options)
+def _rebuild(kind: type[Program[Any, Any]], model: Any, options: dict[str, Any]) -> Program[Any, Any]:
+    return kind(model, **options)
 
 
 def _name_of(model: Any) -> str:

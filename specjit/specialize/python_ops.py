@@ -72,6 +72,21 @@ def set_attribute(spec: Specializer, args: list[Any], node: Node) -> Abstract:
     return Known(None)
 
 
+@handles("py.cell", "py.load", "py.store", "py.set_global")
+def outside_variable(spec: Specializer, args: list[Any], node: Node) -> Abstract:
+    raise Refused("a variable that is not the function's own is written", spec.loc)
+
+
+@handles("py.delattr")
+def delete_attribute(spec: Specializer, args: list[Any], node: Node) -> Abstract:
+    target, name = args
+    if not isinstance(target, Obj):
+        raise Refused(f"{unknown(target)} has an attribute deleted", spec.loc)
+    spec.set_attributes.add((id(target.value), name.value))
+    spec.extern(node.op, [target, name], [r.type for r in node.results])
+    return Known(None)
+
+
 @handles("py.refine")
 def same_value(spec: Specializer, args: list[Any], node: Node) -> Abstract:
     a: Abstract = args[0]

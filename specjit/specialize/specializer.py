@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from specjit.ir.graph import Block, Graph, Location, Node, Value
-from specjit.ir.structure import IF, LOOP, WITH
+from specjit.ir.structure import EXCEPTIONAL, IF, LOOP, WITH
 from specjit.ir.types import ANY, Type, type_of
 from specjit.ops import registry
 from specjit.specialize import control, handlers, indexing, lists, operators, python_ops
@@ -83,6 +83,8 @@ class Specializer:
             control.loop(self, node)
         elif node.op is WITH:
             control.grad_mode(self, node)
+        elif node.op in EXCEPTIONAL:
+            raise Refused("code that handles exceptions", node.loc)
         else:
             args = [self.get(a) for a in node.args]
             handler = handlers.HANDLERS.get(node.op.name)

@@ -10,13 +10,20 @@ import pytest
 from specjit.capture.errors import CaptureError
 from specjit.capture.script import capture
 from specjit.codegen.python import generate
+from specjit.ir.text import GraphPrinter, parse, print_graph
+from specjit.ir.verify import verify
 from tests.capture.programs import PROGRAMS
 from tests.capture.programs.table import run
 
 # What still runs in Python, statement by statement: everything else is captured whole.
 OPAQUE = {
-    "try_stmt",
     "with_stmt",
+    "enters_and_exits",
+    "suppressed_leaves_unbound",
+    "exit_sees_the_error",
+    "leaves_in_every_way",
+    "library_manager",
+    "manager_with_a_target_in_a_tuple",
     "dict_methods",
     "errors_in_order",
     "builtins_called_wrongly",
@@ -37,6 +44,10 @@ def test_generated_code_does_what_python_does(fn, args):
     code = generate(captured.graph, name=fn.__name__)
     assert run(code.fn, args) == run(fn, args), code.source
     assert captured.check(*args) is None
+    verify(captured.graph)
+    printer = GraphPrinter()
+    text = printer.graph(captured.graph)
+    assert print_graph(parse(text, table=printer.opaque)) == text
     assert (fn.__name__ in OPAQUE) == bool(captured.opaque)
     if not captured.opaque:
         capture(fn, dict(zip(names(fn), copy.deepcopy(args))), strict=True)

@@ -164,6 +164,11 @@ def test_writes_and_effects(capsys):
     box = Box()
     get("py.setattr").fn(box, "x", 1)
     assert box.x == 1
+    get("py.delattr").fn(box, "x")
+    assert not hasattr(box, "x")
+    scope: dict = {}
+    get("py.set_global").fn("x", eval("lambda: x", scope), 5)
+    assert scope["x"] == 5
     get("py.print").fn("-", "!\n", 1, "a")
     assert capsys.readouterr().out == "1-a!\n"
     with pytest.raises(KeyError):
@@ -185,6 +190,26 @@ def test_writes_and_effects(capsys):
             get(f"py.{name}").fn("x")
     for name in ("setattr", "print", "append", "assert"):
         assert get(f"py.{name}").infer(ANY, ANY, ANY) == NONE
+
+
+def test_cells_and_handlers():
+    cell = get("py.cell").fn(3)
+    get("py.store").fn(cell, "x")
+    assert get("py.load").fn(cell) == "x"
+    error = KeyError("k")
+    assert get("py.matches").fn(error, LookupError)
+    assert get("py.matches").fn(error, (ValueError, KeyError))
+    assert not get("py.matches").fn(error, ())
+    assert not get("py.matches").fn(error, ValueError)
+    for kind in (3, int, (KeyError, int)):
+        with pytest.raises(TypeError, match="catching classes that do not inherit from BaseException"):
+            get("py.matches").fn(error, kind)
+    with pytest.raises(KeyError) as caught:
+        get("py.reraise").fn(error)
+    assert caught.value is error
+    with pytest.raises(ValueError, match="v") as hidden:
+        get("py.raise").fn(ValueError("v"), None, True)
+    assert hidden.value.__suppress_context__
 
 
 def test_traits():
@@ -218,7 +243,9 @@ def test_container_types():
 def test_every_record_of_this_file_is_tried():
     here = {f"py.{n}" for n, *_ in ROWS} | {f"py.{n}" for n in (*BINARY, *COMPARE)}
     here |= {f"py.i{n}" for n in (*BINARY, "matmul")}
-    here |= {f"py.{n}" for n in "append setitem delitem setattr print raise assert global closure".split()}
+    here |= {
+        f"py.{n}" for n in "append setitem delitem setattr delattr print raise assert global set_global closure".split()
+    }
     text = Path(python.__file__).read_text()
     mine = {n for n in all_ops() if n.startswith("py.") and f'defpy("{n[3:]}(' in text}
     assert mine

@@ -37,7 +37,6 @@ LEFT_OUT = {
     "getitem_backward",
 }
 EXTERN = {
-    "conv2d",
     "index",
     "index_put",
     "index_write",

@@ -3,9 +3,20 @@
 Enters: nothing. Leaves: `PROGRAMS`, (function, cases); a case is a tuple of positional arguments, copied for every run.
 """
 
-from tests.capture.programs import branches, containers, effects, functions, loops, scalars
+from tests.capture.programs import branches, containers, effects, functions, handlers, loops, managers, outside, scalars
 from tests.capture.programs.table import PROGRAMS
 
-THEMES = (branches, containers, effects, functions, loops, scalars)  # importing them fills PROGRAMS
+# Importing them fills PROGRAMS.
+THEMES = (
+    branches,
+    containers,
+    effects,
+    functions,
+    handlers,
+    loops,
+    managers,
+    outside,
+    scalars,
+)
 
 __all__ = ["PROGRAMS", "THEMES"]
