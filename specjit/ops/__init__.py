@@ -12,7 +12,6 @@ from specjit.ops import (
     creation,
     data,
     draws,
-    exceptions,
     families,
     gather,
     indexing,

@@ -60,7 +60,7 @@ FAMILIES: dict[str, str] = {
     "reshaping": "Tensor: squeeze_ unsqueeze_ transpose_ swapaxes_ swapdims_ t_",
 }
 # Records of Python itself, which eager mode has no use for. Their names begin with "py.".
-PYTHON = ("specjit.ops.python", "specjit.ops.control")
+PYTHON = ("specjit.ops.python", "specjit.ops.control", "specjit.ops.exceptions")
 
 LATER: dict[str, str] = {}  # public name -> module
 METHODS: dict[str, str] = {}  # method name -> module
