@@ -12,7 +12,7 @@ import numpy as np
 
 from specjit.dtypes import TITLES, DType, bool_, dtype_of
 from specjit.ops import infer
-from specjit.ops.eager import as_float, binary, inlined, not_implemented
+from specjit.ops.eager import binary, inlined, not_implemented
 from specjit.ops.grads import sum_to
 from specjit.ops.lowering import composite, pointwise
 from specjit.ops.quiet import quiet
@@ -183,9 +183,9 @@ def _clamp(x: np.ndarray, low: Any, high: Any) -> np.ndarray:
         return out if high is None else np.minimum(out, high)
     out = x
     if low is not None:
-        out = np.maximum(*common(out, low))
+        out = np.asarray(np.maximum(*common(out, low)))
     if high is not None:
-        out = np.minimum(*common(out, high))
+        out = np.asarray(np.minimum(*common(out, high)))
     _check_bounds(dtype_of(out.dtype), low, high)
     return out
 
@@ -253,10 +253,6 @@ def _where(condition: np.ndarray, a: Any, b: Any) -> np.ndarray:
         )
     if type(a) is np.ndarray and type(b) is np.ndarray and a.dtype is b.dtype:
         return np.where(condition, a, b)
-    if type(a) is not np.ndarray and type(b) is not np.ndarray:
-        a = np.asarray(a)
-        if a.dtype.kind == "f" or isinstance(b, float):
-            a = as_float(a)
     return np.where(condition, *common(a, b))
 
 

@@ -62,7 +62,9 @@ def _freedom(x: Any, dim: Any, correction: Any) -> Any:
 
 def _variance_of(x: Any, dim: Any, correction: Any, keepdim: bool) -> Any:
     centered = x - mean(x, dim, True)
-    return sum(centered * centered, dim, keepdim) / _freedom(x, dim, correction)
+    freedom = _freedom(x, dim, correction)
+    divisor = freedom if isinstance(freedom, (int, float)) else freedom.at_least(0)
+    return sum(centered * centered, dim, keepdim) / divisor
 
 
 def _variance_vjp(g: Any, _y: Any, x: Any, dim: Any, correction: Any, keepdim: bool) -> Any:
