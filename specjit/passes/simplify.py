@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from specjit.ir.builder import Builder, abstract
-from specjit.ir.dims import Dim, symbol
+from specjit.ir.builder import Builder
+from specjit.ir.dims import symbol
 from specjit.ir.graph import Block, Graph, Node, Value
 from specjit.ir.types import Type
 from specjit.ir.viewref import ViewRef
@@ -20,6 +20,7 @@ from specjit.ops.lowering import Pointwise, Viewing
 from specjit.passes.aliases import Aliases, objects
 from specjit.passes.manager import Context
 from specjit.passes.patterns import Call, Rule
+from specjit.passes.raising import layout
 from specjit.passes.rewrite import rewrite
 from specjit.passes.rules_algebra import ALGEBRA, CASTS
 from specjit.passes.rules_views import JOINS, SIZES, VIEWS
@@ -136,10 +137,9 @@ def identity(node: Node) -> Value | None:
     at: Node | None = node
     while at is not None and len(chain) < CHAIN and _views(at):
         chain.insert(0, at)
-        x = at.args[0]
-        if _undone(x.type.dims, chain):
-            return x
-        at = x.node
+        if _undone(chain):
+            return at.args[0]
+        at = at.args[0].node
     return None
 
 
@@ -148,16 +148,9 @@ def _views(node: Node) -> bool:
     return isinstance(lower, Viewing) and node.op.traits.view_of == 0 and len(node.results) == 1
 
 
-def _undone(sizes: Sequence[Dim] | None, chain: list[Node]) -> bool:
-    """Whether views of a tensor of these sizes, one after another, end in all of it as it was."""
-    if sizes is None or None in sizes:
+def _undone(chain: list[Node]) -> bool:
+    """Whether views, one of the other, end in all of the first one's argument as it was."""
+    found = layout(*chain)
+    if not isinstance(found, ViewRef) or found.offset != 0 or found.sizes != chain[0].args[0].type.dims:
         return False
-    whole = ViewRef(tuple(sizes), tuple(symbol(f"stride{k}") for k in range(len(sizes))))
-    ref: ViewRef | None = whole
-    for node in chain:
-        ref = node.op.lower.fn(ref, *map(abstract, node.args[1:]))  # type: ignore[attr-defined]
-        if not isinstance(ref, ViewRef):
-            return False
-    assert ref is not None
-    same = ref.offset == 0 and ref.sizes == whole.sizes
-    return same and all(n == 1 or a == b for n, a, b in zip(ref.sizes, whole.strides, ref.strides))
+    return all(n == 1 or s == symbol(f"stride{k}") for k, (n, s) in enumerate(zip(found.sizes, found.strides)))
