@@ -20,11 +20,14 @@ from specjit.codegen.schedule.items import Check, Instr
 from specjit.codegen.schedule.lower import Lowering
 from specjit.codegen.schedule.model import Home, Pointer, Reg, Scalar, Source, Storage, View
 from specjit.codegen.schedule.plan import InputPlan, Note, OutputPlan, PackedPlan, RegionPlan, StoragePlan
+from specjit.codegen.schedule.spread import spread
 from specjit.codegen.schedule.steps import Call, LoopStep, Spec, Step, walk, work
 from specjit.ir.dims import Poly, product
 from specjit.ir.graph import Block, Value
 
 Outputs = list[View | Scalar]
+# What may be left out, by the name that `stance(disable=...)` takes.
+DECISIONS = {"spread": spread}
 
 
 def schedule(
@@ -35,6 +38,7 @@ def schedule(
     params: set[Value] | None = None,
     live_params: set[Value] | None = None,
     numerics: str = "exact",
+    disable: frozenset[str] = frozenset(),
 ) -> RegionPlan:
     """Plan `block`. Raises NotSchedulable with the reason and the place when it cannot be a native region.
 
@@ -42,6 +46,7 @@ def schedule(
     params       inputs that are module parameters: what depends on them alone moves to the prologue
     live_params  of these, the ones whose storage may change unseen: ordinary inputs
     numerics     "exact", or "fast": a product and the sum that takes it round once (`contract`)
+    disable      names of `DECISIONS` to leave out
     """
     builder = Builder(block, layouts or {}, set(params or ()) - set(live_params or ()))
     builder.walk(block)
@@ -53,7 +58,8 @@ def schedule(
         for step in walk([*before, *steps]):
             if isinstance(step, Call):
                 step.spec = contracted(step.spec)
-    return Assembly(name, builder, lowering, before, steps, outputs, block).plan()
+    notes = [note for d, decide in DECISIONS.items() if d not in disable for note in decide(steps, builder.new_reg)]
+    return Assembly(name, builder, lowering, before, steps, outputs, block, notes).plan()
 
 
 def place_of(view: View) -> list[Scalar]:
@@ -110,8 +116,9 @@ class Assembly:
         steps: list[Step],
         outputs: Outputs,
         block: Block,
+        spread: list[Note],
     ) -> None:
-        self.name, self.builder, self.low, self.block = name, builder, low, block
+        self.name, self.builder, self.low, self.block, self.spread = name, builder, low, block, spread
         self.before, self.main, self.outputs = before, steps, outputs
 
     def plan(self) -> RegionPlan:
@@ -254,7 +261,7 @@ class Assembly:
             if item in live:
                 places = () if item.loc is None else (item.loc,)
                 notes.append(Note("NOT_FUSED", f"{item.op} starts a kernel of its own: {why}", (item.op,), places))
-        return notes
+        return [*notes, *self.spread]
 
 
 def used_storages(steps: list[Step]) -> set[Storage]:
@@ -270,11 +277,12 @@ def used_storages(steps: list[Step]) -> set[Storage]:
 
 
 def hint_of(call: Call) -> str:
-    from specjit.codegen.kernels.spec import DrawSpec, GemmSpec, LoopSpec, PackSpec, PickSpec, ScanSpec
+    from specjit.codegen.kernels.spec import DrawSpec, DuetSpec, GemmSpec, LoopSpec, PackSpec, PickSpec, ScanSpec
 
     kinds = {
         LoopSpec: "loops",
         GemmSpec: "gemm",
+        DuetSpec: "duet",
         PackSpec: "pack",
         PickSpec: "pick",
         DrawSpec: "draw",
