@@ -28,6 +28,9 @@ OPAQUE = {
     "errors_in_order",
     "builtins_called_wrongly",
     "errors_in_branches_that_may_not_run",
+    "takes_no_generator",
+    "a_function_that_takes_a_generator",
+    "binds_a_name_outside",
 }
 
 
