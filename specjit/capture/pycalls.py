@@ -12,7 +12,7 @@ import types
 from collections.abc import Callable
 from typing import Any
 
-from specjit.capture import opaque
+from specjit.capture import elements, opaque
 from specjit.capture.errors import CaptureError
 from specjit.capture.frame import Frame
 from specjit.capture.values import (
@@ -66,7 +66,9 @@ def python_method(f: Frame, owner: Abstract, name: str, args: list[Abstract], kw
     values = [f.value(a) for a in (*args, *kwargs.values())]
     target = f.value(owner)
     result = f.emit("py.method", target, name, tuple(kwargs) or None, *values)
-    if target.type.kind == "str":
+    if target.type.kind == "str" and name in SPLITTERS:
+        result.type = elements.start(f.session, result, (id(f.at), f.via, name), STR)
+    elif target.type.kind == "str":
         result.type = STR_METHODS.get(name, ANY)
     if target.type.kind in ("list", "dict", "set") and name == "copy":
         result.type = target.type
@@ -83,6 +85,7 @@ def _may_be_a_tensor(target: Value, name: str) -> bool:
 
 
 ON_CALLER = (locals, globals, sys._getframe, inspect.currentframe, inspect.stack)
+SPLITTERS = ("split", "rsplit", "splitlines")
 STR_METHODS = dict.fromkeys(
     (
         "upper",

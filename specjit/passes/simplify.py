@@ -2,15 +2,15 @@
 
 Enters: any graph. Leaves: fewer or cheaper nodes. Every row says why both sides are equal bit for bit, NaN, infinities
 and the sign of zero included; what holds for integers only says so.
-Legality beyond the rows: the result keeps its type; nothing that may be written is looked through; and a result that
-the caller may get hold of stays the storage it was: fresh ones stay fresh.
+Legality beyond the rows: the result keeps its type; nothing that may be written is looked through; a result that the
+caller may get hold of stays the storage it was: fresh ones stay fresh; and gradients flow where they did (not through
+`detach`).
 """
 
 from __future__ import annotations
 
 import math
 
-from specjit.ir.builder import abstract
 from specjit.ir.dims import symbol
 from specjit.ir.graph import Block, Graph, Node, Value
 from specjit.ir.types import Type
@@ -19,6 +19,7 @@ from specjit.ops.lowering import Pointwise, Viewing
 from specjit.passes.aliases import Aliases
 from specjit.passes.manager import Context
 from specjit.passes.patterns import Call, Match, Rule
+from specjit.passes.raising import layout
 from specjit.passes.rewrite import rewrite
 
 
@@ -168,7 +169,7 @@ def legal(node: Node, new: Value, alike: bool, aliases: Aliases, outputs: set[Va
     alike: both are fresh storage, or both are views of the same storage, in every run.
     """
     old = node.result
-    if not same_type(old.type, new.type):
+    if not same_type(old.type, new.type) or not records_alike(old.type, new.type):
         return False
     if not old.type.is_tensor or not aliases.escapes(old):
         return True
@@ -182,6 +183,13 @@ def same_type(old: Type, new: Type) -> bool:
     return old.kind == new.kind
 
 
+def records_alike(old: Type, new: Type) -> bool:
+    """Whether gradients flow through both or neither. Unknown is like unknown only: a join may carry a gradient."""
+    if not new.is_tensor or new.dtype is None or not new.dtype.is_floating_point:
+        return True
+    return old.requires_grad == new.requires_grad or (old.requires_grad, new.requires_grad) == (None, False)
+
+
 def identity(node: Node) -> Value | None:
     """The argument that an op merely passes on: a view of everything as it was, or a copy or cast that changes no
     element."""
@@ -190,13 +198,8 @@ def identity(node: Node) -> Value | None:
         return node.args[0] if lower.text == "{0}" else None
     if not isinstance(lower, Viewing) or node.op.traits.view_of != 0:
         return None
-    sizes = node.args[0].type.dims
-    if sizes is None or None in sizes:
+    found = layout(node)
+    if not isinstance(found, ViewRef) or found.offset != 0 or found.sizes != node.args[0].type.dims:
         return None
-    ref = ViewRef(tuple(sizes), tuple(symbol(f"stride{k}") for k in range(len(sizes))))
-
-    found = lower.fn(ref, *(abstract(a) for a in node.args[1:]))
-    if not isinstance(found, ViewRef) or found.offset != 0 or found.sizes != ref.sizes:
-        return None
-    unmoved = all(n == 1 or a == b for n, a, b in zip(ref.sizes, ref.strides, found.strides))
+    unmoved = all(n == 1 or s == symbol(f"stride{k}") for k, (n, s) in enumerate(zip(found.sizes, found.strides)))
     return node.args[0] if unmoved else None

@@ -6,7 +6,7 @@ and HTML. Invariant: reads what was recorded; never captures, specializes, compi
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from specjit.dtypes import BY_SHORT
@@ -14,6 +14,8 @@ from specjit.ir.guard import Guard
 from specjit.profile.signature import NumberFact, sources
 
 if TYPE_CHECKING:
+    from specjit.codegen.schedule.plan import RegionPlan
+    from specjit.passes import Report
     from specjit.profile.lattice import Profile
     from specjit.runtime.history import History
     from specjit.runtime.native import NativeRegion
@@ -114,7 +116,7 @@ def guard(g: Guard) -> Facts:
 
 def variant(v: Variant) -> Facts:
     """One specialization."""
-    regions = [region(r) for r in v.regions]
+    regions = [region(r, v.context.sizes) for r in v.regions]
     kernels = {k["key"]: k for r in regions for k in r["kernels"]}.values()
     return {
         "number": v.number,
@@ -130,14 +132,22 @@ def variant(v: Variant) -> Facts:
         "guards": [guard(g) for g in v.guards],
         "regions": regions,
         "refused": list(v.refused),
-        "rewrites": dict(v.rewrites),
-        "told": list(v.told),
+        "passes": {label: _passes(report) for label, report in v.context.reports.items()},
+        "measured_with": dict(v.context.sizes),
+        "told": v.told,
         "memory": _total(r["memory"] for r in regions),
     }
 
 
-def region(r: NativeRegion) -> Facts:
-    """One native region: its kernels, and the memory it holds between calls."""
+def _passes(report: Report) -> Facts:
+    """What the passes did to one graph: the whole, and the forward and backward graphs of its regions."""
+    out = report.to_dict()
+    del out["facts"]  # those of all graphs together are `told`
+    return out
+
+
+def region(r: NativeRegion, sizes: Mapping[str, int]) -> Facts:
+    """One native region: its kernels, the memory it holds between calls, and what its plans need for these sizes."""
     codes = [("", r.forward), *([("backward", r.backward)] if r.backward is not None else [])]
     prologues = [("pack", c.prologue) for _, c in codes if c.prologue is not None]
     frames = [frame for _, c in codes for frame in c.frames()]
@@ -151,12 +161,27 @@ def region(r: NativeRegion) -> Facts:
             for k in code.kernels
         ],
         "saved_for_backward": _saved(r),
+        "plans": [_plan(part or "forward", code.plan, sizes) for part, code in codes],
         "memory": {
             "workspace_bytes": max((f.workspace.nbytes for f in frames if f.workspace is not None), default=0),
             "workspaces_bytes": sum(f.workspace.nbytes for f in frames if f.workspace is not None),
             "packed_bytes": sum(a.nbytes for a in packed),
             "packed_arrays": len(packed),
         },
+    }
+
+
+def _plan(part: str, plan: RegionPlan, sizes: Mapping[str, int]) -> Facts:
+    """Bytes of workspace, of the largest set of temporaries that are alive together, and of that set if the kernels
+    ran in the program's order."""
+    known = plan.memory.usual(sizes)
+    before = plan.memory_before or plan.memory
+    return {
+        "part": part,
+        "sizes": known,
+        "workspace_bytes": plan.memory.planned(known),
+        "live_bytes": plan.memory.live(known),
+        "live_bytes_in_program_order": before.live(before.usual(sizes)),
     }
 
 

@@ -14,7 +14,7 @@ from specjit.ir.graph import Node, Value
 from specjit.ops import registry
 from specjit.specialize import containers, lists
 from specjit.specialize.abstract import Abstract, Known, Mapping, Obj, Refused, Seq, constant, unknown
-from specjit.specialize.handlers import default, handles, is_tensor
+from specjit.specialize.handlers import IMMUTABLE, default, handles, is_tensor
 
 if TYPE_CHECKING:
     from specjit.specialize.specializer import Specializer
@@ -194,13 +194,13 @@ def method(spec: Specializer, args: list[Any], node: Node) -> Any:
         return containers.sequence_method(spec, target, name, rest)
     if isinstance(target, Mapping) and not keywords:
         return containers.dict_method(spec, target, name, rest)
-    if isinstance(target, Known) and all(isinstance(a, Known) for a in rest):
+    if isinstance(target, Known) and isinstance(target.value, IMMUTABLE) and all(isinstance(a, Known) for a in rest):
         split = len(rest) - len(keywords)
         values = [a.value for a in rest]
         try:
             out = getattr(target.value, name)(*values[:split], **dict(zip(keywords, values[split:], strict=True)))
         except Exception as error:  # the program's own error rises at run time
             raise Refused(f"{name} raises {type(error).__name__}: {error}", spec.loc) from error
-        return constant(out)
+        return spec.made(out)
     results = spec.extern(node.op, args, [r.type for r in node.results])
     return results[0] if len(results) == 1 else results

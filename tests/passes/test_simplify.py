@@ -111,6 +111,13 @@ def test_written_storage_is_not_looked_through():
     )
 
 
+@pytest.mark.parametrize("grad", ["", "!"])
+def test_detach_is_passed_over_only_where_no_gradient_could_flow(grad):
+    text = "(%x: f64[N]{0}) {{ %a: f64[N]{0} = tanh(%x); {1} %c: f64[N]{0} = mul(%a, {2}); return %c }}"
+    before = text.format(grad, "%b: f64[N] = detach(%a);", "%b")
+    check_pass("simplify", before, before if grad else text.format(grad, "", "%a"))
+
+
 def test_every_rule_names_ops_that_exist_and_says_why():
     for rule in RULES:
         assert rule.because

@@ -74,17 +74,17 @@ def lengths(items):
     return len(items)
 
 
-@prog(([1],))
+@prog(([1],), opaque=True)
 def takes_no_generator(xs):
     return len(x for x in xs)
 
 
-@prog(([1, 2],))
+@prog(([1, 2],), opaque=True)
 def a_function_that_takes_a_generator(xs):
     return [next(x + 1 for x in xs), lengths([x for x in xs])]
 
 
-@prog(([1, 2],), ([],))
+@prog(([1, 2],), ([],), opaque=True)
 def binds_a_name_outside(xs):
     found = any((y := x) > 1 for x in xs)
     return found, y
