@@ -13,12 +13,12 @@ import types
 from collections.abc import Sequence
 from typing import Any
 
+from specjit.capture.arguments import has_no_effect, keywords, positional, takes_all
 from specjit.capture.attributes import attribute, place_of
-from specjit.capture.displays import displayed
 from specjit.capture.frame import Frame, lowers
 from specjit.capture.inline import call_function, call_local
 from specjit.capture.instances import construct, super_method
-from specjit.capture.pycalls import BUILTINS, METHODS, Keywords, python_call, python_method
+from specjit.capture.pycalls import BUILTINS, METHODS, python_call, python_method
 from specjit.capture.values import (
     NONE_VALUE,
     Abstract,
@@ -30,8 +30,10 @@ from specjit.capture.values import (
     const,
     constant_of,
 )
-from specjit.ir.types import INT, Type
-from specjit.ops.registry import Op
+from specjit.ops.composites import CompositeFunction
+from specjit.ops.registry import Op, get
+from specjit.ops.results import NAMED
+from specjit.ops.schema import Signature
 
 
 @lowers(ast.Call)
@@ -39,8 +41,8 @@ def _call(f: Frame, node: ast.Call) -> Abstract:
     callee = _callee(f, node.func)
     if node.args and isinstance(node.args[0], ast.GeneratorExp):
         return _consumed(f, callee, node.args[0], node)
-    args = arguments(f, callee, node)
-    return call(f, callee, args, _keywords(f, node))
+    args = positional(f, callee, node)
+    return call(f, callee, args, keywords(f, node))
 
 
 def _callee(f: Frame, node: ast.expr) -> Abstract:
@@ -60,88 +62,19 @@ def _callee(f: Frame, node: ast.expr) -> Abstract:
         f.at = saved
 
 
-# arguments
-
-
-def arguments(f: Frame, callee: Abstract, node: ast.Call) -> list[Abstract]:
-    """The positional arguments; starred sizes of an unknown number as one list, where the callee takes that too."""
-    items = displayed(f, node.args)
-    if isinstance(items, list):
-        return items
-    if items.type == Type.list(INT) and _takes_sizes(callee):
-        return [items]
-    star = next(a for a in node.args if isinstance(a, ast.Starred))
-    raise f.unsupported("* of something whose length is not known", star, "use a tuple")
-
-
-def _takes_sizes(callee: Abstract) -> bool:
-    """Whether the arguments are sizes that may come one by one or as one sequence (`x.view(2, -1)`)."""
-    owned = isinstance(callee, Method)
-    function = callee.function if isinstance(callee, Method) else callee.obj if isinstance(callee, Known) else None
-    record = getattr(function, "record", None)
-    params = record.params[owned:] if isinstance(record, Op) else ()
-    return bool(params) and params[0].type.spread
-
-
-def _keywords(f: Frame, node: ast.Call) -> dict[str, Abstract]:
-    kwargs: dict[str, Abstract] = {}
-    for k in node.keywords:
-        if k.arg is None and isinstance(k.value, ast.Dict) and all(_is_text(x) for x in k.value.keys):
-            kwargs.update({x.value: f.expr(v) for x, v in zip(k.value.keys, k.value.values)})  # type: ignore[union-attr]
-        elif k.arg is None:
-            kwargs.update(_mapping_items(f, f.expr(k.value), k.value))
-        else:
-            kwargs[k.arg] = f.expr(k.value)
-    return kwargs
-
-
-def _is_text(node: ast.expr | None) -> bool:
-    return isinstance(node, ast.Constant) and isinstance(node.value, str)
-
-
-def _mapping_items(f: Frame, value: Abstract, node: ast.AST) -> dict[str, Abstract]:
-    if isinstance(value, Value) and value.node is not None and value.node.op.name == "py.dict":
-        keys, values = value.node.args[::2], value.node.args[1::2]
-        if all(k.is_const and isinstance(k.const, str) for k in keys) and f.session.block.nodes[-1:] == [value.node]:
-            return {k.const: v for k, v in zip(keys, values)}
-    ok, constant = constant_of(value)
-    if ok and constant == {}:
-        return {}
-    if isinstance(value, Keywords):
-        return dict(value.named)
-    raise f.unsupported("** of something whose keys are not known", node, "name the arguments")
-
-
 def _consumed(f: Frame, callee: Abstract, generator: ast.GeneratorExp, node: ast.Call) -> Abstract:
     """A call with a generator expression as its first argument, by a callee that takes items until it knows enough."""
     from specjit.capture.comprehensions import comprehension, quantified
 
     obj = callee.obj if isinstance(callee, Known) and callee.value is None else None
-    alone = len(node.args) == 1 and not node.keywords
-    if alone and (obj is any or obj is all):
+    others = [*node.args[1:], *(k.value for k in node.keywords)]
+    if not others and (obj is any or obj is all):
         return quantified(f, obj is any, generator)
     # What the other arguments do is not to come before the items.
-    others = [*node.args[1:], *(k.value for k in node.keywords)]
-    takes_all = _takes_all(callee) if obj is None else any(obj is function for function in TAKE_ALL)
-    if not takes_all or not all(map(_has_no_effect, others)):
+    if not takes_all(callee) or not all(map(has_no_effect, others)):
         raise f.unsupported("a generator expression here", generator, "write a list comprehension")
     items = comprehension(f, generator)
-    return call(f, callee, [items, *map(f.expr, node.args[1:])], _keywords(f, node))
-
-
-def _has_no_effect(n: ast.expr) -> bool:
-    return isinstance(n.operand if isinstance(n, ast.UnaryOp) else n, ast.Constant | ast.Name | ast.Lambda)
-
-
-TAKE_ALL: tuple[Any, ...] = (sum, min, max, list, tuple, set, frozenset, sorted, dict)
-
-
-def _takes_all(callee: Abstract) -> bool:
-    """Whether it is a method of a builtin that takes all items of its argument."""
-    if not isinstance(callee, Method) or not isinstance(callee.owner, Value):
-        return False
-    takers = {"str": ("join",), "list": ("extend",), "set": ("update",)}
-    return callee.name in takers.get(callee.owner.type.kind, ())
+    return call(f, callee, [items, *map(f.expr, node.args[1:])], keywords(f, node))
 
 
 # dispatch
@@ -167,8 +100,13 @@ def _call_known(f: Frame, obj: Any, args: list[Abstract], kwargs: dict[str, Abst
     record = getattr(obj, "record", None)
     if isinstance(record, Op):
         return call_op(f, record, args, kwargs)
+    composite = getattr(obj, "composite", None)
+    if isinstance(composite, CompositeFunction):
+        return call_composite(f, composite, args, kwargs)
     if isinstance(obj, types.FunctionType):
         return call_function(f, obj, args, kwargs)
+    if obj in NAMED and not kwargs:
+        return TupleOf(tuple(args), obj._fields)
     if isinstance(obj, types.MethodType) and isinstance(obj.__func__, types.FunctionType):
         return call_function(f, obj.__func__, [Known(obj.__self__, None), *args], kwargs)
     if isinstance(obj, functools.partial):
@@ -235,6 +173,9 @@ def _call_method(f: Frame, m: Method, args: list[Abstract], kwargs: dict[str, Ab
     record = getattr(m.function, "record", None)
     if isinstance(record, Op):
         return call_op(f, record, [owner, *args], kwargs)
+    composite = getattr(m.function, "composite", None)
+    if isinstance(composite, CompositeFunction):
+        return call_composite(f, composite, [owner, *args], kwargs)
     if isinstance(m.function, types.FunctionType) and m.function.__module__.startswith("specjit.ops"):
         return call_function(f, m.function, [owner, *args], kwargs)  # a method that is plain Python over ops
     kind = owner.type.kind if isinstance(owner, Value) else "tuple" if isinstance(owner, TupleOf) else "shape"
@@ -261,7 +202,30 @@ def call_op(f: Frame, op: Op, args: Sequence[Abstract], kwargs: dict[str, Abstra
     return node.results[0] if node.results else NONE_VALUE
 
 
-def _bind(f: Frame, op: Op, args: list[Abstract], kwargs: dict[str, Abstract]) -> list[Abstract] | None:
+def call_composite(
+    f: Frame, composite: CompositeFunction, args: list[Abstract], kwargs: dict[str, Abstract]
+) -> Abstract:
+    """A composite function: its body in place of the call, with the arguments bound as those of an operator."""
+    body = composite.body
+    assert isinstance(body, types.FunctionType)
+    if not composite.inlined:
+        values = [f.value(a) for a in (*args, *kwargs.values())]
+        return f.emit("py.call", Known(composite.fn), tuple(kwargs) or None, *values)
+    if composite.free:
+        return call_function(f, body, args, kwargs)
+    bound = _bind(f, composite, list(args), dict(kwargs))
+    if bound is None:
+        return python_call(f, Known(composite.fn), args, kwargs)
+    target = bound[0]
+    if composite.writes:
+        bound[0] = call_op(f, get("clone"), [target], {})
+    positional = [a for p, a in zip(composite.params, bound) if not p.kwonly]
+    named = {p.name: a for p, a in zip(composite.params, bound) if p.kwonly}
+    result = call_function(f, body, positional, named)
+    return call_op(f, get("store_"), [target, result], {}) if composite.writes else result
+
+
+def _bind(f: Frame, op: Signature, args: list[Abstract], kwargs: dict[str, Abstract]) -> list[Abstract] | None:
     out: list[Abstract] = []
     for p in op.params:
         if p.variadic:
@@ -277,7 +241,7 @@ def _bind(f: Frame, op: Op, args: list[Abstract], kwargs: dict[str, Abstract]) -
         elif p.required:
             return None
         else:
-            out.append(const(p.default))
+            out.append(_plain(p.default))
     return None if args or kwargs else out
 
 

@@ -24,6 +24,7 @@ def starred_sizes(x):
     first, *rest = x.shape
     *lead, last = x.shape
     same = x.reshape(first, *rest), x.view(*lead, last, 1), x.reshape([*lead, 1, last])
+    same = (*same, specjit.zeros(*x.shape, 1), x.new_ones(first, *rest), x.repeat(*x.shape))
     return *same, x.reshape(*x.shape, 1), x.reshape(-1, *x.shape[1:]), (*lead, last)
 
 
