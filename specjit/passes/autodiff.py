@@ -6,18 +6,18 @@ Leaves: a `Derivative`, or in it the reason why there is none.
 Invariant: the forward block computes what the block computed, node for node. Gradients come from the records' `vjp`
 alone. They stop where eager stops them: at ops without a gradient (`detach`, comparisons, index computations) and at
 integers and bools.
-One difference stays: where eager finds only at run time that nothing reached an input (a loop without a turn, a branch
-not taken), it leaves no gradient, and here the gradient is zeros.
+Where eager finds only at run time that nothing reached an input (a loop without a turn, a branch not taken, an output
+that no gradient came to), it leaves no gradient; here that gradient is zeros, and `present` says whether it is one.
 
-Three steps, one file each: `autodiff_reverse` writes gradient code that reads forward values freely, `autodiff_cost`
-weighs keeping against computing again, `autodiff_keep` turns the choice into outputs and parameters.
+Three steps, one file each: `autodiff_reverse` (with `autodiff_loops`) writes gradient code that reads forward values
+freely, `autodiff_cost` weighs keeping against computing again, `autodiff_keep` turns the choice into outputs and
+parameters.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from specjit.ir.graph import Block, Graph, Node, OpLike, Value, copy_block, replace_uses, uses
 from specjit.ir.structure import WITH, effects
@@ -26,21 +26,38 @@ from specjit.passes.aliases import Aliases
 from specjit.passes.autodiff_cost import CannotKeepError
 from specjit.passes.autodiff_gradients import GradientBuilder, Gradients, RefusedError, Sizes
 from specjit.passes.autodiff_keep import Keeper, Source
+from specjit.passes.autodiff_loops import Turns, count_turns
 from specjit.passes.autodiff_reverse import Reverse, find_active, is_differentiable
+from specjit.passes.autodiff_when import NEVER, Givens, Terms
+
+# What may end a run, and writes nothing: the forward block does so, and then there is nothing to differentiate.
+CHECKS = ("py.assert", "py.room")
+
+
+@dataclass(frozen=True)
+class Present:
+    """When a wanted gradient is there: if the facts of one of `terms` hold, or if output `flag` of backward says so."""
+
+    terms: Terms
+    flag: int | None = None
 
 
 @dataclass
 class Derivative:
     """What `differentiate` found.
 
-    forward    the same parameters; the same outputs, then the saved tensors (what loops save has a leading dim, the
-               trip count)
+    forward    the same parameters, then `rooms`; the same outputs, then the saved tensors (what loops save has a
+               leading dim, the trip count)
+    rooms      the names of size symbols: how many turns each `while` loop may make. `py.room` nodes stop a run that
+               needs more; it is to be repeated with larger sizes
     backward   parameters as `saved` says; outputs: one gradient per wanted parameter, in order; the constant None if
-               the outputs do not depend on it
+               the outputs do not depend on it; then bools that `present` refers to
+    present    one entry per wanted parameter: whether there is a gradient at all, or zeros stand for none. Holds if its
+               terms do, or if output `flag` of backward is true
     saved      one entry per backward parameter: ("input", i) | ("output", j) | ("saved", k) are a parameter, an
                original output, or further output k of forward; ("size", dim) is the value of a symbol that no other
-               parameter shows, as an int; ("grad", j) is the gradient of output j. Outputs that no gradient can flow
-               through have no entry.
+               parameter shows, as an int; ("grad", j) is the gradient of output j, zeros if there is none; ("given", j)
+               a bool, whether there is one. Outputs that no gradient can flow through have no entry.
     differentiable  the outputs that depend on wanted parameters: those that require grad in eager mode
     watched    the outputs that backward reads, or that may share storage with a saved tensor: a write to one of them
                between forward and backward is the error that it is in eager mode
@@ -49,6 +66,8 @@ class Derivative:
 
     forward: Block = field(default_factory=Block)
     backward: Block = field(default_factory=Block)
+    rooms: list[str] = field(default_factory=list)
+    present: list[Present] = field(default_factory=list)
     saved: list[Source] = field(default_factory=list)
     differentiable: list[int] = field(default_factory=list)
     watched: list[int] = field(default_factory=list)
@@ -86,40 +105,58 @@ def _differentiate(
     forward: Block, wanted: Sequence[bool], stopped: set[Value], name: str, lookup: Callable[[str], OpLike]
 ) -> Derivative:
     for node in forward.walk():
-        if node.op.traits.writes or node.op.traits.io:
+        if node.op.name not in CHECKS and (node.op.traits.writes or node.op.traits.io):
             raise RefusedError(
                 f"{node.op.name} has an effect, so its block cannot run apart from its gradient", node.loc
             )
     active = {p for p, w in zip(forward.params, wanted) if w and is_differentiable(p.type)}
     find_active(forward, active, stopped)
+    turns = Turns()
+    count_turns(forward, active, lookup, turns)
     count = len(forward.outputs)
-    sizes = Sizes()
+    arriving = [j for j, output in enumerate(forward.outputs) if output in active]
+    sizes, givens = Sizes(), Givens(arriving)
     backward = Block()
-    grads = Gradients(GradientBuilder(backward, lookup, sizes))
-    arriving: dict[Value, int] = {}
-    for j, output in enumerate(forward.outputs):
-        if output in active:
-            arriving[backward.param(output.type, f"d{output.hint}" if output.hint else "")] = j
-            grads.add(output, backward.params[-1])
-    reverse = Reverse(active)
+    grads = Gradients(GradientBuilder(backward, lookup, sizes, givens))
+    sources: dict[Value, Source] = {}
+    for j in arriving:
+        output = forward.outputs[j]
+        param = backward.param(output.type, f"d{output.hint}" if output.hint else "")
+        sources[param] = ("grad", j)
+        grads.add(output, param, givens.when(j))
+    reverse = Reverse(active, turns.of)
     reverse.block(forward, grads)
-    none = Value.constant(None)
-    backward.outputs = [grads.take(p) or none for p, w in zip(forward.params, wanted) if w]
+    present = _outputs(backward, grads, [p for p, w in zip(forward.params, wanted) if w])
     prune(backward)
+    sources.update((value, ("given", j)) for j, value in givens.values.items())
     used = uses(backward)
-    backward.params = [p for p in backward.params if p in used]
-    positions = [("grad", arriving[p]) for p in backward.params]
-    sources: list[Any] = Keeper(reverse.mirror, sizes, lookup).close(forward, backward)
+    backward.params = [p for p in sources if p in used]
+    positions = [sources[p] for p in backward.params]
+    forward.params += turns.rooms
+    crossing = Keeper(reverse.mirror, sizes, lookup).close(forward, backward)
     prune(backward)
-    made = Derivative(forward, backward, sources + positions, name=name)
-    made.differentiable = [j for j, output in enumerate(forward.outputs[:count]) if output in active]
+    rooms = [room.hint for room in turns.rooms]
+    made = Derivative(forward, backward, rooms, present, crossing + positions, arriving, name=name)
     aliases = Aliases(made.graphs[0])
     made.watched = [
         j
         for j, output in enumerate(forward.outputs[:count])
-        if ("output", j) in sources or any(aliases.same(output, kept) for kept in made.kept() if not output.is_const)
+        if ("output", j) in crossing or any(aliases.same(output, kept) for kept in made.kept() if not output.is_const)
     ]
     return made
+
+
+def _outputs(backward: Block, grads: Gradients, wanted: Sequence[Value]) -> list[Present]:
+    """Give `backward` its outputs: the wanted gradients, then the bools that say which of them are there."""
+    found = [grads.take(p) for p in wanted]
+    backward.outputs = [Value.constant(None) if g is None else g.value for g in found]
+    flags: dict[Value, int] = {}
+    present = []
+    for when in (NEVER if g is None else g.when for g in found):
+        flag = None if when.value is None else flags.setdefault(when.value, len(wanted) + len(flags))
+        present.append(Present(when.terms, flag))
+    backward.outputs += flags
+    return present
 
 
 def dissolve_grad_modes(block: Block, off: bool = False) -> set[Value]:

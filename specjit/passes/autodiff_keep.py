@@ -28,6 +28,8 @@ from specjit.ir.structure import IF, LOOP, stacked, trip_dim
 from specjit.ir.types import Type, join
 from specjit.passes.autodiff_cost import Plan, local_order, plan, price_again, price_keep, typical
 from specjit.passes.autodiff_gradients import GradientBuilder, RefusedError, Sizes
+from specjit.passes.autodiff_loops import turn_reversed
+from specjit.passes.autodiff_reverse import Mirror
 
 BOXES = {"int": int64, "float": float64, "bool": bool_}
 UNBOX = {"int": "py.int", "float": "py.float", "bool": "py.bool"}
@@ -38,7 +40,7 @@ Source = tuple[str, Any]
 class Keeper:
     """Closes one backward block. `sizes` are those that the backward code asked for."""
 
-    def __init__(self, mirror: dict[Node, Node], sizes: Sizes, lookup: Callable[[str], OpLike]) -> None:
+    def __init__(self, mirror: dict[Node, Mirror], sizes: Sizes, lookup: Callable[[str], OpLike]) -> None:
         self.mirror = mirror
         self.sizes = sizes
         self.lookup = lookup
@@ -82,16 +84,16 @@ class Keeper:
         """Supply the blocks of mirrored nodes, innermost first: what they then still read belongs to the scope around
         them."""
         for node in list(backward.nodes):
-            forward = self.mirror.get(node)
-            if forward is None:
+            mirror = self.mirror.get(node)
+            if mirror is None:
                 continue
-            for block in node.blocks:
+            for block in mirror.blocks:
                 self._nested(block)
-            if forward.op is LOOP:
-                self._loop(forward, node, backward)
+            if mirror.forward.op is LOOP:
+                self._loop(mirror, node, backward)
             else:
-                assert forward.op is IF
-                self._if(forward, node)
+                assert mirror.forward.op is IF
+                self._if(mirror.forward, node)
 
     def _plan(
         self,
@@ -119,11 +121,11 @@ class Keeper:
             return min(price_keep(value), price + sum(self._outside(a, depth - 1) for a in value.node.args))
         return price_keep(value)
 
-    def _loop(self, forward: Node, backward: Node, parent: Block) -> None:
-        (fb,), (bb,) = forward.blocks, backward.blocks
+    def _loop(self, mirror: Mirror, backward: Node, parent: Block) -> None:
+        forward = mirror.forward
+        (fb,), (bb,) = forward.blocks, mirror.blocks
         n = len(forward.args) - 2
         carried = {p: k for k, p in enumerate(fb.params[1:])}
-        index = bb.params[0]
         stacks = set(fb.outputs[1 + n :])
         turns = typical(trip_dim(forward))
 
@@ -137,9 +139,10 @@ class Keeper:
             if implied <= stacks:
                 break
             stacks.update(implied)
-        mapping: dict[Value, Value] = {fb.params[0]: index}
         extra = Block()
         builder = Builder(extra, self.lookup, forward.loc)
+        index = turn_reversed(builder, bb.params[0], mirror.turns)
+        mapping: dict[Value, Value] = {fb.params[0]: index}
         for value in chosen.keep:
             if value in carried and value not in fb.outputs[1 + n :]:
                 stack = self._previous(forward, carried[value], backward, parent)
@@ -170,7 +173,7 @@ class Keeper:
         (fb,) = forward.blocks
         stack = self._stack(forward, fb.outputs[1 + k])
         block = Block()
-        builder = GradientBuilder(block, self.lookup, self.sizes, forward.loc)
+        builder = GradientBuilder(block, self.lookup, self.sizes, loc=forward.loc)
         first = builder.call("unsqueeze", self._box(forward.args[2 + k], block), 0)
         reverse = bool(forward.attrs.get("reverse"))
         rows = builder.call("cat", [stack, first] if reverse else [first, stack], 0)

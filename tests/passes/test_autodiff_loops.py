@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.passes.gradients import bytes_per_turn, check, derive, refusal
+from tests.passes.gradients import bytes_per_turn, check, derive
 
 rng = np.random.default_rng(11)
 
@@ -380,19 +380,3 @@ def test_a_loop_that_no_gradient_enters_is_left_out() -> None:
     """
     d = check(text, normal(3), normal(3), wanted=[True, False])
     assert not any(n.blocks for n in d.backward.nodes)
-
-
-def test_loops_with_a_condition_are_refused_with_their_place() -> None:
-    text = """
-    graph @f(%x: f64[3]) -> f64[3] {
-      %s: f64[3] = loop None, True, (%i: int, %c: f64[3] = %x) {
-        %d: f64[3] = mul(%c, 0.5)
-        %m: f64[] = sum(%d)
-        %g: bool[] = gt(%m, 0.1)
-        %b: bool = py.bool(%g)
-        yield %b, %d
-      }
-      return %s
-    }
-    """
-    assert "condition" in refusal(text)
