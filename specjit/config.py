@@ -89,7 +89,12 @@ TABLE = (
     Setting("log", "SPECJIT_LOG", _log, f"what to log: {', '.join(LOG_WORDS)}, separated by commas"),
     Setting("dump", "SPECJIT_DUMP", _path, "a folder: write every stage of every graph there as numbered files"),
     Setting("check", "SPECJIT_CHECK", _flag, "1: verify the IR after each pass"),
-    Setting("limit", "SPECJIT_LIMIT", _limit, "pass:n stops that pass after n rewrites, to bisect"),
+    Setting(
+        "limit",
+        "SPECJIT_LIMIT",
+        _limit,
+        "pass:n stops that pass after n rewrites, all:n all passes together, to bisect",
+    ),
     Setting("verify", "SPECJIT_VERIFY", _count, "n: run every n-th fast call on both paths and compare"),
     Setting("gate", "SPECJIT_GATE", _flag, "0: keep native code even where plain Python turns out to be faster"),
     Setting("cache_dir", "SPECJIT_CACHE_DIR", _path, "the folder of the kernel cache"),

@@ -151,7 +151,7 @@ class Block:
                 yield from block.walk()
 
 
-@dataclass
+@dataclass(repr=False)
 class Graph:
     """A function: `block.params` are the inputs, `block.outputs` the results.
 
@@ -177,6 +177,20 @@ class Graph:
         from specjit.ir.text import print_graph
 
         return print_graph(self)
+
+    def __repr__(self) -> str:
+        return f"<graph @{self.name}: {sum(1 for _ in self.walk())} nodes>"
+
+    def to_dot(self) -> str:
+        """A picture of the graph as text in Graphviz's language (`dot -Tsvg` draws it)."""
+        from specjit.ir.dot import dot
+
+        return dot(self)
+
+    def _repr_html_(self) -> str:
+        from specjit.ir.dot import html
+
+        return html(self)
 
 
 def uses(block: Block) -> dict[Value, list[tuple[Node | Block, int]]]:

@@ -130,7 +130,7 @@ class GraphPrinter:
         elif node.blocks:
             self._region(node, depth)
         else:
-            self.emit(depth, f"{self._results(node)}{node.op.name}({self._arguments(node)}){self._attrs(node)}", node)
+            self.emit(depth, f"{self._results(node)}{node.op.name}({self.arguments(node)}){self._attrs(node)}", node)
 
     def _results(self, node: Node) -> str:
         return f"{self.define(node.results)} = " if node.results else ""
@@ -176,7 +176,8 @@ class GraphPrinter:
         self.block(body, depth + 1, "yield")
         self.emit(depth, "}")
 
-    def _arguments(self, node: Node) -> str:
+    def arguments(self, node: Node) -> str:
+        """What stands between the parentheses of a call; trailing defaults are left out."""
         try:
             pairs = list(zip(signature.expand(node.op, len(node.args)), node.args))
         except TypeError:  # a wrong number of arguments must still print, for the verifier's report

@@ -5,15 +5,18 @@ appended in loops as stacked loop outputs; `graph.attrs["params"]` is the set of
 Leaves: the same graph, rewritten in place, and a `Report`.
 Invariant: each pass alone keeps the program's meaning (DESIGN section 7), so any of them may be left out.
 
-To add a pass, write its file and give it a place here. To find a wrong one: SPECJIT_LIMIT=name:n, SPECJIT_DUMP=folder,
-SPECJIT_CHECK=1.
+To add a pass, write its file and give it a place here. To find a wrong one: SPECJIT_LIMIT=all:n or name:n,
+SPECJIT_DUMP=folder, SPECJIT_CHECK=1 (CONTRIBUTING.md has the recipe). `stages(graph, ctx)` are the graphs between.
 """
 
 from __future__ import annotations
 
+import warnings
+
 from specjit.ir.graph import Graph
 from specjit.passes import concat, cse, dce, decompose, fold, hoist, licm, prune, simplify, sink
-from specjit.passes.manager import Context, Fact, Pass, Pipeline, Record, Repeat, Report, dump, run_pipeline
+from specjit.passes.manager import ALL, Context, Fact, Pass, Pipeline, Record, Repeat, Report, dump, run_pipeline
+from specjit.passes.stages import Stage, Stages, replay
 
 __all__ = [
     "PIPELINE",
@@ -23,10 +26,13 @@ __all__ = [
     "Record",
     "Repeat",
     "Report",
+    "Stage",
+    "Stages",
     "dump",
     "names",
     "optimize",
     "run_pipeline",
+    "stages",
 ]
 
 CLEAN = Repeat(
@@ -53,7 +59,17 @@ PIPELINE: Pipeline = (
 
 def optimize(graph: Graph, ctx: Context | None = None, label: str = "optimize") -> Report:
     """Run the whole pipeline on a typed graph, in place."""
+    ctx = ctx or Context()
+    unknown = ctx.limits.keys() - {*names(), ALL}
+    if unknown:
+        text = f"SPECJIT_LIMIT: no pass is called {', '.join(sorted(unknown))}; passes are {', '.join(names())}"
+        warnings.warn(text, RuntimeWarning, stacklevel=2)
     return run_pipeline(graph, PIPELINE, ctx, label)
+
+
+def stages(graph: Graph, ctx: Context | None = None, label: str = "optimize") -> Stages:
+    """What `optimize(graph, ctx, label)` does, pass by pass, on a copy; `ctx` stays as it is."""
+    return replay(graph, PIPELINE, ctx or Context(), label)
 
 
 def names() -> list[str]:

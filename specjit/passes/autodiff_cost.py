@@ -12,7 +12,7 @@ The rule, in sixteenths of what keeping one byte costs:
     run again: a pointwise function, a gather, random numbers of a known counter   4 per byte of the result
     all else (products, reductions)              never
 A minimum cut finds the cheapest choice. So four transcendentals may be run again to keep one tensor less, but not five.
-Unknown sizes count as 64.
+Unknown sizes count as `live.TYPICAL_SIZE`.
 """
 
 from __future__ import annotations
@@ -21,13 +21,11 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from specjit.ir.dims import Dim, Poly
 from specjit.ir.graph import Block, Location, Node, Value
-from specjit.ir.types import Type
 from specjit.ops.lowering import Creation, Pointwise, Special, Viewing
+from specjit.passes.live import size_of
 from specjit.passes.mincut import INFINITE, Network, Unbounded
 
-TYPICAL_SIZE = 64
 KEEP, ARITHMETIC, FUNCTION = 16, 1, 4
 CHEAP_WORDS = {"select", "minimum", "maximum", "abs", "and", "or", "not", "floor", "ceil", "sqrt", "round", "trunc"}
 COPIES = {
@@ -55,23 +53,6 @@ class CannotKeepError(Exception):
 class Plan:
     keep: list[Value]
     again: set[Value]
-
-
-def size_of(type: Type) -> int:
-    """Bytes of a value, with typical numbers for symbols."""
-    if not type.is_tensor:
-        return 8
-    total = type.dtype.itemsize if type.dtype else 4
-    for dim in type.dims or ():
-        total *= typical(dim)
-    return total
-
-
-def typical(dim: Dim) -> int:
-    """A number for a size."""
-    if isinstance(dim, Poly):
-        dim = dim.evaluate(dict.fromkeys(dim.symbols(), TYPICAL_SIZE))
-    return TYPICAL_SIZE if dim is None else max(dim, 1)
 
 
 def price_again(node: Node) -> int | None:

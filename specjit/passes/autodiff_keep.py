@@ -26,10 +26,13 @@ from specjit.ir.dims import Poly
 from specjit.ir.graph import Block, Node, OpLike, Value, free_values, replace_uses
 from specjit.ir.structure import IF, LOOP, stacked, trip_dim
 from specjit.ir.types import Type, join
-from specjit.passes.autodiff_cost import Plan, local_order, plan, price_again, price_keep, typical
+from specjit.passes.autodiff_cost import Plan, local_order, plan, price_again, price_keep
+from specjit.passes.autodiff_gradients import GradientBuilder, RefusedError, Sizes
+from specjit.passes.autodiff_cost import Plan, local_order, plan, price_again, price_keep
 from specjit.passes.autodiff_gradients import GradientBuilder, RefusedError, Sizes
 from specjit.passes.autodiff_loops import turn_reversed
 from specjit.passes.autodiff_reverse import Mirror
+from specjit.passes.live import typical
 
 BOXES = {"int": int64, "float": float64, "bool": bool_}
 UNBOX = {"int": "py.int", "float": "py.float", "bool": "py.bool"}

@@ -1,9 +1,9 @@
 """The pass runner: everything that passes should not do themselves.
 
 Enters: a graph and a pipeline, a tuple of `Pass`es and `Repeat`s. Leaves: the graph, rewritten in place, and a
-`Report`. The runner verifies after each pass (SPECJIT_CHECK), counts, times, writes numbered files (SPECJIT_DUMP), and
-stops a pass after n rewrites (SPECJIT_LIMIT=name:n). A pass asks `ctx.fire(...)` right before each rewrite and does it
-only if the answer is True.
+`Report`. The runner verifies after each pass (SPECJIT_CHECK), counts nodes and live bytes, times, shows each stage to
+who watches (SPECJIT_DUMP writes numbered files), and stops a pass after n rewrites (SPECJIT_LIMIT=name:n), or all of
+them together (all:n). A pass asks `ctx.fire(...)` right before each rewrite and does it only if the answer is True.
 Invariant: the graph computes the same before and after each pass, as far as DESIGN section 7 lets a caller tell.
 """
 
@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from specjit import config
 from specjit.ir.builder import Builder
@@ -23,7 +23,9 @@ from specjit.ir.text import print_graph
 from specjit.ir.verify import verify
 from specjit.ops import registry
 from specjit.ops.registry import Op
+from specjit.passes.live import peak_bytes
 
+ALL = "all"  # in limits: every pass
 MAX_ROUNDS = 6  # a `Repeat` that still finds work after this many rounds stops; every round only simplifies
 
 
@@ -57,21 +59,43 @@ class Fact:
         return f"{self.stage}: {self.message}" + (f"  ({self.location})" if self.location else "")
 
 
+class Measure(NamedTuple):
+    """The size of a graph: its nodes with those of inner blocks, and the most bytes alive at once (`passes.live`)."""
+
+    nodes: int
+    bytes: int
+
+
 @dataclass
 class Record:
-    """One run of one pass: nodes are counted with those of inner blocks."""
+    """One run of one pass. `run` names it: "cse", the second time that it rewrites something "cse.2"."""
 
     name: str
+    run: str
     rewrites: int
     seconds: float
-    nodes_before: int
-    nodes_after: int
+    before: Measure
+    after: Measure
+
+
+@dataclass
+class Total:
+    """All runs of one pass; `nodes` and `bytes` are by how much they changed."""
+
+    name: str
+    runs: int = 0
+    rewrites: int = 0
+    seconds: float = 0.0
+    nodes: int = 0
+    bytes: int = 0
 
 
 @dataclass
 class Report:
     """What a pipeline did."""
 
+    before: Measure
+    after: Measure
     records: list[Record] = field(default_factory=list)
     facts: list[Fact] = field(default_factory=list)
 
@@ -79,40 +103,69 @@ class Report:
     def rewrites(self) -> int:
         return sum(r.rewrites for r in self.records)
 
-    def by_pass(self) -> dict[str, int]:
-        """Rewrites per pass, all its runs together; passes that did nothing are left out."""
-        out: dict[str, int] = {}
+    @property
+    def seconds(self) -> float:
+        return sum(r.seconds for r in self.records)
+
+    def totals(self) -> list[Total]:
+        """Per pass, all its runs together, in order of the first run."""
+        found: dict[str, Total] = {}
         for r in self.records:
-            if r.rewrites:
-                out[r.name] = out.get(r.name, 0) + r.rewrites
-        return out
+            total = found.setdefault(r.name, Total(r.name))
+            total.runs += 1
+            total.rewrites += r.rewrites
+            total.seconds += r.seconds
+            total.nodes += r.after.nodes - r.before.nodes
+            total.bytes += r.after.bytes - r.before.bytes
+        return list(found.values())
+
+    def by_pass(self) -> dict[str, int]:
+        """Rewrites per pass; passes that did nothing are left out."""
+        return {t.name: t.rewrites for t in self.totals() if t.rewrites}
 
     def to_dict(self) -> dict[str, Any]:
-        return {"passes": [vars(r) for r in self.records], "facts": [str(f) for f in self.facts]}
+        return {
+            "nodes": [self.before.nodes, self.after.nodes],
+            "bytes": [self.before.bytes, self.after.bytes],
+            "seconds": self.seconds,
+            "passes": [vars(t) for t in self.totals()],
+            "facts": [str(f) for f in self.facts],
+        }
 
     def __str__(self) -> str:
         lines = [
-            f"{r.name:10} {r.rewrites:4} rewrites {r.nodes_before:4} -> {r.nodes_after:4} nodes {1e3 * r.seconds:.2f}ms"
+            f"{r.run:12} {r.rewrites:4} rewrites {r.before.nodes:4} -> {r.after.nodes:4} nodes "
+            f"{r.before.bytes:9} -> {r.after.bytes:9} bytes {1e3 * r.seconds:.2f}ms"
             for r in self.records
             if r.rewrites
         ]
         return "\n".join([*lines, *map(str, self.facts)])
 
 
+Watch = Callable[[str, Graph], None]
+
+
 @dataclass
 class Context:
-    """What a caller asks of a pipeline, and what the runner tells a pass.
+    """What a caller asks of pipelines, and what the runner tells passes and the caller.
 
     disable: names of passes to leave out. numerics: "exact" or "fast" (DESIGN section 7). name: of the dump's folder,
-    when it is not the graph's. lookup: op records by name. facts: rewrites worth telling, of all runs with this
-    context.
+    when it is not the graph's. sizes: numbers for size symbols, to measure memory with. limits: how many rewrites a
+    pass may do in one run of a pipeline, by name; "all": how many all of them may. watch: called with "input" and the
+    graph, then after each run that rewrote something with the run's name; else the stages go to SPECJIT_DUMP.
+    lookup: op records by name. facts: rewrites worth telling, of all pipelines with this context; reports: one per
+    pipeline, by its label.
     """
 
     disable: frozenset[str] = frozenset()
     numerics: str = "exact"
     name: str = ""
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    limits: Mapping[str, int] = field(default_factory=lambda: config.current().limit)
+    watch: Watch | None = None
     lookup: Callable[[str], Op] = registry.get
     facts: list[Fact] = field(default_factory=list)
+    reports: dict[str, Report] = field(default_factory=dict)
     stage: str = ""
     fired: int = 0
     limit: int | None = None
@@ -130,33 +183,44 @@ class Context:
     def builder(self, block: Block, loc: Location | None = None) -> Builder:
         return Builder(block, self.lookup, loc)
 
+    def again(self, watch: Watch) -> Context:
+        """A context for the same rewrites once more."""
+        return Context(self.disable, self.numerics, self.name, self.sizes, self.limits, watch, self.lookup)
+
 
 def run_pipeline(graph: Graph, pipeline: Pipeline, ctx: Context | None = None, label: str = "optimize") -> Report:
-    """Run `pipeline` on `graph` in place. `label` is part of the names of the dump's files."""
+    """Run `pipeline` on `graph` in place. `label` says which of the context's graphs this is: in its reports, and in
+    the names of the dump's files."""
     ctx = ctx or Context()
-    settings = config.current()
-    report = Report(facts=ctx.facts)
-    stages = _Dump(settings.dump, graph, ctx.name or graph.name, label)
-    limits = dict(settings.limit)
+    check = config.current().check
+    size = _measured(graph, ctx)
+    report = ctx.reports[label] = Report(size, size, facts=ctx.facts)
+    watch = ctx.watch or _dumping(ctx.name or graph.name, label)
+    limits = dict(ctx.limits)
+    useful: dict[str, int] = {}
 
     def run(p: Pass) -> int:
         if p.name in ctx.disable:
             return 0
-        ctx.stage, ctx.fired, ctx.limit = p.name, 0, limits.get(p.name)
-        before, start = count_nodes(graph), time.perf_counter()
+        given = [limits[key] for key in (p.name, ALL) if key in limits]
+        ctx.stage, ctx.fired, ctx.limit = p.name, 0, min(given, default=None)
+        start = time.perf_counter()
         p.run(graph, ctx)
         seconds = time.perf_counter() - start
-        if ctx.limit is not None:
-            limits[p.name] = ctx.limit - ctx.fired
-        report.records.append(Record(p.name, ctx.fired, seconds, before, count_nodes(graph)))
+        limits.update((key, limits[key] - ctx.fired) for key in (p.name, ALL) if key in limits)
+        before, shown = report.after, p.name
         if ctx.fired:
-            stages.write(p.name)
-        if settings.check:
+            report.after = _measured(graph, ctx)
+            useful[p.name] = useful.get(p.name, 0) + 1
+            shown = p.name if useful[p.name] == 1 else f"{p.name}.{useful[p.name]}"
+            watch(shown, graph)
+        report.records.append(Record(p.name, shown, ctx.fired, seconds, before, report.after))
+        if check:
             verify(graph, p.name)
         return ctx.fired
 
-    stages.write("input")
-    if settings.check:
+    watch("input", graph)
+    if check:
         verify(graph, f"the stage before {label}")
     for item in pipeline:
         if isinstance(item, Pass):
@@ -168,21 +232,14 @@ def run_pipeline(graph: Graph, pipeline: Pipeline, ctx: Context | None = None, l
     return report
 
 
-def count_nodes(graph: Graph) -> int:
-    return sum(1 for _ in graph.walk())
+def _measured(graph: Graph, ctx: Context) -> Measure:
+    return Measure(sum(1 for _ in graph.walk()), peak_bytes(graph, ctx.sizes))
 
 
-class _Dump:
-    """Numbered files of one run: `<folder>/<graph>/<nn>_<label>_<pass>.ir`; a later run of an equal name goes on
+def _dumping(name: str, label: str) -> Watch:
+    """Writes each stage as `<folder>/<name>/<nn>_<label>_<run>.ir`; a later pipeline of an equal name goes on
     counting."""
-
-    def __init__(self, folder: str | None, graph: Graph, name: str, label: str) -> None:
-        self.on = bool(folder)
-        self.graph, self.name, self.label = graph, name, label
-
-    def write(self, stage: str) -> None:
-        if self.on:
-            dump(self.name, f"{self.label}_{stage}.ir", lambda: print_graph(self.graph))
+    return lambda run, graph: dump(name, f"{label}_{run}.ir", lambda: print_graph(graph))
 
 
 def dump(name: str, stage: str, text: Callable[[], str]) -> None:

@@ -119,9 +119,10 @@ def _variant(v: Facts) -> Iterator[Section]:
         yield f"  region {k}", list(_region(r))
     if v["refused"]:
         yield "  refused", _some(v["refused"])
-    rewrites = ", ".join(f"{name} {n}" for name, n in v["rewrites"].items())
-    if rewrites:
-        yield "  rewrites", [rewrites, *_some(v["told"])]
+    for label, report in v["passes"].items():
+        yield "  passes", list(_passes(label, report, v["measured_with"]))
+    if v["told"]:
+        yield "  rewrites", _some(v["told"])
 
 
 def _region(r: Facts) -> Iterator[str]:
@@ -135,6 +136,19 @@ def _region(r: Facts) -> Iterator[str]:
         part = f"{k['part']} " if k["part"] and k["part"] != k["hint"] else ""
         how = "from the cache" if k["cached"] else f"compiled in {k['seconds']:.2f} s"
         yield f"{part}{k['hint']}: {how}"
+
+
+def _passes(label: str, report: Facts, sizes: dict[str, int]) -> Iterator[str]:
+    """Nodes and live bytes of one graph before and after the passes, then each pass that rewrote something."""
+    (n, m), (a, b) = report["nodes"], report["bytes"]
+    given = f" with {', '.join(f'{k} = {v}' for k, v in sizes.items())}" if sizes else ""
+    alive = f"{_bytes(a)} -> {_bytes(b)} alive at most{given}"
+    yield f"{label}: {n} -> {m} nodes, {alive}; {report['seconds'] * 1e3:.1f} ms"
+    for p in report["passes"]:
+        if p["rewrites"]:
+            changes = [f"{p['nodes']:+} nodes"] if p["nodes"] else []
+            changes += [f"{'-' if p['bytes'] < 0 else '+'}{_bytes(abs(p['bytes']))} alive"] if p["bytes"] else []
+            yield ", ".join([f"{p['name']} {p['rewrites']}", *changes, f"{p['seconds'] * 1e3:.1f} ms"])
 
 
 # -- layout -----------------------------------------------------------------------------------------------------------

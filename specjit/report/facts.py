@@ -14,6 +14,7 @@ from specjit.ir.guard import Guard
 from specjit.profile.signature import NumberFact, sources
 
 if TYPE_CHECKING:
+    from specjit.passes import Report
     from specjit.profile.lattice import Profile
     from specjit.runtime.history import History
     from specjit.runtime.native import NativeRegion
@@ -130,10 +131,18 @@ def variant(v: Variant) -> Facts:
         "guards": [guard(g) for g in v.guards],
         "regions": regions,
         "refused": list(v.refused),
-        "rewrites": dict(v.rewrites),
-        "told": list(v.told),
+        "passes": {label: _passes(report) for label, report in v.context.reports.items()},
+        "measured_with": dict(v.context.sizes),
+        "told": v.told,
         "memory": _total(r["memory"] for r in regions),
     }
+
+
+def _passes(report: Report) -> Facts:
+    """What the passes did to one graph: the whole, and the forward and backward graphs of its regions."""
+    out = report.to_dict()
+    del out["facts"]  # those of all graphs together are `told`
+    return out
 
 
 def region(r: NativeRegion) -> Facts:

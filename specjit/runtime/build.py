@@ -17,7 +17,7 @@ from specjit import locks, passes
 from specjit.codegen import regions
 from specjit.codegen.loader import library
 from specjit.codegen.python import generate
-from specjit.ir.dims import Size, least_for_ones
+from specjit.ir.dims import Poly, Size, least_for_ones
 from specjit.ir.graph import Block, Graph, Location, Node, Value, copy_graph, replace_uses
 from specjit.ir.structure import LOOP, REGION, WITH
 from specjit.profile.lattice import Assumptions, Position, Profile
@@ -80,11 +80,11 @@ def _build(site: Site, profile: Profile, number: int, disabled: frozenset[str]) 
         specialized = specialize(site.captured.graph, assume, site.root)
     graph = copy_graph(specialized.graph)
     signature = site.target.signature
-    variant = Variant(number, assume, specialized, graph, signature)
-    variant.typed = str(specialized.graph)
+    name = f"{program.name}.{number}"
+    context = passes.Context(disable=disabled, numerics=options.numerics, name=name, sizes=_sizes(assume))
+    variant = Variant(number, assume, specialized, graph, signature, context)
     program.emit(EventKind.PROFILED, _describe(assume), specialization=number)
-    context = passes.Context(disable=disabled, numerics=options.numerics, name=f"{program.name}.{number}")
-    variant.rewrites = passes.optimize(graph, context).by_pass()
+    passes.optimize(graph, context)
     variant.least = least_for_ones(graph.attrs["nonempty"])
     before = {id(n): n for n in graph.walk()}
     report = regions.partition(graph)
@@ -106,7 +106,6 @@ def _build(site: Site, profile: Profile, number: int, disabled: frozenset[str]) 
         built.emit(
             f"{node.op.name.removeprefix('py.')} stays in Python", EventKind.NOT_FUSED, reason, location=node.loc
         )
-    variant.told = list(dict.fromkeys(str(fact) for fact in context.facts))
     hits = sum(k.cached for r in variant.regions for k in r.kernels)
     total = sum(len(r.kernels) for r in variant.regions)
     cache = "unused" if total == 0 else "hit" if hits == total else "miss" if hits == 0 else f"{hits}/{total}"
@@ -147,6 +146,16 @@ def choose(site: Site, profile: Profile, dynamic: Any) -> Assumptions:
                 if group is members:
                     break
     return profile.assume(accepted)
+
+
+def _sizes(assume: Assumptions) -> dict[str, int]:
+    """What the symbols were in the latest call."""
+    found: dict[str, int] = {}
+    for (leaf, d), size in assume.sizes.items():
+        fact = assume.signature.facts[leaf]
+        if isinstance(size, Poly) and isinstance(fact, TensorFact):
+            found[repr(size)] = fact.dims[d]
+    return found
 
 
 def too_small(assume: Assumptions, least: dict[str, int]) -> dict[Position, Size]:

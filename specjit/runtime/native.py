@@ -203,7 +203,7 @@ def make_region(
         draws = Draws(explicit.taken, len(block.outputs) - 1)
         replay = generate_block(block, block.params, name=f"{name}_replay").fn
         block = copy_block(block, {})
-        passes.optimize(Graph(f"{name}_explicit", block), context)
+        passes.optimize(Graph(f"{name}_explicit", block), context, f"{name}_explicit")
     wanted = [grad_mode and wants_gradient(given.type) for given in inputs]
     try:
         if not any(wanted):
@@ -216,12 +216,11 @@ def make_region(
             message = f"runs in Python, with gradients on the tape: {derivative.refused}"
             emit(EventKind.NOT_FUSED, message, location=place_of(block))
             return None
-        forward_graph = Graph(f"{name}_forward", derivative.forward)
-        passes.optimize(forward_graph, context)
+        forward_graph, backward_graph = derivative.graphs
+        passes.optimize(forward_graph, context, forward_graph.name)
         flags = [w if given.type.is_tensor else None for w, given in zip(wanted, inputs, strict=True)]
         forward = _code(forward_graph.block, inputs, flags, f"{name}_forward", emit, context, least=least, draws=draws)
-        backward_graph = Graph(f"{name}_backward", derivative.backward)
-        passes.optimize(backward_graph, context)
+        passes.optimize(backward_graph, context, backward_graph.name)
         returned = _drop_constants(backward_graph.block)
         givens = [
             _backward_input(entry, v, inputs) for entry, v in zip(derivative.saved, backward_graph.inputs, strict=True)
@@ -238,6 +237,15 @@ def make_region(
         missing = last.startswith(("ImportError", "ModuleNotFoundError"))
         blame = "Install Numba again: pip install numba" if missing else "This is a fault of specjit: please report it"
         raise Refused(f"a kernel did not compile ({last}). {blame}", place_of(block)) from error
+
+
+def derivative_stages(region: NativeRegion, context: passes.Context) -> dict[str, passes.Stages]:
+    """The forward and the backward graph of a region before and after each pass; nothing if it has no gradients."""
+    if region.derivative is None:
+        return {}
+    wanted = [wants_gradient(given.type) for given in region.inputs]
+    again = differentiate(region.block, wanted, name=region.name)
+    return {part: passes.stages(g, context, g.name) for part, g in zip(("forward", "backward"), again.graphs)}
 
 
 def _drop_constants(block: Block) -> list[int | None]:

@@ -30,6 +30,7 @@ from specjit.specialize.specialize import (
 from specjit.tensor import Tensor, state
 
 if TYPE_CHECKING:
+    from specjit import passes
     from specjit.runtime.native import NativeRegion
 
 
@@ -47,10 +48,10 @@ class Variant:
 
     number      counts the Program's specializations from 1
     guards      list of `ir.guard.Guard`, every fact the variant relies on
-    graph       the optimized typed graph; typed: the same before the passes
+    graph       the optimized typed graph, with what runs natively in `region` nodes
+    context     what the passes were asked, and what they reported
     source      the variant's generated Python (entry, and the code between native regions)
     refused     what stays in Python or in a kernel of its own, and why
-    rewrites    how often each pass did something; `told` are the rewrites worth telling
     counts      `calls` taken, and `fallbacks`: calls of those in which a region had to run generically
     last_used   `time.monotonic()` of the latest look at the counters, for eviction
     """
@@ -62,8 +63,10 @@ class Variant:
         specialized: Specialized,
         graph: Graph,
         signature: inspect.Signature,
+        context: passes.Context,
     ) -> None:
         self.number = number
+        self.context = context
         self.signature = signature
         self.assume = assume
         self.specialized = specialized
@@ -71,14 +74,11 @@ class Variant:
         self._by_name = {(g.source, g.kind): g for g in self.guards}
         self._origins = {source: found[0].origin for source, found in by_source(self.guards).items()}
         self.graph = graph
-        self.typed = ""
         self.source = ""
         self.regions: list[NativeRegion] = []
         self.least: dict[str, int] = {}  # lower bounds of size symbols
         self.native_nodes = self.python_nodes = 0
         self.refused: list[str] = []
-        self.rewrites: dict[str, int] = {}
-        self.told: list[str] = []
         self.counts = Counts()
         self.unverified = False  # SPECJIT_VERIFY has said that it cannot look at it
         self.created = time.monotonic()
@@ -112,6 +112,27 @@ class Variant:
     def kernel_sources(self) -> list[str]:
         """The Python source of every kernel."""
         return list(dict.fromkeys(k.source for r in self.regions for k in r.kernels))
+
+    @property
+    def graphs(self) -> passes.Stages:
+        """The typed graph before and after each pass: `graphs["cse"].before`, `.after`, `.diff`; `graphs.input`.
+
+        Nothing is kept for it: asking runs the passes again."""
+        from specjit import passes
+
+        return passes.stages(self.specialized.graph, self.context)
+
+    def derivative_graphs(self, region: int = 0) -> dict[str, passes.Stages]:
+        """The same of the "forward" and "backward" graph that a native region with gradients was split into; {} for
+        one without."""
+        from specjit.runtime.native import derivative_stages
+
+        return derivative_stages(self.regions[region], self.context)
+
+    @property
+    def told(self) -> list[str]:
+        """The rewrites worth telling, each once."""
+        return list(dict.fromkeys(map(str, self.context.facts)))
 
     def attributes_hold(self) -> bool:
         """Whether every attribute read while specializing is still what it was; remembers the epoch at which it

@@ -27,10 +27,11 @@ def test_optimize_reports_what_each_pass_did():
     assert report.by_pass() == {"simplify": 2, "cse": 1, "dce": 1}
     assert report.rewrites == 4
     first = report.records[0]
-    assert (first.name, first.nodes_before, first.nodes_after) == ("fold", 5, 5)
+    assert (first.name, first.before.nodes, first.after.nodes) == ("fold", 5, 5)
     assert all(r.seconds >= 0 for r in report.records)
     assert "simplify" in str(report)
-    assert [p["name"] for p in report.to_dict()["passes"]] == [r.name for r in report.records]
+    assert [p["name"] for p in report.to_dict()["passes"]] == passes.names()
+    assert report.to_dict()["nodes"] == [5, 1]
 
 
 def test_facts_say_where():
@@ -55,6 +56,44 @@ def test_limit_stops_a_pass_over_all_its_runs(limit):
     with config.options(limit={"simplify": limit}):
         report = passes.optimize(graph)
     assert report.by_pass().get("simplify", 0) == limit
+
+
+@pytest.mark.parametrize("limit", [0, 1, 3, 4, 9])
+def test_limit_counts_all_passes_together(limit):
+    graph = graph_of(NEGATIONS)
+    with config.options(limit={"all": limit}):
+        assert passes.optimize(graph).rewrites == min(limit, 4)
+
+
+def test_the_rewrites_under_a_limit_are_the_first_ones():
+    graphs = []
+    for limit in range(5):
+        graph = graph_of(NEGATIONS)
+        passes.optimize(graph, passes.Context(limits={"all": limit}))
+        graphs.append(graph)
+    assert [len(ops(g)) for g in graphs] == [5, 4, 3, 2, 1]
+    assert len({str(g) for g in graphs}) == 5
+
+
+def test_a_limit_on_no_pass_is_told():
+    with config.options(limit={"simplfy": 3}), pytest.warns(RuntimeWarning, match="no pass is called simplfy"):
+        passes.optimize(graph_of(NEGATIONS))
+
+
+def test_one_context_keeps_a_report_per_label():
+    ctx = passes.Context()
+    passes.optimize(graph_of(NEGATIONS), ctx)
+    passes.optimize(graph_of("(%x: f32[3]) { %y = tanh(%x); return %y }"), ctx, "backward")
+    assert {label: r.rewrites for label, r in ctx.reports.items()} == {"optimize": 4, "backward": 0}
+
+
+def test_nodes_and_bytes_are_measured_before_and_after():
+    ctx = passes.Context(sizes={"N": 10})
+    report = passes.optimize(graph_of(NEGATIONS), ctx)
+    assert report.before == (5, 2 * 40)  # an argument and a result
+    assert report.after == (1, 40)
+    assert sum(t.nodes for t in report.totals()) == -4
+    assert sum(t.bytes for t in report.totals()) == -40
 
 
 def test_disabled_passes_do_not_run():
