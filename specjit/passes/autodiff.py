@@ -22,12 +22,12 @@ from dataclasses import dataclass, field
 from specjit.ir.graph import Block, Graph, Node, OpLike, Value, copy_block, replace_uses, uses
 from specjit.ir.structure import WITH, effects
 from specjit.ops import registry
-from specjit.passes.aliases import Aliases
 from specjit.passes.autodiff_cost import CannotKeepError
 from specjit.passes.autodiff_gradients import GradientBuilder, Gradients, RefusedError, Sizes
 from specjit.passes.autodiff_keep import Keeper, Source
 from specjit.passes.autodiff_loops import Turns, count_turns
 from specjit.passes.autodiff_reverse import Reverse, find_active, is_differentiable
+from specjit.passes.autodiff_watch import NOTHING, Watch, watch
 from specjit.passes.autodiff_when import NEVER, Givens, Terms
 
 # What may end a run, and writes nothing: the forward block does so, and then there is nothing to differentiate.
@@ -46,7 +46,7 @@ class Present:
 class Derivative:
     """What `differentiate` found.
 
-    forward    the same parameters, then `rooms`; the same outputs, then the saved tensors (what loops save has a
+    forward    `rooms`, then the same parameters; the same outputs, then the saved tensors (what loops save has a
                leading dim, the trip count)
     rooms      the names of size symbols: how many turns each `while` loop may make. `py.room` nodes stop a run that
                needs more; it is to be repeated with larger sizes
@@ -59,8 +59,8 @@ class Derivative:
                parameter shows, as an int; ("grad", j) is the gradient of output j, zeros if there is none; ("given", j)
                a bool, whether there is one. Outputs that no gradient can flow through have no entry.
     differentiable  the outputs that depend on wanted parameters: those that require grad in eager mode
-    watched    the outputs that backward reads, or that may share storage with a saved tensor: a write to one of them
-               between forward and backward is the error that it is in eager mode
+    watched    the inputs and outputs that a node of eager's tape would keep: a write to one of them between forward and
+               backward is an error. Saved tensors share no storage with any others
     refused    None, or why there is no derivative, with the place; then the blocks are empty
     """
 
@@ -70,7 +70,7 @@ class Derivative:
     present: list[Present] = field(default_factory=list)
     saved: list[Source] = field(default_factory=list)
     differentiable: list[int] = field(default_factory=list)
-    watched: list[int] = field(default_factory=list)
+    watched: Watch = NOTHING
     refused: str | None = None
     name: str = ""
 
@@ -86,23 +86,34 @@ class Derivative:
 
 
 def differentiate(
-    block: Block, wanted: Sequence[bool], *, name: str = "graph", lookup: Callable[[str], OpLike] = registry.get
+    block: Block,
+    wanted: Sequence[bool],
+    *,
+    watched: Watch | None = None,
+    name: str = "graph",
+    lookup: Callable[[str], OpLike] = registry.get,
 ) -> Derivative:
-    """Gradients of `block` with respect to the parameters that `wanted` marks. `block` is left as it is."""
+    """Gradients of `block` with respect to the parameters that `wanted` marks. `block` is left as it is. `watched`:
+    see `Derivative`, if it is known better than from this block."""
     if len(wanted) != len(block.params):
         raise ValueError(f"{name}: {len(block.params)} parameters but {len(wanted)} entries in wanted")
     forward = copy_block(block, {})
     stopped = dissolve_grad_modes(forward)
     _forget_grad_flags(forward)
     try:
-        return _differentiate(forward, wanted, stopped, name, lookup)
+        return _differentiate(forward, wanted, stopped, watched, name, lookup)
     except (RefusedError, CannotKeepError) as e:
         loc = getattr(e, "loc", None)
         return Derivative(refused=f"{e} ({loc})" if loc else str(e), name=name)
 
 
 def _differentiate(
-    forward: Block, wanted: Sequence[bool], stopped: set[Value], name: str, lookup: Callable[[str], OpLike]
+    forward: Block,
+    wanted: Sequence[bool],
+    stopped: set[Value],
+    watched: Watch | None,
+    name: str,
+    lookup: Callable[[str], OpLike],
 ) -> Derivative:
     for node in forward.walk():
         if node.op.name not in CHECKS and (node.op.traits.writes or node.op.traits.io):
@@ -111,9 +122,13 @@ def _differentiate(
             )
     active = {p for p, w in zip(forward.params, wanted) if w and is_differentiable(p.type)}
     find_active(forward, active, stopped)
+    watched = watched or watch(forward, active)
+    shared = {p for i, p in enumerate(forward.params) if i in watched.inputs or not p.type.is_tensor}
+    shared |= {
+        o for j, o in enumerate(forward.outputs) if not o.is_const and (j in watched.outputs or not o.type.is_tensor)
+    }
     turns = Turns()
     count_turns(forward, active, lookup, turns)
-    count = len(forward.outputs)
     arriving = [j for j, output in enumerate(forward.outputs) if output in active]
     sizes, givens = Sizes(), Givens(arriving)
     backward = Block()
@@ -132,18 +147,11 @@ def _differentiate(
     used = uses(backward)
     backward.params = [p for p in sources if p in used]
     positions = [sources[p] for p in backward.params]
-    forward.params += turns.rooms
-    crossing = Keeper(reverse.mirror, sizes, lookup).close(forward, backward)
+    crossing = Keeper(reverse.mirror, shared, sizes, lookup).close(forward, backward)
     prune(backward)
+    forward.params[:0] = turns.rooms
     rooms = [room.hint for room in turns.rooms]
-    made = Derivative(forward, backward, rooms, present, crossing + positions, arriving, name=name)
-    aliases = Aliases(made.graphs[0])
-    made.watched = [
-        j
-        for j, output in enumerate(forward.outputs[:count])
-        if ("output", j) in crossing or any(aliases.same(output, kept) for kept in made.kept() if not output.is_const)
-    ]
-    return made
+    return Derivative(forward, backward, rooms, present, crossing + positions, arriving, watched, name=name)
 
 
 def _outputs(backward: Block, grads: Gradients, wanted: Sequence[Value]) -> list[Present]:

@@ -65,10 +65,10 @@ def symbols_of(d: Derivative, inputs: list[Any]) -> dict[str, int]:
 
 
 def run_forward(d: Derivative, forward: Graph, given: list[Any], check: bool = True) -> tuple[list[Any], list[Any]]:
-    """The inputs, with as much room for loops as they turn out to need, and everything that forward gives."""
+    """The inputs, with as much room for loops as they turn out to need in front, and everything that forward gives."""
     room = 1
     while True:
-        inputs = [*given, *[room] * len(d.rooms)]
+        inputs = [*[room] * len(d.rooms), *given]
         try:
             return inputs, interpret(forward, *inputs, check=check)
         except RuntimeError as error:
@@ -82,7 +82,7 @@ def backward_inputs(d: Derivative, inputs: list[Any], results: list[Any], grads:
     count = len(results) - len(d.kept())
     symbols = symbols_of(d, inputs)
     find = {
-        "input": lambda i: inputs[i],
+        "input": lambda i: inputs[len(d.rooms) + i],
         "output": lambda j: results[j],
         "saved": lambda k: results[count + k],
         "size": lambda dim: symbols[str(dim)],
