@@ -13,7 +13,7 @@ import pytest
 
 from specjit.capture.script import capture
 from specjit.codegen.python import generate
-from tests.capture.programs.table import run
+from tests.capture.programs.observe import run
 from tests.capture.random_programs import source
 
 ARGUMENTS = [

@@ -6,7 +6,7 @@ from __future__ import annotations
 from tests.capture.programs.table import prog
 
 
-@prog((1, 2), (2.5, 0.5), ("a", "b"), ([1], [2]), (True, False))
+@prog((1, 2), (2.5, 0.5), ("a", "b"), ([1], [2]), (True, False), typed=False)
 def add_any(a, b):
     return a + b
 
