@@ -16,9 +16,10 @@ parameters.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from specjit.ir.dims import least_for_one
 from specjit.ir.graph import Block, Graph, Node, OpLike, Value, copy_block, replace_uses, uses
 from specjit.ir.structure import WITH, effects
 from specjit.ops import registry
@@ -27,8 +28,8 @@ from specjit.passes.autodiff_gradients import GradientBuilder, Gradients, Refuse
 from specjit.passes.autodiff_keep import Keeper, Source
 from specjit.passes.autodiff_loops import Turns, count_turns
 from specjit.passes.autodiff_reverse import Reverse, find_active, is_differentiable
-from specjit.passes.autodiff_watch import NOTHING, Watch, watch
-from specjit.passes.autodiff_when import NEVER, Givens, Terms
+from specjit.passes.autodiff_watch import NOTHING, Told, Watch, watch
+from specjit.passes.autodiff_when import NEVER, Fact, Givens, Positive, Terms
 
 # What may end a run, and writes nothing: the forward block does so, and then there is nothing to differentiate.
 CHECKS = ("py.assert", "py.room")
@@ -40,6 +41,10 @@ class Present:
 
     terms: Terms
     flag: int | None = None
+
+    def holds(self, known: Callable[[Fact], bool]) -> bool:
+        """Whether the terms say so, given the facts."""
+        return any(all(map(known, term)) for term in self.terms)
 
 
 @dataclass
@@ -79,29 +84,41 @@ class Derivative:
         """Both blocks as graphs, to print and to run."""
         return Graph(f"{self.name}_forward", self.forward), Graph(f"{self.name}_backward", self.backward)
 
+    def assume(self, least: Mapping[str, int]) -> None:
+        """From now on these symbols are at least so large."""
+        givens = Givens(self.differentiable)
+        for k, p in enumerate(self.present):
+            terms = frozenset(frozenset(f for f in term if not _certain(f, least)) for term in p.terms)
+            self.present[k] = Present(givens.simplified(terms), p.flag)
+
     def kept(self) -> list[Value]:
         """The tensors that forward keeps for nothing but backward."""
         count = sum(kind == "saved" for kind, _ in self.saved)
         return self.forward.outputs[len(self.forward.outputs) - count :]
 
 
+def _certain(fact: Fact, least: Mapping[str, int]) -> bool:
+    needed = least_for_one(fact.size) if isinstance(fact, Positive) else None
+    return needed is not None and all(least.get(name, 0) >= n for name, n in needed.items())
+
+
 def differentiate(
     block: Block,
     wanted: Sequence[bool],
     *,
-    watched: Watch | None = None,
+    told: Told | None = None,
     name: str = "graph",
     lookup: Callable[[str], OpLike] = registry.get,
 ) -> Derivative:
-    """Gradients of `block` with respect to the parameters that `wanted` marks. `block` is left as it is. `watched`:
-    see `Derivative`, if it is known better than from this block."""
+    """Gradients of `block` with respect to the parameters that `wanted` marks. `block` is left as it is. `told`: what
+    eager watches, where that is known better than from this block."""
     if len(wanted) != len(block.params):
         raise ValueError(f"{name}: {len(block.params)} parameters but {len(wanted)} entries in wanted")
     forward = copy_block(block, {})
     stopped = dissolve_grad_modes(forward)
     _forget_grad_flags(forward)
     try:
-        return _differentiate(forward, wanted, stopped, watched, name, lookup)
+        return _differentiate(forward, wanted, stopped, told or Told(), name, lookup)
     except (RefusedError, CannotKeepError) as e:
         loc = getattr(e, "loc", None)
         return Derivative(refused=f"{e} ({loc})" if loc else str(e), name=name)
@@ -111,7 +128,7 @@ def _differentiate(
     forward: Block,
     wanted: Sequence[bool],
     stopped: set[Value],
-    watched: Watch | None,
+    told: Told,
     name: str,
     lookup: Callable[[str], OpLike],
 ) -> Derivative:
@@ -122,7 +139,7 @@ def _differentiate(
             )
     active = {p for p, w in zip(forward.params, wanted) if w and is_differentiable(p.type)}
     find_active(forward, active, stopped)
-    watched = watched or watch(forward, active)
+    watched = watch(forward, active).told(told)
     shared = {p for i, p in enumerate(forward.params) if i in watched.inputs or not p.type.is_tensor}
     shared |= {
         o for j, o in enumerate(forward.outputs) if not o.is_const and (j in watched.outputs or not o.type.is_tensor)
@@ -165,6 +182,21 @@ def _outputs(backward: Block, grads: Gradients, wanted: Sequence[Value]) -> list
         present.append(Present(when.terms, flag))
     backward.outputs += flags
     return present
+
+
+def watched_by_eager(graph: Graph) -> Told:
+    """Which inputs and outputs of a typed graph eager watches (see `autodiff_watch`); nothing is told of a graph with
+    parts that cannot be differentiated as they stand."""
+    block = copy_block(graph.block, {})
+    stopped = dissolve_grad_modes(block)
+    active = {p for p in block.params if is_differentiable(p.type) and p.type.requires_grad is not False}
+    try:
+        find_active(block, active, stopped)
+    except RefusedError:
+        return Told()
+    found = watch(block, active)
+    inputs = {i: i in found.inputs for i in range(len(block.params))}
+    return Told(inputs, {j: j in found.outputs for j in range(len(block.outputs))})
 
 
 def dissolve_grad_modes(block: Block, off: bool = False) -> set[Value]:

@@ -91,10 +91,11 @@ class Keeper:
         return sources
 
     def _exposed(self, forward: Block) -> Callable[[Value], bool]:
-        """Whether a value may share storage with something that the caller may change before backward."""
+        """Whether a value may share storage with an output that the caller may change before backward, or with an
+        input: what is saved is fresh in every run."""
         aliases = Aliases(Graph("forward", forward))
-        changeable = [v for v in (*forward.params, *forward.outputs) if v.type.is_tensor and v not in self.shared]
-        return lambda value: value.type.is_tensor and any(aliases.same(value, v) for v in changeable)
+        others = [*forward.params, *(o for o in forward.outputs if o not in self.shared)]
+        return lambda value: value.type.is_tensor and any(aliases.same(value, v) for v in others)
 
     def _apart(self, value: Value, block: Block) -> Value:
         """A copy, made at the end of `block`."""

@@ -9,8 +9,8 @@ change.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 from specjit.ir.graph import Block, Node, Value
 from specjit.ir.structure import IF, LOOP
@@ -25,6 +25,18 @@ class Watch:
 
     inputs: frozenset[int]
     outputs: frozenset[int]
+
+    def told(self, better: Told) -> Watch:
+        """The same, but for the positions of which more is known."""
+        return Watch(_told(self.inputs, better.inputs), _told(self.outputs, better.outputs))
+
+
+@dataclass(frozen=True)
+class Told:
+    """What is known of some parameters and outputs of a block from the program that it is a part of."""
+
+    inputs: Mapping[int, bool] = field(default_factory=dict)
+    outputs: Mapping[int, bool] = field(default_factory=dict)
 
 
 NOTHING = Watch(frozenset(), frozenset())
@@ -93,6 +105,10 @@ class _Watching:
                     found |= set.intersection(*map(self.always_kept, node.blocks))
             self.kept_in[block] = found
         return self.kept_in[block]
+
+
+def _told(found: frozenset[int], known: Mapping[int, bool]) -> frozenset[int]:
+    return frozenset({i for i in found if known.get(i, True)} | {i for i, yes in known.items() if yes})
 
 
 def _items(arg: Value) -> list[Value]:

@@ -8,7 +8,7 @@ Invariant: exact. A gradient whose `When` does not hold is zero, so it may be ad
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -54,10 +54,6 @@ class When:
         if isinstance(trip, int):
             return self if trip > 0 else NEVER
         return When(frozenset(term | {Positive(trip)} for term in self.terms))
-
-    def holds(self, known: Callable[[Fact], bool]) -> bool:
-        """Whether the terms say so, given the facts."""
-        return any(all(map(known, term)) for term in self.terms)
 
 
 NEVER = When(frozenset())

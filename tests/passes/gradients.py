@@ -243,11 +243,11 @@ class _Eager:
 
 def bytes_per_turn(d: Derivative, symbol: str = "T") -> int:
     """Bytes that a loop keeps in each turn, for the backward pass alone; every kept tensor must be a stack over
-    `symbol`."""
+    `symbol`, or a history with one row more."""
     total = 0
     for value in d.kept():
         assert value.type.dtype is not None
         assert value.type.dims is not None
-        assert str(value.type.dims[0]) == symbol
+        assert str(value.type.dims[0]) in (symbol, f"{symbol}+1")
         total += value.type.dtype.itemsize * math.prod(int(n) for n in value.type.dims[1:])  # type: ignore[arg-type]
     return total

@@ -244,7 +244,7 @@ def test_outputs_that_share_storage_with_kept_tensors_are_watched() -> None:
     ).replace("-> f64[4,B]", "-> (f64[B,4], f64[4,B])")
     _, d = derive(text.replace("return %z", "return %y, %z"))
     assert [v.hint for v in d.kept()] == ["a"]
-    assert d.watched == [1]
+    assert d.watched.outputs == {1}
 
 
 def test_in_place_ops_are_refused_with_their_place() -> None:
