@@ -27,6 +27,11 @@ def promote_types(a: DType, b: DType) -> DType:
     return dtype_of(np.promote_types(a.numpy, b.numpy))
 
 
+def can_cast(from_: DType, to: DType) -> bool:
+    """Whether type promotion may turn `from_` into `to`: never to a lower category."""
+    return from_.category <= to.category
+
+
 def scalar_dtype(value: Any) -> DType:
     """The dtype a Python number stands for."""
     if isinstance(value, bool):
@@ -82,8 +87,7 @@ def _same(d: DType, operand: Any) -> bool:
 
 
 def common(a: Any, b: Any) -> tuple[Any, Any]:
-    """Two operands (ndarrays or Python numbers, at least one an array) cast so that NumPy combines them as PyTorch
-    would."""
+    """Two operands (ndarrays or Python numbers) cast so that NumPy combines them as PyTorch would."""
     ranks: list[list[DType]] = [[], [], []]
     for x in (a, b):
         if isinstance(x, np.ndarray):

@@ -107,6 +107,7 @@ def test_a_while_loop_has_the_room_that_it_needs() -> None:
             np.testing.assert_allclose(got, want, rtol=1e-8, atol=1e-14)
     assert region.rooms[0] > before[0]
     assert is_native(program)
+    assert "room0" in str(program.explain())
     still = values(4, 4) * 1e-13  # no turn at all
     assert [g is None for g in gradients(program, [still.detach().requires_grad_(), w, many], pick)] == [
         False,
