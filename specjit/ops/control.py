@@ -154,3 +154,17 @@ defpy(
     Traits(view_of=0, reads=True),
     doc="The rows that a loop appended to a list, of which there must be one at least.",
 )
+
+
+def _room(enough: bool) -> None:
+    if not enough:
+        raise RuntimeError("a loop has made all the turns that there was room for, and is not done")
+
+
+defpy(
+    "room(enough: bool) -> None",
+    _room,
+    rule.nothing,
+    IO,
+    doc="Of a forward block: its `while` loop ended before it ran out of room for what backward keeps of its turns.",
+)
