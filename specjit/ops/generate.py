@@ -152,7 +152,9 @@ def signature(op: Signature) -> tuple[str, list[str]]:
         if p.type.spread:
             parts.append(f"*{p.name}")
             starred = True
-            ready.append(f"{p.name} = _spread({p.name}, _named, {p.name!r}, _op)")
+            # Ints given one by one are the tuple already.
+            ready.append(f"if _named or not {p.name} or type({p.name}[0]) is not int:")
+            ready.append(f"    {p.name} = _spread({p.name}, _named, {p.name!r}, _op)")
             continue
         if p.kwonly and not starred:
             parts.append("*")
@@ -161,7 +163,8 @@ def signature(op: Signature) -> tuple[str, list[str]]:
     if ready:
         parts.append("**_named")
         ready.append(
-            f"if _named: raise TypeError('{op.name}() got an unexpected keyword argument ' + repr(next(iter(_named))))"
+            f"    if _named: raise TypeError('{op.name}() got an unexpected keyword argument ' + "
+            "repr(next(iter(_named))))"
         )
     return ", ".join(parts), ready
 
@@ -239,6 +242,8 @@ def _tensor_branch(op: Op, args: str, tensors: list[int]) -> list[str]:
     if op.traits.writes:
         return lines + _indent(_writing(op, args, tensors, grad))
     body = _compute(op, args, tensors)
+    if not any("Tensor" in kind for kind in op.returns):
+        return lines + _indent([*body, "return _r"])
     if op.returns != ("Tensor",):
         return lines + _indent([*body, f"return _finish(_op, ({args}), _r, {grad})"])
     if op.traits.view_of is not None:

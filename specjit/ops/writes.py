@@ -49,7 +49,9 @@ def _simple(x: np.ndarray, rest: tuple[Any, ...], inline: Inline) -> bool:
         return False
     other = rest[0]
     if type(other) is float or type(other) is int:
-        return inline.numbers and x.dtype.itemsize > 2  # float16 beside a number: the functional op knows which of the two is rounded
+        return (
+            inline.numbers and x.dtype.itemsize > 2
+        )  # float16 beside a number: the functional op knows which of the two is rounded
     return type(other) is np.ndarray and other.dtype is x.dtype and (other.shape == x.shape or not other.ndim)
 
 
