@@ -115,7 +115,7 @@ def classes(subject):
         case Point(x, y):
             return "point", x, y
         case Pair(a, b=2):
-            return "pair", a, b
+            return "pair", a
         case Color.RED:
             return "red"
         case Box(u) if u:
