@@ -87,6 +87,11 @@ def deliver(b: Builder, value: Value) -> View | Scalar:
         fresh_one = b.new_reg("bool")
         b.add(Instr(name="NOT", args=[source.shares], target=fresh_one))
         b.add(Check(cond=Scalar("bool", fresh_one), status=Status.GUARD))
+    if source.within is not None:
+        # It shares no memory with the array that it is a part of, as far as the caller can see.
+        if source not in b.apart:
+            b.apart[source] = b.copy(source.whole(), fresh(source, source.whole()), here=True)
+        return b.apart[source].whole().with_ref(found.ref)
     if source in b.fixed:
         return b.copy(found, fresh(source, found), here=True).whole()
     place = source.want or source.home
