@@ -13,7 +13,7 @@ from specjit.codegen.schedule.model import Home, Scalar, Source, Storage, View
 from specjit.codegen.schedule.redimension import over
 from specjit.ir.dims import symbol
 from specjit.ir.viewref import ViewRef
-from tests.codegen.plans import calls, check, f32, plan_of
+from tests.codegen.plans import calls, check, f32
 
 RNG = np.random.default_rng(17)
 
