@@ -219,6 +219,18 @@ def unpack(b: Builder, n: Node) -> None:
     b.bind(n, items)
 
 
+def logic(name: str) -> Callable[[Builder, Node], None]:
+    """`&` and `|` of two bools."""
+
+    def rule(b: Builder, n: Node) -> None:
+        x, y = b.scalar(n.args[0]), b.scalar(n.args[1])
+        if (x.kind, y.kind) != ("bool", "bool"):
+            raise b.fail(f"its operands are {x.kind} and {y.kind}")
+        b.bind(n, instr(b, name, "bool", x, y))
+
+    return rule
+
+
 def check(status: Status) -> Callable[[Builder, Node], None]:
     """Leave the region with this status unless the argument is true."""
 
@@ -257,6 +269,8 @@ RULES: dict[str, Callable[[Builder, Node], None]] = {
     "py.max": extreme("MAX"),
     "py.getitem": pick,
     "py.unpack": unpack,
+    "py.and": logic("AND"),
+    "py.or": logic("OR"),
     "py.assert": check(Status.ASSERT),
     "py.room": check(Status.ROOM),
     "item": item,
