@@ -22,7 +22,7 @@ from specjit.codegen.schedule.outputs import deliver_all
 from specjit.codegen.schedule.plan import InputPlan, Note, OutputPlan, PackedPlan, RegionPlan, StoragePlan
 from specjit.codegen.schedule.spread import spread
 from specjit.codegen.schedule.steps import Call, LoopStep, Spec, Step, walk, work
-from specjit.ir.dims import Poly
+from specjit.ir.dims import Poly, product
 from specjit.ir.graph import Block, Value
 
 # What may be left out, by the name that `stance(disable=...)` takes.
