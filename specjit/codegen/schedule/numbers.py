@@ -11,8 +11,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from specjit.codegen.abi import Status
-from specjit.codegen.schedule.items import Check, Fetch, Instr
-from specjit.codegen.schedule.model import Reg, Scalar, View
+from specjit.codegen.schedule.items import Check, Fetch, Instr, Reduce
+from specjit.codegen.schedule.model import Reg, Scalar, Source, View
 from specjit.ir.dims import Size
 
 if TYPE_CHECKING:
@@ -132,6 +132,18 @@ def invert_truth(b: Builder, n: Node) -> None:
     b.bind(n, Scalar("bool", not x.value) if x.is_const else instr(b, "NOT", "bool", x))
 
 
+def connective(name: str) -> Callable[[Builder, Node], None]:
+    """`&` or `|` of two truth values."""
+
+    def rule(b: Builder, n: Node) -> None:
+        x, y = b.scalar(n.args[0]), b.scalar(n.args[1])
+        if x.kind != "bool" or y.kind != "bool":
+            raise b.fail("a bitwise operator on numbers")
+        b.bind(n, instr(b, name, "bool", x, y))
+
+    return rule
+
+
 def truth(b: Builder, n: Node) -> Scalar:
     found = b.get(n.args[0])
     return as_bool(b, fetch(b, found, "bool") if isinstance(found, View) else b.scalar(n.args[0]))
@@ -166,6 +178,16 @@ def fetch(b: Builder, view: View, kind: str) -> Scalar:
     if kind == "int" and own == "float":
         raise b.fail("a float tensor as an int")
     return as_int(found) if kind == "int" else found
+
+
+def check_all(b: Builder, truth: Source, status: Status) -> None:
+    """Leave the region unless all elements are True."""
+    every = truth
+    if truth.dims:
+        every = Source("bool", ())
+        axes = tuple(range(len(truth.dims)))
+        b.add(Reduce(out=every, kind="all", arg=truth.whole(), axes=axes, compute="bool"))
+    b.add(Check(cond=fetch(b, every.whole(), "bool"), status=status))
 
 
 def convert(kind: str) -> Callable[[Builder, Node], None]:
@@ -252,6 +274,8 @@ RULES: dict[str, Callable[[Builder, Node], None]] = {
     "py.ne": comparison("NE", False),
     "py.neg": negate,
     "py.not": invert_truth,
+    "py.and": connective("AND"),
+    "py.or": connective("OR"),
     "py.bool": convert("bool"),
     "py.int": convert("int"),
     "py.float": convert("float"),
