@@ -11,7 +11,6 @@ import pytest
 import specjit
 from specjit import nn
 from specjit.passes.autodiff import Derivative
-from specjit.specialize.specialize import specialize
 from tests.runtime.models import GRU, LSTM, PeepholeNormLSTM, arguments
 
 
