@@ -159,7 +159,7 @@ class Specializer:
             done = self.without_write(op, values, types)
             if done is not None:
                 return done
-        many = op.several
+        many = op.several and not isinstance(types, Type)  # how many, a size may say that is not known
         if not many and op.traits.effect_free and not op.traits.reads:
             constants = _known_of(types, self.depth)
             if constants is not None:
