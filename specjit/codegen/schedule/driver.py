@@ -245,7 +245,7 @@ class Assembly:
             storages.append(
                 StoragePlan(base.dtype, base.elements, code.slot(base, base.name or "output"), o.source.dims)
             )
-        whole = o.ref == o.source.whole().ref and home.offset == 0
+        whole = home.offset == 0 and o.ref.offset == 0 and o.ref.is_contiguous and product(dims) == base.elements
         return OutputPlan("tensor", o.source.dtype, dims, strides, offset, "fresh", numbers[base], whole)  # type: ignore[arg-type]
 
     def prologue_plan(self) -> tuple[RegionPlan | None, dict[Storage, int]]:

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from specjit.codegen.abi import Status
-from specjit.codegen.schedule.items import Check, Fetch, Instr
-from specjit.codegen.schedule.model import Reg, Scalar, View
+from specjit.codegen.schedule.items import Check, Fetch, Instr, Reduce
+from specjit.codegen.schedule.model import Reg, Scalar, Source, View
 from specjit.ir.dims import Size
 
 if TYPE_CHECKING:
@@ -166,6 +166,16 @@ def fetch(b: Builder, view: View, kind: str) -> Scalar:
     if kind == "int" and own == "float":
         raise b.fail("a float tensor as an int")
     return as_int(found) if kind == "int" else found
+
+
+def check_all(b: Builder, truth: Source, status: Status) -> None:
+    """Leave the region unless all elements are True."""
+    every = truth
+    if truth.dims:
+        every = Source("bool", ())
+        axes = tuple(range(len(truth.dims)))
+        b.add(Reduce(out=every, kind="all", arg=truth.whole(), axes=axes, compute="bool"))
+    b.add(Check(cond=fetch(b, every.whole(), "bool"), status=status))
 
 
 def convert(kind: str) -> Callable[[Builder, Node], None]:
