@@ -15,6 +15,7 @@ from specjit.codegen.loader import KernelLibrary
 from specjit.codegen.machine_native import machine
 from specjit.codegen.schedule import RegionPlan
 from specjit.codegen.schedule.interp import RegionFailed, interpret
+from specjit.ir.dims import symbol
 from tests.codegen.plans import calls, f32, plan_of
 from tests.codegen.region_texts import gru, lstm, norm_peephole_lstm
 
@@ -290,6 +291,15 @@ def test_sizes_that_do_not_pay(text, params, why):
     plan = plan_of(text, params=params)
     assert not spread(plan)
     assert why in told(plan, "NOT_FUSED")[0]
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_rows_at_a_distance_known_at_run_time(backwards):
+    """Their addresses can be computed from the first row on, not from the last."""
+    text = rnn().replace("%h0) {", "%h0) reverse {") if backwards else rnn()
+    plan = plan_of(text, params=("w", "u"), layouts={"x": (symbol("S"), I, 1)})
+    assert bool(spread(plan)) != backwards
+    assert not backwards or "known only at run time" in told(plan, "NOT_FUSED")[0]
 
 
 def test_a_loop_that_reads_no_product():

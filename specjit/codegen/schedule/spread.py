@@ -137,6 +137,8 @@ class _Pair:
             raise _Refused("the loop does not make one turn for each of its rows")
         if any(i.kind == "index" for i in self.spec.body):
             raise _Refused("what follows it depends on the row's number")
+        if loop.reverse and not all(isinstance(access.strides[0], int) for access in self._by_row()):
+            raise _Refused("how far apart its rows are is known only at run time")
         if len(written) < len(self.spec.stores):
             raise _Refused("it is stored in parts")
         inputs = _read(self.call)
@@ -152,6 +154,11 @@ class _Pair:
             for k in reader.reads:
                 for storage in _storages(reader.operands[k]) & written:
                     self._check_reader(reader, k, storage)
+
+    def _by_row(self) -> list[Access]:
+        """All accesses but those of the weights."""
+        spec = self.spec
+        return [spec.a, *(i.access for i in spec.body if i.access), *(s.access for s in spec.stores)]
 
     def _check_reader(self, reader: Call, operand: int, storage: Storage) -> None:
         """What turn t reads lies in row t."""
