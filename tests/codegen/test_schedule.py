@@ -95,7 +95,7 @@ def test_what_is_not_fused_says_why():
     assert [n.text for n in apart] == [
         "sum starts a kernel of its own: it needs whole rows of a matrix product",
         "sub reads what another kernel stores: no matrix product runs inside it",
-        "matmul of all rows runs before the loop: the loop's product has more than one row",
+        "the product over rows (matmul, add) is computed before the loop: the loop's own has more than one row",
     ]
     assert next(n.ops for n in plan.notes if n.kind == "FUSED") == ("matmul", "add")
 
