@@ -63,6 +63,7 @@ from specjit.ops.gather import flip, gather, index_add, index_select, masked_fil
 from specjit.ops.indexing import index_put
 from specjit.ops.linalg import addmm, bmm, dot, matmul, mm, mv, outer
 from specjit.ops.methods import allclose, equal, rsub, swapaxes
+from specjit.ops.parts import select_scatter, slice_scatter
 from specjit.ops.pointwise import (
     abs,
     ceil,

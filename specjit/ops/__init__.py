@@ -19,6 +19,7 @@ from specjit.ops import (
     inplace,
     linalg,
     methods,
+    parts,
     pointwise,
     python,
     reduce,

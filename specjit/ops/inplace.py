@@ -15,7 +15,7 @@ import numpy as np
 from specjit.dtypes import dtype_of
 from specjit.ir.traits import Traits
 from specjit.ir.types import Type
-from specjit.ops import arithmetic, draws, gather, infer, pointwise
+from specjit.ops import arithmetic, draws, gather, infer, parts, pointwise
 from specjit.ops.eager import writable
 from specjit.ops.grads import sum_to
 from specjit.ops.quiet import quiet
@@ -123,6 +123,7 @@ fill_ = defop(
     infer=lambda x, value: infer.same(x),
     vjp=lambda g, _y, _x, _value: (lambda: g * 0.0, lambda: sum_to(g, _value)),
     traits=WRITES_SELF,
+    functional=parts.filled,
     doc="Set all elements to `value`.",
 )
 
@@ -138,6 +139,7 @@ zero_ = defop(
     infer=infer.same,
     vjp=lambda g, _y, _x: g * 0.0,
     traits=WRITES_SELF,
+    functional=parts.filled,
     doc="Set all elements to 0.",
 )
 
@@ -159,6 +161,7 @@ copy_ = defop(
     infer=_copy_infer,
     vjp=lambda g, _y, _x, _src, non_blocking: (lambda: g * 0.0, lambda: sum_to(g, _src)),
     traits=WRITES_SELF,
+    functional=parts.overwritten,
     doc="Copy `src`, broadcast and converted, into the tensor.",
 )
 

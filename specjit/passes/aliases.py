@@ -71,6 +71,10 @@ class Aliases:
         input)."""
         return not value.is_const and self.find(value) in self._escaping
 
+    def outside(self, value: Value) -> bool:
+        """Whether unknown code may get hold of the storage of `value`."""
+        return self.find(value) is self.find(self._outside)
+
     def _block(self, block: Block) -> None:
         for node in block.nodes:
             for inner in node.blocks:
