@@ -30,7 +30,10 @@ from specjit.capture.values import (
     const,
     constant_of,
 )
-from specjit.ops.registry import Op
+from specjit.ops.composites import CompositeFunction
+from specjit.ops.registry import Op, get
+from specjit.ops.results import NAMED
+from specjit.ops.schema import Signature
 
 
 @lowers(ast.Call)
@@ -133,8 +136,13 @@ def _call_known(f: Frame, obj: Any, args: list[Abstract], kwargs: dict[str, Abst
     record = getattr(obj, "record", None)
     if isinstance(record, Op):
         return call_op(f, record, args, kwargs)
+    composite = getattr(obj, "composite", None)
+    if isinstance(composite, CompositeFunction):
+        return call_composite(f, composite, args, kwargs)
     if isinstance(obj, types.FunctionType):
         return call_function(f, obj, args, kwargs)
+    if obj in NAMED and not kwargs:
+        return TupleOf(tuple(args), obj._fields)
     if isinstance(obj, types.MethodType) and isinstance(obj.__func__, types.FunctionType):
         return call_function(f, obj.__func__, [Known(obj.__self__, None), *args], kwargs)
     if isinstance(obj, functools.partial):
@@ -201,6 +209,9 @@ def _call_method(f: Frame, m: Method, args: list[Abstract], kwargs: dict[str, Ab
     record = getattr(m.function, "record", None)
     if isinstance(record, Op):
         return call_op(f, record, [owner, *args], kwargs)
+    composite = getattr(m.function, "composite", None)
+    if isinstance(composite, CompositeFunction):
+        return call_composite(f, composite, [owner, *args], kwargs)
     if isinstance(m.function, types.FunctionType) and m.function.__module__.startswith("specjit.ops"):
         return call_function(f, m.function, [owner, *args], kwargs)  # a method that is plain Python over ops
     kind = owner.type.kind if isinstance(owner, Value) else "tuple" if isinstance(owner, TupleOf) else "shape"
@@ -227,7 +238,30 @@ def call_op(f: Frame, op: Op, args: Sequence[Abstract], kwargs: dict[str, Abstra
     return node.results[0] if node.results else NONE_VALUE
 
 
-def _bind(f: Frame, op: Op, args: list[Abstract], kwargs: dict[str, Abstract]) -> list[Abstract] | None:
+def call_composite(
+    f: Frame, composite: CompositeFunction, args: list[Abstract], kwargs: dict[str, Abstract]
+) -> Abstract:
+    """A composite function: its body in place of the call, with the arguments bound as those of an operator."""
+    body = composite.body
+    assert isinstance(body, types.FunctionType)
+    if not composite.inlined:
+        values = [f.value(a) for a in (*args, *kwargs.values())]
+        return f.emit("py.call", Known(composite.fn), tuple(kwargs) or None, *values)
+    if composite.free:
+        return call_function(f, body, args, kwargs)
+    bound = _bind(f, composite, list(args), dict(kwargs))
+    if bound is None:
+        return python_call(f, Known(composite.fn), args, kwargs)
+    target = bound[0]
+    if composite.writes:
+        bound[0] = call_op(f, get("clone"), [target], {})
+    positional = [a for p, a in zip(composite.params, bound) if not p.kwonly]
+    named = {p.name: a for p, a in zip(composite.params, bound) if p.kwonly}
+    result = call_function(f, body, positional, named)
+    return call_op(f, get("store_"), [target, result], {}) if composite.writes else result
+
+
+def _bind(f: Frame, op: Signature, args: list[Abstract], kwargs: dict[str, Abstract]) -> list[Abstract] | None:
     out: list[Abstract] = []
     for p in op.params:
         if p.variadic:
@@ -243,7 +277,7 @@ def _bind(f: Frame, op: Op, args: list[Abstract], kwargs: dict[str, Abstract]) -
         elif p.required:
             return None
         else:
-            out.append(const(p.default))
+            out.append(_plain(p.default))
     return None if args or kwargs else out
 
 

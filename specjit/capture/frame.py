@@ -39,6 +39,7 @@ from specjit.capture.values import (
 from specjit.ir.graph import Block, Location, Node, OpLike
 from specjit.ir.types import ANY, TENSOR, Type, type_of
 from specjit.ops.registry import get
+from specjit.ops.results import CLASSES
 
 MAX_DEPTH = 40  # of inlined calls
 MAX_NODES = 200_000  # unrolling and inlining stop here
@@ -270,6 +271,8 @@ class Frame:
         if isinstance(a, Known):
             return a.value if a.value is not None else const(a.obj)
         if isinstance(a, TupleOf):
+            if a.names:
+                return self.emit("py.call", Known(CLASSES[a.names]), None, *a.items)
             return self.emit("py.tuple", *a.items)
         if isinstance(a, Shape):
             return self.emit("py.getattr", a.tensor, "shape")

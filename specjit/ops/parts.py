@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from specjit.dtypes import dtype_of
 from specjit.ir.types import Type
 from specjit.ops import infer
-from specjit.ops.creation import full_like, zeros
+from specjit.ops.creation import check_number, full_like, zeros
 from specjit.ops.grads import sum_to
 from specjit.ops.lowering import composite, special
 from specjit.ops.quiet import quiet
@@ -81,7 +82,15 @@ slice_scatter = defop(
 def _filled(x: np.ndarray, value: Any) -> np.ndarray:
     if isinstance(value, np.ndarray) and value.ndim:
         raise RuntimeError(f"expected a number or a tensor without dimensions, got one with {value.ndim} dimensions")
+    if not isinstance(value, np.ndarray):
+        check_number(dtype_of(x.dtype), value)
     return np.full_like(x, cast_operand(value, x.dtype))
+
+
+def filled_infer(x: Type, value: Any) -> Type:
+    if x.dtype is not None and not infer.is_tensor(value):
+        check_number(x.dtype, value)
+    return infer.same(x)
 
 
 def _filled_composite(x: Any, value: Any) -> Any:
@@ -99,10 +108,11 @@ def _fits(value: int, dtype: np.dtype) -> bool:
 filled = defop(
     "filled(input, value: 'Tensor|Scalar' = 0) -> Tensor",
     eager=quiet(_filled),
-    infer=lambda x, value: infer.same(x),
+    infer=filled_infer,
     vjp=lambda g, _y, _x, _value: (lambda: g * 0.0, lambda: sum_to(g, _value)),
     lower=composite(_filled_composite),
     method=False,
+    public=False,
     doc="A tensor like input, all of whose elements are `value`: what `fill_` writes.",
 )
 
@@ -137,5 +147,6 @@ overwritten = defop(
     vjp=lambda g, _y, _x, _src: (lambda: g * 0.0, lambda: sum_to(g, _src)),
     lower=composite(_overwritten_composite),
     method=False,
+    public=False,
     doc="`src`, broadcast to the shape of input and converted to its dtype: what `copy_` writes.",
 )

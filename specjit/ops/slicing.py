@@ -138,6 +138,7 @@ slice_op = defop(
     lower=viewing(_slice_ref),
     traits=view(0),
     method=False,
+    public=False,
     doc="Elements start, start + step, ... before end along `dim`, with Python's rules for bounds.",
 )
 

@@ -38,7 +38,7 @@ def run(graph: Graph, ctx: Context) -> None:
         try:
             Walk(graph, ctx, {group}).result()
         except Refusal as refusal:
-            ctx.tell(f"writes to {_name(first)} stay: {refusal.reason}", refusal.loc or first.loc)
+            ctx.refuse(f"writes to {_name(first)} stay: {refusal.reason}", refusal.loc or first.loc)
         else:
             accepted[group] = first
     fired = {
@@ -353,7 +353,7 @@ class Walk:
             block.outputs = [*(block.outputs[k] for k in kept), *(ends[root].value for root in changed)]
         hints = [*(node.results[k].hint for k in kept), *(before[root].value.hint for root in changed)]
         if node.op is IF:
-            made = make_if(self.block, args[0], *blocks, node.loc, hints)
+            made = make_if(self.block, args[0], blocks[0], blocks[1], node.loc, hints)
         else:
             types = [o.type for o in blocks[0].outputs]
             made = Node(WITH, args, types, blocks=blocks, attrs=dict(node.attrs), loc=node.loc, hints=hints)

@@ -177,12 +177,12 @@ class Context:
             return False
         self.fired += 1
         if message:
-            self.tell(message, loc)
+            self.facts.append(Fact(self.stage, message, str(loc) if loc else ""))
         return True
 
-    def tell(self, message: str, loc: Location | None = None) -> None:
-        """Record a fact: why a rewrite that a reader may expect was not done."""
-        self.facts.append(Fact(self.stage, message, str(loc) if loc else ""))
+    def refuse(self, reason: str, loc: Location | None = None) -> None:
+        """Tell why a rewrite that would be right is not done."""
+        self.facts.append(Fact(self.stage, reason, str(loc) if loc else ""))
 
     def builder(self, block: Block, loc: Location | None = None) -> Builder:
         return Builder(block, self.lookup, loc)

@@ -22,6 +22,7 @@ from specjit.ir.graph import Graph, Node, Value
 from specjit.ir.guard import Guard
 from specjit.ir.types import Type
 from specjit.nn.module import REGISTRIES, Module
+from specjit.ops.results import CLASSES
 from specjit.profile.lattice import Assumptions
 from specjit.profile.signature import ById, NumberFact, Structure, TensorFact, sources, tensor_fact
 from specjit.specialize.abstract import Abstract, Known, Mapping, Obj, Refused, Rows, Seq, constant
@@ -307,8 +308,8 @@ class _Run:
     # -- outputs ------------------------------------------------------------------------------------------------------
 
     def structure(self, a: Any, typed: Graph) -> Any:
-        """The output structure: ("leaf", index), ("const", value), ("tuple" | "list" | "Size", [...]), or ("dict",
-        keys, [...])."""
+        """The output structure: ("leaf", index), ("const", value), ("tuple" | "list" | "Size", [...]), ("named", class,
+        [...]), or ("dict", keys, [...])."""
         if isinstance(a, Known):
             return ("const", a.value)
         if isinstance(a, Obj):
@@ -318,7 +319,8 @@ class _Run:
         if isinstance(a, Seq) and a.foreign:
             raise Refused(f"{a.foreign}, a list of the caller, is returned")
         if isinstance(a, Seq) and a.plain:
-            return (a.kind, [self.structure(i, typed) for i in a.items])
+            items = [self.structure(i, typed) for i in a.items]
+            return ("named", CLASSES[a.names], items) if a.names else (a.kind, items)
         if isinstance(a, Mapping):
             if a.foreign:
                 raise Refused(f"{a.foreign}, a dict of the caller, is returned")

@@ -23,11 +23,14 @@ from specjit.codegen.schedule.lower_loop import targets
 from specjit.codegen.schedule.memory import MemoryPlan
 from specjit.codegen.schedule.model import NOTHING, Home, Pointer, Reg, Scalar, Source, Storage, View
 from specjit.codegen.schedule.plan import InputPlan, Note, OutputPlan, PackedPlan, RegionPlan, StoragePlan
+from specjit.codegen.schedule.spread import spread
 from specjit.codegen.schedule.steps import Call, LoopStep, Spec, Step, walk, work
 from specjit.ir.dims import Poly, product
 from specjit.ir.graph import Block, Value
 
 Outputs = list[View | Scalar]
+# What may be left out, by the name that `stance(disable=...)` takes.
+DECISIONS = {"spread": spread}
 
 
 def schedule(
@@ -39,6 +42,7 @@ def schedule(
     live_params: set[Value] | None = None,
     numerics: str = "exact",
     sizes: Mapping[str, int] = NOTHING,
+    disable: frozenset[str] = frozenset(),
 ) -> RegionPlan:
     """Plan `block`. Raises NotSchedulable with the reason and the place when it cannot be a native region.
 
@@ -47,11 +51,12 @@ def schedule(
     live_params  of these, the ones whose storage may change unseen: ordinary inputs
     numerics     "exact", or "fast": a product and the sum that takes it round once (`contract`)
     sizes        what size symbols usually are; the plan is right for all values
+    disable      names of `DECISIONS` to leave out
     """
     fixed = set(params or ()) - set(live_params or ())
-    made = Assembly(name, block, layouts or {}, fixed, numerics, sizes)
+    made = Assembly(name, block, layouts or {}, fixed, numerics, sizes, disable)
     if made.improvable:
-        other = Assembly(name, block, layouts or {}, fixed, numerics, sizes, reorder=True)
+        other = Assembly(name, block, layouts or {}, fixed, numerics, sizes, disable, reorder=True)
         if other.memory.no_worse(made.memory, sizes):
             return other.plan(before=made.memory)
     return made.plan()
@@ -111,6 +116,7 @@ class Assembly:
         fixed: set[Value],
         numerics: str,
         sizes: Mapping[str, int],
+        disable: frozenset[str],
         reorder: bool = False,
     ) -> None:
         self.name, self.block, self.sizes = name, block, sizes
@@ -129,6 +135,10 @@ class Assembly:
             for step in walk([*self.before, *self.main]):
                 if isinstance(step, Call):
                     step.spec = contracted(step.spec)
+        self.decided: list[Note] = []
+        for decision, decide in DECISIONS.items():
+            if decision not in disable:
+                self.decided += decide(self.main, self.builder.new_reg)
         self.memory = memory.plan(self.main, sizes)
         unknown = self.memory.symbols() - self.builder.symbols
         if unknown:
@@ -277,7 +287,7 @@ class Assembly:
             if item in live:
                 places = () if item.loc is None else (item.loc,)
                 notes.append(Note("NOT_FUSED", f"{item.op} starts a kernel of its own: {why}", (item.op,), places))
-        return notes
+        return [*notes, *self.decided]
 
 
 def reordered(after: MemoryPlan, before: MemoryPlan | None, usual: Mapping[str, int]) -> list[Note]:
@@ -303,11 +313,12 @@ def used_storages(steps: list[Step]) -> set[Storage]:
 
 
 def hint_of(call: Call) -> str:
-    from specjit.codegen.kernels.spec import DrawSpec, GemmSpec, LoopSpec, PackSpec, PickSpec, ScanSpec
+    from specjit.codegen.kernels.spec import DrawSpec, DuetSpec, GemmSpec, LoopSpec, PackSpec, PickSpec, ScanSpec
 
     kinds = {
         LoopSpec: "loops",
         GemmSpec: "gemm",
+        DuetSpec: "duet",
         PackSpec: "pack",
         PickSpec: "pick",
         DrawSpec: "draw",
