@@ -18,10 +18,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from specjit.ir import signature
-from specjit.ir.builder import Builder
+from specjit.ir.builder import Builder, result_types
 from specjit.ir.graph import Block, Graph, Location, Node, Value, copy_block
 from specjit.ir.structure import IF, LOOP, WITH, make_if
+from specjit.ir.types import Type
 from specjit.passes import functionalize_loops as loops
 from specjit.passes.aliases import Aliases
 from specjit.passes.manager import Context
@@ -30,23 +30,19 @@ from specjit.passes.storage import Member, Now, Root
 
 
 def run(graph: Graph, ctx: Context) -> None:
-    writes = _writes(graph)
-    if not writes:
-        return
-    accepted: dict[Value, Node] = {}
-    for group, first in writes.items():
+    aliases = Aliases(graph, bundles=False)
+    done: set[Value] = set()
+    for group, first in _writes(graph, aliases).items():
         try:
-            Walk(graph, ctx, {group}).result()
+            block = Walk(graph, ctx, aliases, done | {group}).result()
         except Refusal as refusal:
             ctx.refuse(f"writes to {_name(first)} stay: {refusal.reason}", refusal.loc or first.loc)
-        else:
-            accepted[group] = first
-    fired = {
-        group for group, first in accepted.items() if ctx.fire(f"writes to {_name(first)} give new values", first.loc)
-    }
-    if fired:
-        block = Walk(graph, ctx, fired).result()
-        graph.block.nodes, graph.block.outputs = block.nodes, block.outputs
+            continue
+        if ctx.fire(f"writes to {_name(first)} give new values", first.loc):
+            done.add(group)
+            result = block
+    if done:
+        graph.block.nodes, graph.block.outputs = result.nodes, result.outputs
 
 
 def _name(write: Node) -> str:
@@ -54,9 +50,8 @@ def _name(write: Node) -> str:
     return f"%{hint}" if hint else "a tensor"
 
 
-def _writes(graph: Graph) -> dict[Value, Node]:
+def _writes(graph: Graph, aliases: Aliases) -> dict[Value, Node]:
     """Per class of values that may share storage and is written: the first write."""
-    aliases = Aliases(graph)
     found: dict[Value, Node] = {}
     for node in graph.walk():
         for k in node.op.traits.writes:
@@ -68,15 +63,14 @@ def _writes(graph: Graph) -> dict[Value, Node]:
 class Walk:
     """Copies a graph, with the writes to the storages of `groups` (classes of `Aliases`) as new values."""
 
-    def __init__(self, graph: Graph, ctx: Context, groups: set[Value]) -> None:
-        self.graph, self.ctx = graph, ctx
-        self.aliases = Aliases(graph)
-        self.groups = {self.aliases.find(g) for g in groups}
+    def __init__(self, graph: Graph, ctx: Context, aliases: Aliases, groups: set[Value]) -> None:
+        self.graph, self.ctx, self.aliases, self.groups = graph, ctx, aliases, groups
         self.members: dict[Value, Member] = {}  # by value of the old graph
         self.env: dict[Value, Value] = {v: v for v in graph.inputs}  # all other values
         self.lists: dict[Value, dict[Root, int]] = {}  # what a list of the new graph holds, and its content then
         self.now: dict[Root, Now] = {}
         self.seen: dict[tuple[Root, tuple[Step, ...]], tuple[int, Value]] = {}  # views taken, and of which content
+        self.records = any(v.type.requires_grad for v in _values(graph))  # whether anything requires a gradient
         self.grad = True
         self.places = [0]  # numbers of the blocks that are open
         self.count = 0
@@ -165,7 +159,7 @@ class Walk:
         new = Node(
             node.op,
             args,
-            [r.type for r in node.results],
+            self.types(node, args),
             attrs=dict(node.attrs),
             loc=node.loc,
             hints=[r.hint for r in node.results],
@@ -180,6 +174,14 @@ class Walk:
         self.saves(node)
         return new
 
+    def types(self, node: Node, args: list[Value]) -> list[Type]:
+        """Result types; what was written may have brought gradients that the names of the storage did not show."""
+        old = [r.type for r in node.results]
+        if all(a.type.requires_grad == b.type.requires_grad for a, b in zip(node.args, args, strict=True)):
+            return old
+        grads = [t.requires_grad if self.grad else False for t in result_types(node.op, args)[0]]
+        return [t.with_(requires_grad=g) if t.is_tensor else t for t, g in zip(old, grads, strict=True)]
+
     def make(self, node: Node) -> None:
         """A node that makes storage."""
         view = node.op.traits.view_of
@@ -188,9 +190,9 @@ class Walk:
         if not all(r.type.is_tensor for r in node.results) or node.op.name.startswith("py."):
             raise Refusal(f"{node.op.name.removeprefix('py.')} may hold it", node.loc)
         new = self.copy(node)
-        grads = [a.type.requires_grad is not False for a in node.args if a.type.is_tensor]
+        leaves = not any(map(self.tracked, node.args))
         for old, made in zip(node.results, new.results, strict=True):
-            leaf = made.type.requires_grad is not False and not any(grads)
+            leaf = leaves and self.tracked(made)
             self.define(old, made, row_major=makes_row_major(node), leaf=leaf)
         self.saves(node)
 
@@ -253,8 +255,9 @@ class Walk:
         op = node.op.functional  # type: ignore[attr-defined]
         if op is None:
             raise Refusal(f"{node.op.name} has no form that gives a new value", node.loc)
-        rest = [self.use(a) for a in node.args[1 : len(op.params)]]
-        made = self.builder.emit(op, signature.complete(op, [base, *rest], {})).result
+        args = [base, *(self.use(a) for a in node.args[1 : len(op.params)])]
+        args += [Value.constant(p.default) for p in op.params[len(args) :]]
+        made = self.builder.emit(op, args).result
         if made.type.dims != base.type.dims:
             raise Refusal("what is written may not have its sizes", node.loc)
         return made if made.type.dtype is base.type.dtype else self.builder.call("cast", made, base.type.dtype)
@@ -272,12 +275,16 @@ class Walk:
 
     # -- gradients ----------------------------------------------------------------------------------------------------
 
+    def tracked(self, v: Value) -> bool:
+        """Whether a gradient may flow through a value."""
+        return self.records and v.type.is_tensor and v.type.requires_grad is not False
+
     def saves(self, node: Node) -> None:
         """Note what the gradient of a node will read."""
         op: Any = node.op
         if not self.grad or not getattr(op, "keeps_values", False):
             return
-        if all(r.type.requires_grad is False for r in node.results):
+        if not any(map(self.tracked, node.results)):
             return
         read = [a for i, a in enumerate(node.args) if op.saves[i] and self.reader(node, i)]
         for v in [*read, *(node.results if op.saves_result else ())]:
@@ -288,13 +295,12 @@ class Walk:
     def reader(self, node: Node, position: int) -> bool:
         """Whether a gradient that is computed reads the argument at `position`."""
         readers = node.op.readers(position)  # type: ignore[attr-defined]
-        return any(node.args[i].type.requires_grad is not False for i in readers)
+        return any(self.tracked(node.args[i]) for i in readers)
 
     def check_gradients(self, node: Node, root: Root) -> None:
-        tracked = self.now[root].value.type.requires_grad is not False
         if root.leaf:
             raise Refusal("it is a leaf that requires grad", node.loc)
-        if tracked and not self.grad:
+        if self.tracked(self.now[root].value) and not self.grad:
             raise Refusal("it requires grad and is written without grad mode", node.loc)
         if self.now[root].saved:
             raise Refusal("backward needs what is overwritten", node.loc)
@@ -310,7 +316,7 @@ class Walk:
             self.branches(node)
         elif node.op is LOOP:
             loops.Loop(self, node).run()
-        elif any(self.in_group(v) for b in node.blocks for v in _all_values(b)) or any(map(self.in_group, node.args)):
+        elif any(self.in_group(v) for b in node.blocks for v in _inside(b)) or any(map(self.in_group, node.args)):
             raise Refusal(f"it is used in a {node.op.name}", node.loc)
         else:
             new = Node(node.op, [self.use(a) for a in node.args], [], attrs=dict(node.attrs), loc=node.loc)
@@ -395,10 +401,12 @@ class Walk:
                 s.root.barred = why
 
 
-def _all_values(block: Block) -> list[Value]:
-    out = [*block.params, *block.outputs]
-    for node in block.walk():
-        out += [*node.args, *node.results]
-        for inner in node.blocks:
-            out += [*inner.params, *inner.outputs]
-    return out
+def _values(graph: Graph) -> list[Value]:
+    return [*graph.inputs, *(r for node in graph.walk() for r in node.results)]
+
+
+def _inside(block: Block) -> list[Value]:
+    """Every value that a block or one inside it defines or reads."""
+    inner = [b for node in block.walk() for b in node.blocks]
+    read = [v for node in block.walk() for v in (*node.args, *node.results)]
+    return [*read, *(v for b in (block, *inner) for v in (*b.params, *b.outputs))]
