@@ -31,12 +31,13 @@ from specjit.capture.values import (
     constant_of,
 )
 from specjit.ir.types import ANY, INT, Type
+from specjit.ops.control import asked_by_class
+from specjit.ops.pyinfer import SIZE
 from specjit.tensor import Size, Tensor
 
 Args = list[Abstract]
 Named = dict[str, Abstract]
 CONTAINERS = ("list", "dict", "set", "str")
-SIZE = Type.instance("Size")  # what slicing a shape gives
 CLASSES = {"int": int, "float": float, "bool": bool, "str": str, "list": list, "tuple": tuple, "dict": dict}
 # Builtins that read their arguments and change nothing.
 QUIET: tuple[Any, ...] = (pow, sorted, any, all, ord, chr, divmod, hash, id, repr, bin, hex, oct, slice, complex)
@@ -135,7 +136,7 @@ def _isinstance(f: Frame, x: Abstract, classes: Abstract, /) -> Abstract:
 
 
 def _classes(a: Abstract) -> tuple[type, ...] | None:
-    if isinstance(a, Known) and isinstance(a.obj, type) and a.value is None:
+    if isinstance(a, Known) and asked_by_class(a.obj) and a.value is None:
         return (a.obj,)
     if isinstance(a, TupleOf):
         found = [_classes(x) for x in a.items]

@@ -13,12 +13,12 @@ import types
 from collections.abc import Sequence
 from typing import Any
 
+from specjit.capture.arguments import has_no_effect, keywords, positional, takes_all
 from specjit.capture.attributes import attribute, place_of
-from specjit.capture.expressions import known_items
 from specjit.capture.frame import Frame, lowers
 from specjit.capture.inline import call_function, call_local
 from specjit.capture.instances import construct, super_method
-from specjit.capture.pycalls import BUILTINS, METHODS, Keywords, python_call, python_method
+from specjit.capture.pycalls import BUILTINS, METHODS, python_call, python_method
 from specjit.capture.values import (
     NONE_VALUE,
     Abstract,
@@ -39,8 +39,10 @@ from specjit.ops.schema import Signature
 @lowers(ast.Call)
 def _call(f: Frame, node: ast.Call) -> Abstract:
     callee = _callee(f, node.func)
-    args, kwargs = _arguments(f, node)
-    return call(f, callee, args, kwargs)
+    if node.args and isinstance(node.args[0], ast.GeneratorExp):
+        return _consumed(f, callee, node.args[0], node)
+    args = positional(f, callee, node)
+    return call(f, callee, args, keywords(f, node))
 
 
 def _callee(f: Frame, node: ast.expr) -> Abstract:
@@ -60,57 +62,19 @@ def _callee(f: Frame, node: ast.expr) -> Abstract:
         f.at = saved
 
 
-def _arguments(f: Frame, node: ast.Call) -> tuple[list[Abstract], dict[str, Abstract]]:
-    args: list[Abstract] = []
-    for a in node.args:
-        if isinstance(a, ast.Starred):
-            args += known_items(f, f.expr(a.value), a)
-        elif isinstance(a, ast.GeneratorExp) and len(node.args) == 1:
-            args.append(_generator(f, node, a))
-        else:
-            args.append(f.expr(a))
-    kwargs: dict[str, Abstract] = {}
-    for k in node.keywords:
-        if k.arg is None and isinstance(k.value, ast.Dict) and all(_is_text(x) for x in k.value.keys):
-            kwargs.update({x.value: f.expr(v) for x, v in zip(k.value.keys, k.value.values)})  # type: ignore[union-attr]
-        elif k.arg is None:
-            kwargs.update(_mapping_items(f, f.expr(k.value), k.value))
-        else:
-            kwargs[k.arg] = f.expr(k.value)
-    return args, kwargs
+def _consumed(f: Frame, callee: Abstract, generator: ast.GeneratorExp, node: ast.Call) -> Abstract:
+    """A call with a generator expression as its first argument, by a callee that takes items until it knows enough."""
+    from specjit.capture.comprehensions import comprehension, quantified
 
-
-def _is_text(node: ast.expr | None) -> bool:
-    return isinstance(node, ast.Constant) and isinstance(node.value, str)
-
-
-def _generator(f: Frame, node: ast.Call, a: ast.GeneratorExp) -> Abstract:
-    """A generator argument as a list, where the callee takes all items anyway."""
-    from specjit.capture.comprehensions import comprehension
-
-    name = (
-        node.func.id
-        if isinstance(node.func, ast.Name)
-        else node.func.attr
-        if isinstance(node.func, ast.Attribute)
-        else ""
-    )
-    if name not in ("sum", "min", "max", "list", "tuple", "set", "sorted", "join", "dict", "stack", "cat", "len"):
-        raise f.unsupported("a generator expression here", a, "write a list comprehension")
-    return comprehension(f, a)
-
-
-def _mapping_items(f: Frame, value: Abstract, node: ast.AST) -> dict[str, Abstract]:
-    if isinstance(value, Value) and value.node is not None and value.node.op.name == "py.dict":
-        keys, values = value.node.args[::2], value.node.args[1::2]
-        if all(k.is_const and isinstance(k.const, str) for k in keys) and f.session.block.nodes[-1:] == [value.node]:
-            return {k.const: v for k, v in zip(keys, values)}
-    ok, constant = constant_of(value)
-    if ok and constant == {}:
-        return {}
-    if isinstance(value, Keywords):
-        return dict(value.named)
-    raise f.unsupported("** of something whose keys are not known", node, "name the arguments")
+    obj = callee.obj if isinstance(callee, Known) and callee.value is None else None
+    others = [*node.args[1:], *(k.value for k in node.keywords)]
+    if not others and (obj is any or obj is all):
+        return quantified(f, obj is any, generator)
+    # What the other arguments do is not to come before the items.
+    if not takes_all(callee) or not all(map(has_no_effect, others)):
+        raise f.unsupported("a generator expression here", generator, "write a list comprehension")
+    items = comprehension(f, generator)
+    return call(f, callee, [items, *map(f.expr, node.args[1:])], keywords(f, node))
 
 
 # dispatch

@@ -27,9 +27,12 @@ _READERS = frozenset(
     for name in (
         *("getitem", "delitem", "len", "iter_list", "contains", "unpack", "unpack_star", "print", "format", "str"),
         *("bool", "not", "is", "is_not", "eq", "ne", "lt", "le", "gt", "ge", "add", "mul", "sum", "min", "max"),
-        *("bound", "refine"),
+        *("bound", "refine", "spread", "iter"),
     )
 )
+# Records that take something out of a container, and those whose lists are new but hold what was in one.
+_TAKEN_OUT = frozenset(("py.getitem", "py.unpack", "py.global", "py.closure"))
+_FRESH = frozenset(("py.unpack_star", "py.spread", "py.iter_list"))
 
 
 def shallow(t: Type) -> Type:
@@ -43,7 +46,9 @@ def made(f: Frame, node: Node, at: Any) -> None:
     """Name the origin of every list that a new node yields."""
     for k, result in enumerate(node.results):
         t = result.type
-        if node.op.name in ("py.getitem", "py.unpack", "py.unpack_star", "py.global", "py.closure"):
+        if node.op.name in _FRESH:
+            result.type = t = t.with_(args=tuple(map(shallow, t.args)))
+        elif node.op.name in _TAKEN_OUT:
             result.type = t = shallow(t)
         if t.kind != "list":
             continue
@@ -71,7 +76,8 @@ def used(f: Frame, node: Node) -> None:
     if f.session.finished or not any(a in f.session.origins for a in args):
         return
     traits = node.op.traits
-    if name in _READERS or not (name.startswith("py.") or traits.writes or traits.io):
+    library = name == "py.call" and args[0].is_const and hasattr(args[0].const, "composite")
+    if name in _READERS or library or not (name.startswith("py.") or traits.writes or traits.io):
         return
     rest = args
     if name == "py.append":

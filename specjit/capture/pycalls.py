@@ -12,7 +12,7 @@ import types
 from collections.abc import Callable
 from typing import Any
 
-from specjit.capture import opaque
+from specjit.capture import elements, opaque
 from specjit.capture.errors import CaptureError
 from specjit.capture.frame import Frame
 from specjit.capture.values import (
@@ -23,6 +23,7 @@ from specjit.capture.values import (
     const,
 )
 from specjit.ir.types import ANY, BOOL, INT, STR
+from specjit.tensor.methods import TensorMethods
 
 Handler = Callable[[Frame, list[Abstract], dict[str, Abstract]], Abstract]
 BUILTINS: dict[int, Handler] = {}  # by id of the Python callable; `builtins.py` fills it
@@ -55,7 +56,7 @@ def python_call(f: Frame, callee: Abstract, args: list[Abstract], kwargs: dict[s
                 return folded
         return f.emit("py.call", callee, names, *values)
     result = f.emit("py.call", callee, names, *values)
-    if not (isinstance(obj, type) and issubclass(obj, BaseException)):
+    if not makes_an_exception(obj):
         f.session.touched = True
         opaque.note(f, f"a call of {_name(obj)}" if obj is not None else "a call of an unknown function")
     return result
@@ -65,17 +66,26 @@ def python_method(f: Frame, owner: Abstract, name: str, args: list[Abstract], kw
     values = [f.value(a) for a in (*args, *kwargs.values())]
     target = f.value(owner)
     result = f.emit("py.method", target, name, tuple(kwargs) or None, *values)
-    if target.type.kind == "str":
+    if target.type.kind == "str" and name in SPLITTERS:
+        result.type = elements.start(f.session, result, (id(f.at), f.via, name), STR)
+    elif target.type.kind == "str":
         result.type = STR_METHODS.get(name, ANY)
     if target.type.kind in ("list", "dict", "set") and name == "copy":
         result.type = target.type
     if target.type.kind not in ("list", "dict", "set", "str", "tuple", "int", "float", "bool", "tensor"):
         f.session.touched = True
-        opaque.note(f, f"a call of the method {name!r} of an unknown object")
+        if f.session.scripting or not _may_be_a_tensor(target, name):
+            opaque.note(f, f"a call of the method {name!r} of an unknown object")
     return result
 
 
+def _may_be_a_tensor(target: Value, name: str) -> bool:
+    """Whether specialization may find that the call is an op, which is not to be reported as a call of unknown code."""
+    return target.type.kind in ("any", "optional") and not target.is_const and hasattr(TensorMethods, name)
+
+
 ON_CALLER = (locals, globals, sys._getframe, inspect.currentframe, inspect.stack)
+SPLITTERS = ("split", "rsplit", "splitlines")
 STR_METHODS = dict.fromkeys(
     (
         "upper",
@@ -101,6 +111,11 @@ def _looks_at_caller(obj: Any, args: list[Abstract]) -> bool:
     """Whether a call gives another answer in generated code, which has variables of its own."""
     enough = 2 if obj is eval or obj is exec else 1 if obj is vars or obj is dir else 0
     return len(args) < enough or any(obj is function for function in ON_CALLER)
+
+
+def makes_an_exception(obj: Any) -> bool:
+    """Whether calling `obj` makes an exception by code that has no other effect."""
+    return isinstance(obj, type) and issubclass(obj, BaseException)
 
 
 def is_pure_function(obj: Any) -> bool:

@@ -7,12 +7,20 @@ Invariant: everything here errs on the side of "needed": a name reported dead is
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from specjit.capture.source import parameters
 
 _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+
+
+class Do(ast.stmt):
+    """A statement that runs a Python function while lowering: the inside of a comprehension (its syntax: `parts`)."""
+
+    _fields = ("parts",)
+    parts: list[ast.AST]
+    action: Callable[[], None]
 
 
 def _children(node: ast.AST) -> Iterator[ast.AST]:
@@ -42,6 +50,8 @@ def assigned(nodes: Iterable[ast.AST] | ast.AST) -> set[str]:
             out.update((a.asname or a.name).split(".")[0] for a in node.names)
         elif isinstance(node, ast.MatchAs | ast.MatchStar) and node.name:
             out.add(node.name)
+        elif isinstance(node, ast.MatchMapping) and node.rest:
+            out.add(node.rest)
         inner = inner or isinstance(node, _COMPREHENSIONS)
         for child in _children(node):
             visit(child, inner)
@@ -181,7 +191,8 @@ class Liveness:
         if isinstance(s, ast.Try):
             return self._try(s, out, brk, cont)
         if isinstance(s, ast.Match):
-            return read(s) | out | brk | cont
+            bodies = [read(c.pattern) | read(c.guard) | self._list(c.body, out, brk, cont) for c in s.cases]
+            return read(s.subject).union(out, *bodies)
         if isinstance(s, ast.FunctionDef):
             return (out - {s.name}) | read(s)
         if isinstance(s, ast.Assign | ast.AnnAssign):

@@ -17,11 +17,13 @@ from specjit.capture import (
     calls,
     comprehensions,
     contexts,
+    displays,
     elements,
     expressions,
     handlers,
     loops,
     operators,
+    patterns,
     statements,
 )
 from specjit.capture.attributes import describe
@@ -226,10 +228,12 @@ HANDLER_MODULES = (
     calls,
     comprehensions,
     contexts,
+    displays,
     expressions,
     handlers,
     loops,
     operators,
+    patterns,
     statements,
 )  # imported for what they register
 

@@ -45,8 +45,11 @@ def binary(spec: Specializer, args: list[Any], node: Node) -> Abstract:
         lists.check_readable(spec, a)
         lists.check_readable(spec, b)
         return Seq(a.kind if a.kind == b.kind else "Size", [*a.items, *b.items], spec.depth)
-    if name == "mul" and isinstance(a, Seq) and a.kind != "slice" and isinstance(b, Known) and type(b.value) is int:
-        return _repeated(spec, a, b.value)
+    if name == "or" and isinstance(a, Mapping) and isinstance(b, Mapping):
+        return Mapping({**a.items, **b.items}, spec.depth)
+    for seq, times in ((a, b), (b, a)) if name == "mul" else ():
+        if isinstance(seq, Seq) and seq.kind != "slice" and isinstance(times, Known) and isinstance(times.value, int):
+            return _repeated(spec, seq, times.value)
     if name == "gt" and isinstance(a, Value) and a.type.dim in spec.nonempty and b == Known(0):
         return Known(True)  # whether a loop ran whose turns are guarded for
     if isinstance(a, Seq) and isinstance(b, Seq) and name in ("eq", "ne"):
@@ -56,6 +59,8 @@ def binary(spec: Specializer, args: list[Any], node: Node) -> Abstract:
 
 def _repeated(spec: Specializer, a: Seq, times: int) -> Abstract:
     lists.check_readable(spec, a)
+    if not a.plain:
+        raise Refused("a list that a loop grew is repeated", spec.loc)
     if len(a.items) * times > FOLDED_SIZE:
         raise Refused(f"a {a.kind} of {len(a.items) * times} items", spec.loc)
     return Seq(a.kind, a.items * times, spec.depth)

@@ -13,15 +13,18 @@ from typing import TYPE_CHECKING, Any
 from specjit.ir.graph import Node, Value
 from specjit.ops import registry, schema
 from specjit.ops.composites import CompositeFunction
+from specjit.ops.control import asked_by_class, is_sequence_class
 from specjit.ops.results import NAMED
-from specjit.specialize import containers
+from specjit.specialize import containers, lists
 from specjit.specialize.abstract import Abstract, Known, Mapping, Obj, Refused, Seq, constant, unknown
 from specjit.specialize.composed import composed
-from specjit.specialize.handlers import default, handles, is_tensor
+from specjit.specialize.handlers import IMMUTABLE, default, handles, is_tensor
+from specjit.tensor.tensor import Size, Tensor
 
 if TYPE_CHECKING:
     from specjit.specialize.specializer import Specializer
 
+CLASSES = {"int": int, "float": float, "bool": bool, "str": str}
 PURE_FUNCTIONS: frozenset[Any] = frozenset({min, max, abs, round, sum, sorted, divmod, ord, chr, repr})
 
 
@@ -144,6 +147,14 @@ def _as_tuples(spec: Specializer, args: list[Any]) -> list[Any]:
 @handles("py.call")
 def call(spec: Specializer, args: list[Any], node: Node) -> Any:
     function = args[0]
+    if isinstance(function, Known) and function.value is isinstance and len(args) == 4:
+        decided = _is_instance(args[2], args[3])
+        if decided is not None:
+            return decided
+    if isinstance(function, Known) and function.value in (any, all) and isinstance(args[2], Seq):
+        decided = _quantified(spec, function.value is any, args[2])
+        if decided is not None:
+            return decided
     if isinstance(function, (Known, Obj)) and function.value in PURE_FUNCTIONS:
         if all(isinstance(a, Known) for a in args):
             return default(spec, args, node)
@@ -156,6 +167,53 @@ def call(spec: Specializer, args: list[Any], node: Node) -> Any:
         return composed(spec, composite, *_by_keyword(args[1], args[2:]))
     results = spec.extern(node.op, args, [r.type for r in node.results])
     return results if len(results) != 1 else results[0]
+
+
+def _is_instance(x: Any, classes: Any) -> Abstract | None:
+    """`isinstance` of a value whose class is known by now; None where it may be a subclass."""
+    cls = class_of(x)
+    given = classes.items if isinstance(classes, Seq) else [classes]
+    if cls is None or not all(isinstance(c, Known) and asked_by_class(c.value) for c in given):
+        return None
+    kinds = tuple(c.value for c in given)
+    if issubclass(cls, kinds):
+        return Known(True)
+    return None if is_tensor(x) and any(issubclass(k, cls) for k in kinds) else Known(False)
+
+
+def class_of(x: Any) -> type | None:
+    """The Python class of a value, where it is known."""
+    if isinstance(x, Known):
+        return type(x.value)
+    if isinstance(x, Seq):
+        return {"tuple": tuple, "list": list, "Size": Size}.get(x.kind)
+    if isinstance(x, Mapping):
+        return dict
+    if is_tensor(x):
+        return Tensor
+    return CLASSES.get(x.type.kind) if isinstance(x, Value) else None
+
+
+@handles("py.is_sequence")
+def is_sequence(spec: Specializer, args: list[Any], node: Node) -> Abstract:
+    cls = class_of(args[0])
+    return default(spec, args, node) if cls is None else Known(is_sequence_class(cls))
+
+
+def _quantified(spec: Specializer, wanted: bool, seq: Seq) -> Abstract | None:
+    """`any` (wanted) or `all` of numbers; None where an item is something else, whose truth may be an error."""
+    lists.check_readable(spec, seq)
+    result: Abstract = Known(not wanted)
+    for item in seq.items:
+        if isinstance(item, Known):
+            if bool(item.value) == wanted:
+                return Known(wanted)
+            continue
+        if not isinstance(item, Value) or item.type.kind not in ("bool", "int", "float"):
+            return None
+        truth = item if item.type.kind == "bool" else spec.call("py.bool", item)
+        result = truth if isinstance(result, Known) else spec.call("py.or" if wanted else "py.and", result, truth)
+    return result
 
 
 def _by_keyword(names: Any, args: list[Any]) -> tuple[list[Any], dict[str, Any]]:
@@ -184,12 +242,16 @@ def method(spec: Specializer, args: list[Any], node: Node) -> Any:
         return containers.sequence_method(spec, target, name, given)
     if isinstance(target, Mapping) and not named:
         return containers.dict_method(spec, target, name, given)
-    if isinstance(target, Known) and all(isinstance(a, Known) for a in args[3:]):
+    if (
+        isinstance(target, Known)
+        and isinstance(target.value, IMMUTABLE)
+        and all(isinstance(a, Known) for a in args[3:])
+    ):
         try:
             out = getattr(target.value, name)(*(a.value for a in given), **{k: a.value for k, a in named.items()})
         except Exception as error:  # the program's own error rises at run time
             raise Refused(f"{name} raises {type(error).__name__}: {error}", spec.loc) from error
-        return constant(out)
+        return spec.made(out)
     results = spec.extern(node.op, args, [r.type for r in node.results])
     return results[0] if len(results) == 1 else results
 

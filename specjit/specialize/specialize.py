@@ -150,6 +150,7 @@ class _Run:
         self.spec = Specializer(self.attribute, self.read_global)
         self.leaves: list[Leaf] = []
         self.fixed: dict[int, Leaf] = {}
+        self.returned: list[Abstract] = []  # lists and dicts in the result so far
         self.attributes: dict[tuple[int, str], tuple[AttributeRead, Abstract]] = {}
         self.globals: dict[tuple[int, str], tuple[GlobalRead, Abstract]] = {}
 
@@ -318,6 +319,10 @@ class _Run:
             raise Refused("a slice with run-time bounds is returned")
         if isinstance(a, Seq) and a.foreign:
             raise Refused(f"{a.foreign}, a list of the caller, is returned")
+        if isinstance(a, Mapping) or (isinstance(a, Seq) and a.kind == "list"):
+            if any(a is other for other in self.returned):
+                raise Refused("a list or dict is returned in two places")
+            self.returned.append(a)
         if isinstance(a, Seq) and a.plain:
             items = [self.structure(i, typed) for i in a.items]
             return ("named", CLASSES[a.names], items) if a.names else (a.kind, items)

@@ -87,6 +87,11 @@ def deliver(b: Builder, value: Value) -> View | Scalar:
         fresh_one = b.new_reg("bool")
         b.add(Instr(name="NOT", args=[source.shares], target=fresh_one))
         b.add(Check(cond=Scalar("bool", fresh_one), status=Status.GUARD))
+    if source.within is not None:
+        # It shares no memory with the array that it is a part of, as far as the caller can see.
+        if source not in b.apart:
+            b.apart[source] = b.copy(source.whole(), fresh(source, source.whole()), here=True)
+        return b.apart[source].whole().with_ref(found.ref)
     if source in b.fixed:
         return b.copy(found, fresh(source, found), here=True).whole()
     place = source.want or source.home
@@ -240,7 +245,7 @@ class Assembly:
             storages.append(
                 StoragePlan(base.dtype, base.elements, code.slot(base, base.name or "output"), o.source.dims)
             )
-        whole = o.ref == o.source.whole().ref and home.offset == 0
+        whole = home.offset == 0 and o.ref.offset == 0 and o.ref.is_contiguous and product(dims) == base.elements
         return OutputPlan("tensor", o.source.dtype, dims, strides, offset, "fresh", numbers[base], whole)  # type: ignore[arg-type]
 
     def prologue_plan(self) -> tuple[RegionPlan | None, dict[Storage, int]]:
