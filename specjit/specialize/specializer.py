@@ -152,7 +152,7 @@ class Specializer:
     def emit(self, op: Any, args: list[Any], types: Any) -> Abstract:
         exact = op.name.startswith("py.")
         values = [self.materialize(a, exact) for a in args]
-        many = op.several
+        many = op.several and not isinstance(types, Type)  # how many, a size may say that is not known
         if not many and op.traits.effect_free and not op.traits.reads:
             constants = _known_of(types, self.depth)
             if constants is not None:
