@@ -26,6 +26,11 @@ def test_variance_of_fewer_elements_than_its_correction_is_that_of_eager():
     assert "py.max" in [n.op.name for n in graph.walk()]
 
 
+def test_a_truncated_quotient_of_truth_values_is_of_whole_numbers():
+    graph = run_pass("decompose", "(%m: bool[N,4]) { %q = trunc_divide(%m, 4); return %q }")
+    assert "trunc_divide" not in [n.op.name for n in graph.walk()]
+
+
 def test_a_softmax_of_nothing_stays():
     check_unchanged("decompose", "(%x: f32[B,0]) { %m = softmax(%x, -1); return %m }")
 
@@ -81,6 +86,22 @@ def test_joined_weights_leave_the_loop():
 )
 def test_near_misses(body, trip):
     check_unchanged("concat", gru(body, trip=trip), exact=False)
+
+
+@pytest.mark.parametrize("grad", ["", "!"])
+def test_products_for_unlike_outputs_stay_apart_where_gradients_are_recorded(grad):
+    """A weight of which nothing that is used depends gets no gradient; as a part of a joined one it would get zeros."""
+    text = f"""(%x: f32[B,8], param %u: f32[8,8]{grad}, param %v: f32[8,8]{grad}) {{
+      %a: f32[B,8]{grad} = matmul(%x, %u)
+      %b: f32[B,8]{grad} = matmul(%x, %v)
+      %c: f32[B,8]{grad} = tanh(%a)
+      %d: f32[B,8]{grad} = tanh(%b)
+      return %c, %d
+    }}"""
+    names = [n.op.name for n in run_pass("concat", text, exact=False).walk()]
+    assert ("cat" in names) == (not grad)
+    both = text.replace("tanh(%b)", "add(%a, %b)").replace("tanh(%a)", "sub(%a, %b)")
+    assert "cat" in [n.op.name for n in run_pass("concat", both, exact=False).walk()]
 
 
 def test_results_that_the_caller_gets_stay_apart():
