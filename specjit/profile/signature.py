@@ -207,3 +207,15 @@ def sources(signature: Signature) -> list[str]:
             yield from walk(child, f"{at}[{s.payload[i]!r}]" if s.kind == "dict" else f"{at}[{i}]")
 
     return [src for name, s in zip(signature.names, signature.structures, strict=True) for src in walk(s, name)]
+
+
+def leaves(signature: Signature, arguments: Mapping[str, Any]) -> list[Any]:
+    """The leaves of arguments that have this signature, in the order of `facts`."""
+
+    def walk(s: Structure, value: Any) -> Iterator[Any]:
+        if s.kind in ("tensor", "int", "float"):
+            yield value
+        for child, item in zip(s.children, value.values() if s.kind == "dict" else value) if s.children else ():
+            yield from walk(child, item)
+
+    return [leaf for s, v in zip(signature.structures, arguments.values(), strict=True) for leaf in walk(s, v)]

@@ -328,7 +328,7 @@ def _body(graph: Graph, specialized: Specialized, variant: Variant) -> tuple[str
     """The code between entry and regions, as a function of the argument leaves."""
     fixed = [leaf.fixed for leaf in specialized.leaves]
     nodes = graph.block.nodes
-    if len(nodes) == 1 and nodes[0].op is REGION:
+    if len(nodes) == 1 and nodes[0].op is REGION and not variant.apart.pairs:
         return _single(graph, nodes[0], fixed, variant)
     code = generate(graph, name=graph.name, regions=variant.regions)
     # Guards of the argument leaves have to hold before anything runs: one table for all of them, in front.
@@ -337,8 +337,11 @@ def _body(graph: Graph, specialized: Specialized, variant: Variant) -> tuple[str
     given = ", ".join(n for n, f in zip(names, fixed, strict=True) if f is None)
     lines = [f"def body({given}):"]
     lines.append(f"    if _guard({given}): return MISS")
+    if variant.apart.pairs:
+        lines.append(f"    if _shared({given}): return MISS")
     lines.append(f"    return _run({', '.join(names)})")
-    return _compile(lines, {"_guard": guard, "_run": code.fn, **_fixed(names, fixed)}, code.source)
+    scope = {"_guard": guard, "_shared": variant.apart.fails, "_run": code.fn, **_fixed(names, fixed)}
+    return _compile(lines, scope, code.source)
 
 
 def _single(graph: Graph, node: Node, fixed: list[Any], variant: Variant) -> tuple[str, Callable[..., Any]]:

@@ -14,7 +14,7 @@ from specjit.codegen.python import generate
 from specjit.limits import MAX_GLANCES, MAX_PROFILES, clipped
 from specjit.passes import dump
 from specjit.profile.lattice import Position, Profile
-from specjit.profile.signature import Signature, glance, observe
+from specjit.profile.signature import Signature, glance, leaves, observe
 from specjit.runtime import gate
 from specjit.runtime.events import EventKind, counted
 from specjit.runtime.history import MISS, History, Plan
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 EXPLAINED_MISSES = 100
 RESTS = 15  # a site that learns nothing looks at every 16th call only
+SHARED = "such calls stay generic: one argument is written and shares memory with another"
 QUIET = 8  # so many calls must teach nothing, while a compile is pending, before the site rests
 
 
@@ -56,8 +57,11 @@ class Site:
         signature, history = self._describe(values)
         taught = history.profile.add(signature)
         built = self.variants()
-        history.misses += bool(built)
-        plan, then = self._next(signature, history, taught, enough)
+        if any(v.apart.failures(leaves(signature, self.target.named(values))) for v in history.variants):
+            plan, then = None, SHARED
+        else:
+            history.misses += bool(built)
+            plan, then = self._next(signature, history, taught, enough)
         if built:
             runs = "ran generic; " if plan is None or self.program._options.background else ""
             self._missed(built, values, runs + then, plan is not None)

@@ -16,7 +16,8 @@ from specjit.ir.dims import Poly
 from specjit.ir.graph import Graph
 from specjit.ir.guard import Guard, by_source
 from specjit.profile.lattice import Assumptions
-from specjit.profile.signature import NumberFact, Signature, TensorFact, observe, sources, tensor_fact
+from specjit.profile.signature import NumberFact, Signature, TensorFact, leaves, observe, sources, tensor_fact
+from specjit.runtime.apart import Apart
 from specjit.specialize.specialize import (
     CONTIGUOUS,
     MISSING,
@@ -70,7 +71,8 @@ class Variant:
         self.signature = signature
         self.assume = assume
         self.specialized = specialized
-        self.guards: list[Guard] = specialized.guards
+        self.apart = Apart(specialized)
+        self.guards: list[Guard] = [*specialized.guards, *self.apart.guards]
         self._by_name = {(g.source, g.kind): g for g in self.guards}
         self._origins = {source: found[0].origin for source, found in by_source(self.guards).items()}
         self.graph = graph
@@ -186,6 +188,7 @@ def failures(variant: Variant, arguments: dict[str, Any]) -> list[tuple[Guard, A
             out.append((name, "structure", _sketch(was), _another(_sketch(was), _sketch(is_))))
     if now.structures == expected.structures:
         out += _leaf_failures(variant, expected, now)
+        out += variant.apart.failures(leaves(now, arguments))
     reads: list[AttributeRead | GlobalRead] = [*variant.specialized.attributes, *variant.specialized.globals]
     out += [_read_failure(read) for read in reads if not read.holds()]
     for leaf in variant.specialized.leaves:

@@ -15,6 +15,7 @@ import numpy as np
 from specjit.ir.graph import Graph
 from specjit.ir.interpret import interpret
 from specjit.ir.structure import effects
+from specjit.profile.signature import leaves
 from specjit.runtime.events import EventKind
 from specjit.runtime.history import MISS
 from specjit.tensor import Tensor
@@ -116,12 +117,11 @@ def _tensors(result: Any) -> list[np.ndarray]:
 
 def _float64(variant: Variant, arguments: dict[str, Any]) -> list[np.ndarray] | None:
     """The typed graph in float64, or None where it cannot be evaluated so."""
-    flat = iter(_leaves(list(arguments.values())))
     values = []
     for leaf in variant.specialized.leaves:
         given = leaf.fixed if leaf.fixed is not None else None
         values.append(_wide(given) if given is not None else None)
-    arguments_in_order = list(flat)
+    arguments_in_order = leaves(variant.assume.signature, arguments)
     for i, leaf in enumerate(variant.specialized.leaves):
         if leaf.argument is not None:
             values[i] = _wide(arguments_in_order[leaf.argument])
@@ -130,16 +130,6 @@ def _float64(variant: Variant, arguments: dict[str, Any]) -> list[np.ndarray] | 
     except (TypeError, ValueError, RuntimeError, IndexError):
         return None
     return [np.asarray(f) for f in found if isinstance(f, np.ndarray)]
-
-
-def _leaves(a: Any) -> list[Any]:
-    if isinstance(a, (Tensor, int, float)) and not isinstance(a, bool):
-        return [a]
-    if isinstance(a, (list, tuple)):
-        return [x for item in a for x in _leaves(item)]
-    if isinstance(a, dict):
-        return [x for item in a.values() for x in _leaves(item)]
-    return []
 
 
 def _wide(x: Any) -> Any:
