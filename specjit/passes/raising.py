@@ -49,8 +49,7 @@ def may_raise(node: Node, bounds: Bounds) -> bool:
         floats = all(r.type.dtype is not None and r.type.dtype.is_floating_point for r in node.results)
         return not floats and any(mark in lower.text for mark in ("/", "%"))
     if isinstance(lower, Contraction):
-        a, b = (_dims(v) for v in node.args[:2])
-        return a[-1] is None or a[-1] != b[-2 if len(b) > 1 else -1]
+        return not _multiplies(node)
     if isinstance(lower, Creation):
         return False
     if isinstance(lower, Reduction):
@@ -60,6 +59,18 @@ def may_raise(node: Node, bounds: Bounds) -> bool:
     if isinstance(lower, Viewing):
         return not _view_in_bounds(node, bounds)
     return _scalar_may_fail(node)
+
+
+def _multiplies(node: Node) -> bool:
+    """Whether a product's operands fit for all sizes: as many elements to sum, and batch sizes that broadcast; where
+    the op takes matrices, or batches of them, nothing broadcasts."""
+    a, b = (_dims(v) for v in node.args[:2])
+    if None in (*a, *b) or a[-1] != b[-2 if len(b) > 1 else -1]:
+        return False
+    if node.op.name != "matmul":
+        return a[:-2] == b[:-2]
+    batch = (node.result.type.dims or ())[: max(len(a), len(b)) - 2]
+    return all(d == w or d == 1 for x in (a, b) for d, w in zip(x[:-2][::-1], batch[::-1]))
 
 
 def _never_empty(node: Node) -> bool:

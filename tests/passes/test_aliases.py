@@ -81,6 +81,17 @@ def test_facts_follow_a_merge():
         ("%r = reshape(%x, [-1])", False),
         ("%r = expand(%b, [2, 4])", False),
         ("%r = embedding(%w, %k)", True),
+        ("%r = matmul(%w, %x)", True),
+        ("%r = matmul(%w, %b)", False),
+        ("%r = matmul(%c, %c)", False),
+        ("%r = matmul(%c, %w)", False),
+        ("%r = matmul(%one, %c)", False),
+        ("%r = matmul(%three, %c)", True),
+        ("%r = bmm(%c, %c)", False),
+        ("%r = bmm(%one, %c)", True),
+        ("%r = bmm(%three, %c)", True),
+        ("%r = mm(%x, %w)", False),
+        ("%r = mm(%w, %y)", True),
         ("%r = select_scatter(%x, %b, 0, %i)", False),
         ("%r = select_scatter(%x, %b, 0, %n)", True),
         ("%r = select_scatter(%y, %b, 0, %i)", True),
@@ -93,8 +104,9 @@ def test_facts_follow_a_merge():
     ],
 )
 def test_what_may_raise(line, raises):
+    batches = "%c: f32[N,4,4], %one: f32[1,4,4], %three: f32[3,4,4]"
     graph = graph_of(
-        f"""(%x: f32[N,4], %y: f32[M,4], %b: f32[4], %w: f32[4,4], %k: i64[N], %n: int<N>, %m: int) {{
+        f"""(%x: f32[N,4], %y: f32[M,4], %b: f32[4], %w: f32[4,4], {batches}, %k: i64[N], %n: int<N>, %m: int) {{
           %h = loop %n, True, (%i, %h1 = %b) {{ {line}; yield True, %h1 }}
           return %h
         }}"""
