@@ -191,6 +191,48 @@ def test_failures_leave_with_a_status():
         assert caught.value.status is status
 
 
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("%v: f32[12] = view(%x, [12])", None),
+        ("%v: f32[3,2,1] = view(%h, [3,2,1])", None),
+        ("%v: f32[12] = reshape(%t, [12])", None),
+        ("%v: f32[12] = view(%f, [12])", None),
+        ("%v: f32[6] = view(%h, [6])", "need a copy"),
+        ("%v: f32[12] = view(%t, [12])", "need a copy"),
+    ],
+)
+def test_a_view_is_never_a_copy(line, why) -> None:
+    """Where eager mode raises, nothing is scheduled; reshape copies, and what is turned here only is no view there."""
+    text = f"""graph @f(%x: f32[3,4]) -> {line.split()[1]} {{
+      %h: f32[3,2] = slice(%x, 1, 0, 2)
+      %t: f32[4,3] = transpose(%x, 0, 1)
+      %e: f32[3,4] = exp(%x)
+      %f: f32[3,4] = flip(%e, [1])
+      {line}
+      %y: {line.split()[1]} = exp(%v)
+      return %y
+    }}"""
+    if why is None:
+        check(text, f32(RNG, 3, 4))
+    else:
+        with pytest.raises(NotSchedulable, match=why):
+            plan_of(text)
+
+
+@pytest.mark.parametrize(("op", "fits"), [("bmm", False), ("matmul", True)])
+def test_a_batch_that_may_be_another_is_no_batch_product(op, fits) -> None:
+    text = f"""graph @f(%x: f32[1,2,3], %y: f32[B,3,2]) -> f32[B,2,2] {{
+      %z: f32[B,2,2] = {op}(%x, %y)
+      return %z
+    }}"""
+    if fits:
+        check(text, f32(RNG, 1, 2, 3), f32(RNG, 4, 3, 2))
+    else:
+        with pytest.raises(NotSchedulable, match="may differ"):
+            plan_of(text)
+
+
 def test_overflow_leaves_the_region():
     text = """graph @f(%k: int, %x: f32[1]) -> (int, f32[1]) {
       %m: int = py.mul(%k, %k)

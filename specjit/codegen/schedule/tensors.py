@@ -150,6 +150,8 @@ def viewing(b: Builder, n: Node, lower: lowering.Viewing) -> Binding:
     if n.op.name == "select":
         rest[1] = checked_index(b, rest[1], base.dims[rest[0]])
     found = lower.fn(base.ref, *rest)
+    if found is None and n.op.name == "view" and _laid_out_as_in_eager(n.args[0]):
+        raise b.fail("its sizes need a copy, which a view does not make")
     if found is None:
         fresh = b.copy(base).whole()
         found = lower.fn(fresh.ref, *rest)
@@ -165,6 +167,12 @@ def viewing(b: Builder, n: Node, lower: lowering.Viewing) -> Binding:
     elif n.op.name in ("reshape", "view", "flatten"):
         check_total(b, base.ref, found)
     return _known(b, base.with_ref(found))
+
+
+def _laid_out_as_in_eager(x: Value) -> bool:
+    """Whether a tensor has the strides here that it has in eager mode: inputs and views do. What is computed is
+    row-major there, but may be read in another order here."""
+    return x.node is None or isinstance(getattr(x.node.op, "lower", None), lowering.Viewing)
 
 
 def check_total(b: Builder, whole: ViewRef, view: ViewRef) -> None:
@@ -320,6 +328,8 @@ def matmul(b: Builder, n: Node, a: View, c: View) -> View:
     m, k, units = left.dims[-2], left.dims[-1], right.dims[-1]
     if right.dims[-2] != k:
         raise b.fail(f"sizes {k} and {right.dims[-2]} do not match")
+    if n.op.name != "matmul" and left.dims[:-2] != right.dims[:-2]:
+        raise b.fail(f"batch sizes {left.dims[:-2]} and {right.dims[:-2]} may differ")
     left = expand(left, (*batch, m, k), b)
     right = expand(right, (*batch, k, units), b)
     out = Source(dtype, (*batch, m, units), n.result.hint)
