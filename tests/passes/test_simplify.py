@@ -40,6 +40,7 @@ from tests.golden import by_name, check_pass, check_same, check_unchanged, graph
         ("f32", "%a = slice(%x, 1, 0, 3)", ""),
         ("f32", "%a = reshape(%x, [-1, 3])", ""),
         ("f32", "%a = clone(%x)", ""),
+        ("f32", "%b: f32[N,3] = chunk(%x, 1, 1); %d = transpose(%b, 0, 1); %a = transpose(%d, 0, 1)", None),
         (
             "f32",
             "%l = py.list(%x, %y); %k = stack(%l, 1); %a = select(%k, 1, -2)",
