@@ -56,7 +56,8 @@ def test_every_pass_alone(name) -> None:
 
 def test_generator_makes_what_the_passes_look_for() -> None:
     """Otherwise the tests above would prove nothing."""
-    fired: set[str] = set()
-    for seed in range(150):
-        fired |= passes.optimize(random_graph(seed)).by_pass().keys()
-    assert fired >= {"fold", "simplify", "prune", "cse", "dce", "decompose", "licm", "hoist", "sink"}
+    missing, seed = {"fold", "simplify", "prune", "cse", "dce", "decompose", "licm", "hoist", "sink"}, 0
+    while missing and seed < AT_MOST:
+        missing -= passes.optimize(random_graph(seed)).by_pass().keys()
+        seed += 1
+    assert not missing
