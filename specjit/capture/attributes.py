@@ -9,9 +9,12 @@ runs while capturing.
 from __future__ import annotations
 
 import builtins
+import collections
 import types
+from collections.abc import Callable
 from typing import Any
 
+from specjit.capture import opaque
 from specjit.capture.annotations import declared_constants
 from specjit.capture.frame import SIMPLE, Frame
 from specjit.capture.guards import Group, is_stable_module
@@ -24,6 +27,9 @@ from specjit.nn.module import Module
 from specjit.tensor.methods import TensorMethods
 from specjit.tensor.tensor import Tensor
 
+_FIELD = type(vars(collections.namedtuple("_", "field"))["field"])  # noqa: PYI024 (only its getter is wanted)
+GETTERS = (types.MemberDescriptorType, _FIELD)  # of slots and named tuples: reading them runs no code of the user
+BUILTIN_METHODS = (types.MethodDescriptorType, types.WrapperDescriptorType, types.ClassMethodDescriptorType)
 FUNCTIONS = (types.FunctionType, types.BuiltinFunctionType, types.MethodType, types.MethodDescriptorType, type)
 ALWAYS_KNOWN = (*FUNCTIONS, types.ModuleType, DType)
 TENSOR_ATTRIBUTES = {
@@ -238,7 +244,7 @@ def _instance_attribute(f: Frame, owner: Known, name: str) -> Abstract:
                 )
             return call_function(f, raw.fget, [owner], {})
         return read()
-    if isinstance(raw, types.MemberDescriptorType):
+    if isinstance(raw, GETTERS):
         found = getattr(obj, name, MISSING)
     else:
         found = instance_data(obj, name)
@@ -287,12 +293,21 @@ def _class_member(f: Frame, owner: Known, name: str, raw: Any, read: Any) -> Abs
         f.session.facts.add("globals", f"{cls.__qualname__}.{name}", "identity", raw, f.origin(), fetch)
         _guard_not_shadowed(f, owner, name)
         return Method(Known(cls), name, raw.__func__)
-    if hasattr(type(raw), "__get__"):
+    if isinstance(raw, BUILTIN_METHODS):
         return Method(owner, name)
+    if hasattr(type(raw), "__get__"):
+        return _descriptor(f, read)
     if is_fresh(owner):
         return read()
     group, source, fetch = place_of(owner)
     return describe(f, raw, "globals" if group == "structure" else group, f"{source}.{name}", f"{fetch}.{name}", read)
+
+
+def _descriptor(f: Frame, read: Callable[[], Value]) -> Value:
+    """What a descriptor of the user's gives: its `__get__` runs in Python."""
+    f.session.touched = True
+    opaque.note(f, "an attribute that a descriptor computes")
+    return read()
 
 
 def _guard_not_shadowed(f: Frame, owner: Known, name: str) -> None:

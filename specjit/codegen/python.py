@@ -63,6 +63,12 @@ def generate_block(
     return _Function(function, name, regions, True).finish()
 
 
+def _is_list_of_one(node: Node) -> bool:
+    """Whether the op gives a list, and the node's one result is the tensor in it."""
+    returns = getattr(node.op, "returns", ())
+    return returns[:1] == ("Tensor[]",) and node.result.type.is_tensor
+
+
 class _Function(HandlerWriter):
     """Writes one function."""
 
@@ -141,7 +147,7 @@ class _Function(HandlerWriter):
         text = expression(node, args, self.scope)
         if text is None:
             raise NotImplementedError(f"no Python for {node.op.name}")
-        if len(node.results) == 1:
+        if len(node.results) == 1 and not _is_list_of_one(node):
             self.give(node.result, text)
         else:
             self.flush()
