@@ -16,7 +16,6 @@ from specjit.ir.graph import Graph, copy_graph
 from specjit.ir.verify import verify
 from tests.golden import check_same
 from tests.passes.random_graphs import random_graph, shrink
-from tests.passes.test_random import TOLERANCE
 
 
 def problem(graph: Graph) -> str:
@@ -25,7 +24,7 @@ def problem(graph: Graph) -> str:
     try:
         with config.options(check=True):
             passes.optimize(optimized)
-        check_same(graph, optimized, exact=False, tolerance=TOLERANCE)
+        check_same(graph, optimized, exact=False)
     except Exception as error:
         return f"{type(error).__name__}: {error}"
     return ""

@@ -33,10 +33,17 @@ row(
     errors=NEGATIVE,
 )
 row("ones", sizes(), lambda size, dtype: np.ones(size, dtype.numpy), dtypes=EVERY, grad=False, exact=True)
+
+
+def full_samples(make: Make) -> Iterator[Sample]:
+    yield from sizes(1)(make)
+    yield ((2,), -1), {"dtype": make.dtype}  # wraps around where the dtype has no sign
+
+
 row(
     "full",
-    sizes(1),
-    lambda size, value, dtype: np.full(size, value, dtype.numpy),
+    full_samples,
+    lambda size, value, dtype: np.array(value).astype(dtype.numpy) * np.ones(size, dtype.numpy),
     dtypes=EVERY,
     grad=False,
     exact=True,

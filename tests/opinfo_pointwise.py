@@ -161,6 +161,7 @@ def clamp_samples(make: Make) -> Iterator[Sample]:
     yield (make(3, 4), -1, 1), {}
     yield (make(3, 4),), {"min": 0}
     yield (make(),), {"max": 0}
+    yield (make(), 1, 2), {}
     yield (make(0), -1, 1), {}
     yield (make(3, 4), make(4, low=-2, high=-1), make(3, 1, low=1, high=2)), {}
     if make.plain:
@@ -184,12 +185,15 @@ def where_samples(make: Make) -> Iterator[Sample]:
     yield (make.mask(0, 2), make(2), make(1, 2)), {}
     yield (make.mask(3, 4), make(3, 4), 0), {}
     yield (make.mask(3, 4), 1, make(4)), {}
+    if make.dtype is float32:  # the default, which numbers alone have
+        yield (make.mask(3, 4), -1.0, 0.0), {}
+        yield (make.mask(3, 4), 1, 0.5), {}
 
 
 row(
     "where",
     where_samples,
-    lambda c, a, b: np.where(c, a, b),
+    lambda c, a, b: np.where(c, *(np.float32(v) if isinstance(v, float) else v for v in (a, b))),
     dtypes=NUMBERS,
     exact=True,
     errors=[(lambda: specjit.where(specjit.ones(2), specjit.ones(2), 0.0), RuntimeError, "boolean tensor")],

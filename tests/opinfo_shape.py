@@ -120,7 +120,7 @@ row(
 )
 row(
     "squeeze",
-    shaped(((1, 3, 1),), ((1, 3, 1), 0), ((1, 3, 1), 1), ((1, 3, 1), [0, -1]), ((),), (("T", 1, 4),)),
+    shaped(((1, 3, 1),), ((1, 3, 1), 0), ((1, 3, 1), 1), ((1, 3, 1), [0, -1]), ((1, 3, 1), []), ((),), (("T", 1, 4),)),
     lambda x, dim=None: (
         np.squeeze(x)
         if dim is None
@@ -198,7 +198,10 @@ row(
     ),
     dtypes=ALL,
     exact=True,
-    errors=[(lambda: specjit.ones(3).narrow(0, 1, 3), RuntimeError, "exceeds dimension size")],
+    errors=[
+        (lambda: specjit.ones(3).narrow(0, 1, 3), RuntimeError, "exceeds dimension size"),
+        (lambda: specjit.tensor(1.0).narrow(0, 0, 0), RuntimeError, "0-dim tensor"),
+    ],
 )
 row("contiguous", shaped(((2, 3),), (("T", 3, 4),), ((),), ((0,),)), lambda x: x, dtypes=ALL, exact=True)
 row(

@@ -44,7 +44,7 @@ class Poly:
     def __mul__(self, other: Size) -> Size:
         out: dict[Monomial, int] = {}
         for a, x in self.terms.items():
-            for b, y in _terms(other).items():
+            for b, y in terms_of(other).items():
                 key = tuple(sorted(a + b))
                 out[key] = out.get(key, 0) + x * y
         return _normal(out)
@@ -79,8 +79,13 @@ Size = int | Poly
 Dim = Size | None
 
 
-def _terms(size: Size) -> dict[Monomial, int]:
+def terms_of(size: Size) -> dict[Monomial, int]:
+    """The coefficient of every product of symbols; of () the constant term."""
     return size.terms if isinstance(size, Poly) else {(): size}
+
+
+def term(mono: Monomial, coefficient: int) -> Size:
+    return _normal({mono: coefficient})
 
 
 def _normal(terms: Mapping[Monomial, int]) -> Size:
@@ -93,8 +98,8 @@ def _normal(terms: Mapping[Monomial, int]) -> Size:
 
 
 def _combine(a: Size, b: Size, sign: int) -> Size:
-    out = dict(_terms(a))
-    for mono, coef in _terms(b).items():
+    out = dict(terms_of(a))
+    for mono, coef in terms_of(b).items():
         out[mono] = out.get(mono, 0) + sign * coef
     return _normal(out)
 
@@ -102,7 +107,7 @@ def _combine(a: Size, b: Size, sign: int) -> Size:
 def least_for_one(size: Size) -> dict[str, int] | None:
     """Lower bounds of its symbols under which a size is at least 1; None where bounds of single symbols do not say
     so."""
-    terms = dict(_terms(size))
+    terms = dict(terms_of(size))
     constant = terms.pop((), 0)
     if any(coef < 0 for coef in terms.values()):
         return None
@@ -186,7 +191,7 @@ def divide(a: Dim, b: Dim) -> Dim:
 def _leading(size: Size) -> tuple[Monomial, int]:
     """The first term in an order that multiplication keeps (by degree, then by name): an exact division takes these
     apart one after another."""
-    return next(iter(_terms(size).items()))
+    return next(iter(terms_of(size).items()))
 
 
 def evaluate(dim: Size, values: Mapping[str, int]) -> int:

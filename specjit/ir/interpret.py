@@ -25,21 +25,25 @@ class TypeMismatch(AssertionError):
 
 def interpret(graph: Graph, *inputs: Any, check: bool = False) -> list[Any]:
     """Run `graph`. Arguments written in place by the graph are written in place here too."""
-    if len(inputs) != len(graph.inputs):
-        raise TypeError(f"graph @{graph.name} takes {len(graph.inputs)} inputs, got {len(inputs)}")
-    run = _Run(check)
-    for value, given in zip(graph.inputs, inputs):
-        run.symbols_of(value.type, given)
-    for value, given in zip(graph.inputs, inputs):
-        run.set(value, given, None)
-    return run.block(graph.block)
+    return Interpreter(check).run(graph, *inputs)
 
 
-class _Run:
-    def __init__(self, check: bool) -> None:
+class Interpreter:
+    """One run. A subclass may give plain nodes (`operation`) or nodes with one block (`enclosed`) another meaning."""
+
+    def __init__(self, check: bool = False) -> None:
         self.check = check
         self.env: dict[Value, Any] = {}
         self.symbols: dict[str, int] = {}
+
+    def run(self, graph: Graph, *inputs: Any) -> list[Any]:
+        if len(inputs) != len(graph.inputs):
+            raise TypeError(f"graph @{graph.name} takes {len(graph.inputs)} inputs, got {len(inputs)}")
+        for value, given in zip(graph.inputs, inputs):
+            self.symbols_of(value.type, given)
+        for value, given in zip(graph.inputs, inputs):
+            self.set(value, given, None)
+        return self.block(graph.block)
 
     def get(self, value: Value) -> Any:
         return value.const if value.is_const else self.env[value]
@@ -67,12 +71,18 @@ class _Run:
             return self.exceptional(node)
         args = [self.get(a) for a in node.args]
         if node.blocks:
-            (body,) = node.blocks
-            self.env.update(zip(body.params, args, strict=True))
-            return self.block(body)
-        out = node.op.eager(*args)  # type: ignore[attr-defined]
+            return self.enclosed(node, args)
+        out = self.operation(node, args)
         several = len(node.results) != 1 or (isinstance(out, list | tuple) and node.results[0].type.is_tensor)
         return (out or []) if several else [out]
+
+    def operation(self, node: Node, args: list[Any]) -> Any:
+        return node.op.eager(*args)  # type: ignore[attr-defined]
+
+    def enclosed(self, node: Node, args: list[Any]) -> Sequence[Any]:
+        (body,) = node.blocks
+        self.env.update(zip(body.params, args, strict=True))
+        return self.block(body)
 
     def exceptional(self, node: Node) -> list[Any]:
         first, second = node.blocks

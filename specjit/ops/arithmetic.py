@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from specjit.ops import infer
-from specjit.ops.eager import as_float, binary, inlined
+from specjit.ops.eager import binary, inlined
 from specjit.ops.grads import sum_to
 from specjit.ops.lowering import composite, pointwise
 from specjit.ops.quiet import quiet
@@ -226,9 +226,9 @@ def _clamp(x: np.ndarray, low: Any, high: Any) -> np.ndarray:
         raise RuntimeError("clamp: At least one of 'min' or 'max' must not be None")
     out = x
     if low is not None:
-        out = np.maximum(*common(out, low))
+        out = np.asarray(np.maximum(*common(out, low)))
     if high is not None:
-        out = np.minimum(*common(out, high))
+        out = np.asarray(np.minimum(*common(out, high)))
     return out
 
 
@@ -291,10 +291,6 @@ def _where(condition: np.ndarray, a: Any, b: Any) -> np.ndarray:
         raise RuntimeError(
             f"where expected condition to be a boolean tensor, but got a tensor with dtype {condition.dtype}"
         )
-    if type(a) is not np.ndarray and type(b) is not np.ndarray:
-        a = np.asarray(a)
-        if a.dtype.kind == "f" or isinstance(b, float):
-            a = as_float(a)
     return np.where(condition, *common(a, b))
 
 

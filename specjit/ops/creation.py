@@ -17,7 +17,7 @@ from specjit.ir.types import Type
 from specjit.ops import infer
 from specjit.ops.lowering import creation
 from specjit.ops.registry import NO_GRAD, defop
-from specjit.tensor.promotion import scalar_dtype
+from specjit.tensor.promotion import cast_operand, scalar_dtype
 from specjit.tensor.tensor import Tensor, to_numpy, wrap
 
 OPTIONS = "dtype: 'dtype?' = None, device: 'device?' = None, requires_grad: bool = False"
@@ -75,7 +75,7 @@ def _fill_dtype(value: Any, dtype: Any) -> Any:
 full = defop(
     f"full(size: 'int[]', fill_value: Scalar, *, {OPTIONS}) -> Tensor",
     eager=lambda size, fill_value, dtype, device, requires_grad: np.full(
-        shape_of(size), fill_value, _fill_dtype(fill_value, dtype).numpy
+        shape_of(size), cast_operand(fill_value, _fill_dtype(fill_value, dtype).numpy)
     ),
     infer=lambda size, fill_value, dtype, device, requires_grad: made(
         size, _fill_dtype(fill_value, dtype), device, requires_grad
@@ -85,6 +85,11 @@ full = defop(
     method=False,
     doc="A new tensor of `fill_value`; its dtype follows from the value.",
 )
+
+
+def _full_like(x: np.ndarray, value: Any, dtype: DType | None, device: Any, requires_grad: Any) -> np.ndarray:
+    made = x.dtype if dtype is None else dtype.numpy
+    return np.full_like(x, cast_operand(value, made), dtype=made)
 
 
 def _like(name: str, value: Any, kind: str = "full", *, doc: str) -> Any:
@@ -117,9 +122,7 @@ empty_like = _like(
 )
 full_like = defop(
     f"full_like(input, fill_value: Scalar, *, {OPTIONS}) -> Tensor",
-    eager=lambda x, fill_value, dtype, device, requires_grad: np.full_like(
-        x, fill_value, dtype=x.dtype if dtype is None else dtype.numpy
-    ),
+    eager=_full_like,
     infer=lambda x, fill_value, dtype, device, requires_grad: _like_infer(x, dtype, device, requires_grad),
     vjp=NO_GRAD,
     lower=creation("full"),

@@ -198,7 +198,7 @@ def _correction(unbiased: Any, correction: Any) -> Any:
 def _variance(x: np.ndarray, dim: Any, unbiased: Any, keepdim: Any, correction: Any) -> Any:
     _needs_float("var", x)
     axis = reduce_axes(x, dim)
-    centered = x - np.mean(x, axis=axis, keepdims=True)
+    centered = x - np.mean(x, axis=axis, keepdims=True) if x.size else x  # NumPy warns of the mean of nothing
     total = np.add.reduce(centered * centered, axis, keepdims=keepdim)
     n = x.size // builtins.max(total.size, 1) if total.size else 0
     freedom = builtins.max(n - _correction(unbiased, correction), 0)
@@ -222,7 +222,8 @@ def _freedom(x: Any, dim: Any, unbiased: Any, correction: Any) -> Any:
 def _variance_of(x: Any, dim: Any, unbiased: Any, keepdim: bool, correction: Any) -> Any:
     centered = x - mean(x, dim, True)
     freedom = _freedom(x, dim, unbiased, correction)
-    return sum(centered * centered, dim, keepdim) / freedom
+    divisor = freedom if isinstance(freedom, (int, float)) else freedom.at_least(0)
+    return sum(centered * centered, dim, keepdim) / divisor
 
 
 def _variance_vjp(g: Any, _y: Any, x: Any, dim: Any, unbiased: Any, keepdim: bool, correction: Any) -> Any:

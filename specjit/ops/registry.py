@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from specjit.ir.dims import Dim, Poly, least_for_one
 from specjit.ir.signature import set_op_lookup
 from specjit.ir.traits import IO, PURE, RANDOM, READS, Traits, view, writes
 from specjit.ir.types import Type
@@ -58,10 +59,12 @@ class Op:
                                       None: all
     lower, traits, doc                see `ops.lowering`, `ir.traits`
     functional                        of an op that writes argument 0: the op that returns the new content instead
+    assumed(args, found)              sizes that must be at least 1 for `found`, what `infer` answers, to hold
     fn                                the public function
     """
 
     __slots__ = (
+        "_assumes",
         "_infer",
         "_vjp",
         "doc",
@@ -94,6 +97,7 @@ class Op:
         traits: Traits,
         functional: Op | None = None,
         reads: Sequence[Sequence[int]] | None = None,
+        assumes: Callable[..., Iterable[Dim]] | None = None,
         doc: str = "",
     ) -> None:
         self.schema = schema
@@ -106,6 +110,7 @@ class Op:
         self.fn: Callable[..., Any] = eager
         self.tensor_positions = tuple(i for i, p in enumerate(self.params) if p.type.is_tensor)
         self._infer = infer
+        self._assumes = assumes
         self.infer = _completed(self, infer)
         self._vjp = None if vjp is NO_GRAD else vjp
         self.vjp: Callable[..., tuple[Any, ...]] | None = None
@@ -141,6 +146,14 @@ class Op:
 
     def index(self, name: str) -> int:
         return [p.name for p in self.params].index(name)
+
+    def assumed(self, args: Sequence[Any], found: Any) -> set[Poly]:
+        """See the class. `args` are what `infer` was given."""
+        results = [t for t in (found if isinstance(found, (list, tuple)) else [found]) if isinstance(t, Type)]
+        sizes = [] if self._assumes is None else list(self._assumes(*args))
+        # A size is never negative.
+        sizes += [d + 1 for t in results for d in t.dims or () if isinstance(d, Poly)]
+        return {d for d in sizes if isinstance(d, Poly) and least_for_one(d) != {}}
 
     def vjp_needed(self, needs: Sequence[bool], g: Any, y: Any, *args: Any) -> tuple[Any, ...]:
         """Gradients of the tensor parameters (schema order); what is not needed is None, and expensive ones are not
@@ -262,6 +275,7 @@ def defop(
     traits: Traits = PURE,
     functional: Any = None,
     reads: Sequence[Sequence[int]] | None = None,
+    assumes: Callable[..., Iterable[Dim]] | None = None,
     method: bool | str | None = None,
     doc: str = "",
 ) -> Callable[..., Any]:
@@ -277,6 +291,7 @@ def defop(
     reads      for each tensor parameter, the positions of the arguments that its gradient reads by value (default: all
                that vjp reads): the tape keeps an argument only if a wanted gradient reads it
     functional the op that gives the new content of argument 0, for an op that writes it
+    assumes    with the arguments of infer: sizes that must be at least 1 for infer's answer to hold
     method     the name of the Tensor method (True: the op's name; None: True if the first parameter is a Tensor named
                input)
     """
@@ -295,6 +310,7 @@ def defop(
         traits=traits,
         functional=getattr(functional, "record", functional),
         reads=reads,
+        assumes=assumes,
         doc=inspect.cleandoc(doc),
     )
     if op.name in _OPS:

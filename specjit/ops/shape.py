@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from specjit.ir.dims import Dim
+from specjit.ir.dims import Dim, Poly
 from specjit.ir.types import Type
 from specjit.ir.viewref import ViewRef
 from specjit.ir.viewref import mul as dim_mul
@@ -241,19 +241,30 @@ def _squeeze(x: np.ndarray, dim: Any) -> np.ndarray:
     )
 
 
+def _squeezed(x: Type, dim: Any) -> tuple[int, ...] | None:
+    """The dims that may go; unlike in a reduction, an empty list is none of them."""
+    return () if isinstance(dim, (list, tuple)) and not dim else infer.axes(dim, x.rank)
+
+
 def _squeeze_infer(x: Type, dim: Any) -> Type:
     if x.dims is None:
         return Type.tensor(x.dtype)
-    which = infer.axes(dim, len(x.dims)) if dim is not None else tuple(range(len(x.dims)))
+    which = _squeezed(x, dim)
     if which is None or any(x.dims[i] is None for i in which):
         return Type.tensor(x.dtype)
     return Type.tensor(x.dtype, [d for i, d in enumerate(x.dims) if not (i in which and d == 1)])
+
+
+def _squeeze_assumes(x: Type, dim: Any) -> list[Dim]:
+    """That a symbolic size is not 1 (nor 0: bounds of symbols say "at least", and 0 is as seldom)."""
+    return [d - 1 for d in (x.dims[i] for i in _squeezed(x, dim) or ()) if isinstance(d, Poly)] if x.dims else []
 
 
 squeeze = defop(
     "squeeze(input, dim: 'int[]?' = None) -> Tensor",
     eager=_squeeze,
     infer=_squeeze_infer,
+    assumes=_squeeze_assumes,
     vjp=lambda g, _y, _x, dim: g.reshape(_x.shape),
     lower=viewing(lambda ref, dim=None: ref.squeeze(None if dim is None else _squeeze_dims(dim, ref.rank))),
     traits=view(0),

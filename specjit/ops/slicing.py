@@ -111,6 +111,18 @@ def _slice_infer(x: Type, dim: Any, start: Any, end: Any, step: Any) -> Type:
     return Type.tensor(x.dtype, (*x.dims[:at], length, *x.dims[at + 1 :]))
 
 
+def _slice_assumes(x: Type, dim: Any, start: Any, end: Any, step: Any) -> list[Dim]:
+    """That symbolic bounds lie inside: what else would be clipped."""
+    at = infer.axis(dim, x.rank)
+    n = x.dims[at] if x.dims and at is not None else None
+    a, b = 0 if start is None else infer.dim_of(start), n if end is None else infer.dim_of(end)
+    if n is None or a is None or b is None or (isinstance(n, int) and isinstance(a, int) and isinstance(b, int)):
+        return []
+    a, b = (n + d if isinstance(d, int) and d < 0 else d for d in (a, b))
+    inside: list[Dim] = [a + 1, n - a + 1]
+    return inside if isinstance(b, int) else [*inside, b + 1, n - b + 1, b - a + 1]
+
+
 def _slice_ref(ref: ViewRef, dim: int, start: Any, end: Any, step: Any) -> ViewRef:
     at = ref.axis(dim)
     first, length = slice_bounds(ref.sizes[at], start, end, step)
@@ -121,6 +133,7 @@ slice_op = defop(
     "slice(input, dim: int = 0, start: 'int?' = None, end: 'int?' = None, step: int = 1) -> Tensor",
     eager=_slice,
     infer=_slice_infer,
+    assumes=_slice_assumes,
     vjp=lambda g, _y, _x, dim, start, end, step: _backward("slice_backward")(g, _x.shape, dim, start, end, step),
     lower=viewing(_slice_ref),
     traits=view(0),
@@ -131,7 +144,9 @@ slice_op = defop(
 
 def _narrow(x: np.ndarray, dim: int, start: int, length: int) -> np.ndarray:
     at = axis_of(dim, x.ndim)
-    n = x.shape[at] if x.ndim else 0
+    if not x.ndim:
+        raise RuntimeError("narrow() cannot be applied to a 0-dim tensor.")
+    n = x.shape[at]
     _check_narrow(n, start, length)
     start = start + n if start < 0 else start
     return x[(slice(None),) * at + (slice(start, start + length),)]
@@ -150,7 +165,9 @@ def _narrow_infer(x: Type, dim: Any, start: Any, length: Any) -> Type:
     at = infer.axis(dim, x.rank)
     if x.dims is None or at is None:
         return Type.tensor(x.dtype, None if x.dims is None else (None,) * len(x.dims))
-    n, a, b = x.dims[at] if x.dims else 0, infer.dim_of(start), infer.dim_of(length)
+    if not x.dims:
+        raise RuntimeError("narrow() cannot be applied to a 0-dim tensor.")
+    n, a, b = x.dims[at], infer.dim_of(start), infer.dim_of(length)
     if isinstance(n, int) and isinstance(a, int) and isinstance(b, int):
         _check_narrow(n, a, b)
     return Type.tensor(x.dtype, (*x.dims[:at], b, *x.dims[at + 1 :]))

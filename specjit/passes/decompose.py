@@ -8,7 +8,7 @@ on: the sizes are added to `graph.attrs["nonempty"]`, for the specializer to gua
 
 from __future__ import annotations
 
-from specjit.ir.dims import Poly, least_for_one
+from specjit.ir.dims import Poly, Size, least_for_one
 from specjit.ir.graph import Block, Graph, Node, Value
 from specjit.ops.lowering import Composite, Reduction
 from specjit.passes.manager import Context
@@ -30,11 +30,11 @@ def run(graph: Graph, ctx: Context) -> None:
             return None
         nodes, results = made
         needed = sizes_needed(nodes)
-        if any(least_for_one(size) is None for size in needed):
-            return None  # no guard on a size says that there is something to reduce
+        if any(size == 0 or least_for_one(size) is None for size in needed):
+            return None  # there is nothing to reduce, or no guard on a size says that there is something
         if not ctx.fire():
             return None
-        graph.attrs.setdefault("nonempty", set()).update(needed)
+        graph.attrs.setdefault("nonempty", set()).update(size for size in needed if isinstance(size, Poly))
         block.nodes += nodes
         again = again or any(isinstance(getattr(n.op, "lower", None), Composite) for n in nodes)
         return results
@@ -45,14 +45,14 @@ def run(graph: Graph, ctx: Context) -> None:
         rewrite(graph, visit)
 
 
-def sizes_needed(nodes: list[Node]) -> set[Poly]:
-    """The symbolic sizes that must not be 0 for these nodes to have a value."""
-    found: set[Poly] = set()
+def sizes_needed(nodes: list[Node]) -> set[Size]:
+    """The sizes that must not be 0 for these nodes to have a value."""
+    found: set[Size] = set()
     for node in nodes:
         lower = getattr(node.op, "lower", None)
         if isinstance(lower, Reduction) and lower.kind not in EMPTY_REDUCTIONS:
             dims = node.args[0].type.dims or ()
-            found.update(d for d in (dims[k] for k in reduced_dims(node) or range(len(dims))) if isinstance(d, Poly))
+            found.update(d for d in (dims[k] for k in reduced_dims(node) or range(len(dims))) if d is not None)
     return found
 
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from specjit.ir.dims import Dim, Poly, product
+from specjit.ir.builder import abstract
+from specjit.ir.dims import Dim, Poly, product, symbol
 from specjit.ir.graph import Block, Graph, Node, Value
 from specjit.ir.structure import IF, LOOP, trip_dim
 from specjit.ir.types import SCALAR_KINDS
+from specjit.ir.viewref import ViewRef
 from specjit.ops.lowering import Contraction, Creation, Pointwise, Reduction, Special, Viewing
 
 Bounds = dict[Value, Dim]
@@ -124,6 +126,19 @@ def _broadcasts(value: Value, result: Value) -> bool:
     return all(d == w or d == 1 for d, w in zip(_dims(value)[::-1], _dims(result)[::-1]))
 
 
+def layout(node: Node) -> Any:
+    """Where the result of a view lies in its argument, whose strides may be any; None where sizes are not known."""
+    sizes = node.args[0].type.dims
+    if sizes is None or None in sizes:
+        return None
+    ref = ViewRef(sizes, tuple(symbol(f"stride{k}") for k in range(len(sizes))))
+    return node.op.lower.fn(ref, *(abstract(a) for a in node.args[1:]))  # type: ignore[attr-defined]
+
+
+def _view_of_any_layout(node: Node, dims: tuple[Dim, ...], bounds: Bounds) -> bool:
+    return isinstance(layout(node), ViewRef)
+
+
 def _always_fits(node: Node, dims: tuple[Dim, ...], bounds: Bounds) -> bool:
     return True
 
@@ -132,6 +147,7 @@ VIEW_RULES: dict[str, Callable[[Node, tuple[Dim, ...], Bounds], bool]] = {
     "select": _select_in_bounds,
     "narrow": _narrow_in_bounds,
     "expand": _expand_fits,
+    "view": _view_of_any_layout,
     "slice": _always_fits,  # positions are clipped
 }
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 
-from specjit.ir.builder import abstract
 from specjit.ir.dims import symbol
 from specjit.ir.graph import Block, Graph, Node, Value
 from specjit.ir.types import Type
@@ -20,6 +19,7 @@ from specjit.ops.lowering import Pointwise, Viewing
 from specjit.passes.aliases import Aliases
 from specjit.passes.manager import Context
 from specjit.passes.patterns import Call, Match, Rule
+from specjit.passes.raising import layout
 from specjit.passes.rewrite import rewrite
 
 
@@ -198,13 +198,8 @@ def identity(node: Node) -> Value | None:
         return node.args[0] if lower.text == "{0}" else None
     if not isinstance(lower, Viewing) or node.op.traits.view_of != 0:
         return None
-    sizes = node.args[0].type.dims
-    if sizes is None or None in sizes:
+    found = layout(node)
+    if not isinstance(found, ViewRef) or found.offset != 0 or found.sizes != node.args[0].type.dims:
         return None
-    ref = ViewRef(tuple(sizes), tuple(symbol(f"stride{k}") for k in range(len(sizes))))
-
-    found = lower.fn(ref, *(abstract(a) for a in node.args[1:]))
-    if not isinstance(found, ViewRef) or found.offset != 0 or found.sizes != ref.sizes:
-        return None
-    unmoved = all(n == 1 or a == b for n, a, b in zip(ref.sizes, ref.strides, found.strides))
+    unmoved = all(n == 1 or s == symbol(f"stride{k}") for k, (n, s) in enumerate(zip(found.sizes, found.strides)))
     return node.args[0] if unmoved else None

@@ -130,6 +130,7 @@ def _region(r: Facts) -> Iterator[str]:
     where = f"at {r['location']}, " if r["location"] else ""
     packed = f", {counted(memory['packed_arrays'], 'packed array')} of {_bytes(memory['packed_bytes'])}"
     yield f"{where}workspace {_bytes(memory['workspace_bytes'])}" + (packed if memory["packed_arrays"] else "")
+    yield from (_plan(p) for p in r["plans"] if p["live_bytes"])
     if r["saved_for_backward"]:
         yield f"saves {r['saved_for_backward']} bytes a call for backward"
     for k in r["kernels"]:
@@ -138,11 +139,21 @@ def _region(r: Facts) -> Iterator[str]:
         yield f"{part}{k['hint']}: {how}"
 
 
+def _plan(p: Facts) -> str:
+    """Memory of one program."""
+    live, before = p["live_bytes"], p["live_bytes_in_program_order"]
+    order = f" ({_bytes(before)} in your program's order)" if before != live else ""
+    return f"{p['part']}: {_bytes(live)} alive at most{order} in {_bytes(p['workspace_bytes'])}{_given(p['sizes'])}"
+
+
+def _given(sizes: dict[str, int]) -> str:
+    return f" with {', '.join(f'{k} = {v}' for k, v in sizes.items())}" if sizes else ""
+
+
 def _passes(label: str, report: Facts, sizes: dict[str, int]) -> Iterator[str]:
     """Nodes and live bytes of one graph before and after the passes, then each pass that rewrote something."""
     (n, m), (a, b) = report["nodes"], report["bytes"]
-    given = f" with {', '.join(f'{k} = {v}' for k, v in sizes.items())}" if sizes else ""
-    alive = f"{_bytes(a)} -> {_bytes(b)} alive at most{given}"
+    alive = f"{_bytes(a)} -> {_bytes(b)} alive at most{_given(sizes)}"
     yield f"{label}: {n} -> {m} nodes, {alive}; {report['seconds'] * 1e3:.1f} ms"
     for p in report["passes"]:
         if p["rewrites"]:

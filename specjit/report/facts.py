@@ -6,7 +6,7 @@ and HTML. Invariant: reads what was recorded; never captures, specializes, compi
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from specjit.dtypes import BY_SHORT
@@ -14,6 +14,7 @@ from specjit.ir.guard import Guard
 from specjit.profile.signature import NumberFact, sources
 
 if TYPE_CHECKING:
+    from specjit.codegen.schedule.plan import RegionPlan
     from specjit.passes import Report
     from specjit.profile.lattice import Profile
     from specjit.runtime.history import History
@@ -115,7 +116,7 @@ def guard(g: Guard) -> Facts:
 
 def variant(v: Variant) -> Facts:
     """One specialization."""
-    regions = [region(r) for r in v.regions]
+    regions = [region(r, v.context.sizes) for r in v.regions]
     kernels = {k["key"]: k for r in regions for k in r["kernels"]}.values()
     return {
         "number": v.number,
@@ -145,8 +146,8 @@ def _passes(report: Report) -> Facts:
     return out
 
 
-def region(r: NativeRegion) -> Facts:
-    """One native region: its kernels, and the memory it holds between calls."""
+def region(r: NativeRegion, sizes: Mapping[str, int]) -> Facts:
+    """One native region: its kernels, the memory it holds between calls, and what its plans need for these sizes."""
     codes = [("", r.forward), *([("backward", r.backward)] if r.backward is not None else [])]
     prologues = [("pack", c.prologue) for _, c in codes if c.prologue is not None]
     frames = [frame for _, c in codes for frame in c.frames()]
@@ -160,12 +161,27 @@ def region(r: NativeRegion) -> Facts:
             for k in code.kernels
         ],
         "saved_for_backward": _saved(r),
+        "plans": [_plan(part or "forward", code.plan, sizes) for part, code in codes],
         "memory": {
             "workspace_bytes": max((f.workspace.nbytes for f in frames if f.workspace is not None), default=0),
             "workspaces_bytes": sum(f.workspace.nbytes for f in frames if f.workspace is not None),
             "packed_bytes": sum(a.nbytes for a in packed),
             "packed_arrays": len(packed),
         },
+    }
+
+
+def _plan(part: str, plan: RegionPlan, sizes: Mapping[str, int]) -> Facts:
+    """Bytes of workspace, of the largest set of temporaries that are alive together, and of that set if the kernels
+    ran in the program's order."""
+    known = plan.memory.usual(sizes)
+    before = plan.memory_before or plan.memory
+    return {
+        "part": part,
+        "sizes": known,
+        "workspace_bytes": plan.memory.planned(known),
+        "live_bytes": plan.memory.live(known),
+        "live_bytes_in_program_order": before.live(before.usual(sizes)),
     }
 
 

@@ -39,6 +39,7 @@ class EventKind(enum.StrEnum):
     QUARANTINED = "QUARANTINED"
     FUSED = "FUSED"
     NOT_FUSED = "NOT_FUSED"
+    REORDERED = "REORDERED"
     CACHE_HIT = "CACHE_HIT"
     CACHE_MISS = "CACHE_MISS"
     CACHE_REJECT = "CACHE_REJECT"
@@ -55,7 +56,7 @@ CHANNELS: dict[str, frozenset[EventKind]] = {
         if k.startswith("SPECIALIZE") or k in ("CAPTURED", "OPAQUE", "PROFILED", "GENERALIZED", "EVICTED", "REPACKED")
     ),
     "guards": frozenset({EventKind.GUARD_MISS, EventKind.GENERALIZED, EventKind.FALLBACK}),
-    "fusion": frozenset({EventKind.FUSED, EventKind.NOT_FUSED}),
+    "fusion": frozenset({EventKind.FUSED, EventKind.NOT_FUSED, EventKind.REORDERED}),
     "cache": frozenset(k for k in EventKind if k.startswith("CACHE")),
     "all": frozenset(EventKind),
 }

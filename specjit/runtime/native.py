@@ -286,7 +286,7 @@ def _code(
         for v, given in zip(block.params, inputs, strict=True)
         if given.type.is_tensor and isinstance(given.layout, tuple)
     }
-    plan = schedule(block, name=name, layouts=layouts, params=params, numerics=context.numerics)
+    plan = schedule(block, name=name, layouts=layouts, params=params, numerics=context.numerics, sizes=context.sizes)
     passes.dump(context.name, f"{name}.plan", plan.describe)
     for note in plan.notes:
         text = f"backward: {note.text}" if arrays else note.text

@@ -130,12 +130,14 @@ class Specializer:
                 return out
         if op.traits.pure and op.name.startswith("py.") and all(isinstance(a, Known) for a in args):
             return self.fold(op, args)
+        seen = [self.infer_view(a) for a in args]
         try:
-            types = op.infer(*(self.infer_view(a) for a in args))
+            types = op.infer(*seen)
         except Refused:
             raise
         except (RuntimeError, IndexError, TypeError, ValueError) as error:
             raise Refused(f"{op.name}: {error}", self.loc) from error
+        self.nonempty.update(op.assumed(seen, types))
         return self.emit(op, args, types)
 
     def emit(self, op: Any, args: list[Any], types: Any) -> Abstract:

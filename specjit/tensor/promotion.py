@@ -82,8 +82,7 @@ def _same(d: DType, operand: Any) -> bool:
 
 
 def common(a: Any, b: Any) -> tuple[Any, Any]:
-    """Two operands (ndarrays or Python numbers, at least one an array) cast so that NumPy combines them as PyTorch
-    would."""
+    """Two operands (ndarrays or Python numbers) cast so that NumPy combines them as PyTorch would."""
     ranks: list[list[DType]] = [[], [], []]
     for x in (a, b):
         if isinstance(x, np.ndarray):

@@ -97,6 +97,11 @@ class Scalar:
     def __neg__(self) -> Any:
         return self._binary("py.mul", -1, False)
 
+    def at_least(self, bound: int) -> Scalar:
+        """The larger of the two."""
+        builder = self.builder
+        return Scalar(builder, self.kind, lambda: builder.call("py.max", self.value, bound))
+
     def __eq__(self, other: object) -> bool:
         x, y = _dim(self), _dim(other)
         if self is other:

@@ -20,6 +20,16 @@ def test_composites_become_their_definition():
     assert graph.attrs["nonempty"] == {symbol("N")}
 
 
+def test_variance_of_fewer_elements_than_its_correction_is_that_of_eager():
+    """The divisor is never below 0; sizes 0 and 1 are among those that are evaluated."""
+    graph = run_pass("decompose", "(%x: f32[N,4]) { %v = var(%x, [0]); return %v }", exact=False)
+    assert "py.max" in [n.op.name for n in graph.walk()]
+
+
+def test_a_softmax_of_nothing_stays():
+    check_unchanged("decompose", "(%x: f32[B,0]) { %m = softmax(%x, -1); return %m }")
+
+
 def test_ops_with_a_kernel_stay():
     check_unchanged("decompose", "(%x: f32[B,4]) { %m = sum(%x, [1]); %y = tanh(%m); return %y }")
 

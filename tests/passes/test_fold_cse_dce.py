@@ -134,6 +134,15 @@ def test_dce_removes_what_nobody_reads():
     )
 
 
+def test_dce_keeps_a_view_that_not_every_layout_allows():
+    check_unchanged("dce", "(%x: f32[3,4]) { %a = tanh(%x); %b = view(%a, [12]); return %a }")
+    check_pass(
+        "dce",
+        "(%x: f32[3,4]) { %a = tanh(%x); %b = view(%a, [3, 2, 2]); return %a }",
+        "(%x: f32[3,4]) { %a = tanh(%x); return %a }",
+    )
+
+
 def test_dce_keeps_effects_errors_and_endless_loops():
     check_unchanged("dce", "(%x: f32[N]) { %0 = add_(%x, 1); return %x }")
     check_unchanged("dce", "(%x: f32[N], %i: int) { %0 = select(%x, 0, %i); return %x }")

@@ -201,3 +201,40 @@ def test_reasons_by_kind(chatty) -> None:
     reasons = chatty.stats()["reasons"]
     assert reasons["GUARD_MISS"] == {"x.shape[0] size": 1}
     assert sum(reasons["NOT_FUSED"].values()) == chatty.stats()["events"]["NOT_FUSED"]
+
+
+class Layers(nn.Module):
+    """All hidden layers, and only then what each of them is for."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.inner = nn.ModuleList([nn.Linear(16, 16) for _ in range(count)])
+        self.outer = nn.ModuleList([nn.Linear(16, 16) for _ in range(count)])
+
+    def forward(self, x):
+        hidden = [layer((x * float(k)).tanh()) for k, layer in enumerate(self.inner)]
+        out = x
+        for k in range(len(self.outer)):
+            out = out.maximum(self.outer[k](hidden[k]))
+        return out
+
+
+def test_a_better_order_is_told() -> None:
+    program = specjit.optimize(Layers(4), warmup=2, background=False, name="layers")
+    with specjit.no_grad():
+        for rows in (4, 4, 6, 6):
+            program(x_of(rows))
+    explained = program.explain()
+    (plan,) = explained.to_dict()["specializations"][0]["regions"][0]["plans"]
+    assert plan["live_bytes"] < plan["live_bytes_in_program_order"]
+    assert plan["live_bytes"] <= plan["workspace_bytes"] <= 1.1 * plan["live_bytes"]
+    assert f"{plan['live_bytes']} B alive at most ({plan['live_bytes_in_program_order'] / 1e3:.1f} KB" in str(explained)
+    event = program.events("REORDERED")[0]
+    assert f"{plan['live_bytes']:,} bytes alive, not {plan['live_bytes_in_program_order']:,}" in event.message
+
+
+def test_an_order_that_stays_is_not_told(chatty, trained) -> None:
+    for plan in trained.explain().to_dict()["specializations"][0]["regions"][0]["plans"]:
+        assert plan["live_bytes"] == plan["live_bytes_in_program_order"]
+        assert plan["live_bytes"] <= plan["workspace_bytes"] <= 1.1 * plan["live_bytes"]
+    assert not chatty.events("REORDERED")

@@ -79,6 +79,22 @@ def squeezed(x):
     return x.squeeze(0)
 
 
+def squeezed_and_used(x):
+    return x.squeeze(0) * 2.0 + 1.0
+
+
+def tail(x):
+    return x[1:] * 2.0 + 1.0
+
+
+def last(x):
+    return x[-1:] * 2.0 + 1.0
+
+
+def counted(x):
+    return specjit.zeros(x.shape[0] - 1, 2) + x.shape[0] * 2.0
+
+
 def outcome(fn, x):
     """Result shapes and values, which of them share memory with the argument, the argument afterwards; or the error."""
     try:
@@ -90,7 +106,9 @@ def outcome(fn, x):
     return shown, x.numpy().tolist()
 
 
-@pytest.mark.parametrize("fn", [pairs, rows, table, largest, shares, flat, packed, squeezed])
+@pytest.mark.parametrize(
+    "fn", [pairs, rows, table, largest, shares, flat, packed, squeezed, squeezed_and_used, tail, last]
+)
 @pytest.mark.parametrize("columns", [3, 4])
 def test_small_sizes_after_larger_ones(fn, columns):
     program = specjit.optimize(fn, background=False)
@@ -101,6 +119,16 @@ def test_small_sizes_after_larger_ones(fn, columns):
         for size in (1, 0, 2):
             x = specjit.randn(size, columns)
             assert outcome(program, x.clone()) == outcome(fn, x), size
+
+
+def test_a_size_below_0_is_the_error_of_eager() -> None:
+    program = specjit.optimize(counted, warmup=1, background=False)
+    for n in (3, 4, 5, 1):
+        np.testing.assert_array_equal(program(specjit.ones(n)).numpy(), np.full((n - 1, 2), n * 2.0, np.float32))
+    with pytest.raises(RuntimeError, match="negative dimension"):
+        counted(specjit.ones(0))
+    with pytest.raises(RuntimeError, match="negative dimension"):
+        program(specjit.ones(0))
 
 
 def test_a_size_divided_by_itself_is_no_constant() -> None:

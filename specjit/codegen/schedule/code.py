@@ -1,6 +1,6 @@
 """Steps -> machine instructions.
 
-Enters: steps, the memory bins, and the slots of inputs and outputs. Leaves: instructions with labels, the frame's
+Enters: steps, the memory plan, and the slots of inputs and outputs. Leaves: instructions with labels, the frame's
 slots, and the constants to preset in it.
 Invariant: an address or a size is computed in the outermost block where all it depends on is known, once. An address
 that moves evenly with a loop by a run-time step is a pointer that the loop advances; by a constant step it is one
@@ -10,8 +10,9 @@ multiply-add per turn.
 from __future__ import annotations
 
 from specjit.codegen.abi import WORKSPACE
-from specjit.codegen.schedule.memory import ALIGNMENT, Bin, aligned, is_multiple
-from specjit.codegen.schedule.model import Reg, Scalar
+from specjit.codegen.schedule.memory import ALIGNMENT, MemoryPlan
+from specjit.codegen.schedule.model import Reg, Scalar, Storage
+from specjit.codegen.schedule.placement import Bound
 from specjit.codegen.schedule.steps import Addr, Call, Do, IfStep, LoopStep, Move, Require, Step
 from specjit.codegen.schedule.values import Kernel, Label, Line, Scope, Values
 from specjit.ir.dims import Poly
@@ -28,56 +29,48 @@ class Code(Values):
 
     # the head
 
-    def head(self, bins: list[Bin]) -> None:
-        """Offsets of the bins, the check that the workspace is large enough, and the addresses of all temporaries."""
-        if not bins:
+    def head(self, plan: MemoryPlan) -> None:
+        """The check that the workspace is large enough, and the addresses of all temporaries."""
+        if not plan.storages:
             return
-        at = 0
-        fixed: list[tuple[Bin, int]] = []
-        moving: list[tuple[Bin, int]] = []
-        running: int | None = None
-        for b in bins:
-            if all(isinstance(n, int) for n in b.sizes):
-                fixed.append((b, at))
-                at += aligned(max(max(b.sizes), 1))  # type: ignore[type-var,arg-type]
-                continue
-            if running is None:
-                running = self.constant(at)
-            moving.append((b, running))
-            size = self.bin_size(b)
-            following = self.fresh("workspace offset")
-            self.emit("ADD", following, running, size)
-            running = following
-        self.emit("NEED", self.constant(at) if running is None else running)
-        for b, offset in fixed:
-            self.emit("ADDI", self.slot_of_bin(b), WORKSPACE, offset)
-        for b, slot in moving:
-            self.emit("ADD", self.slot_of_bin(b), WORKSPACE, slot)
+        for name, size in plan.roundings.items():
+            self.round_up(self.slot(name, name), self.size(size))
+        for name, bound in plan.packing.maxima.items():
+            self.slots[name] = self.bound(bound)
+        self.emit("NEED", self.bound(plan.packing.total))
+        groups: dict[Bound, list[Storage]] = {}
+        for storage, offset in zip(plan.storages, plan.packing.offsets, strict=True):
+            groups.setdefault(offset, []).append(storage)
+        for offset, storages in groups.items():
+            slot = self.place_in_workspace(offset)
+            self.names[slot] = "/".join(dict.fromkeys(s.name for s in storages if s.name)) or "temporary"
+            self.slots.update(dict.fromkeys(storages, slot))
 
-    def slot_of_bin(self, b: Bin) -> int:
-        """The slot for the address of all members of a bin."""
-        slot = self.fresh("/".join(dict.fromkeys(m.name for m in b.members if m.name)) or "temporary")
-        for m in b.members:
-            self.slots[m] = slot
-        return slot
+    def round_up(self, slot: int, size: int) -> None:
+        self.emit("ADDI", slot, size, ALIGNMENT - 1)
+        self.emit("FLOORDIV", slot, slot, self.constant(ALIGNMENT))
+        self.emit("MUL", slot, slot, self.constant(ALIGNMENT))
 
-    def bin_size(self, b: Bin) -> int:
-        sizes = [self.size(n) for n in b.sizes]
-        largest = sizes[0]
-        for other in sizes[1:]:
+    def bound(self, bound: Bound) -> int:
+        """A slot with the largest of some sizes."""
+        largest, *others = map(self.size, bound)
+        for other in others:
             slot = self.fresh()
             self.emit("MAX", slot, largest, other)
             largest = slot
-        if all(is_multiple(n) for n in b.sizes):
-            return largest
-        key = ("rounded", largest)
-        known = self.scopes[0].sizes
-        if key not in known:
-            known[key] = slot = self.fresh()
-            self.emit("ADDI", slot, largest, ALIGNMENT - 1)
-            self.emit("FLOORDIV", slot, slot, self.constant(ALIGNMENT))
-            self.emit("MUL", slot, slot, self.constant(ALIGNMENT))
-        return known[key]
+        return largest
+
+    def place_in_workspace(self, offset: Bound) -> int:
+        """A slot of its own with an address in the workspace."""
+        if len(offset) > 1:
+            slot = self.fresh()
+            self.emit("ADD", slot, WORKSPACE, self.bound(offset))
+        elif isinstance(offset[0], int):
+            slot = self.fresh()
+            self.emit("ADDI", slot, WORKSPACE, offset[0])
+        else:
+            slot = self.sum_into(self.scopes[0], WORKSPACE, offset[0], 1)
+        return slot
 
     # steps
 

@@ -7,6 +7,7 @@ of an input. Where that cannot be known beforehand the block is refused.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from specjit.codegen.abi import Status
@@ -18,7 +19,9 @@ from specjit.codegen.schedule.control_items import claim
 from specjit.codegen.schedule.errors import NotSchedulable
 from specjit.codegen.schedule.items import Check, Instr
 from specjit.codegen.schedule.lower import Lowering
-from specjit.codegen.schedule.model import Home, Pointer, Reg, Scalar, Source, Storage, View
+from specjit.codegen.schedule.lower_loop import targets
+from specjit.codegen.schedule.memory import MemoryPlan
+from specjit.codegen.schedule.model import NOTHING, Home, Pointer, Reg, Scalar, Source, Storage, View
 from specjit.codegen.schedule.plan import InputPlan, Note, OutputPlan, PackedPlan, RegionPlan, StoragePlan
 from specjit.codegen.schedule.steps import Call, LoopStep, Spec, Step, walk, work
 from specjit.ir.dims import Poly, product
@@ -35,6 +38,7 @@ def schedule(
     params: set[Value] | None = None,
     live_params: set[Value] | None = None,
     numerics: str = "exact",
+    sizes: Mapping[str, int] = NOTHING,
 ) -> RegionPlan:
     """Plan `block`. Raises NotSchedulable with the reason and the place when it cannot be a native region.
 
@@ -42,18 +46,15 @@ def schedule(
     params       inputs that are module parameters: what depends on them alone moves to the prologue
     live_params  of these, the ones whose storage may change unseen: ordinary inputs
     numerics     "exact", or "fast": a product and the sum that takes it round once (`contract`)
+    sizes        what size symbols usually are; the plan is right for all values
     """
-    builder = Builder(block, layouts or {}, set(params or ()) - set(live_params or ()))
-    builder.walk(block)
-    outputs = [deliver(builder, value) for value in block.outputs]
-    prune.unread_numbers(builder.top, [s for o in outputs for s in ([o] if isinstance(o, Scalar) else place_of(o))])
-    lowering = Lowering(builder)
-    before, steps = lowering.run()
-    if numerics == "fast":
-        for step in walk([*before, *steps]):
-            if isinstance(step, Call):
-                step.spec = contracted(step.spec)
-    return Assembly(name, builder, lowering, before, steps, outputs, block).plan()
+    fixed = set(params or ()) - set(live_params or ())
+    made = Assembly(name, block, layouts or {}, fixed, numerics, sizes)
+    if made.improvable:
+        other = Assembly(name, block, layouts or {}, fixed, numerics, sizes, reorder=True)
+        if other.memory.no_worse(made.memory, sizes):
+            return other.plan(before=made.memory)
+    return made.plan()
 
 
 def place_of(view: View) -> list[Scalar]:
@@ -99,22 +100,42 @@ def fresh(source: Source, view: View) -> Home:
 
 
 class Assembly:
-    """Turns steps into the plan's tables."""
+    """A block as steps, and the plan's tables made of them. `reorder`: kernels run in the orders that `order` found,
+    not in the program's."""
 
     def __init__(
         self,
         name: str,
-        builder: Builder,
-        low: Lowering,
-        before: list[Step],
-        steps: list[Step],
-        outputs: Outputs,
         block: Block,
+        layouts: dict[Value, tuple[Any, ...]],
+        fixed: set[Value],
+        numerics: str,
+        sizes: Mapping[str, int],
+        reorder: bool = False,
     ) -> None:
-        self.name, self.builder, self.low, self.block = name, builder, low, block
-        self.before, self.main, self.outputs = before, steps, outputs
+        self.name, self.block, self.sizes = name, block, sizes
+        self.builder = Builder(block, layouts, fixed)
+        self.builder.walk(block)
+        self.outputs: Outputs = [deliver(self.builder, value) for value in block.outputs]
+        read = [s for o in self.outputs for s in ([o] if isinstance(o, Scalar) else place_of(o))]
+        prune.unread_numbers(self.builder.top, read)
+        self.low = Lowering(self.builder)
+        orders = self.low.better_orders(sizes)
+        self.improvable = bool(orders)
+        if reorder:
+            self.low.orders = orders
+        self.before, self.main = self.low.run()
+        if numerics == "fast":
+            for step in walk([*self.before, *self.main]):
+                if isinstance(step, Call):
+                    step.spec = contracted(step.spec)
+        self.memory = memory.plan(self.main, sizes)
+        unknown = self.memory.symbols() - self.builder.symbols
+        if unknown:
+            raise NotSchedulable(f"the size of a temporary is known only at run time ({', '.join(sorted(unknown))})")
 
-    def plan(self) -> RegionPlan:
+    def plan(self, before: MemoryPlan | None = None) -> RegionPlan:
+        """The plan. `before`: the memory that the program's order would need, where another one was taken."""
         prologue, places = self.prologue_plan()
         code, specs, hints = self.start(self.main)
         used = used_storages(self.main)
@@ -131,7 +152,7 @@ class Assembly:
         storages: list[StoragePlan] = []
         numbers: dict[Storage, int] = {}
         outputs = [self.output(o, code, storages, numbers) for o in self.outputs]
-        code.head(memory.plan(self.main))
+        code.head(self.memory)
         code.steps(self.main)
         outputs = [
             OutputPlan(o.kind, slot=code.checked(self.outputs[k])) if o.kind in ("int", "float", "bool") else o  # type: ignore[arg-type]
@@ -153,10 +174,12 @@ class Assembly:
             code.presets,
             code.next_slot,
             prologue,
-            self.notes(),
+            [*self.notes(), *reordered(self.memory, before, self.sizes)],
             code.names,
             work(self.main),
             registers,
+            self.memory,
+            before,
         )
 
     def start(self, steps: list[Step]) -> tuple[Code, list[Spec], list[str]]:
@@ -257,15 +280,25 @@ class Assembly:
         return notes
 
 
+def reordered(after: MemoryPlan, before: MemoryPlan | None, usual: Mapping[str, int]) -> list[Note]:
+    if before is None:
+        return []
+    sizes = memory.typical(sorted(before.symbols() | after.symbols()), usual)
+    were, are = before.live(sizes), after.live(sizes)
+    given = f" with {', '.join(f'{k} = {v}' for k, v in sizes.items())}" if sizes else ""
+    what = f"at most {are:,} bytes alive, not {were:,}{given}" if are < were else "values are read sooner"
+    return [Note("REORDERED", f"kernels run in another order: {what}")]
+
+
 def used_storages(steps: list[Step]) -> set[Storage]:
     used: set[Storage] = set()
     for step in walk(steps):
         if isinstance(step, Call):
             for base in step.bases():
-                used |= memory.targets(base)
+                used |= targets(base)
         elif isinstance(step, LoopStep):
             for base, place in [*step.pointers, *step.moves]:
-                used |= memory.targets(base) | memory.targets(place.base)
+                used |= targets(base) | targets(place.base)
     return used
 
 

@@ -4,7 +4,7 @@ Enters: the items of one block. Leaves: `Group`s in an order in which they can r
 other item.
 Invariant: every read of a group's own value goes through an index map that the kernel can follow (`index`), and no
 group depends on itself through another one. A group with a matrix product has exactly one; a group with reductions
-reduces over one set of axes.
+reduces over one set of axes. Every item depends on the checks before it in the program that keep reads in bounds.
 """
 
 from __future__ import annotations
@@ -12,13 +12,15 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable
 
+from specjit.codegen.abi import Status
 from specjit.codegen.schedule.fit import consistent, fit_map, fit_reduce, solve_axis, solve_view
 from specjit.codegen.schedule.group import Group, axes_used, new_axes
 from specjit.codegen.schedule.index import KAPPA, Axis, Index
-from specjit.codegen.schedule.items import Item, Map, Matmul, Reduce
+from specjit.codegen.schedule.items import Check, Item, Map, Matmul, Reduce
 from specjit.codegen.schedule.model import Source
 
 MAX_MEMBERS = 64
+MEMORY_CHECKS = (Status.GUARD, Status.INDEX)  # what these let through may be read without looking again
 
 
 class Fuser:
@@ -28,6 +30,7 @@ class Fuser:
         self.groups: list[Group] = []
         self.of: dict[Source, Group] = {}
         self.reg_of: dict[str, Group] = {}
+        self.check: Group | None = None  # the latest that keeps reads in bounds
         self.refused: list[tuple[Item, str]] = []  # what starts a kernel of its own although it reads another's values
         for order, item in enumerate(items):
             self.place(item, order)
@@ -37,6 +40,8 @@ class Fuser:
     def inputs(self, g: Group) -> set[Group]:
         found = {self.of[v.source] for v in g.reads() if v.source in self.of}
         found |= {self.reg_of[name] for name in g.needs_regs() if name in self.reg_of}
+        if g.after is not None:
+            found.add(g.after)
         found.discard(g)
         return found
 
@@ -60,13 +65,14 @@ class Fuser:
             for candidate in found:
                 joined = self.joined(candidate, item)
                 if joined is not None:
-                    joined.order = order
+                    joined.order, joined.after = order, self.check
                     self.replace(candidate, joined)
                     self.merge_neighbours(joined, item)
                     return
             if item.op and found:
                 self.refused.append((item, self.why_apart(found[0], item)))
         fresh = Group(order)
+        fresh.after = self.check
         fresh.items.append(item)
         if isinstance(item, Map):
             fresh.axes, imap = new_axes(item.out.dims)
@@ -85,6 +91,8 @@ class Fuser:
             fresh.unit = unit.pop() if unit else None
         self.groups.append(fresh)
         self.register(fresh)
+        if isinstance(item, Check) and item.status in MEMORY_CHECKS:
+            self.check = fresh
 
     def register(self, g: Group) -> None:
         for source in g.makes():
@@ -113,6 +121,8 @@ class Fuser:
         alone = Group(0)
         alone.items.append(item)
         others |= {self.reg_of[name] for name in alone.needs_regs() if name in self.reg_of}
+        if self.check is not None:
+            others.add(self.check)
         return self.reaches(others, g)
 
     def why_apart(self, g: Group, item: Map | Reduce) -> str:

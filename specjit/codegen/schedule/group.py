@@ -23,6 +23,7 @@ class Group:
 
     def __init__(self, order: int) -> None:
         self.order = order
+        self.after: Group | None = None  # a check that must have let its reads through
         self.items: list[Item] = []
         self.maps: dict[Source | Reduce, IMap] = {}  # of a reduction: where its argument's dims run
         self.axes: list[Axis] = []
@@ -35,6 +36,7 @@ class Group:
         out = Group(self.order)
         out.items, out.maps, out.axes = list(self.items), dict(self.maps), list(self.axes)
         out.reduced, out.chunk, out.product, out.unit = self.reduced, self.chunk, self.product, self.unit
+        out.after = self.after
         return out
 
     @property

@@ -192,7 +192,7 @@ def split_multiple(value: Size, unit: Size) -> tuple[Size, Size]:
     return quotient, rest
 
 
-def at_least(value: Size, low: int) -> bool:
+def at_least(value: Size, low: Size) -> bool:
     """Whether `value >= low` is certain when every symbol is at least 0."""
     rest = value - low
     if isinstance(rest, int):

@@ -7,9 +7,10 @@ block in which their matrix does not change, and in the prologue if it depends o
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from specjit.codegen.kernels.spec import Access, Inst, LoopSpec, Store
+from specjit.codegen.lanes import ITEMSIZE
 from specjit.codegen.schedule import emit, emit_gemm, lower_loop
 from specjit.codegen.schedule.build import Builder
 from specjit.codegen.schedule.emit_gemm import Panels
@@ -17,6 +18,7 @@ from specjit.codegen.schedule.fuse import Fuser
 from specjit.codegen.schedule.group import Group
 from specjit.codegen.schedule.items import BlockItems, Check, Draw, Fetch, If, Instr, Item, Loop, Part, Pick, Scan
 from specjit.codegen.schedule.model import Home, Reg, Scalar, Source, Storage, View
+from specjit.codegen.schedule.order import Arranger
 from specjit.codegen.schedule.steps import Addr, Call, Do, IfStep, Require, Step
 from specjit.codegen.schedule.sums import join_products
 from specjit.ir.dims import Size, product
@@ -33,9 +35,29 @@ class Lowering:
         self.groups: list[Group] = []
         self.apart: list[tuple[Item, str]] = []
         self.readers: dict[Source, list[Item]] = {}
+        self.fused: dict[BlockItems, Fuser] = {}
+        self.orders: dict[BlockItems, list[Group]] = {}  # instead of the program's order
         for block in (builder.prologue, builder.top):
             for reader, view in direct_reads(block):
                 self.readers.setdefault(view.source, []).append(reader)
+        self.fuse(builder.prologue)
+        self.fuse(builder.top)
+
+    def fuse(self, block: BlockItems) -> None:
+        """Form the groups of a block and of those inside it."""
+        join_products(block.items, self.readers)
+        self.fused[block] = fuser = Fuser(block.items)
+        self.apart += fuser.refused
+        for item in block.items:
+            for inner in inner_blocks(item):
+                self.fuse(inner)
+
+    def better_orders(self, sizes: Mapping[str, int]) -> dict[BlockItems, list[Group]]:
+        """The blocks for which an order is known that should need less memory than the program's, or keep values for a
+        shorter time, when symbols are what `sizes` says. To be asked before `run`."""
+        arranger = Arranger(self.fused, self.read_outside, self.panel_sizes, sizes)
+        arranger.run(self.builder.top)
+        return arranger.orders
 
     def run(self) -> tuple[list[Step], list[Step]]:
         self.block(self.builder.prologue)
@@ -44,10 +66,7 @@ class Lowering:
 
     def block(self, block: BlockItems) -> list[Step]:
         steps = self.steps.setdefault(block, [])
-        join_products(block.items, self.readers)
-        fuser = Fuser(block.items)
-        self.apart += fuser.refused
-        for group in fuser.ordered():
+        for group in self.orders.get(block) or self.fused[block].ordered():
             self.group(group, block, steps)
         return steps
 
@@ -130,6 +149,13 @@ class Lowering:
             self.panels[key] = self.make_panels(b, units, chunks, target)
         return self.panels[key]
 
+    def panel_sizes(self, group: Group, block: BlockItems) -> Iterator[Size]:
+        """Bytes of the panels that are packed in this very block for the group's product."""
+        for _, right in group.product.pairs if group.product is not None else ():
+            b = emit_gemm.packed_part(right)
+            if self.place_of(b, block) is block:
+                yield (product(b.dims) or 0) * ITEMSIZE[b.source.dtype]
+
     def place_of(self, view: View, block: BlockItems) -> BlockItems:
         """The outermost block, past loops only, in which the view stays the same."""
         if view.source in self.builder.fixed and not self.regs_of(view):
@@ -168,6 +194,12 @@ class Lowering:
         storage = self.storage(dtype, (room, chunks, depth, many), f"panels of {b.source.hint}".strip(), target)
         steps.append(emit_gemm.pack_call(b, units, chunks, storage))
         return Panels(storage, dtype, slots * chunks * depth)
+
+
+def inner_blocks(item: Item) -> tuple[BlockItems, ...]:
+    if isinstance(item, Loop):
+        return (item.body,)
+    return item.branches if isinstance(item, If) else ()
 
 
 def direct_reads(block: BlockItems) -> Iterator[tuple[Item, View]]:

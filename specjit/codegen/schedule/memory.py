@@ -1,9 +1,8 @@
-"""Where temporaries lie in the one workspace.
+"""Where temporaries lie in the one workspace, and how much of it is in use at one moment.
 
-Enters: the steps of a program. Leaves: bins, each shared by temporaries that are never alive together; the program's
-head turns their sizes into offsets.
-Invariant: a temporary that crosses a loop's turn or boundary is alive for the whole loop. Bins start on 64-byte
-boundaries.
+Enters: the steps of a program. Leaves: a `MemoryPlan`: an offset for every temporary, as the largest of some
+expressions, which the program's head computes.
+Invariant: temporaries start on 64-byte boundaries; two that are needed at one moment never overlap.
 """
 
 from __future__ import annotations
@@ -11,134 +10,105 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from specjit.codegen.schedule.lower_loop import targets
-from specjit.codegen.schedule.model import Storage
-from specjit.codegen.schedule.steps import Addr, Call, IfStep, LoopStep, Move, Step
-from specjit.ir.dims import Size
+from specjit.codegen.schedule.lifetimes import lifetimes
+from specjit.codegen.schedule.model import NOTHING, TYPICAL, Storage
+from specjit.codegen.schedule.placement import Packing, Range, Sample, Span, largest, largest_live, place
+from specjit.codegen.schedule.steps import Step
+from specjit.ir.dims import Poly, Size, evaluate, symbol, term, terms_of
 
 ALIGNMENT = 64
-
-
-@dataclass(eq=False)
-class Bin:
-    """A piece of workspace as large as the largest of `sizes` (bytes)."""
-
-    sizes: list[Size]
-    members: list[Storage] = field(default_factory=list)
-    free_after: int = -1
+MAX_VARIED = 3  # symbols for which samples look at a great value of one beside small ones of the others
 
 
 @dataclass
-class _Life:
-    first: int
-    last: int
-    loops: tuple[int, ...]  # the loops around every use so far, outermost first
+class MemoryPlan:
+    """The workspace of one program.
+
+    roundings   symbols that stand for a size rounded up to the alignment, and those sizes
+    """
+
+    storages: list[Storage] = field(default_factory=list)
+    spans: list[Span] = field(default_factory=list)  # of each storage
+    packing: Packing = field(default_factory=Packing)
+    roundings: dict[str, Size] = field(default_factory=dict)
+
+    def no_worse(self, other: MemoryPlan, usual: Sample) -> bool:
+        """Whether this needs no more than another plan, for all samples of sizes, neither alive nor planned."""
+        return all(
+            self.live(s) <= other.live(s) and self.planned(s) <= other.planned(s)
+            for s in samples(self.symbols() | other.symbols(), usual)
+        )
+
+    def symbols(self) -> set[str]:
+        found = {s for span in self.spans if isinstance(span.size, Poly) for s in span.size.symbols()}
+        inside = {s for n in found & self.roundings.keys() for s in self.roundings[n].symbols()}  # type: ignore[union-attr]
+        return (found - self.roundings.keys()) | inside
+
+    def usual(self, sizes: Sample) -> dict[str, int]:
+        """Numbers for all symbols: those that `sizes` knows, typical ones for the others."""
+        return typical(sorted(self.symbols()), sizes)
+
+    def values(self, symbols: Sample) -> dict[str, int]:
+        """These values, and those of `roundings` that follow."""
+        return {**symbols, **{name: aligned(evaluate(size, symbols)) for name, size in self.roundings.items()}}
+
+    def planned(self, symbols: Sample) -> int:
+        """Bytes of workspace for these values of the symbols."""
+        return largest(self.packing.total, self.packing.values(self.values(symbols)))
+
+    def live(self, symbols: Sample) -> int:
+        """The most bytes that are needed at one moment, every temporary rounded up to the alignment."""
+        return largest_live(self.spans, self.values(symbols))
 
 
-class _Walk:
-    def __init__(self) -> None:
-        self.clock = 0
-        self.lives: dict[Storage, _Life] = {}
-        self.uses: list[tuple[Storage, int, tuple[int, ...]]] = []
-        self.spans: dict[int, tuple[int, int]] = {}
-
-    def use(self, storages: Iterable[Storage], loops: tuple[int, ...]) -> None:
-        for s in storages:
-            if s.kind == "temp":
-                self.uses.append((s, self.clock, loops))
-
-    def steps(self, steps: list[Step], loops: tuple[int, ...]) -> None:
-        for step in steps:
-            self.clock += 1
-            if isinstance(step, Call):
-                for operand in step.operands:
-                    if isinstance(operand, Addr):
-                        self.use(targets(operand.base), loops)
-            elif isinstance(step, LoopStep):
-                for _, place in step.pointers:
-                    self.use(targets(place.base), loops)
-                number = len(self.spans)
-                self.spans[number] = (self.clock, self.clock)
-                start = self.clock
-                self.use(step.held, loops)
-                self.steps(step.body, (*loops, number))
-                for pointer, place in step.moves:
-                    self.use(targets(place.base) | targets(pointer), (*loops, number))
-                self.clock += 1
-                self.spans[number] = (start, self.clock)
-                self.use(step.held, loops)
-            elif isinstance(step, IfStep):
-                self.steps(step.then, loops)
-                self.steps(step.other, loops)
-            elif isinstance(step, Move):
-                for pointer, place in step.pairs:
-                    self.use(targets(place.base) | targets(pointer), loops)
+def plan(steps: list[Step], usual: Sample = NOTHING) -> MemoryPlan:
+    """Places for all temporaries of a program, where symbols are usually what `usual` says."""
+    found = sorted(lifetimes(steps).items(), key=lambda kv: (kv[1], kv[0].serial))
+    made = MemoryPlan([s for s, _ in found])
+    names: dict[Size, str] = {}
+    made.spans = [Span(_rounded(s.bytes, names), *life) for s, life in found]
+    made.roundings = {name: size for size, name in names.items()}
+    ranges: dict[str, Range] = {name: (size, _multiple_above(size)) for size, name in names.items()}
+    made.packing = place(made.spans, [made.values(sample) for sample in samples(made.symbols(), usual)], ranges)
+    return made
 
 
-def lives(steps: list[Step]) -> dict[Storage, tuple[int, int]]:
-    """First and last moment at which each temporary is needed."""
-    walk = _Walk()
-    walk.steps(steps, ())
-    common: dict[Storage, tuple[int, ...]] = {}
-    for s, _, loops in walk.uses:
-        shared = common.get(s, loops)
-        n = 0
-        while n < min(len(shared), len(loops)) and shared[n] == loops[n]:
-            n += 1
-        common[s] = shared[:n]
-    out: dict[Storage, tuple[int, int]] = {}
-    for s, at, loops in walk.uses:
-        first = last = at
-        if len(loops) > len(common[s]):
-            first, last = walk.spans[loops[len(common[s])]]
-        low, high = out.get(s, (first, last))
-        out[s] = (min(low, first), max(high, last))
-    return out
+def samples(symbols: set[str], usual: Sample = NOTHING) -> list[dict[str, int]]:
+    """Values of size symbols for which a plan should be good: the usual ones, all alike, and one much greater than the
+    others."""
+    names = sorted(symbols)
+    found = [typical(names, usual), dict.fromkeys(names, TYPICAL), dict.fromkeys(names, 1)]
+    if len(names) > 1:
+        found += ({**dict.fromkeys(names, 4), name: 256} for name in names[:MAX_VARIED])
+    return [sample for k, sample in enumerate(found) if sample not in found[:k]]
 
 
-def plan(steps: list[Step]) -> list[Bin]:
-    """Bins for all temporaries: constant sizes first, biggest reuse first."""
-    bins: list[Bin] = []
-    for s, (first, last) in sorted(lives(steps).items(), key=lambda kv: (kv[1], kv[0].serial)):
-        free = [b for b in bins if b.free_after < first]
-        chosen = _best(free, s.bytes)
-        if chosen is None:
-            chosen = Bin([s.bytes])
-            bins.append(chosen)
-        elif s.bytes not in chosen.sizes:
-            chosen.sizes = _sizes([*chosen.sizes, s.bytes])
-        chosen.members.append(s)
-        chosen.free_after = last
-    return sorted(bins, key=lambda b: not all(isinstance(n, int) for n in b.sizes))
-
-
-def _sizes(sizes: list[Size]) -> list[Size]:
-    """The sizes whose maximum matters: one number, and every expression."""
-    numbers = [n for n in sizes if isinstance(n, int)]
-    rest = [n for n in sizes if not isinstance(n, int)]
-    return [*([max(numbers)] if numbers else []), *rest]
-
-
-def _best(free: list[Bin], size: Size) -> Bin | None:
-    """A free bin of the same kind of size, preferring one that fits already."""
-    same = [b for b in free if size in b.sizes]
-    if same:
-        return same[0]
-    if not isinstance(size, int):
-        return None
-    numbers = [b for b in free if all(isinstance(n, int) for n in b.sizes)]
-    fitting = [b for b in numbers if b.sizes[0] >= size]  # type: ignore[operator]
-    if fitting:
-        return min(fitting, key=lambda b: b.sizes[0])  # type: ignore[arg-type,return-value]
-    return max(numbers, key=lambda b: b.sizes[0]) if numbers else None  # type: ignore[arg-type,return-value]
+def typical(symbols: Iterable[str], usual: Sample) -> dict[str, int]:
+    return {name: usual.get(name, TYPICAL) for name in symbols}
 
 
 def aligned(size: int) -> int:
     return -(-size // ALIGNMENT) * ALIGNMENT
 
 
-def is_multiple(size: Size) -> bool:
-    """Whether every value of a size is a multiple of the alignment."""
+def _rounded(size: Size, names: dict[Size, str]) -> Size:
+    """A size rounded up to the alignment; what of it is a multiple for all values of the symbols stays as it is, and
+    the rest is named."""
     if isinstance(size, int):
-        return size % ALIGNMENT == 0
-    return all(c % ALIGNMENT == 0 for c in size.terms.values())
+        return aligned(size)
+    rest: Size = 0
+    for mono, c in terms_of(size).items():
+        if c % ALIGNMENT:
+            rest = rest + term(mono, c)
+    whole = size - rest
+    if isinstance(rest, int):
+        return whole + aligned(rest)
+    return whole + symbol(names.setdefault(rest, f"_up{len(names)}"))
+
+
+def _multiple_above(size: Size) -> Size:
+    """A size that is a multiple of the alignment for all values of the symbols, and never below `size`."""
+    out: Size = 0
+    for mono, c in terms_of(size).items():
+        out = out + term(mono, aligned(c))
+    return out

@@ -10,7 +10,9 @@ of run-time integers (`Reg`).
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
 from specjit.codegen.lanes import ITEMSIZE
@@ -154,8 +156,12 @@ class View:
         return View(self.source, ref)
 
 
-def estimate(size: Size | None, symbols: int = 32) -> int:
-    """A guess of a size for costs: every symbol counts as `symbols`."""
+TYPICAL = 32  # a size of which nothing is known
+NOTHING: Mapping[str, int] = MappingProxyType({})
+
+
+def estimate(size: Size | None, known: Mapping[str, int] = NOTHING) -> int:
+    """A guess of a size for costs: a symbol is what it is `known` to be, or typical."""
     if size is None:
-        return symbols
-    return size if isinstance(size, int) else size.evaluate(dict.fromkeys(size.symbols(), symbols))
+        return TYPICAL
+    return size if isinstance(size, int) else size.evaluate({s: known.get(s, TYPICAL) for s in size.symbols()})

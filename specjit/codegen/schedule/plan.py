@@ -16,6 +16,7 @@ import numpy as np
 from specjit.codegen.abi import Status
 from specjit.codegen.machine import Assembler, MachineCode
 from specjit.codegen.machine import Label as AsmLabel
+from specjit.codegen.schedule.memory import MemoryPlan
 from specjit.codegen.schedule.steps import Spec
 from specjit.codegen.schedule.values import Kernel, Label, Line
 from specjit.ir.dims import Size, evaluate
@@ -82,7 +83,8 @@ class PackedPlan:
 
 @dataclass(frozen=True)
 class Note:
-    """A fact for events: a fused group (kind "FUSED") or a refusal (kind "NOT_FUSED") with ops and places."""
+    """A fact for events: a fused group (kind "FUSED"), a refusal ("NOT_FUSED") with ops and places, or another order of
+    the kernels ("REORDERED")."""
 
     kind: str
     text: str
@@ -111,6 +113,8 @@ class RegionPlan:
     slot_names: dict[int, str] = field(default_factory=dict)
     work: int = 0  # a guess, in elementary operations (symbols counted as 32)
     registers: dict[str, int] = field(default_factory=dict)  # slots of run-time integers that say where an output lies
+    memory: MemoryPlan = field(default_factory=MemoryPlan)
+    memory_before: MemoryPlan | None = None  # in the program's order, where kernels run in another one
     _sources: list[str] | None = None
 
     @property

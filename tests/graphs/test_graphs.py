@@ -1,0 +1,63 @@
+"""The generator of random graphs: what it makes verifies, prints, parses back, runs, and holds every op there is."""
+
+from __future__ import annotations
+
+import pytest
+
+from specjit.ir.graph import Graph, copy_graph
+from specjit.ir.text import parse, print_graph
+from specjit.ir.types import Type
+from specjit.ir.verify import verify
+from specjit.ops import registry
+from tests.golden import choices_of_sizes, make_inputs, outcome
+from tests.graphs import FULL, PLAIN, SMOOTH, random_graph
+from tests.ir.random_text import shape_of
+
+# Ops that no typed graph holds, or that need what a random graph does not have (images, data that decides sizes).
+NOT_MADE = {
+    "conv2d", "conv2d_input", "conv2d_weight", "nonzero", "randperm", "tensor", "empty", "empty_like", "probability",
+    "uniform",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("flavor", [FULL, PLAIN, SMOOTH], ids=["full", "plain", "smooth"])
+def test_graphs_verify_and_their_text_parses_back(flavor) -> None:
+    for seed in range(100):
+        graph = random_graph(seed, flavor)
+        verify(graph, f"random_graph({seed})")
+        text = print_graph(graph)
+        assert text == print_graph(random_graph(seed, flavor)), "a seed makes one graph"
+        back = parse(text, ops=registry.get)
+        verify(back, "parsing")
+        assert print_graph(back) == text
+        assert shape_of(as_text_says(back)) == shape_of(as_text_says(graph))
+
+
+def as_text_says(graph: Graph) -> Graph:
+    """The text leaves out what is usual: the device cpu, and that no gradient is required."""
+
+    def said(t: Type) -> Type:
+        usual = {"device": None} if t.device == "cpu" else {}
+        return t.with_(requires_grad=t.requires_grad or None, args=tuple(map(said, t.args)), **usual)
+
+    copy = copy_graph(graph)
+    for v in [*copy.inputs, *(v for n in copy.walk() for v in (*n.results, *(p for b in n.blocks for p in b.params)))]:
+        v.type = said(v.type)
+    return copy
+
+
+@pytest.mark.parametrize("flavor", [FULL, SMOOTH], ids=["full", "smooth"])
+def test_most_graphs_run(flavor) -> None:
+    """Where an exception ends them, nothing is compared."""
+    raised = 0
+    for seed in range(100):
+        graph = random_graph(seed, flavor)
+        raised += outcome(graph, make_inputs(graph, choices_of_sizes(graph)[0], seed)).error is not None
+    assert raised < 10
+
+
+def test_every_op_of_typed_graphs_is_made() -> None:
+    made = {node.op.name for seed in range(2000) for node in random_graph(seed).walk()}
+    expected = {name for name in registry.all_ops() if not name.startswith("py.")} - NOT_MADE
+    missing = expected - made
+    assert not missing
