@@ -15,6 +15,7 @@ from specjit.ops import registry
 from specjit.specialize import containers
 from specjit.specialize.abstract import Abstract, Known, Mapping, Obj, Refused, Seq, constant, unknown
 from specjit.specialize.handlers import default, handles, is_tensor
+from specjit.tensor.devices import device
 
 if TYPE_CHECKING:
     from specjit.specialize.specializer import Specializer
@@ -32,7 +33,7 @@ def get_attribute(spec: Specializer, args: list[Any], node: Node) -> Abstract:
     if is_tensor(target):
         return tensor_attribute(spec, target, name)
     if isinstance(target, Known):
-        return constant(getattr(target.value, name))
+        return spec.fold(node.op, args)
     raise Refused(f"{unknown(target)} has its attribute {name!r} read", spec.loc)
 
 
@@ -50,7 +51,7 @@ def tensor_attribute(spec: Specializer, x: Value, name: str) -> Abstract:
             return spec.call("permute", x, list(range(rank))[::-1])
         return spec.call("transpose", x, rank - 2, rank - 1)
     if name == "device" and t.device is not None:
-        return Known(t.device)
+        return Known(device(t.device))
     raise Refused(f"attribute {name!r} of a tensor is not modelled", spec.loc)
 
 

@@ -151,6 +151,7 @@ class _Run:
         self.fixed: dict[int, Leaf] = {}
         self.attributes: dict[tuple[int, str], tuple[AttributeRead, Abstract]] = {}
         self.globals: dict[tuple[int, str], tuple[GlobalRead, Abstract]] = {}
+        self.returned: set[int] = set()  # ids of the lists and dicts in the result
 
     def result(self) -> Specialized:
         signature = self.assume.signature
@@ -315,6 +316,10 @@ class _Run:
             return ("const", a.value)
         if isinstance(a, Seq) and a.kind == "slice":
             raise Refused("a slice with run-time bounds is returned")
+        if isinstance(a, Mapping) or (isinstance(a, Seq) and a.kind == "list"):
+            if id(a) in self.returned:
+                raise Refused("one list or dict is returned in two places")
+            self.returned.add(id(a))
         if isinstance(a, Seq) and a.foreign:
             raise Refused(f"{a.foreign}, a list of the caller, is returned")
         if isinstance(a, Seq) and a.plain:
