@@ -31,12 +31,12 @@ from specjit.capture.values import (
     constant_of,
 )
 from specjit.ir.types import ANY, INT, Type
+from specjit.ops.pyinfer import SIZE
 from specjit.tensor import Size, Tensor
 
 Args = list[Abstract]
 Named = dict[str, Abstract]
 CONTAINERS = ("list", "dict", "set", "str")
-SIZE = Type.instance("Size")  # what slicing a shape gives
 CLASSES = {"int": int, "float": float, "bool": bool, "str": str, "list": list, "tuple": tuple, "dict": dict}
 # Builtins that read their arguments and change nothing.
 QUIET: tuple[Any, ...] = (pow, sorted, any, all, ord, chr, divmod, hash, id, repr, bin, hex, oct, slice, complex)

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from specjit.capture.attributes import attribute, place_of
-from specjit.capture.expressions import known_items
+from specjit.capture.displays import displayed
 from specjit.capture.frame import Frame, lowers
 from specjit.capture.inline import call_function, call_local
 from specjit.capture.instances import construct, super_method
@@ -30,14 +30,17 @@ from specjit.capture.values import (
     const,
     constant_of,
 )
+from specjit.ir.types import INT, Type
 from specjit.ops.registry import Op
 
 
 @lowers(ast.Call)
 def _call(f: Frame, node: ast.Call) -> Abstract:
     callee = _callee(f, node.func)
-    args, kwargs = _arguments(f, node)
-    return call(f, callee, args, kwargs)
+    if node.args and isinstance(node.args[0], ast.GeneratorExp):
+        return _consumed(f, callee, node.args[0], node)
+    args = arguments(f, callee, node)
+    return call(f, callee, args, _keywords(f, node))
 
 
 def _callee(f: Frame, node: ast.expr) -> Abstract:
@@ -57,15 +60,30 @@ def _callee(f: Frame, node: ast.expr) -> Abstract:
         f.at = saved
 
 
-def _arguments(f: Frame, node: ast.Call) -> tuple[list[Abstract], dict[str, Abstract]]:
-    args: list[Abstract] = []
-    for a in node.args:
-        if isinstance(a, ast.Starred):
-            args += known_items(f, f.expr(a.value), a)
-        elif isinstance(a, ast.GeneratorExp) and len(node.args) == 1:
-            args.append(_generator(f, node, a))
-        else:
-            args.append(f.expr(a))
+# arguments
+
+
+def arguments(f: Frame, callee: Abstract, node: ast.Call) -> list[Abstract]:
+    """The positional arguments; starred sizes of an unknown number as one list, where the callee takes that too."""
+    items = displayed(f, node.args)
+    if isinstance(items, list):
+        return items
+    if items.type == Type.list(INT) and _takes_sizes(callee):
+        return [items]
+    star = next(a for a in node.args if isinstance(a, ast.Starred))
+    raise f.unsupported("* of something whose length is not known", star, "use a tuple")
+
+
+def _takes_sizes(callee: Abstract) -> bool:
+    """Whether the arguments are sizes that may come one by one or as one sequence (`x.view(2, -1)`)."""
+    owned = isinstance(callee, Method)
+    function = callee.function if isinstance(callee, Method) else callee.obj if isinstance(callee, Known) else None
+    record = getattr(function, "record", None)
+    params = record.params[owned:] if isinstance(record, Op) else ()
+    return bool(params) and params[0].type.spread
+
+
+def _keywords(f: Frame, node: ast.Call) -> dict[str, Abstract]:
     kwargs: dict[str, Abstract] = {}
     for k in node.keywords:
         if k.arg is None and isinstance(k.value, ast.Dict) and all(_is_text(x) for x in k.value.keys):
@@ -74,27 +92,11 @@ def _arguments(f: Frame, node: ast.Call) -> tuple[list[Abstract], dict[str, Abst
             kwargs.update(_mapping_items(f, f.expr(k.value), k.value))
         else:
             kwargs[k.arg] = f.expr(k.value)
-    return args, kwargs
+    return kwargs
 
 
 def _is_text(node: ast.expr | None) -> bool:
     return isinstance(node, ast.Constant) and isinstance(node.value, str)
-
-
-def _generator(f: Frame, node: ast.Call, a: ast.GeneratorExp) -> Abstract:
-    """A generator argument as a list, where the callee takes all items anyway."""
-    from specjit.capture.comprehensions import comprehension
-
-    name = (
-        node.func.id
-        if isinstance(node.func, ast.Name)
-        else node.func.attr
-        if isinstance(node.func, ast.Attribute)
-        else ""
-    )
-    if name not in ("sum", "min", "max", "list", "tuple", "set", "sorted", "join", "dict", "stack", "cat", "len"):
-        raise f.unsupported("a generator expression here", a, "write a list comprehension")
-    return comprehension(f, a)
 
 
 def _mapping_items(f: Frame, value: Abstract, node: ast.AST) -> dict[str, Abstract]:
@@ -108,6 +110,38 @@ def _mapping_items(f: Frame, value: Abstract, node: ast.AST) -> dict[str, Abstra
     if isinstance(value, Keywords):
         return dict(value.named)
     raise f.unsupported("** of something whose keys are not known", node, "name the arguments")
+
+
+def _consumed(f: Frame, callee: Abstract, generator: ast.GeneratorExp, node: ast.Call) -> Abstract:
+    """A call with a generator expression as its first argument, by a callee that takes items until it knows enough."""
+    from specjit.capture.comprehensions import comprehension, quantified
+
+    obj = callee.obj if isinstance(callee, Known) and callee.value is None else None
+    alone = len(node.args) == 1 and not node.keywords
+    if alone and (obj is any or obj is all):
+        return quantified(f, obj is any, generator)
+    # What the other arguments do is not to come before the items.
+    others = [*node.args[1:], *(k.value for k in node.keywords)]
+    takes_all = _takes_all(callee) if obj is None else any(obj is function for function in TAKE_ALL)
+    if not takes_all or not all(map(_has_no_effect, others)):
+        raise f.unsupported("a generator expression here", generator, "write a list comprehension")
+    items = comprehension(f, generator)
+    return call(f, callee, [items, *map(f.expr, node.args[1:])], _keywords(f, node))
+
+
+def _has_no_effect(n: ast.expr) -> bool:
+    return isinstance(n.operand if isinstance(n, ast.UnaryOp) else n, ast.Constant | ast.Name | ast.Lambda)
+
+
+TAKE_ALL: tuple[Any, ...] = (sum, min, max, list, tuple, set, frozenset, sorted, dict)
+
+
+def _takes_all(callee: Abstract) -> bool:
+    """Whether it is a method of a builtin that takes all items of its argument."""
+    if not isinstance(callee, Method) or not isinstance(callee.owner, Value):
+        return False
+    takers = {"str": ("join",), "list": ("extend",), "set": ("update",)}
+    return callee.name in takers.get(callee.owner.type.kind, ())
 
 
 # dispatch

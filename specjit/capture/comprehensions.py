@@ -11,13 +11,14 @@ from collections.abc import Callable
 from typing import Any
 
 from specjit.capture.frame import Frame, lowers
+from specjit.capture.inline import call_local
 from specjit.capture.iteration import plan
 from specjit.capture.loops import assign_target, for_each
 from specjit.capture.merge import bound_flag
-from specjit.capture.scope import assigned
-from specjit.capture.values import (
-    Abstract,
-)
+from specjit.capture.scope import Do, assigned
+from specjit.capture.values import Abstract, Local
+
+_ITEMS = "__specjit_items__"  # the parameter of a generator that is read as a function
 
 
 @lowers(ast.ListComp, ast.SetComp, ast.DictComp)
@@ -54,9 +55,11 @@ def _comprehension(f: Frame, node: Any) -> Abstract:
 
 def _filled(f: Frame, node: Any, first: ast.comprehension, iterable: Abstract) -> Abstract:
     if isinstance(node, ast.ListComp | ast.GeneratorExp) and len(node.generators) == 1 and not first.ifs:
+        mark = f.session.mark()
         items = plan(f, iterable).items
         if items is not None:
             return f.emit("py.list", *(_element(f, first.target, item, node.elt) for item in items))
+        f.session.rollback(mark)
     kind = {ast.SetComp: "py.set", ast.DictComp: "py.dict"}.get(type(node), "py.list")
     target = f.emit(kind)
 
@@ -78,16 +81,8 @@ def _element(f: Frame, target: ast.expr, item: Abstract, elt: ast.expr) -> Abstr
     return f.expr(elt)
 
 
-class _Do(ast.stmt):
-    """A statement that runs a Python function while lowering: the inside of a comprehension (its syntax: `parts`)."""
-
-    _fields = ("parts",)
-    parts: list[ast.AST]
-    action: Callable[[], None]
-
-
-@lowers(_Do)
-def _do(f: Frame, s: _Do) -> None:
+@lowers(Do)
+def _do(f: Frame, s: Do) -> None:
     s.action()
 
 
@@ -97,7 +92,7 @@ def _generators(f: Frame, node: Any, k: int, iterable: Abstract | None, add: Cal
         add()
         return
     generator = node.generators[k]
-    inner = _Do()
+    inner = Do()
     inner.parts = [*node.generators[k + 1 :], *(getattr(node, n) for n in ("elt", "key", "value") if hasattr(node, n))]
     inner.action = lambda: _generators(f, node, k + 1, None, add)
     body: ast.stmt = inner
@@ -111,3 +106,24 @@ def _generators(f: Frame, node: Any, k: int, iterable: Abstract | None, add: Cal
         if isinstance(s, ast.stmt):
             f.live.after[s] = f.live.head[s] = live
     for_each(f, loop, f.expr(generator.iter) if iterable is None else iterable)
+
+
+def quantified(f: Frame, wanted: bool, node: ast.GeneratorExp) -> Abstract:
+    """`any(...)` (wanted: True) or `all(...)` of a generator: a function that returns when an item has decided."""
+    if any(isinstance(n, ast.NamedExpr) for n in ast.walk(node)):
+        raise f.unsupported("an assignment in a generator expression", node, "write a list comprehension")
+    first = node.generators[0]
+    decides = node.elt if wanted else ast.UnaryOp(ast.Not(), node.elt)
+    body: ast.stmt = ast.If(decides, [ast.Return(ast.Constant(wanted))], [])
+    for generator in reversed(node.generators):
+        for test in reversed(generator.ifs):
+            body = ast.If(test, [body], [])
+        source = ast.Name(_ITEMS, ast.Load()) if generator is first else generator.iter
+        body = ast.For(generator.target, source, [body], [])
+    takes = ast.arguments(posonlyargs=[], args=[ast.arg(_ITEMS)], kwonlyargs=[], kw_defaults=[], defaults=[])
+    otherwise = ast.Return(ast.Constant(not wanted))
+    function = ast.FunctionDef(name="genexpr", args=takes, body=[body, otherwise], decorator_list=[])
+    for n in ast.walk(function):
+        if "lineno" in n._attributes and not hasattr(n, "lineno"):
+            ast.copy_location(n, node)
+    return call_local(f, Local(function, f, (), (), "<genexpr>"), [f.expr(first.iter)], {})

@@ -25,11 +25,26 @@ _QUIET_METHODS = frozenset(("pop", "index", "count", "copy", "reverse", "clear",
 _READERS = frozenset(
     f"py.{name}"
     for name in (
-        *("getitem", "delitem", "len", "iter_list", "contains", "unpack", "unpack_star", "print", "format", "str"),
+        *(
+            "getitem",
+            "delitem",
+            "len",
+            "iter_list",
+            "contains",
+            "unpack",
+            "unpack_star",
+            "spread",
+            "print",
+            "format",
+            "str",
+        ),
         *("bool", "not", "is", "is_not", "eq", "ne", "lt", "le", "gt", "ge", "add", "mul", "sum", "min", "max"),
         *("bound", "refine"),
     )
 )
+# Records that take something out of a container, and those whose lists are new but hold what was in one.
+_TAKEN_OUT = frozenset(("py.getitem", "py.unpack", "py.global", "py.closure"))
+_FRESH = frozenset(("py.unpack_star", "py.spread", "py.iter_list"))
 
 
 def shallow(t: Type) -> Type:
@@ -43,7 +58,9 @@ def made(f: Frame, node: Node, at: Any) -> None:
     """Name the origin of every list that a new node yields."""
     for k, result in enumerate(node.results):
         t = result.type
-        if node.op.name in ("py.getitem", "py.unpack", "py.unpack_star", "py.global", "py.closure"):
+        if node.op.name in _FRESH:
+            result.type = t = t.with_(args=tuple(map(shallow, t.args)))
+        elif node.op.name in _TAKEN_OUT:
             result.type = t = shallow(t)
         if t.kind != "list":
             continue

@@ -29,7 +29,8 @@ from specjit.capture.values import (
     const,
     constant_of,
 )
-from specjit.ir.types import ANY, INT, Type
+from specjit.ir.types import ANY, INT
+from specjit.ops.pyinfer import SIZE
 from specjit.ops.registry import all_ops, get
 
 
@@ -40,23 +41,25 @@ def _constant(f: Frame, node: ast.Constant) -> Abstract:
 
 @lowers(ast.Name)
 def _name(f: Frame, node: ast.Name) -> Abstract:
-    found = f.lookup(node.id)
-    if found is None:
+    home = f.home(node.id)
+    if home is None:
         written = (id(f.function.__globals__), node.id) in f.session.written
         return f.emit("py.global", node.id, Known(f.function)) if written else global_value(f, node.id)
+    found = home.env.get(node.id, UNBOUND)
     if isinstance(found, Cell):
         value = f.emit("py.load", found.cell, hint=node.id)
         return f.emit("py.bound", value, node.id, f.emit("py.is_not", value, UNBOUND), node.id not in f.locals)
+    outside = home is not f or (bool(f.inside) and node.id not in f.inside)
     if isinstance(found, Unbound):
-        outside = node.id not in f.locals or (f.inside and node.id not in f.inside)
-        return f.emit("py.bound", found, node.id, False, bool(outside))
-    flag = f.env.get(merge.bound_flag(node.id)) if node.id in f.locals else None
+        return f.emit("py.bound", found, node.id, False, outside)
+    flag = home.env.get(merge.bound_flag(node.id))
     if flag is None:
         return found
     # Some path left the variable without a value: reading it is an error there.
-    outside = bool(f.inside) and node.id not in f.inside
     value = f.emit("py.bound", found, node.id, flag, outside, hint=node.id)
     value.type = merge.type_of_abstract(found)
+    if home is not f:
+        return value
     f.env[node.id] = found if isinstance(found, TupleOf) else value
     del f.env[merge.bound_flag(node.id)]
     return f.env[node.id]
@@ -109,82 +112,6 @@ def unbind(f: Frame, name: str) -> None:
     f.env.pop(name, None)
     f.env.pop(merge.bound_flag(name), None)
     f.stored(name)
-
-
-@lowers(ast.Tuple)
-def _tuple(f: Frame, node: ast.Tuple) -> Abstract:
-    if open_ended(f, node.elts):
-        return f.emit("py.call", Known(tuple), None, _gathered(f, node.elts), type=Type("tuple", (ANY,)))
-    return TupleOf(tuple(spread(f, node.elts)))
-
-
-def open_ended(f: Frame, nodes: list[ast.expr]) -> bool:
-    """Whether a starred item's length is known only at run time. Looks at names only, so nothing is evaluated twice."""
-    for n in nodes:
-        if isinstance(n, ast.Starred):
-            value = f.lookup(n.value.id) if isinstance(n.value, ast.Name) else None
-            known = isinstance(value, TupleOf) or (
-                isinstance(value, Value) and (value.is_const or value.type.kind == "tuple")
-            )
-            if isinstance(n.value, ast.Name) and not known:
-                return True
-    return False
-
-
-def _gathered(f: Frame, nodes: list[ast.expr]) -> Value:
-    """`[a, *b, c]` where the length of `b` is known only at run time."""
-    out = f.emit("py.list")
-    for n in nodes:
-        if isinstance(n, ast.Starred):
-            f.emit("py.method", out, "extend", None, f.expr(n.value))
-        else:
-            f.emit("py.append", out, f.expr(n))
-    return out
-
-
-def spread(f: Frame, nodes: list[ast.expr]) -> list[Abstract]:
-    """The values of expressions of which some may be starred (of known length)."""
-    out: list[Abstract] = []
-    for n in nodes:
-        if isinstance(n, ast.Starred):
-            out += known_items(f, f.expr(n.value), n)
-        else:
-            out.append(f.expr(n))
-    return out
-
-
-def known_items(f: Frame, value: Abstract, node: ast.AST) -> list[Abstract]:
-    """The items of something whose length is known at capture."""
-    if isinstance(value, TupleOf):
-        return list(value.items)
-    ok, constant = constant_of(value)
-    if ok and isinstance(constant, tuple | str):
-        return [const(x) for x in constant]
-    if isinstance(value, Value) and value.type.kind == "tuple":
-        return list(unpack(f, value, len(value.type.args)))
-    raise f.unsupported("* of something whose length is not known", node, "use a tuple")
-
-
-@lowers(ast.List)
-def _list(f: Frame, node: ast.List) -> Abstract:
-    if open_ended(f, node.elts):
-        return _gathered(f, node.elts)
-    return f.emit("py.list", *spread(f, node.elts))
-
-
-@lowers(ast.Set)
-def _set(f: Frame, node: ast.Set) -> Abstract:
-    return f.emit("py.set", *spread(f, node.elts))
-
-
-@lowers(ast.Dict)
-def _dict(f: Frame, node: ast.Dict) -> Abstract:
-    items: list[Abstract] = []
-    for key, value in zip(node.keys, node.values):
-        if key is None:
-            raise f.unsupported("** in a dict", value, "use dict.update")
-        items += [f.expr(key), f.expr(value)]
-    return f.emit("py.dict", *items)
 
 
 @lowers(ast.BoolOp)
@@ -245,7 +172,7 @@ def getitem(f: Frame, owner: Abstract, index: Abstract) -> Abstract:
         if ok and type(i) is int:
             return f.emit("size", owner.tensor, i)
         sliced = isinstance(index, Value) and (index.node is not None and index.node.op.name == "py.slice")
-        kind = Type.instance("Size") if sliced or (ok and isinstance(i, slice)) else INT
+        kind = SIZE if sliced or (ok and isinstance(i, slice)) else INT
         return f.emit("py.getitem", owner, index, type=kind)
     if isinstance(owner, Known):
         found = attribute_item(f, owner, index)
@@ -282,12 +209,6 @@ def unpack(f: Frame, value: Abstract, n: int) -> tuple[Abstract, ...]:
     ok, constant = constant_of(value)
     if ok and isinstance(constant, tuple) and len(constant) == n:
         return tuple(const(x) for x in constant)
-    if isinstance(value, Shape):
-        value = f.emit("py.getattr", value.tensor, "shape")
-        node, _ = f.emit_node(get("py.unpack"), [value, const(n)])
-        for r in node.results:
-            r.type = INT
-        return tuple(node.results)
     node, _ = f.emit_node(get("py.unpack"), [f.value(value), const(n)])
     return tuple(node.results)
 

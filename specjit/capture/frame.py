@@ -38,6 +38,7 @@ from specjit.capture.values import (
 )
 from specjit.ir.graph import Block, Location, Node, OpLike
 from specjit.ir.types import ANY, TENSOR, Type, type_of
+from specjit.ops.pyinfer import SIZE
 from specjit.ops.registry import get
 
 MAX_DEPTH = 40  # of inlined calls
@@ -272,7 +273,7 @@ class Frame:
         if isinstance(a, TupleOf):
             return self.emit("py.tuple", *a.items)
         if isinstance(a, Shape):
-            return self.emit("py.getattr", a.tensor, "shape")
+            return self.emit("py.getattr", a.tensor, "shape", type=SIZE)
         if isinstance(a, Ran):
             return a.header if a.header.type.kind == "bool" else self.emit("py.gt", a.header, 0)
         if isinstance(a, Unbound):
@@ -293,12 +294,15 @@ class Frame:
 
     def lookup(self, name: str) -> Abstract | None:
         """A variable of this function or of the captured functions around it; None if the name is not theirs."""
+        home = self.home(name)
+        return None if home is None else home.env.get(name, UNBOUND)
+
+    def home(self, name: str) -> Frame | None:
+        """The function whose variable `name` is: this one or one around it."""
         frame: Frame | None = self
-        while frame is not None:
-            if name in frame.locals:
-                return frame.env.get(name, UNBOUND)
+        while frame is not None and name not in frame.locals:
             frame = frame.parent
-        return None
+        return frame
 
 
 def generic(t: Type) -> Type:

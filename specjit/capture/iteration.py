@@ -25,6 +25,7 @@ from specjit.capture.values import (
     constant_of,
 )
 from specjit.ir.types import ANY, INT, Type
+from specjit.ops.pyinfer import SIZE
 
 MAX_UNROLL = 256
 
@@ -69,7 +70,7 @@ def plan(f: Frame, it: Abstract, protocol: bool = False) -> Plan:
         keys = f.emit("py.iter_list", v)
         keys.type = Type.list(v.type.args[0] if v.type.args else ANY)
         return Plan(count=f.emit("py.len", keys), item=lambda i: getitem(f, keys, i), watched=(v,), each=True)
-    if v.type.is_tensor or v.type.kind == "str" or (v.type.kind == "list" and not protocol):
+    if v.type.is_tensor or v.type.kind == "str" or v.type == SIZE or (v.type.kind == "list" and not protocol):
         return Plan(
             count=f.emit("py.len", v),
             item=lambda i: _element_of(f, v, i),

@@ -15,7 +15,7 @@ from typing import Any
 from specjit.capture import merge
 from specjit.capture.errors import Unsupported
 from specjit.capture.frame import Frame
-from specjit.capture.scope import Exits, assigned, declared, local_names, read
+from specjit.capture.scope import Do, Exits, assigned, declared, local_names, read
 from specjit.capture.values import UNBOUND, Abstract, Cell, Known, Local, Unbound, Value, same_abstract
 from specjit.ir.types import ANY
 from specjit.ops.registry import get
@@ -37,7 +37,7 @@ def outline(f: Frame, s: ast.stmt, error: Unsupported) -> None:
     unbound = isinstance(s, ast.Global | ast.Nonlocal) or any(
         isinstance(n, ast.Global | ast.Nonlocal) for n in ast.walk(s)
     )
-    if exits.any or unbound:
+    if exits.any or unbound or any(isinstance(n, Do) for n in ast.walk(s)):
         raise error
     reads, writes = _names(f, s, error)
     watched = {n for cells in f.watched for n in cells} | {n for n, a in f.env.items() if isinstance(a, Cell)}
@@ -173,12 +173,8 @@ def _unbound_again(name: str) -> ast.stmt:
 
 def _always_binds(s: ast.stmt, name: str) -> bool:
     """Whether running `s` to its end certainly binds `name`."""
-    if isinstance(
-        s, ast.Assign | ast.AnnAssign | ast.AugAssign | ast.FunctionDef | ast.ClassDef | ast.Import | ast.ImportFrom
-    ):
-        return True
-    if isinstance(s, ast.With):
-        return False  # a context manager may swallow the exception that skipped the binding
+    if isinstance(s, SIMPLE):
+        return all(n.target.id != name for n in ast.walk(s) if isinstance(n, ast.NamedExpr))
     if isinstance(s, ast.If) and s.orelse:
         return all(any(_always_binds(t, name) and name in assigned(t) for t in side) for side in (s.body, s.orelse))
     return False

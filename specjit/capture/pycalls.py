@@ -23,6 +23,7 @@ from specjit.capture.values import (
     const,
 )
 from specjit.ir.types import ANY, BOOL, INT, STR
+from specjit.ops.registry import find_method
 
 Handler = Callable[[Frame, list[Abstract], dict[str, Abstract]], Abstract]
 BUILTINS: dict[int, Handler] = {}  # by id of the Python callable; `builtins.py` fills it
@@ -71,8 +72,14 @@ def python_method(f: Frame, owner: Abstract, name: str, args: list[Abstract], kw
         result.type = target.type
     if target.type.kind not in ("list", "dict", "set", "str", "tuple", "int", "float", "bool", "tensor"):
         f.session.touched = True
-        opaque.note(f, f"a call of the method {name!r} of an unknown object")
+        if f.session.scripting or not _may_be_a_tensor(target, name):
+            opaque.note(f, f"a call of the method {name!r} of an unknown object")
     return result
+
+
+def _may_be_a_tensor(target: Value, name: str) -> bool:
+    """Whether specialization may find that the call is an op, which is not to be reported as a call of unknown code."""
+    return target.type.kind in ("any", "optional") and not target.is_const and find_method(name) is not None
 
 
 ON_CALLER = (locals, globals, sys._getframe, inspect.currentframe, inspect.stack)

@@ -7,12 +7,20 @@ Invariant: everything here errs on the side of "needed": a name reported dead is
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from specjit.capture.source import parameters
 
 _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+
+
+class Do(ast.stmt):
+    """A statement that runs a Python function while lowering: the inside of a comprehension (its syntax: `parts`)."""
+
+    _fields = ("parts",)
+    parts: list[ast.AST]
+    action: Callable[[], None]
 
 
 def _children(node: ast.AST) -> Iterator[ast.AST]:

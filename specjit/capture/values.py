@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from specjit.ir.constants import same
 from specjit.ir.graph import Value
 from specjit.ir.types import ANY, NONE, Type, type_of
+from specjit.ops.pyinfer import SIZE
 
 if TYPE_CHECKING:
     from specjit.capture.frame import Frame
@@ -195,5 +196,5 @@ def type_of_abstract(a: Abstract) -> Type:
     if isinstance(a, Known):
         return a.value.type if a.value is not None else type_of(a.obj)
     if isinstance(a, Shape):
-        return Type("class", name="Size")
+        return SIZE
     return ANY

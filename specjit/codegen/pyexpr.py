@@ -442,6 +442,8 @@ _PY: dict[str, Handler] = {
     "py.format": _format,
     "py.concat": _concat,
     "py.iter_list": _function("list"),
+    "py.spread": lambda node, args, scope: Text(f"[*{args[0].at(BITOR)}]"),
+    "py.spread_dict": lambda node, args, scope: Text(f"{{**{args[0].at(BITOR)}}}"),
     "py.global": _global,
     "py.closure": _closure,
     "py.bound": _bound,

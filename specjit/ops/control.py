@@ -73,10 +73,22 @@ defpy("to_tuple(obj: any) -> any", tuple, _tuple_type, READS, doc="`tuple(obj)` 
 defpy(
     "to_size(items: any) -> any",
     Size,
-    lambda items: Type.instance("Size"),
+    lambda items: rule.SIZE,
     PURE,
     doc="The sizes as `x.shape` gives them.",
 )
+
+
+def _spread(items: Any) -> list[Any]:
+    return [*items]
+
+
+def _spread_dict(mapping: Any) -> dict[Any, Any]:
+    return {**mapping}
+
+
+defpy("spread(items: any) -> any", _spread, rule.iterated, READS, doc="`[*items]`.")
+defpy("spread_dict(mapping: any) -> any", _spread_dict, rule.mapped, READS, doc="`{**mapping}`.")
 _MISSING = object()
 
 
@@ -102,15 +114,10 @@ def _unpack_star(obj: Any, before: int, after: int) -> tuple[Any, ...]:
     return (*items[:before], items[before:stop], *items[stop:])
 
 
-def _unpacked_star(obj: Any, before: Any, after: Any) -> list[Type]:
-    element = obj.args[0] if isinstance(obj, Type) and obj.kind == "list" else ANY
-    return [*[element] * before, Type.list(element), *[element] * after]
-
-
 defpy(
     "unpack_star(obj: any, before: int, after: int) -> any[]",
     _unpack_star,
-    _unpacked_star,
+    rule.unpacked_star,
     Traits(view_of=0, reads=True),
     doc="`a, *b, c = obj`: `before` items, the list of those between, `after` items.",
 )

@@ -14,10 +14,11 @@ from collections.abc import Callable
 from typing import Any
 
 from specjit.ir.dims import Dim, divide
-from specjit.ir.types import ANY, BOOL, FLOAT, INT, NONE, STR, Type, join_all, type_of
+from specjit.ir.types import ANY, BOOL, FLOAT, INT, NONE, STR, Type, join, join_all, type_of
 
 NUMERIC = ("bool", "int", "float")
 SEQUENCES = (str, bytes, list, tuple)
+SIZE = Type.instance("Size")  # the shape of a tensor
 FOLDED_SIZE = 4096  # bits of a number, items of a sequence
 TENSOR_OPS = {
     "add": "add",
@@ -178,6 +179,8 @@ def _container(name: str, a: Type, b: Type) -> Type:
         return Type.list(join_all([*a.args, *b.args]))
     if name == "mod" and a.kind == "str":
         return STR
+    if name == "or" and a.kind == b.kind == "dict" and a.args and b.args:
+        return Type("dict", tuple(map(join, a.args, b.args)))
     if name == "mul" and a.kind in ("str", "list") and b.kind == "int":
         return a
     if name == "mul" and b.kind in ("str", "list") and a.kind == "int":
@@ -310,8 +313,10 @@ def item(obj: Any, index: Any) -> Any:
         return join_all([as_type(v) for v in obj]) if as_type(index).kind == "int" and obj else ANY
     if isinstance(obj, Type) and obj.kind == "tuple" and isinstance(index, int):
         return obj.args[index] if -len(obj.args) <= index < len(obj.args) else ANY
-    if isinstance(obj, Type) and obj.kind == "list" and as_type(index).kind == "int":
-        return obj.args[0]
+    if isinstance(obj, Type) and (obj.kind == "list" or obj == SIZE) and as_type(index).kind == "int":
+        return _element(obj)
+    if obj == SIZE and isinstance(index, slice):
+        return SIZE
     if isinstance(obj, Type) and obj.kind == "dict" and obj.args:
         return obj.args[1]
     return ANY
@@ -355,18 +360,35 @@ def unpacked(obj: Any, n: Any) -> Any:
     count = n if isinstance(n, int) else 0
     if isinstance(obj, Type) and obj.kind == "tuple" and len(obj.args) == count:
         return list(obj.args)
-    if isinstance(obj, Type) and obj.kind == "list":
-        return [obj.args[0]] * count
-    if _is_tensor(obj):
-        return [obj.with_(dims=None if obj.dims is None else obj.dims[1:])] * count
-    return [ANY] * count
+    return [_element(obj)] * count
+
+
+def _element(obj: Any) -> Type:
+    """The type of what iterating over `obj` yields."""
+    if isinstance(obj, range):
+        return INT
+    if not isinstance(obj, Type):
+        return join_all([as_type(v) for v in obj]) if isinstance(obj, (list, tuple)) and obj else ANY
+    if obj.is_tensor:
+        return obj.with_(dims=None if obj.dims is None else obj.dims[1:])
+    if obj.kind == "str":
+        return obj
+    if obj == SIZE:
+        return INT
+    if obj.kind == "tuple":
+        return join_all(list(obj.args)) if obj.args else ANY
+    return obj.args[0] if obj.kind in ("list", "set", "dict") and obj.args else ANY
 
 
 def iterated(obj: Any) -> Any:
-    if _is_tensor(obj):
-        return Type.list(obj.with_(dims=None if obj.dims is None else obj.dims[1:]))
-    if isinstance(obj, (list, tuple)):
-        return Type.list(join_all([as_type(v) for v in obj]))
-    if isinstance(obj, range):
-        return Type.list(INT)
-    return Type.list(obj.args[0]) if isinstance(obj, Type) and obj.kind in ("list", "set") else Type.list(ANY)
+    return Type.list(_element(obj))
+
+
+def unpacked_star(obj: Any, before: Any, after: Any) -> list[Type]:
+    element = _element(obj)
+    return [*[element] * before, Type.list(element), *[element] * after]
+
+
+def mapped(obj: Any) -> Type:
+    """`{**obj}`."""
+    return Type("dict", obj.args if isinstance(obj, Type) and obj.kind == "dict" and obj.args else (ANY, ANY))

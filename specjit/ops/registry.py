@@ -135,6 +135,11 @@ class Op:
         return [i for i, read in zip(self.tensor_positions, self.reads) if position in read]
 
     @property
+    def several(self) -> bool:
+        """Whether it gives a sequence of results, not one."""
+        return len(self.returns) > 1 or any(r.endswith("[]") for r in self.returns)
+
+    @property
     def differentiable(self) -> bool:
         return self._vjp is not None
 

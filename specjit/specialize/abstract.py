@@ -72,9 +72,10 @@ class Seq:
 
 @dataclass(eq=False)
 class Mapping:
-    """A dict with constant keys."""
+    """A dict with constant keys; `depth` and `foreign` as of `Seq`."""
 
     items: dict[Any, Any] = field(default_factory=dict)
+    depth: int = 0
     foreign: str = ""
 
 

@@ -10,8 +10,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from specjit.ir.graph import Node
+from specjit.ops.pyinfer import FOLDED_SIZE
 from specjit.specialize import lists
-from specjit.specialize.abstract import Abstract, Known, Mapping, NeedsUnrolling, Obj, Refused, Seq, constant, unknown
+from specjit.specialize.abstract import (
+    Abstract,
+    Known,
+    Mapping,
+    NeedsUnrolling,
+    Obj,
+    Refused,
+    Rows,
+    Seq,
+    constant,
+    unknown,
+)
 from specjit.specialize.handlers import default, handles, is_tensor
 
 if TYPE_CHECKING:
@@ -35,7 +47,14 @@ def make_dict(spec: Specializer, args: list[Any], node: Node) -> Abstract:
     keys, values = args[::2], args[1::2]
     if not all(isinstance(k, Known) for k in keys):
         raise Refused("a dict with run-time keys", spec.loc)
-    return Mapping(dict(zip((k.value for k in keys), values, strict=True)))
+    return Mapping(dict(zip((k.value for k in keys), values, strict=True)), spec.depth)
+
+
+@handles("py.spread_dict")
+def copy_dict(spec: Specializer, args: list[Any], node: Node) -> Abstract:
+    if isinstance(args[0], Mapping):
+        return Mapping(dict(args[0].items), spec.depth)
+    return default(spec, args, node)
 
 
 @handles("py.to_tuple")
@@ -78,10 +97,33 @@ def _object_item(spec: Specializer, target: Obj, index: Any) -> Abstract:
 
 @handles("py.setitem", "py.delitem")
 def set_item(spec: Specializer, args: list[Any], node: Node) -> Abstract:
-    target = args[0]
-    if is_tensor(target) and node.op.name == "py.setitem":
+    target, index = args[:2]
+    deletes = node.op.name == "py.delitem"
+    if is_tensor(target) and not deletes:
         return spec.call("setitem", *args)
-    raise Refused("an item of a container is assigned", spec.loc)
+    if not isinstance(target, (Seq, Mapping)) or not isinstance(index, Known):
+        raise Refused("an item of a container is assigned", spec.loc)
+    if target.foreign or target.depth != spec.depth:
+        raise Refused("an item of a container of the caller or of an outer block is assigned", spec.loc)
+    _check_place(spec, target, index.value, deletes)
+    if deletes:
+        del target.items[index.value]
+    else:
+        target.items[index.value] = args[2]
+    return Known(None)
+
+
+def _check_place(spec: Specializer, target: Seq | Mapping, index: Any, deletes: bool) -> None:
+    """Whether there is an item to assign or delete; where there is none, Python's error is for run time."""
+    if isinstance(target, Mapping):
+        if deletes and index not in target.items:
+            raise Refused(f"key {index!r} is missing", spec.loc)
+        return
+    lists.check_readable(spec, target)
+    if target.kind != "list" or not target.plain or type(index) is not int:
+        raise Refused(f"an item of a {target.kind} is assigned", spec.loc)
+    if not -len(target.items) <= index < len(target.items):
+        raise Refused(f"index {index} is out of range", spec.loc)
 
 
 @handles("py.contains")
@@ -110,35 +152,52 @@ def length(spec: Specializer, args: list[Any], node: Node) -> Abstract:
 
 @handles("py.unpack")
 def unpack(spec: Specializer, args: list[Any], node: Node) -> list[Any]:
-    target, count = args[0], args[1].value
-    if isinstance(target, Seq):
-        lists.check_readable(spec, target)
-        if not target.plain:
-            raise Refused("a list that a loop grew is unpacked", spec.loc)
-        items = list(target.items)
-    elif (rows := _tensor_rows(spec, target)) is not None:
-        items = rows
-    elif isinstance(target, Known) and isinstance(target.value, (list, tuple, str)):
-        items = [constant(v) for v in target.value]
-    else:
-        raise Refused(f"{unknown(target)} is unpacked", spec.loc)
+    count = args[1].value
+    items = _single_items(spec, args[0])
     if len(items) != count:
         raise Refused(f"{len(items)} values are unpacked into {count} names", spec.loc)
     return items
 
 
-@handles("py.iter_list")
+@handles("py.unpack_star")
+def unpack_star(spec: Specializer, args: list[Any], node: Node) -> list[Any]:
+    before, after = args[1].value, args[2].value
+    items = _single_items(spec, args[0])
+    stop = len(items) - after
+    if stop < before:
+        raise Refused(f"{len(items)} values are unpacked into at least {before + after} names", spec.loc)
+    return [*items[:before], Seq("list", items[before:stop], spec.depth), *items[stop:]]
+
+
+def _single_items(spec: Specializer, target: Any) -> list[Any]:
+    items = items_of(spec, target)
+    if items is None:
+        raise Refused(f"{unknown(target)} is unpacked", spec.loc)
+    if any(isinstance(i, Rows) for i in items):
+        raise Refused("a list that a loop grew is unpacked", spec.loc)
+    return items
+
+
+@handles("py.iter_list", "py.spread")
 def iterate(spec: Specializer, args: list[Any], node: Node) -> Abstract:
-    target = args[0]
+    items = items_of(spec, args[0])
+    return default(spec, args, node) if items is None else Seq("list", items, spec.depth)
+
+
+def items_of(spec: Specializer, target: Any) -> list[Any] | None:
+    """What iterating over `target` yields, where that is known item by item; None for anything else."""
     if isinstance(target, Seq):
         lists.check_readable(spec, target)
-        return Seq("list", list(target.items), spec.depth)
+        return list(target.items)
     if isinstance(target, Mapping):
-        return Seq("list", [Known(k) for k in target.items], spec.depth)
+        return [Known(k) for k in target.items]
     if isinstance(target, Obj) and hasattr(target.value, "_modules"):
-        return Seq("list", [spec.attribute(target.value, target.path, n) for n in target.value._modules], spec.depth)
-    rows = _tensor_rows(spec, target)
-    return default(spec, args, node) if rows is None else Seq("list", rows, spec.depth)
+        return [spec.attribute(target.value, target.path, n) for n in target.value._modules]
+    if isinstance(target, Known) and isinstance(target.value, (list, tuple, str, range)):
+        if len(target.value) > FOLDED_SIZE:
+            raise Refused(f"a list of {len(target.value)} items", spec.loc)
+        return [constant(v) for v in target.value]
+    return _tensor_rows(spec, target)
 
 
 def _tensor_rows(spec: Specializer, x: Any) -> list[Any] | None:

@@ -13,7 +13,7 @@ from specjit.ir import dims
 from specjit.ir.graph import Value
 from specjit.ir.types import Type
 from specjit.ops import registry
-from specjit.specialize.abstract import Abstract, Known, Refused, Rows, Seq
+from specjit.specialize.abstract import Abstract, Known, NeedsUnrolling, Refused, Rows, Seq
 
 if TYPE_CHECKING:
     from specjit.specialize.specializer import Specializer
@@ -31,7 +31,7 @@ def append(spec: Specializer, seq: Seq, item: Any) -> Abstract:
     if kind != "loop" or seq.depth != spec.depth - 1 or id(seq) in appended:
         raise Refused("a list grows conditionally, more than once per turn, or in an inner loop", spec.loc)
     if not isinstance(item, Value) or not item.type.is_tensor:
-        raise Refused("a list of things other than tensors grows in a loop", spec.loc)
+        raise NeedsUnrolling("a list of things other than tensors grows in a loop", spec.loc)
     appended[id(seq)] = (seq, item)
     spec.shared.add(spec.root(item))
     return Known(None)
@@ -63,8 +63,6 @@ def item(spec: Specializer, seq: Seq, index: Any) -> Abstract:
         parts = [p.value if isinstance(p, Known) else _not_constant(spec) for p in index.items]
         return Seq(seq.kind, seq.items[slice(*parts)], spec.depth)
     if not isinstance(index, Known):
-        from specjit.specialize.abstract import NeedsUnrolling
-
         raise NeedsUnrolling("a tuple or list is indexed by a run-time number", spec.loc)
     if seq.plain:
         try:

@@ -44,11 +44,23 @@ def binary(spec: Specializer, args: list[Any], node: Node) -> Abstract:
         lists.check_readable(spec, a)
         lists.check_readable(spec, b)
         return Seq(a.kind if a.kind == b.kind else "Size", [*a.items, *b.items], spec.depth)
+    if name == "or" and isinstance(a, Mapping) and isinstance(b, Mapping):
+        return Mapping({**a.items, **b.items}, spec.depth)
+    if name == "mul" and any(isinstance(x, Seq) and isinstance(n, Known) for x, n in ((a, b), (b, a))):
+        return _repeated(spec, *((a, b) if isinstance(a, Seq) else (b, a)))
     if name == "gt" and isinstance(a, Value) and a.type.dim in spec.nonempty and b == Known(0):
         return Known(True)  # whether a loop ran whose turns are guarded for
     if isinstance(a, Seq) and isinstance(b, Seq) and name in ("eq", "ne"):
         return _compare_sequences(spec, a, b, name == "eq")
     return default(spec, args, node)
+
+
+def _repeated(spec: Specializer, seq: Seq, count: Known) -> Abstract:
+    """`seq * count`."""
+    lists.check_readable(spec, seq)
+    if not isinstance(count.value, int) or not seq.plain:
+        raise Refused(f"a {seq.kind} is multiplied by {count.value!r}", spec.loc)
+    return Seq(seq.kind, seq.items * count.value, spec.depth)
 
 
 def _with_tensor(spec: Specializer, name: str, a: Any, b: Any) -> Abstract:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from specjit.ir.graph import Node, Value
 from specjit.ops import registry
-from specjit.specialize import containers
+from specjit.specialize import containers, lists
 from specjit.specialize.abstract import Abstract, Known, Mapping, Obj, Refused, Seq, constant, unknown
 from specjit.specialize.handlers import default, handles, is_tensor
 from specjit.tensor.devices import device
@@ -137,6 +137,10 @@ def _as_tuples(spec: Specializer, args: list[Any]) -> list[Any]:
 @handles("py.call")
 def call(spec: Specializer, args: list[Any], node: Node) -> Any:
     function = args[0]
+    if isinstance(function, Known) and function.value in (any, all) and isinstance(args[2], Seq):
+        decided = _quantified(spec, function.value is any, args[2])
+        if decided is not None:
+            return decided
     if isinstance(function, (Known, Obj)) and function.value in PURE_FUNCTIONS:
         if all(isinstance(a, Known) for a in args):
             return default(spec, args, node)
@@ -144,6 +148,22 @@ def call(spec: Specializer, args: list[Any], node: Node) -> Any:
             return spec.extern(node.op, args, [r.type for r in node.results])[0]
     results = spec.extern(node.op, args, [r.type for r in node.results])
     return results if len(results) != 1 else results[0]
+
+
+def _quantified(spec: Specializer, wanted: bool, seq: Seq) -> Abstract | None:
+    """`any` (wanted) or `all` of numbers; None where an item is something else, whose truth may be an error."""
+    lists.check_readable(spec, seq)
+    result: Abstract = Known(not wanted)
+    for item in seq.items:
+        if isinstance(item, Known):
+            if bool(item.value) == wanted:
+                return Known(wanted)
+            continue
+        if not isinstance(item, Value) or item.type.kind not in ("bool", "int", "float"):
+            return None
+        truth = item if item.type.kind == "bool" else spec.call("py.bool", item)
+        result = truth if isinstance(result, Known) else spec.call("py.or" if wanted else "py.and", result, truth)
+    return result
 
 
 def _spread(op: Any, args: list[Any]) -> list[Any]:

@@ -13,9 +13,10 @@ from typing import Any
 
 from specjit.ir.graph import Block, Graph, Location, Node, Value
 from specjit.ir.structure import EXCEPTIONAL, IF, LOOP, WITH
-from specjit.ir.types import ANY, Type, type_of
+from specjit.ir.types import ANY, Type
 from specjit.ops import registry
-from specjit.specialize import control, handlers, indexing, lists, operators, python_ops
+from specjit.ops.pyinfer import as_type, known
+from specjit.specialize import control, handlers, indexing, lists, loops, operators, python_ops
 from specjit.specialize.abstract import (
     Abstract,
     Known,
@@ -80,7 +81,7 @@ class Specializer:
         if node.op is IF:
             control.branch(self, node)
         elif node.op is LOOP:
-            control.loop(self, node)
+            loops.loop(self, node)
         elif node.op is WITH:
             control.grad_mode(self, node)
         elif node.op in EXCEPTIONAL:
@@ -147,13 +148,12 @@ class Specializer:
             done = self.without_write(op, values, types)
             if done is not None:
                 return done
-        many = isinstance(types, (list, tuple))
-        listed = list(types) if many else [types]
+        many = op.several
         if not many and op.traits.effect_free and not op.traits.reads:
-            known = _known_of(types)
-            if known is not None:
-                return known
-        listed = [t if isinstance(t, Type) else type_of(t) for t in listed]
+            constants = _known_of(types, self.depth)
+            if constants is not None:
+                return constants
+        listed = [as_type(t) for t in (types if many else [types])]
         t = op.traits
         if not self.grad and not (t.writes or t.itself or t.reads or t.io):  # what is computed here requires none
             listed = [t.with_(requires_grad=False) if t.is_tensor else t for t in listed]
@@ -285,8 +285,11 @@ class Specializer:
                 raise Refused("a list or dict is passed to code that cannot be seen into", self.loc)
 
 
-def _known_of(t: Type) -> Abstract | None:
+def _known_of(t: Any, depth: int) -> Abstract | None:
     """The constant a result type stands for, if it stands for one."""
+    if isinstance(t, (list, tuple)):
+        kind = "list" if isinstance(t, list) else "tuple"
+        return Seq(kind, [constant(v) for v in t], depth) if known(t) else None
     if not isinstance(t, Type):
         return Known(t)
     if t.kind == "int" and isinstance(t.dim, int):

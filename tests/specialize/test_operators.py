@@ -114,12 +114,14 @@ def test_sequences_add_and_compare():
         ("py.method(%a, 'pop', None, 5)", "pop from an empty list"),
         ("py.method(%a, 'sort', None)", "list.sort is not modelled"),
         ("py.imul(%a, 2)", "py.imul on a list"),
-        ("py.setitem(%a, 0, 1)", "an item of a container is assigned"),
+        ("py.setitem(%a, 2, 1)", "index 2 is out of range"),
+        ("py.setitem(%a, 1.0, 1)", "an item of a list is assigned"),
+        ("py.delitem(%a, -3)", "index -3 is out of range"),
     ],
 )
 def test_what_is_not_modelled_is_refused_with_a_reason(call, reason):
     text = "() -> any { %a: any = py.list(1, 2); %y: any = CALL; return %a }".replace("CALL", call)
-    if call.startswith("py.setitem"):
+    if call.startswith(("py.setitem", "py.delitem")):
         text = text.replace("%y: any = ", "")
     with pytest.raises(Refused, match=reason):
         specialized(text)

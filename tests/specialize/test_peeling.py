@@ -123,7 +123,10 @@ def outcome(function, x):
 
 def check_same(got, expected) -> None:
     assert type(got) is type(expected)
-    if isinstance(expected, tuple):
+    if isinstance(expected, dict):
+        assert list(got) == list(expected)
+        check_same(list(got.values()), list(expected.values()))
+    elif isinstance(expected, tuple | list):
         assert len(got) == len(expected)
         for g, e in zip(got, expected):
             check_same(g, e)

@@ -132,6 +132,18 @@ def invert_truth(b: Builder, n: Node) -> None:
     b.bind(n, Scalar("bool", not x.value) if x.is_const else instr(b, "NOT", "bool", x))
 
 
+def connective(name: str) -> Callable[[Builder, Node], None]:
+    """`&` or `|` of two truth values."""
+
+    def rule(b: Builder, n: Node) -> None:
+        x, y = b.scalar(n.args[0]), b.scalar(n.args[1])
+        if x.kind != "bool" or y.kind != "bool":
+            raise b.fail("a bitwise operator on numbers")
+        b.bind(n, instr(b, name, "bool", x, y))
+
+    return rule
+
+
 def truth(b: Builder, n: Node) -> Scalar:
     found = b.get(n.args[0])
     return as_bool(b, fetch(b, found, "bool") if isinstance(found, View) else b.scalar(n.args[0]))
@@ -235,6 +247,8 @@ RULES: dict[str, Callable[[Builder, Node], None]] = {
     "py.ne": comparison("NE", False),
     "py.neg": negate,
     "py.not": invert_truth,
+    "py.and": connective("AND"),
+    "py.or": connective("OR"),
     "py.bool": convert("bool"),
     "py.int": convert("int"),
     "py.float": convert("float"),

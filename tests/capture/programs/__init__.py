@@ -3,15 +3,29 @@
 Enters: nothing. Leaves: `PROGRAMS`, (function, cases); a case is a tuple of positional arguments, copied for every run.
 """
 
-from tests.capture.programs import branches, containers, effects, functions, handlers, loops, managers, outside, scalars
+from tests.capture.programs import (
+    branches,
+    containers,
+    displays,
+    effects,
+    functions,
+    generators,
+    handlers,
+    loops,
+    managers,
+    outside,
+    scalars,
+)
 from tests.capture.programs.table import PROGRAMS
 
 # Importing them fills PROGRAMS.
 THEMES = (
     branches,
     containers,
+    displays,
     effects,
     functions,
+    generators,
     handlers,
     loops,
     managers,
