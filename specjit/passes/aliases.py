@@ -113,3 +113,10 @@ class Aliases:
 def may_share(value: Value) -> bool:
     """Numbers, strings and None have no storage to share."""
     return value.type.is_tensor or value.type.kind in CONTAINERS
+
+
+def objects(graph: Graph) -> set[Value]:
+    """Values that more than operators on tensors see: what blocks yield and what Python code holds."""
+    blocks = [graph.block, *(b for node in graph.walk() for b in node.blocks)]
+    held = {a for node in graph.walk() if node.op.name.startswith("py.") for a in node.args}
+    return held | {o for block in blocks for o in block.outputs}

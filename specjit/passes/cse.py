@@ -14,21 +14,14 @@ from specjit.ir.constants import key
 from specjit.ir.dims import Poly
 from specjit.ir.graph import Block, Graph, Node, Value
 from specjit.ir.structure import WITH
-from specjit.passes.aliases import Aliases
+from specjit.passes.aliases import Aliases, objects
 from specjit.passes.manager import Context
 
 Scope = list[dict[Hashable, list[Value]]]
 
 
 def run(graph: Graph, ctx: Context) -> None:
-    _block(graph.block, [{}], {}, Aliases(graph), _objects(graph), ctx)
-
-
-def _objects(graph: Graph) -> set[Value]:
-    """Values that more than operators on tensors see: what blocks yield and what Python code holds."""
-    blocks = [graph.block, *(b for node in graph.walk() for b in node.blocks)]
-    held = {a for node in graph.walk() if node.op.name.startswith("py.") for a in node.args}
-    return held | {o for block in blocks for o in block.outputs}
+    _block(graph.block, [{}], {}, Aliases(graph), objects(graph), ctx)
 
 
 def _block(

@@ -1,24 +1,26 @@
 """Constant folding: nodes whose result is known now become constants.
 
 Enters: any graph. Leaves: fewer nodes; scalars that types already know (`size` of a constant dimension, arithmetic on
-such) and small results of ops on constants are constants. Legality: the op is pure and `eager`, its meaning, gives the
-value; where it raises, the error belongs to run time and the node stays. A tensor that the caller may get hold of is
-never a constant: each call must return fresh storage.
+such, comparisons that hold for all sizes) and small results of ops on constants are constants. Legality: the op is pure
+and `eager`, its meaning, gives the value; where it raises, the error belongs to run time and the node stays. A tensor
+that the caller may get hold of is never a constant: each call must return fresh storage.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from specjit.ir.builder import abstract
-from specjit.ir.dims import product
+from specjit.ir.dims import Size, product
 from specjit.ir.graph import Block, Graph, Node, Value
 from specjit.ir.types import Type
 from specjit.ops.lowering import Creation
 from specjit.passes.aliases import Aliases
 from specjit.passes.manager import Context
+from specjit.passes.raising import not_negative, size_expression
 from specjit.passes.rewrite import rewrite
 
 MAX_ELEMENTS = 64  # larger constant tensors stay computed: kernels fill and combine faster than memory is read
@@ -31,9 +33,7 @@ def run(graph: Graph, ctx: Context) -> None:
     def visit(node: Node, block: Block) -> list[Value] | None:
         if node.blocks or not node.results or not _foldable(node, aliases):
             return None
-        found = known_by_type(node)
-        if found is None:
-            found = evaluate(node)
+        found = known_by_type(node) or known_by_sizes(node) or evaluate(node)
         if found is None or not ctx.fire():
             return None
         return found
@@ -72,6 +72,39 @@ def known_by_type(node: Node) -> list[Value] | None:
     if isinstance(found, list | tuple) and len(node.results) != 1:
         return None
     return [Value.constant(found)] if immutable(found) else None
+
+
+def known_by_sizes(node: Node) -> list[Value] | None:
+    """The answer of a comparison of numbers that holds whatever the sizes in them are."""
+    rule = COMPARISONS.get(node.op.name)
+    if rule is None:
+        return None
+    a, b = map(size_expression, node.args)
+    if a is None or b is None:
+        return None
+    if rule(a, b):
+        return [Value.constant(True)]
+    return [Value.constant(False)] if COMPARISONS[OPPOSITE[node.op.name]](a, b) else None
+
+
+def _less(a: Size, b: Size) -> bool:
+    return not_negative(b - a - 1)
+
+
+def _different(a: Size, b: Size) -> bool:
+    return _less(a, b) or _less(b, a)
+
+
+# Whether the comparison holds for all sizes. Where it does not, and its opposite neither, it depends on them.
+COMPARISONS: dict[str, Callable[[Size, Size], bool]] = {
+    "py.lt": _less,
+    "py.le": lambda a, b: not_negative(b - a),
+    "py.gt": lambda a, b: _less(b, a),
+    "py.ge": lambda a, b: not_negative(a - b),
+    "py.eq": lambda a, b: a == b,
+    "py.ne": _different,
+}
+OPPOSITE = {"py.lt": "py.ge", "py.ge": "py.lt", "py.le": "py.gt", "py.gt": "py.le", "py.eq": "py.ne", "py.ne": "py.eq"}
 
 
 def evaluate(node: Node) -> list[Value] | None:

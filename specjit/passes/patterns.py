@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ast
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -49,14 +49,14 @@ class Match:
 class Rule:
     """One row. The result must have the type of what it replaces, or the rule does not fire.
 
-    to: an expression over the pattern's variables, or a function of the match that returns a value (None: it does not
-    apply).
+    to: an expression over the pattern's variables, or a function of the match that returns a value, or one per result
+    of a node with several (None: it does not apply).
     because: why both sides are equal, bit for bit. when: a further condition. commutes: the arguments may be swapped.
     view: both sides are views of the same storage, in every run.
     """
 
     pattern: str
-    to: str | Callable[[Match], Value | None]
+    to: str | Callable[[Match], Value | Sequence[Value] | None]
     because: str
     when: Callable[[Match], bool] | None = None
     commutes: bool = False
@@ -69,8 +69,9 @@ class Rule:
         if isinstance(self.to, str):
             object.__setattr__(self, "target", parse_pattern(self.to))
 
-    def apply(self, node: Node, builder: Builder) -> Value | None:
-        """The value to put in the place of the node's result; nodes it needs are appended to the builder's block."""
+    def apply(self, node: Node, builder: Builder) -> Value | Sequence[Value] | None:
+        """What to put in the place of the node's result, or results; nodes it needs are appended to the builder's
+        block."""
         for args in self._orders(node):
             values = bind(self.tree, node, args)
             if values is None:

@@ -1,18 +1,23 @@
 """Pruning: control flow whose decision is a constant becomes straight-line code.
 
-Enters: any graph (guards made what they hold fixed into constants). Leaves: no `if` on a constant; no loop that
-provably runs zero times or once. Legality: exactly the nodes that would have run still run, in the same order.
+Enters: any graph (guards made what they hold fixed into constants). Leaves: no `if` on a constant, or on a condition
+that an `if` around it has decided; no loop that provably runs zero times or once. Legality: exactly the nodes that
+would have run still run, in the same order.
 """
 
 from __future__ import annotations
 
-from specjit.ir.graph import Block, Graph, Location, Node, Value
+from specjit.ir.graph import Block, Graph, Location, Node, Value, free_values, replace_uses
 from specjit.ir.structure import IF, LOOP, WITH
 from specjit.passes.manager import Context
 from specjit.passes.rewrite import rewrite, splice
 
 
 def run(graph: Graph, ctx: Context) -> None:
+    for node in graph.walk():
+        if node.op is IF:
+            _decide(node, ctx)
+
     def visit(node: Node, block: Block) -> list[Value] | None:
         if node.op is IF:
             return _branch(node, block, ctx)
@@ -26,6 +31,16 @@ def run(graph: Graph, ctx: Context) -> None:
     values = [*graph.inputs, *(r for node in graph.walk() for r in node.results)]
     records = any(v.type.requires_grad for v in values)
     rewrite(graph, visit)
+
+
+def _decide(node: Node, ctx: Context) -> None:
+    """In each branch it is known what the condition was."""
+    (cond,) = node.args
+    if cond.is_const or cond.type.kind != "bool":
+        return
+    for block, value in zip(node.blocks, (True, False)):
+        if cond in free_values(block) and ctx.fire():
+            replace_uses(block, {cond: Value.constant(value)})
 
 
 def _branch(node: Node, block: Block, ctx: Context) -> list[Value] | None:

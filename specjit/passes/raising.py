@@ -87,7 +87,7 @@ def _view_in_bounds(node: Node, bounds: Bounds) -> bool:
     rule = VIEW_RULES.get(node.op.name)
     if rule is not None and x.type.dims is not None:
         return rule(node, x.type.dims, bounds)
-    if not all(a.is_const for a in node.args[1:]) and not all(_position(a) is not None for a in node.args[1:]):
+    if not all(a.is_const for a in node.args[1:]) and not all(size_expression(a) is not None for a in node.args[1:]):
         return False
     if all(isinstance(d, int) for d in _dims(x)):
         return True
@@ -102,14 +102,14 @@ def _select_in_bounds(node: Node, dims: tuple[Dim, ...], bounds: Bounds) -> bool
     size = dims[axis.const]
     if bounds.get(index) is not None:
         return bounds[index] == size
-    position = _position(index)
+    position = size_expression(index)
     if isinstance(position, int) and isinstance(size, int):
         return -size <= position < size
     return not_negative(position) and size is not None and not_negative(size - 1 - position)
 
 
 def _narrow_in_bounds(node: Node, dims: tuple[Dim, ...], bounds: Bounds) -> bool:
-    axis, start, length = (node.args[1], *map(_position, node.args[2:4]))
+    axis, start, length = (node.args[1], *map(size_expression, node.args[2:4]))
     if not axis.is_const or start is None or length is None:
         return False
     size = dims[axis.const]
@@ -126,13 +126,18 @@ def _broadcasts(value: Value, result: Value) -> bool:
     return all(d == w or d == 1 for d, w in zip(_dims(value)[::-1], _dims(result)[::-1]))
 
 
-def layout(node: Node) -> Any:
-    """Where the result of a view lies in its argument, whose strides may be any; None where sizes are not known."""
-    sizes = node.args[0].type.dims
+def layout(*chain: Node) -> Any:
+    """Where the result of views, one of the other, lies in the argument of the first, whose strides may be any; None
+    where sizes are not known or a copy is needed."""
+    sizes = chain[0].args[0].type.dims
     if sizes is None or None in sizes:
         return None
-    ref = ViewRef(sizes, tuple(symbol(f"stride{k}") for k in range(len(sizes))))
-    return node.op.lower.fn(ref, *(abstract(a) for a in node.args[1:]))  # type: ignore[attr-defined]
+    ref: Any = ViewRef(sizes, tuple(symbol(f"stride{k}") for k in range(len(sizes))))
+    for node in chain:
+        ref = node.op.lower.fn(ref, *(abstract(a) for a in node.args[1:]))  # type: ignore[attr-defined]
+        if ref is None:
+            return None
+    return ref
 
 
 def _view_of_any_layout(node: Node, dims: tuple[Dim, ...], bounds: Bounds) -> bool:
@@ -152,7 +157,7 @@ VIEW_RULES: dict[str, Callable[[Node, tuple[Dim, ...], Bounds], bool]] = {
 }
 
 
-def _position(value: Value) -> Dim:
+def size_expression(value: Value) -> Dim:
     """What is known of an int argument, as a size expression."""
     if value.is_const:
         return value.const if isinstance(value.const, int) else None

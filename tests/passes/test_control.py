@@ -25,6 +25,66 @@ def test_prune_constant_branch():
     )
 
 
+def test_prune_what_an_outer_branch_decided():
+    check_pass(
+        "prune",
+        """(%x: f32[N], %c: bool) {
+          %y = if %c {
+            %a = if %c { %p = tanh(%x); yield %p } else { %q = exp(%x); yield %q }
+            yield %a
+          } else {
+            %b = if %c { yield %x } else { %r = neg(%x); yield %r }
+            yield %b
+          }
+          return %y
+        }""",
+        """(%x: f32[N], %c: bool) {
+          %y = if %c { %p = tanh(%x); yield %p } else { %r = neg(%x); yield %r }
+          return %y
+        }""",
+    )
+    check_unchanged(
+        "prune",
+        """(%x: f32[N], %c: bool, %d: bool) {
+          %y = if %c {
+            %a = if %d { %p = tanh(%x); yield %p } else { %q = exp(%x); yield %q }
+            yield %a
+          } else {
+            yield %x
+          }
+          %z = if %c { yield %y } else { %n = neg(%y); yield %n }
+          return %z
+        }""",
+    )
+
+
+def test_prune_knows_a_condition_as_a_value_too():
+    check_pass(
+        "prune",
+        "(%x: f32[N], %c: bool) { %y, %k = if %c { yield %x, %c } else { yield %x, %c }; return %y, %k }",
+        "(%x: f32[N], %c: bool) { %y, %k = if %c { yield %x, True } else { yield %x, False }; return %y, %k }",
+    )
+
+
+def test_a_condition_on_data_is_not_decided_twice():
+    """A tensor's truth may change between two looks at it."""
+    check_unchanged(
+        "prune",
+        """(%x: f32[N], %c: bool[]) {
+          %b = py.bool(%c)
+          %y = if %b {
+            %w = bitwise_xor(%c, True)
+            %d = py.bool(%w)
+            %a = if %d { %p = tanh(%x); yield %p } else { %q = exp(%x); yield %q }
+            yield %a
+          } else {
+            yield %x
+          }
+          return %y
+        }""",
+    )
+
+
 LOOP = """(%x: f32[B,3], %c: bool) {
   %h, %ys = loop TRIP, True, (%i, %h1 = %x) {
     %a = tanh(%h1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.golden import check_pass, check_unchanged
 
 
@@ -27,6 +29,43 @@ def test_fold_leaves_what_is_not_known_or_would_raise():
     check_unchanged("fold", "(%x: f32[N,4]) { %n = size(%x, 0); return %n }")
     check_unchanged("fold", "() { %k = py.truediv(1, 0); return %k }")
     check_unchanged("fold", "(%x: f32[N]) { %a = tanh(%x); return %a }")
+
+
+@pytest.mark.parametrize(
+    ("condition", "known"),
+    [
+        ("py.ge(%n, 0)", True),
+        ("py.lt(%n, 0)", False),
+        ("py.gt(%m, 0)", True),
+        ("py.le(%m, 0)", False),
+        ("py.eq(%m, 0)", False),
+        ("py.ne(%m, %n)", True),
+        ("py.eq(%n, %n)", True),
+        ("py.lt(%n, %m)", True),
+        ("py.ge(%n, %m)", False),
+        ("py.gt(-1, %n)", False),
+    ],
+)
+def test_fold_comparisons_that_hold_for_all_sizes(condition, known):
+    text = "(%x: f32[T,4]) {{ %n = size(%x, 0); %m = py.add(%n, 1); {} return %n, %m, {} }}"
+    check_pass("fold", text.format(f"%c = {condition};", "%c"), text.format("", known))
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "py.gt(%n, 0)",
+        "py.lt(%n, 5)",
+        "py.ne(%n, 1)",
+        "py.eq(%n, %k)",
+        "py.ge(%k, 0)",
+        "py.le(%m, %k)",
+        "py.lt(%n, 0.5)",
+    ],
+)
+def test_fold_leaves_comparisons_that_depend_on_sizes(condition):
+    text = "(%x: f32[T,4], %k: int) {{ %n = size(%x, 0); %m = py.sub(%n, 1); %c = {}; return %n, %m, %c }}"
+    check_unchanged("fold", text.format(condition))
 
 
 def test_fold_small_constant_tensors_unless_the_caller_gets_them():
