@@ -10,24 +10,24 @@ from __future__ import annotations
 
 import builtins
 import collections
+import enum
 import types
 from collections.abc import Callable
 from typing import Any
 
 from specjit.capture import opaque
 from specjit.capture.annotations import declared_constants
-from specjit.capture.frame import SIMPLE, Frame
+from specjit.capture.frame import SIMPLE, Frame, is_own
 from specjit.capture.guards import Group, is_stable_module
 from specjit.capture.instances import is_fresh
 from specjit.capture.values import Abstract, Known, Method, Shape, TupleOf, Value, const, type_for
 from specjit.dtypes import DType
 from specjit.ir.types import ANY, BOOL, INT, TENSOR, Type
-from specjit.nn.containers import ModuleDict, ModuleList, Sequential
 from specjit.nn.module import Module
 from specjit.tensor.methods import TensorMethods
 from specjit.tensor.tensor import Tensor
 
-_FIELD = type(vars(collections.namedtuple("_", "field"))["field"])  # noqa: PYI024 (only its getter is wanted)
+_FIELD = type(vars(collections.namedtuple("_", "field"))["field"])
 GETTERS = (types.MemberDescriptorType, _FIELD)  # of slots and named tuples: reading them runs no code of the user
 BUILTIN_METHODS = (types.MethodDescriptorType, types.WrapperDescriptorType, types.ClassMethodDescriptorType)
 FUNCTIONS = (types.FunctionType, types.BuiltinFunctionType, types.MethodType, types.MethodDescriptorType, type)
@@ -97,7 +97,7 @@ def global_value(f: Frame, name: str) -> Abstract:
     if name in fn.__code__.co_freevars:
         return _closure_value(f, fn, name)
     scope = fn.__globals__
-    stable = _stable_function(fn)
+    stable = is_own(fn)
     if name in scope:
         obj = scope[name]
         if stable and (isinstance(obj, ALWAYS_KNOWN) or hasattr(obj, "record")):
@@ -128,14 +128,10 @@ def _closure_value(f: Frame, fn: types.FunctionType, name: str) -> Abstract:
     return describe(f, obj, "globals", f"closure[{name!r}]", fetch, read)
 
 
-def _stable_function(fn: types.FunctionType) -> bool:
-    return (fn.__module__ or "").split(".")[0] == "specjit"
-
-
 # attributes
 
 
-BUILTIN_KINDS = {t.__name__: t for t in (list, dict, set, str, tuple, int, float, bool)}
+BUILTIN_KINDS = {t.__name__: t for t in (list, dict, set, str, tuple, int, float, bool, complex)}
 
 
 def attribute(f: Frame, owner: Abstract, name: str) -> Abstract:
@@ -207,6 +203,8 @@ def _class_attribute(f: Frame, cls: type, name: str) -> Abstract:
     for base in cls.__mro__:
         if name in base.__dict__:
             raw = base.__dict__[name]
+            if isinstance(raw, types.MethodDescriptorType) and base.__module__ == "builtins":
+                return Known(raw)
             if isinstance(raw, staticmethod | classmethod | types.FunctionType):
                 found = getattr(cls, name)
                 guard_method(f, cls, name, raw)
@@ -295,6 +293,8 @@ def _class_member(f: Frame, owner: Known, name: str, raw: Any, read: Any) -> Abs
         return Method(Known(cls), name, raw.__func__)
     if isinstance(raw, BUILTIN_METHODS):
         return Method(owner, name)
+    if isinstance(raw, types.DynamicClassAttribute) and isinstance(owner.obj, enum.Enum):
+        return read()  # its name or value
     if hasattr(type(raw), "__get__"):
         return _descriptor(f, read)
     if is_fresh(owner):
@@ -341,41 +341,3 @@ def instance_data(obj: Any, name: str) -> Any:
 def _registered(obj: Any, name: str) -> bool:
     """Parameters, buffers and submodules: what a Program owns. They are not expected to move within one call."""
     return isinstance(obj, Module) and isinstance(instance_data(obj, name), Module | Tensor)
-
-
-def module_items(f: Frame, owner: Known) -> list[Abstract] | None:
-    """The members of a ModuleList or Sequential (keys of a ModuleDict), in order; None if `owner` is something else."""
-    names = _child_names(f, owner)
-    if names is None:
-        return None
-    if isinstance(owner.obj, ModuleDict):
-        _, source, fetch = place_of(owner)
-        f.session.facts.add(
-            "structure", f"keys({source})", "value", tuple(names), f.origin(), f"tuple({fetch}._modules)"
-        )
-        return [const(name) for name in names]
-    return [attribute(f, owner, name) for name in names]
-
-
-def _child_names(f: Frame, owner: Known) -> list[str] | None:
-    """The names of a container's children, whose number is guarded."""
-    cls = type(owner.obj)
-    plain = isinstance(owner.obj, ModuleList | Sequential) and cls.__getitem__ is ModuleList.__getitem__
-    keyed = isinstance(owner.obj, ModuleDict) and cls.__getitem__ is ModuleDict.__getitem__
-    if not ((plain and cls.__iter__ is ModuleList.__iter__) or (keyed and cls.__iter__ is ModuleDict.__iter__)):
-        return None
-    names = list(owner.obj._modules)
-    _, source, fetch = place_of(owner)
-    origin = f.origin()
-    f.session.facts.add("structure", f"len({source})", "length", len(names), origin, f"{fetch}._modules")
-    return names
-
-
-def module_item(f: Frame, owner: Known, index: int | str) -> Abstract | None:
-    """`modules[index]` as an attribute read; None where Python would raise."""
-    names = _child_names(f, owner)
-    if names is None:
-        return None
-    if isinstance(index, int) and not isinstance(owner.obj, ModuleDict):
-        return attribute(f, owner, names[index]) if -len(names) <= index < len(names) else None
-    return attribute(f, owner, index) if isinstance(index, str) and index in names else None

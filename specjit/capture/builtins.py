@@ -13,8 +13,10 @@ from collections.abc import Callable
 from typing import Any
 
 from specjit.capture import marks
-from specjit.capture.attributes import MISSING, attribute, instance_data, module_items
+from specjit.capture.attributes import MISSING, attribute, instance_data
+from specjit.capture.containers import VIEWS, is_view, module_items, view, view_items
 from specjit.capture.frame import Frame
+from specjit.capture.instances import super_object
 from specjit.capture.operators import binary, truth
 from specjit.capture.pycalls import BUILTINS, METHODS, python_call, python_method
 from specjit.capture.values import (
@@ -31,6 +33,7 @@ from specjit.capture.values import (
     constant_of,
 )
 from specjit.ir.types import ANY, INT, Type
+from specjit.nn.containers import ModuleDict
 from specjit.ops.pyinfer import SIZE
 from specjit.tensor import Size, Tensor
 
@@ -88,10 +91,9 @@ for _function in QUIET:
 def _len(f: Frame, x: Abstract, /) -> Abstract:
     if isinstance(x, TupleOf):
         return const(len(x.items))
-    if isinstance(x, Known):
-        items = module_items(f, x)
-        if items is not None:
-            return const(len(items))
+    items = module_items(f, x) if isinstance(x, Known) else view_items(x) if is_view(x) else None  # type: ignore[arg-type]
+    if items is not None:
+        return const(len(items))
     if isinstance(x, Shape):
         return f.emit("py.len", x, type=INT)
     return f.emit("py.len", x)
@@ -164,6 +166,11 @@ def _type(f: Frame, x: Abstract, /) -> Abstract:
     return Known(type(x.obj)) if isinstance(x, Known) else quiet_call(type, f, x)
 
 
+@builtin(super)
+def _super(f: Frame, /) -> Abstract | None:
+    return super_object(f)
+
+
 @builtin(callable)
 def _callable(f: Frame, x: Abstract, /) -> Abstract:
     if isinstance(x, Known):
@@ -212,6 +219,17 @@ def _setattr(f: Frame, owner: Abstract, name: Abstract, value: Abstract, /) -> A
     if not ok or not isinstance(attr, str):
         return None
     set_attribute(f, owner, attr, value)
+    return NONE_VALUE
+
+
+@builtin(delattr)
+def _delattr(f: Frame, owner: Abstract, name: Abstract, /) -> Abstract | None:
+    from specjit.capture.assignments import delete_attribute
+
+    ok, attr = constant_of(name)
+    if not ok or not isinstance(attr, str):
+        return None
+    delete_attribute(f, owner, attr)
     return NONE_VALUE
 
 
@@ -312,6 +330,17 @@ def _annotate(f: Frame, the_type: Abstract, the_value: Abstract) -> Abstract:
 @builtin(marks.has_type)
 def _has_type(f: Frame, x: Abstract, target_type: Abstract) -> Abstract:
     return quiet_call(marks.has_type, f, x, target_type)
+
+
+# containers of modules
+
+
+def _view(kind: str, f: Frame, owner: Abstract, /) -> Abstract | None:
+    return view(f, owner, kind) if isinstance(owner, Known) else None
+
+
+for _kind in VIEWS:
+    builtin(getattr(ModuleDict, _kind))(functools.partial(_view, _kind))
 
 
 # tensors

@@ -13,12 +13,13 @@ import types
 from collections.abc import Sequence
 from typing import Any
 
+from specjit.capture import marks, opaque
+from specjit.capture.arguments import Named, arguments, as_values, keywords
 from specjit.capture.attributes import attribute, place_of
-from specjit.capture.displays import displayed
-from specjit.capture.frame import Frame, lowers
+from specjit.capture.frame import Frame, is_own, lowers
 from specjit.capture.inline import call_function, call_local
 from specjit.capture.instances import construct, super_method
-from specjit.capture.pycalls import BUILTINS, METHODS, Keywords, python_call, python_method
+from specjit.capture.pycalls import BUILTINS, METHODS, apply, is_quiet, python_call, python_method
 from specjit.capture.values import (
     NONE_VALUE,
     Abstract,
@@ -30,7 +31,6 @@ from specjit.capture.values import (
     const,
     constant_of,
 )
-from specjit.ir.types import INT, Type
 from specjit.ops.registry import Op
 
 
@@ -40,7 +40,10 @@ def _call(f: Frame, node: ast.Call) -> Abstract:
     if node.args and isinstance(node.args[0], ast.GeneratorExp):
         return _consumed(f, callee, node.args[0], node)
     args = arguments(f, callee, node)
-    return call(f, callee, args, _keywords(f, node))
+    kwargs = keywords(f, node)
+    if isinstance(args, list) and isinstance(kwargs, dict):
+        return call(f, callee, args, kwargs)
+    return spread_call(f, callee, args, kwargs)
 
 
 def _callee(f: Frame, node: ast.expr) -> Abstract:
@@ -60,56 +63,17 @@ def _callee(f: Frame, node: ast.expr) -> Abstract:
         f.at = saved
 
 
-# arguments
-
-
-def arguments(f: Frame, callee: Abstract, node: ast.Call) -> list[Abstract]:
-    """The positional arguments; starred sizes of an unknown number as one list, where the callee takes that too."""
-    items = displayed(f, node.args)
-    if isinstance(items, list):
-        return items
-    if items.type == Type.list(INT) and _takes_sizes(callee):
-        return [items]
-    star = next(a for a in node.args if isinstance(a, ast.Starred))
-    raise f.unsupported("* of something whose length is not known", star, "use a tuple")
-
-
-def _takes_sizes(callee: Abstract) -> bool:
-    """Whether the arguments are sizes that may come one by one or as one sequence (`x.view(2, -1)`)."""
-    owned = isinstance(callee, Method)
-    function = callee.function if isinstance(callee, Method) else callee.obj if isinstance(callee, Known) else None
-    record = getattr(function, "record", None)
-    params = record.params[owned:] if isinstance(record, Op) else ()
-    return bool(params) and params[0].type.spread
-
-
-def _keywords(f: Frame, node: ast.Call) -> dict[str, Abstract]:
-    kwargs: dict[str, Abstract] = {}
-    for k in node.keywords:
-        if k.arg is None and isinstance(k.value, ast.Dict) and all(_is_text(x) for x in k.value.keys):
-            kwargs.update({x.value: f.expr(v) for x, v in zip(k.value.keys, k.value.values)})  # type: ignore[union-attr]
-        elif k.arg is None:
-            kwargs.update(_mapping_items(f, f.expr(k.value), k.value))
-        else:
-            kwargs[k.arg] = f.expr(k.value)
-    return kwargs
-
-
-def _is_text(node: ast.expr | None) -> bool:
-    return isinstance(node, ast.Constant) and isinstance(node.value, str)
-
-
-def _mapping_items(f: Frame, value: Abstract, node: ast.AST) -> dict[str, Abstract]:
-    if isinstance(value, Value) and value.node is not None and value.node.op.name == "py.dict":
-        keys, values = value.node.args[::2], value.node.args[1::2]
-        if all(k.is_const and isinstance(k.const, str) for k in keys) and f.session.block.nodes[-1:] == [value.node]:
-            return {k.const: v for k, v in zip(keys, values)}
-    ok, constant = constant_of(value)
-    if ok and constant == {}:
-        return {}
-    if isinstance(value, Keywords):
-        return dict(value.named)
-    raise f.unsupported("** of something whose keys are not known", node, "name the arguments")
+def spread_call(f: Frame, callee: Abstract, args: list[Abstract] | Value, kwargs: Named | list[Value]) -> Abstract:
+    """A call whose number of arguments, or their names, are known only at run time."""
+    given, named = as_values(f, args, kwargs)
+    obj = callee.obj if isinstance(callee, Known) and callee.value is None else None
+    if obj is not None and (is_quiet(obj) or obj is print or is_own(obj)):
+        return f.emit("py.call", Known(apply), None, callee, given, named)
+    f.session.touched = True
+    if f.session.scripting and marks.invoke is not None:
+        return f.emit("py.call", Known(apply), None, Known(marks.invoke), given, named, callee)
+    opaque.note(f, "a call with arguments whose number or names are not known")
+    return f.emit("py.call", Known(apply), None, callee, given, named)
 
 
 def _consumed(f: Frame, callee: Abstract, generator: ast.GeneratorExp, node: ast.Call) -> Abstract:
@@ -126,7 +90,10 @@ def _consumed(f: Frame, callee: Abstract, generator: ast.GeneratorExp, node: ast
     if not takes_all or not all(map(_has_no_effect, others)):
         raise f.unsupported("a generator expression here", generator, "write a list comprehension")
     items = comprehension(f, generator)
-    return call(f, callee, [items, *map(f.expr, node.args[1:])], _keywords(f, node))
+    kwargs = keywords(f, node)
+    if isinstance(kwargs, list):
+        raise f.unsupported("** beside a generator expression", generator, "write a list comprehension")
+    return call(f, callee, [items, *map(f.expr, node.args[1:])], kwargs)
 
 
 def _has_no_effect(n: ast.expr) -> bool:

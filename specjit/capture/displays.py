@@ -70,8 +70,9 @@ def displayed(f: Frame, nodes: list[ast.expr]) -> list[Abstract] | Value:
         if not isinstance(n, ast.Starred):
             items.append(f.expr(n))
             continue
-        value = f.expr(n.value)
-        known = known_items(f, value)
+        known = displayed(f, n.value.elts) if isinstance(n.value, ast.List | ast.Tuple) else f.expr(n.value)
+        if not isinstance(known, list):
+            value, known = known, known_items(f, known)
         if known is not None:
             items += known
             continue

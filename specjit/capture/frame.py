@@ -123,6 +123,7 @@ class Frame:
         self.globals = declared(source.node, ast.Global)
         self.live = Liveness(source.node, self.body)
         self.watched: list[dict[str, Value]] = []  # cells of variables that handlers around may need, by name
+        self.own = is_own(function)
         self.via: tuple[Location, ...] = () if caller is None else (*caller.via, caller.location())
 
     # places
@@ -139,6 +140,7 @@ class Frame:
 
     def unsupported(self, what: str, node: ast.AST | None = None, hint: str = "") -> Unsupported:
         error = Unsupported(what, node or self.at, hint)
+        error.own = self.own
         self.place(error)
         return error
 
@@ -283,6 +285,10 @@ class Frame:
         if isinstance(a, Iteration):
             if a.kind == "range":
                 return self.emit("py.range", *a.parts)
+            if a.kind == "slice":
+                return self.emit("py.getitem", *a.parts[:2])
+            if a.kind in ("keys", "values", "items"):
+                return self.emit("py.method", a.parts[0], a.kind, None)
             function = {"enumerate": enumerate, "zip": zip, "reversed": reversed}[a.kind]
             return self.emit("py.call", Known(function), None, *a.parts)
         if isinstance(a, Cell):
@@ -303,6 +309,11 @@ class Frame:
         while frame is not None and name not in frame.locals:
             frame = frame.parent
         return frame
+
+
+def is_own(fn: Any) -> bool:
+    """Whether the function or class is one of this package, which does to the program what it is documented to do."""
+    return (getattr(fn, "__module__", None) or "").split(".")[0] == "specjit"
 
 
 def generic(t: Type) -> Type:

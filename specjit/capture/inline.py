@@ -13,10 +13,10 @@ from typing import Any
 
 from specjit.capture import marks, opaque
 from specjit.capture.errors import CaptureError, Unsupported
-from specjit.capture.frame import MAX_DEPTH, Frame
+from specjit.capture.frame import MAX_DEPTH, Frame, is_own
 from specjit.capture.loops import NeedsConstant
 from specjit.capture.merge import DEAD, RETURN_VALUE
-from specjit.capture.pycalls import BUILTINS, Keywords, python_call
+from specjit.capture.pycalls import BUILTINS, Keywords, is_library, python_call
 from specjit.capture.source import FunctionSource, source_of
 from specjit.capture.values import (
     NONE_VALUE,
@@ -50,13 +50,15 @@ def call_function(f: Frame, fn: types.FunctionType, args: list[Abstract], kwargs
         reason = "recursion"
     elif len(session.active) >= MAX_DEPTH:
         reason = f"more than {MAX_DEPTH} nested calls"
+    if is_library(fn):
+        return python_call(f, Known(fn), args, kwargs)
     mark = session.mark()
     if not reason:
         try:
             source = source_of(fn)
             env = bind_parameters(f, source.node, fn, args, kwargs)
-            if env is None:
-                return python_call(f, Known(fn), args, kwargs)
+            if env is None:  # the call is wrong, and says so when it happens, before any of the function runs
+                return f.emit("py.call", Known(fn), tuple(kwargs) or None, *args, *kwargs.values())
             _guard_code(f, fn)
             return inline(f, source, fn, env)
         except CaptureError as error:
@@ -64,7 +66,7 @@ def call_function(f: Frame, fn: types.FunctionType, args: list[Abstract], kwargs
         except NeedsConstant:
             raise
         except Unsupported as error:
-            if session.strict:
+            if session.strict and not (error.own and is_own(fn)):
                 raise
             session.rollback(mark)
             f.place(error)
@@ -72,6 +74,9 @@ def call_function(f: Frame, fn: types.FunctionType, args: list[Abstract], kwargs
     if reason == "recursion" and session.scripting and marks.recursive is not None:
         session.touched = True
         return f.emit("py.call", Known(marks.recursive(fn)), tuple(kwargs) or None, *args, *kwargs.values())
+    if is_own(fn):
+        session.touched = True
+        return f.emit("py.call", Known(fn), tuple(kwargs) or None, *args, *kwargs.values())
     if session.strict and reason:
         raise f.unsupported(
             f"the call of {fn.__qualname__} ({reason})", hint="use @specjit.jit.ignore to run it in Python"
@@ -82,7 +87,7 @@ def call_function(f: Frame, fn: types.FunctionType, args: list[Abstract], kwargs
 
 
 def _guard_code(f: Frame, fn: types.FunctionType) -> None:
-    if (fn.__module__ or "").split(".")[0] == "specjit":
+    if is_own(fn):
         return
     fetch = f.session.facts.bind(fn)
     f.session.facts.add(
@@ -139,7 +144,7 @@ def bind_parameters(
     defaults = [_default(f, fn, d) for d in fn.__defaults__ or ()]
     named = fn.__kwdefaults__ or {}
     kw_defaults = [_default(f, fn, named[p.arg]) if p.arg in named else None for p in node.args.kwonlyargs]
-    if defaults and (fn.__module__ or "").split(".")[0] != "specjit":
+    if defaults and not is_own(fn):
         fetch = f.session.facts.bind(fn)
         source = f"{fn.__qualname__}.__defaults__"
         f.session.facts.add("globals", source, "identity", fn.__defaults__, f.origin(), f"{fetch}.__defaults__")

@@ -56,30 +56,96 @@ def construct(f: Frame, cls: type, args: list[Abstract], kwargs: dict[str, Abstr
     return out
 
 
-def super_method(f: Frame, node: ast.Attribute) -> Abstract | None:
-    """`super().name` as what is called, where that is a plain function of a class above; None for anything else."""
-    call = node.value
-    plain = isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and not (call.args or call.keywords)
-    free = f.function.__code__.co_freevars
-    if not plain or call.func.id != "super" or "__class__" not in free:  # type: ignore[attr-defined]
+@dataclasses.dataclass
+class Above:
+    """What `super().name` finds: `raw` in the dict of the class `home`. `owner`: the instance or class it is asked
+    for."""
+
+    owner: Known
+    home: type
+    raw: Any
+
+
+def above(f: Frame, node: ast.Attribute) -> Above | None:
+    """The member that `super().name` means; None for anything else, and where only Python can tell."""
+    if not is_super(f, node.value):
         return None
-    if "super" in f.env or f.function.__globals__.get("super", super) is not super:
-        return None
-    cls = (f.function.__closure__ or ())[free.index("__class__")].cell_contents
+    cls = _class_around(f)
     owner = f.env.get(f.function.__code__.co_varnames[0])
-    if not isinstance(owner, Known) or owner.value is None or not isinstance(owner.obj, cls):
+    if cls is None or not isinstance(owner, Known):
         return None
-    order = type(owner.obj).__mro__
-    home = next(base for base in order[order.index(cls) + 1 :] if node.attr in base.__dict__ or base is object)
-    raw = home.__dict__.get(node.attr)
+    made_of = owner.obj if owner.value is None else type(owner.obj)
+    if not isinstance(made_of, type) or not issubclass(made_of, cls):
+        return None
+    order = made_of.__mro__
+    home = next((base for base in order[order.index(cls) + 1 :] if node.attr in base.__dict__), None)
+    return None if home is None else Above(owner, home, home.__dict__[node.attr])
+
+
+def is_super(f: Frame, node: ast.expr) -> bool:
+    """Whether an expression is `super()` without arguments."""
+    plain = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not (node.args or node.keywords)
+    if not plain or node.func.id != "super" or f.lookup("super") is not None:  # type: ignore[attr-defined]
+        return False
+    return f.function.__globals__.get("super", super) is super
+
+
+def _class_around(f: Frame) -> type | None:
+    """The class in whose body the function is defined."""
+    free = f.function.__code__.co_freevars
+    if "__class__" not in free:
+        return None
+    found: type = (f.function.__closure__ or ())[free.index("__class__")].cell_contents
+    return found
+
+
+def super_method(f: Frame, node: ast.Attribute) -> Abstract | None:
+    """`super().name` as what is called; None for anything else."""
+    found = above(f, node)
+    if found is None:
+        return None
+    owner, raw = found.owner, found.raw
     if raw is object.__init__:
         return Known(_nothing)
-    if not isinstance(raw, types.FunctionType):
+    function = raw if isinstance(raw, types.FunctionType) else getattr(raw, "__func__", None)
+    if not isinstance(function, types.FunctionType):
         return None
     from specjit.capture.attributes import guard_method
 
-    guard_method(f, home, node.attr, raw)
-    return Method(owner, node.attr, raw)
+    guard_method(f, found.home, node.attr, raw)
+    if isinstance(raw, staticmethod) or (owner.value is None and not isinstance(raw, classmethod)):
+        return Known(function)
+    if isinstance(raw, classmethod) and owner.value is not None:
+        owner = Known(type(owner.obj))
+    return Method(owner, node.attr, function)
+
+
+def super_attribute(f: Frame, node: ast.Attribute) -> Abstract | None:
+    """`super().name` where that is a property of a class above; None for anything else."""
+    found = above(f, node)
+    getter = getattr(found.raw, "fget", None) if found is not None and isinstance(found.raw, property) else None
+    if found is None or found.owner.value is None or not isinstance(getter, types.FunctionType):
+        return None
+    from specjit.capture.inline import call_function
+
+    f.session.facts.add(
+        "globals",
+        f"{found.home.__qualname__}.{node.attr}",
+        "identity",
+        found.raw,
+        f.origin(),
+        f"{f.session.facts.bind(found.home)}.{node.attr}",
+    )
+    return call_function(f, getter, [found.owner], {})
+
+
+def super_object(f: Frame) -> Abstract | None:
+    """`super()` itself, with its arguments spelled out: in generated code no class is around it."""
+    cls, first = _class_around(f), f.function.__code__.co_varnames[:1]
+    if cls is None or not first or first[0] not in f.env:
+        return None
+    f.session.touched = True
+    return f.emit("py.call", Known(super), None, Known(cls), f.env[first[0]])
 
 
 def _nothing() -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from specjit.capture.attributes import module_items
+from specjit.capture.containers import is_view, module_items, view_items
 from specjit.capture.errors import Unsupported
 from specjit.capture.expressions import getitem, unpack
 from specjit.capture.frame import Frame
@@ -62,7 +62,7 @@ def plan(f: Frame, it: Abstract, protocol: bool = False) -> Plan:
         if items is not None:
             return Plan(items=items)
     if isinstance(it, Iteration):
-        return _iteration(f, it, protocol)
+        return Plan(items=view_items(it)) if is_view(it) else _iteration(f, it, protocol)
     v = f.value(it)
     if v.type.kind == "tuple":
         return Plan(items=list(unpack(f, v, len(v.type.args))))
@@ -120,7 +120,7 @@ def _countable(f: Frame, it: Abstract, protocol: bool) -> bool:
     if isinstance(it, Known):
         return module_items(f, it) is not None
     if isinstance(it, Iteration):
-        return (
+        return is_view(it) or (
             all(_countable(f, p, protocol) for p in it.parts[: 1 if it.kind != "zip" else None]) or it.kind == "range"
         )
     if isinstance(it, Value):

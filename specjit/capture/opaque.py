@@ -19,14 +19,16 @@ from specjit.capture.scope import Do, Exits, assigned, declared, local_names, re
 from specjit.capture.values import UNBOUND, Abstract, Cell, Known, Local, Unbound, Value, same_abstract
 from specjit.ir.types import ANY
 from specjit.ops.registry import get
+from specjit.parsing import parse
 
 # Statements that bind their names last, when nothing can fail any more.
 SIMPLE = (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Expr, ast.FunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
 
 
 def note(f: Frame, reason: str) -> None:
-    """Something at this place runs in Python: an error under `strict`, else remembered for the event."""
-    if f.session.strict:
+    """Something at this place runs in Python: an error under `strict`, else remembered for the event. In a function of
+    this package it is an error always, so that the function is called as it is."""
+    if f.session.strict or f.own:
         raise f.unsupported(reason)
     f.session.opaque.append((f.location(), reason))
 
@@ -155,7 +157,7 @@ def _names(f: Frame, s: ast.AST, error: Unsupported) -> tuple[list[str], list[st
 
 def _maybe(name: str) -> ast.expr:
     """`locals().get(name, UNBOUND)`, spelled with names that no program defines."""
-    call = ast.parse("__specjit_locals__().get(0, __specjit_unbound__)", mode="eval").body
+    call = parse("__specjit_locals__().get(0, __specjit_unbound__)", mode="eval").body
     assert isinstance(call, ast.Call)
     call.args[0] = ast.Constant(name)
     return call
@@ -163,7 +165,7 @@ def _maybe(name: str) -> ast.expr:
 
 def _unbound_again(name: str) -> ast.stmt:
     """A parameter whose variable has no value yet has none in the outlined function either."""
-    (test,) = ast.parse("if 0 is __specjit_unbound__: del _").body
+    (test,) = parse("if 0 is __specjit_unbound__: del _").body
     assert isinstance(test, ast.If)
     assert isinstance(test.test, ast.Compare)
     test.test.left = ast.Name(name, ast.Load())

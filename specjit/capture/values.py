@@ -78,7 +78,8 @@ class Local:
 @dataclass(frozen=True, eq=False, slots=True)
 class Iteration:
     """A lazy iterable: kind "range" (start, stop, step), "enumerate" (iterable, start), "zip" (iterables), "reversed"
-    (sequence)."""
+    (sequence). Or a view of a container of modules, whose items are known: "slice" (owner, index, items), "keys",
+    "values" and "items" (owner, items)."""
 
     kind: str
     parts: tuple[Abstract, ...]

@@ -138,6 +138,8 @@ class Specializer:
             raise
         except (RuntimeError, IndexError, TypeError, ValueError) as error:
             raise Refused(f"{op.name}: {error}", self.loc) from error
+        if op.name.startswith("py.") and isinstance(types, list | tuple) and len(op.returns) == 1:
+            raise Refused(f"{op.name} gives a {type(types).__name__}, of which only Python knows which it is", self.loc)
         self.nonempty.update(op.assumed(seen, types))
         return self.emit(op, args, types)
 
