@@ -1,6 +1,8 @@
-"""Layers, losses and optimizers against PyTorch's: `python -m bench.compare_torch_nn`. Needs the torch wheel.
+"""Layers, losses and optimizers against PyTorch's: `python -m bench.compare_torch_nn [layer ...]`. Needs the torch
+wheel. Layers are the rows of tests/moduleinfo*.py.
 
-Same parameters (copied through state dicts) and inputs; compared are results, gradients and steps of training.
+Same parameters (copied through state dicts) and inputs; compared are results and gradients; steps of training in
+`compare_torch_training`.
 """
 
 from __future__ import annotations
@@ -13,6 +15,10 @@ import numpy as np
 import torch
 
 import specjit
+from bench.compare_torch import Translation, differences, outcome, tensors
+from bench.compare_torch_training import training
+from specjit.dtypes import float64
+from tests.moduleinfo import MODULES
 
 RNG = np.random.default_rng(0)
 
@@ -124,73 +130,51 @@ def functions() -> Iterator[str]:
     )
 
 
-def modules() -> Iterator[str]:
-    sequence = array(6, 3, 4)
-    options: list[dict[str, Any]] = [
-        {},
-        {"num_layers": 2},
-        {"bidirectional": True, "num_layers": 2},
-        {"batch_first": True},
-        {"bias": False},
-    ]
-    cases: list[tuple[str, Callable[[Any], Any], np.ndarray]] = []
-    for o in options:
-        cases += [
-            (f"{kind} {o}", lambda nn, k=kind, o=o: getattr(nn, k)(4, 5, **o), sequence) for kind in ("LSTM", "GRU")
-        ]
-    cases += [
-        ("LSTM unbatched", lambda nn: nn.LSTM(4, 5), array(6, 4)),
-        ("GRU unbatched", lambda nn: nn.GRU(4, 5), array(6, 4)),
-        ("LSTMCell", lambda nn: nn.LSTMCell(4, 5), array(3, 4)),
-        ("GRUCell", lambda nn: nn.GRUCell(4, 5), array(3, 4)),
-        ("Linear", lambda nn: nn.Linear(4, 5), sequence),
-        ("LayerNorm", lambda nn: nn.LayerNorm(4), sequence),
-        ("Embedding", lambda nn: nn.Embedding(7, 4, padding_idx=2), RNG.integers(0, 7, (3, 2))),
-        ("Conv2d", lambda nn: nn.Conv2d(2, 3, 3, padding=1), array(2, 2, 5, 5)),
-        ("Sequential", lambda nn: nn.Sequential(nn.Linear(4, 8), nn.GELU(), nn.Linear(8, 2), nn.Flatten()), sequence),
-    ]
-    for name, build, data in cases:
-        ours, theirs = build(specjit.nn).double(), build(torch.nn).double()
-        if list(ours.state_dict()) != list(theirs.state_dict()):
-            yield f"{name}: names {list(ours.state_dict())}, torch {list(theirs.state_dict())}"
+def modules(wanted: list[str]) -> Iterator[str]:
+    """Every layer row: names and shapes of the state, repr, results, gradients of inputs and parameters."""
+    for name, info in MODULES.items():
+        if not info.compared or (wanted and name not in wanted):
             continue
-        if repr(ours) != repr(theirs) and name in ("Linear", "LayerNorm", "Sequential"):
-            yield f"{name}: prints {ours!r}, torch {theirs!r}"
-        ours.load_state_dict({k: specjit.tensor(v.numpy()) for k, v in theirs.state_dict().items()})
-        yield from compare(name, ours, theirs, data)
-        for (n, p), q in zip(ours.named_parameters(), theirs.parameters()):
-            if difference := same(p.grad, q.grad):
-                yield f"{name}.{n} gradient: {difference}"
+        for args, kwargs, inputs in info.samples(float64, info.grad):
+            label = f"{name}{args}{kwargs or ''}"
+            ours, theirs = info.make(args, kwargs).to(float64), getattr(torch.nn, name)(*args, **kwargs).double()
+            if info.random:
+                ours, theirs = ours.eval(), theirs.eval()
+            state = [{k: tuple(v.shape) for k, v in m.state_dict().items()} for m in (ours, theirs)]
+            if list(state[0].items()) != list(state[1].items()):
+                yield f"{label}: state {state[0]} | torch {state[1]}"
+                continue
+            if repr(ours) != repr(theirs):
+                yield f"{label}: prints {ours!r} | torch {theirs!r}"
+            ours.load_state_dict({k: specjit.tensor(v.numpy()) for k, v in theirs.state_dict().items()})
+            given = Translation()(inputs)
+            yield from (f"{label}: {d}" for d in compare_calls(ours, theirs, inputs, given))
 
 
-def optimizers() -> Iterator[str]:
-    cases: list[tuple[str, dict[str, Any]]] = [
-        ("SGD", {"lr": 0.1}),
-        ("SGD", {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.01}),
-        ("SGD", {"lr": 0.1, "momentum": 0.9, "nesterov": True}),
-        ("SGD", {"lr": 0.1, "momentum": 0.9, "dampening": 0.3, "maximize": True}),
-        ("Adam", {"lr": 0.1}),
-        ("Adam", {"lr": 0.1, "weight_decay": 0.1, "betas": (0.8, 0.9)}),
-        ("Adam", {"lr": 0.1, "amsgrad": True}),
-    ]
-    start, data = array(3, 4), array(5, 3)
-    for name, options in cases:
-        p, q = pair(start)
-        steps = (getattr(specjit.optim, name)([p], **options), getattr(torch.optim, name)([q], **options))
-        for _ in range(10):
-            for w, x, o in ((p, specjit.tensor(data), steps[0]), (q, torch.tensor(data), steps[1])):
-                o.zero_grad()
-                ((x @ w).tanh() ** 2).sum().backward()
-                o.step()
-        if difference := same(p, q):
-            yield f"{name} {options}: {difference}"
+def compare_calls(ours: Any, theirs: Any, inputs: Any, given: Any) -> Iterator[str]:
+    a, b = outcome(ours, inputs, {}), outcome(theirs, given, {})
+    yield from (f"{column} {what}" for column, what in differences(a, b))
+    if isinstance(a, Exception) or isinstance(b, Exception):
+        return
+    for out in (a, b):
+        parts = [(o * o).sum() for o in tensors((out,)) if o.requires_grad]
+        if parts:
+            sum(parts[1:], parts[0]).backward()
+    for k, (p, q) in enumerate(zip(tensors((inputs,)), tensors((given,)))):
+        if p.requires_grad and (difference := same(p.grad, q.grad)):
+            yield f"gradient of input {k}: {difference}"
+    for (n, p), q in zip(ours.named_parameters(), theirs.parameters()):
+        if (p.grad is None) != (q.grad is None):
+            yield f"gradient of {n}: {p.grad} | torch {q.grad}"
+        elif p.grad is not None and (difference := same(p.grad, q.grad)):
+            yield f"gradient of {n}: {difference}"
 
 
-def main() -> int:
-    found = [*functions(), *modules(), *optimizers()]
+def main(wanted: list[str]) -> int:
+    found = list(modules(wanted)) if wanted else [*functions(), *modules([]), *training()]
     print("\n".join([*found, f"{len(found)} disagreements"]))
     return 1 if found else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -1,53 +1,196 @@
-"""Eager overhead: one op on 4x4 tensors against the bare NumPy call, without and with gradient recording.
+"""Eager overhead: each row of tests/opinfo*.py on 4x4 tensors against the bare NumPy computation, without and with
+gradient recording.
 
-`python -m bench.eager` prints a table; the limits are 2.5 without and 6 with recording, for ops that compute. (A NumPy
-view costs 60 ns, so views are listed without a limit.) Times are minima of interleaved rounds.
+`python -m bench.eager [row or glob ...] [--all]` prints the worst rows first; the limits are 2.5 without and 6 with
+recording, for ops that compute. (A NumPy view costs 60 ns, so views are listed without a limit.) Times are minima of
+interleaved rounds. Bare is NumPy's function of the same name where the sample's arguments suit it; else what the op
+itself calls: its eager function without checks and wrapping, of a composite those of all ops that it records.
 """
 
 from __future__ import annotations
 
+import argparse
+import sys
 import timeit
+from collections.abc import Callable, Iterator, Sequence
+from fnmatch import fnmatch
+from typing import Any, NamedTuple
 
 import numpy as np
 
 import specjit
+from specjit.dtypes import DType, bool_, float32, int64
+from specjit.ops import call
+from specjit.ops.registry import Op
+from specjit.tensor import state
+from specjit.tensor.tensor import Tensor
+from tests.opinfo import FUNCTIONS, OPINFO, Make, OpInfo
 
-ROUNDS, LOOPS = 100, 300
-A = np.random.default_rng(0).random((4, 4), np.float32)
-NAMES = {
-    "np": np,
-    "sj": specjit,
-    "a": A,
-    "b": A.copy(),
-    "x": specjit.from_numpy(A.copy()),
-    "y": specjit.from_numpy(A.copy()),
-    "g": specjit.tensor(A, requires_grad=True),
+PLAIN, RECORDED = 2.5, 6.0
+OPERATORS: dict[str, tuple[str, str, str]] = {
+    "x + y": ("np.add(a, b)", "x + y", "g + y"),
+    "x + 2.0": ("np.add(a, 2.0)", "x + 2.0", "g + 2.0"),
+    "x @ y": ("np.matmul(a, b)", "x @ y", "g @ y"),
+    "x == y": ("np.equal(a, b)", "x == y", "x == y"),
+    "x.sum()": ("np.sum(a)", "x.sum()", "g.sum()"),
+    "x[1]": ("a[1]", "x[1]", "g[1]"),
+    "stack([x, y])": ("np.stack([a, b])", "sj.stack([x, y])", "sj.stack([g, y])"),
 }
-ROWS = [
-    ("add", "np.add(a, b)", "x + y", "g + y"),
-    ("mul", "np.multiply(a, b)", "x * y", "g * y"),
-    ("add number", "np.add(a, 2.0)", "x + 2.0", "g + 2.0"),
-    ("tanh", "np.tanh(a)", "x.tanh()", "g.tanh()"),
-    ("matmul", "np.matmul(a, b)", "x @ y", "g @ y"),
-    ("sum", "np.sum(a)", "x.sum()", "g.sum()"),
-    ("eq", "np.equal(a, b)", "x == y", "x == y"),
-    ("stack", "np.stack([a, b])", "sj.stack([x, y])", "sj.stack([g, y])"),
-    ("transpose (view)", "np.transpose(a)", "x.transpose(0, 1)", "g.transpose(0, 1)"),
-    ("select (view)", "a[1]", "x[1]", "g[1]"),
-    ("chunk (view)", "np.split(a, 4, 1)", "x.chunk(4, 1)", "g.chunk(4, 1)"),
-]
 
 
-def main() -> None:
-    print(f"{'op':18}{'NumPy ns':>9}{'specjit':>9}{'ratio':>7}{'with grad':>11}{'ratio':>7}")
-    for name, *texts in ROWS:
-        timers = [timeit.Timer(t, globals=NAMES) for t in texts]
-        best = [float("inf")] * len(timers)
-        for _ in range(ROUNDS):
-            best = [min(b, t.timeit(LOOPS) / LOOPS * 1e9) for b, t in zip(best, timers)]
-        bare, plain, recorded = best
-        print(f"{name:18}{bare:9.0f}{plain:9.0f}{plain / bare:7.1f}{recorded:11.0f}{recorded / bare:7.1f}")
+class Small(Make):
+    """Makes the tensors of a sample 4 wide."""
+
+    def __call__(self, *shape: int, **options: Any) -> Tensor:
+        return super().__call__(*(4 if n > 1 else n for n in shape), **{**options, "layout": "C"})
+
+
+class Timing(NamedTuple):
+    name: str
+    bare: float
+    plain: float
+    recorded: float | None
+    view: bool
+
+    @property
+    def worst(self) -> float:
+        """How far over the limits: 1 is on the limit."""
+        with_grad = 0.0 if self.recorded is None else self.recorded / self.bare / RECORDED
+        return 0.0 if self.view else max(self.plain / self.bare / PLAIN, with_grad)
+
+
+class Calls:
+    """A recorder that keeps the eager calls behind a function."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[Callable[..., Any], list[Any]]] = []
+
+    def call(self, op: Op, args: Sequence[Any]) -> Any:
+        with state.recording(None):
+            found = call.dispatch(op, args)
+        ready = call.checked(op, args)
+        self.calls.append((getattr(op.eager, "raw", op.eager), [call._raw(a) for a in ready]))
+        return found
+
+
+class Statement(NamedTuple):
+    """What is timed: a call as a user writes it."""
+
+    text: str
+    names: dict[str, Any]
+
+
+def said(fn: Callable[..., Any], args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None) -> Statement:
+    named = kwargs or {}
+    names = {f"a{i}": a for i, a in enumerate(args)} | {f"k_{k}": v for k, v in named.items()} | {"fn": fn}
+    call = ", ".join([*(f"a{i}" for i in range(len(args))), *(f"{k}=k_{k}" for k in named)])
+    return Statement(f"fn({call})", names)
+
+
+def best(statements: Sequence[Statement], rounds: int, loops: int) -> list[float]:
+    """Nanoseconds of each, interleaved."""
+    timers = [timeit.Timer(s.text, globals=s.names) for s in statements]
+    found = [float("inf")] * len(timers)
+    for _ in range(rounds):
+        found = [min(b, t.timeit(loops) / loops * 1e9) for b, t in zip(found, timers)]
+    return found
+
+
+def sample_of(info: OpInfo, grad: bool) -> tuple[Any, Any] | None:
+    """The first sample of tensors of a few elements that works at 4x4, else the first one that works."""
+    dtype: DType = next((d for d in (float32, int64, bool_) if d in info.dtypes), info.dtypes[0])
+    for kind in (Small, Make):
+        try:
+            found = list(info.sample(kind(dtype, grad, info.name)))
+        except Exception:  # shapes that belong together came apart: the row's own sizes will do
+            continue
+        for args, kwargs in sorted(found, key=lambda s: -min(_numel(s[0]), 16)):
+            try:
+                info.fn(*args, **kwargs)
+            except Exception:
+                continue
+            return args, kwargs
+    return None
+
+
+def _numel(args: Any) -> int:
+    first = next((a for a in args if isinstance(a, Tensor)), None)
+    return 0 if first is None or first.numel() > 64 else first.numel()
+
+
+def bare_of(info: OpInfo, args: Any, kwargs: Any) -> Statement:
+    """The NumPy computation alone."""
+    recorder = Calls()
+    with state.recording(recorder):
+        info.fn(*args, **kwargs)
+    calls = recorder.calls
+    same = getattr(np, info.name, None) if info.name in OPINFO else None
+    if len(calls) == 1 and isinstance(same, np.ufunc) and not kwargs:
+        arrays = calls[0][1][: same.nin]
+        if all(isinstance(a, (np.ndarray, int, float)) for a in arrays):
+            return said(same, arrays)
+    if len(calls) == 1:
+        ((fn, given),) = calls
+        return said(fn, given)
+
+    def run() -> None:
+        for fn, given in calls:
+            fn(*given)
+
+    return said(run)
+
+
+def time_row(info: OpInfo, rounds: int, loops: int) -> Timing | None:
+    plain = sample_of(info, False)
+    if plain is None or info.random:
+        return None
+    args, kwargs = plain
+    writes = info.name in OPINFO and info.op.traits.writes
+    statements = [bare_of(info, args, kwargs), said(info.fn, args, kwargs)]
+    recorded = sample_of(info, True) if info.grad and not writes else None
+    if recorded is not None:
+        statements.append(said(info.fn, *recorded))
+    with np.errstate(all="ignore"):
+        bare, ours, *rest = best(statements, rounds, loops)
+    view = info.op.traits.view_of is not None if info.name in OPINFO else info.view is not False
+    return Timing(info.name, bare, ours, rest[0] if rest else None, view)
+
+
+def operators(rounds: int, loops: int) -> Iterator[Timing]:
+    a = np.random.default_rng(0).random((4, 4), np.float32)
+    names = {"np": np, "sj": specjit, "a": a, "b": a.copy(), "x": specjit.tensor(a), "y": specjit.tensor(a)}
+    names["g"] = specjit.tensor(a, requires_grad=True)
+    for name, texts in OPERATORS.items():
+        statements = [Statement(text, names) for text in texts]
+        yield Timing(name, *best(statements, rounds, loops), name == "x[1]")
+
+
+def show(t: Timing) -> None:
+    recorded = f"{t.recorded:11.0f}{t.recorded / t.bare:7.1f}" if t.recorded is not None else " " * 18
+    over = "" if t.worst <= 1 else f"   over the limit {t.worst:.1f}x"
+    print(f"{t.name:34}{t.bare:9.0f}{t.plain:9.0f}{t.plain / t.bare:7.1f}{recorded}{' view' if t.view else over}")
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("rows", nargs="*", help="names or globs; all without")
+    parser.add_argument("--all", action="store_true", help="every row, not only the worst")
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--loops", type=int, default=100)
+    options = parser.parse_args(argv)
+    rows = {**OPINFO, **FUNCTIONS}
+    wanted = [rows[n] for n in sorted(rows) if not options.rows or any(fnmatch(n, p) for p in options.rows)]
+    timings = [t for i in wanted if (t := time_row(i, options.rounds, options.loops)) is not None]
+    if not options.rows:
+        timings += operators(options.rounds, options.loops)
+    timings.sort(key=lambda t: -t.worst)
+    print(f"{'row':34}{'NumPy ns':>9}{'specjit':>9}{'ratio':>7}{'with grad':>11}{'ratio':>7}")
+    for t in timings if options.all or options.rows else timings[:40]:
+        show(t)
+    over = sum(t.worst > 1 for t in timings)
+    print(f"{len(timings)} rows, {over} over the limit of {PLAIN} without and {RECORDED} with recording")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,11 +1,12 @@
 """specjit: plain Python models at hand-tuned native speed.
 
-The public names, and nothing else. What compiles (`optimize`, `jit`, events) is loaded on first use.
+The public names, and nothing else. Operators are public by being defined (`ops.registry.publish`), so they are not
+listed here; what compiles (`optimize`, `jit`, events), layers and optimizers are loaded on first use.
 """
 
 from typing import TYPE_CHECKING, Any
 
-from specjit import autograd, dtypes, nn, optim
+from specjit import dtypes, ops
 from specjit.dtypes import (
     DType as dtype,
 )
@@ -21,97 +22,9 @@ from specjit.dtypes import (
     set_default_dtype,
     uint8,
 )
-from specjit.ops.arithmetic import add, clamp, div, floor_divide, maximum, minimum, mul, pow, remainder, sub, where
-from specjit.ops.casts import clone
-from specjit.ops.combine import cat, chunk, split, stack, unbind
-from specjit.ops.compare import (
-    bitwise_and,
-    bitwise_not,
-    bitwise_or,
-    bitwise_xor,
-    eq,
-    ge,
-    gt,
-    isfinite,
-    isinf,
-    isnan,
-    le,
-    logical_and,
-    logical_not,
-    logical_or,
-    logical_xor,
-    lt,
-    ne,
-)
-from specjit.ops.creation import (
-    arange,
-    as_tensor,
-    empty,
-    empty_like,
-    from_dlpack,
-    from_numpy,
-    full,
-    full_like,
-    ones,
-    ones_like,
-    tensor,
-    zeros,
-    zeros_like,
-)
-from specjit.ops.draws import bernoulli, rand, rand_like, randint, randn, randn_like, randperm
-from specjit.ops.gather import flip, gather, index_add, index_select, masked_fill, nonzero, scatter_add
-from specjit.ops.indexing import index_put
-from specjit.ops.linalg import addmm, bmm, dot, matmul, mm, mv, outer
-from specjit.ops.methods import allclose, equal, rsub, swapaxes
-from specjit.ops.pointwise import (
-    abs,
-    ceil,
-    cos,
-    erf,
-    exp,
-    exp2,
-    expm1,
-    floor,
-    log,
-    log1p,
-    log2,
-    log10,
-    neg,
-    reciprocal,
-    relu,
-    round,
-    rsqrt,
-    sigmoid,
-    sign,
-    sin,
-    sqrt,
-    square,
-    tan,
-    tanh,
-    trunc,
-)
-from specjit.ops.reduce import (
-    all,
-    amax,
-    amin,
-    any,
-    argmax,
-    argmin,
-    cumsum,
-    log_softmax,
-    logsumexp,
-    max,
-    mean,
-    min,
-    softmax,
-    std,
-    sum,
-    var,
-)
-from specjit.ops.shape import detach, expand, flatten, permute, reshape, squeeze, t, transpose, unsqueeze
-from specjit.ops.slicing import narrow, select
+from specjit.ops.data import tensor  # hides the folder of that name
 from specjit.tensor.devices import device
-from specjit.tensor.promotion import promote_types, result_type
+from specjit.tensor.promotion import can_cast, promote_types, result_type
 from specjit.tensor.random import (
     Generator,
     default_generator,
@@ -142,13 +55,16 @@ long = int64
 bool = dtypes.bool_
 
 if TYPE_CHECKING:
-    from specjit import jit
+    from specjit import autograd, jit, linalg, nn, optim
     from specjit.runtime.events import Event, EventKind, on_event
     from specjit.runtime.optimize import optimize
     from specjit.runtime.program import Program
     from specjit.runtime.stance import stance
+    from specjit.runtime.threads import get_num_threads, set_num_threads
+    from specjit.tensor.printing import set_printoptions
 
 # Loaded on first use, so that eager mode starts as fast as NumPy.
+_PACKAGES = ("autograd", "jit", "linalg", "nn", "optim")
 _LATER = {
     "optimize": "specjit.runtime.optimize",
     "Program": "specjit.runtime.program",
@@ -158,7 +74,9 @@ _LATER = {
     "on_event": "specjit.runtime.events",
     "set_num_threads": "specjit.runtime.threads",
     "get_num_threads": "specjit.runtime.threads",
+    "set_printoptions": "specjit.tensor.printing",
 }
+_HIDDEN = ("TYPE_CHECKING", "Any", "ops", "ir", "version", "dtypes")
 
 
 def is_tensor(obj: object) -> Any:
@@ -166,22 +84,30 @@ def is_tensor(obj: object) -> Any:
     return isinstance(obj, Tensor)
 
 
+def is_floating_point(input: Tensor) -> Any:
+    """Whether the elements are floating-point numbers."""
+    return input.is_floating_point()
+
+
 def numel(input: Tensor) -> Any:
     """The number of elements."""
     return input.numel()
 
 
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_LATER, "jit"})
-
-
 def __getattr__(name: str) -> Any:
     import importlib
 
-    if name == "jit":
-        return importlib.import_module("specjit.jit")
-    if name in _LATER:
-        found = getattr(importlib.import_module(_LATER[name]), name)
-        globals()[name] = found
-        return found
-    raise AttributeError(f"module 'specjit' has no attribute {name!r}")
+    if name in _PACKAGES:
+        return importlib.import_module(f"specjit.{name}")
+    if name == "__all__":
+        return __dir__()
+    found = getattr(importlib.import_module(_LATER[name]), name) if name in _LATER else ops.registry.public(name)
+    if found is None:
+        raise AttributeError(f"module 'specjit' has no attribute {name!r}")
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    own = [n for n in globals() if n[0] != "_" and n not in _HIDDEN]
+    return sorted({*own, *_PACKAGES, *_LATER, *ops.registry.public_names()})

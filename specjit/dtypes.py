@@ -58,6 +58,20 @@ BY_SHORT = {d.short: d for d in ALL}
 _BY_NUMPY = {d.numpy: d for d in ALL}
 
 
+TITLES = {
+    "bool": "Bool",
+    "uint8": "Byte",
+    "int8": "Char",
+    "int16": "Short",
+    "int32": "Int",
+    "int64": "Long",
+    "float16": "Half",
+    "float32": "Float",
+    "float64": "Double",
+}
+"""How PyTorch's messages name element types, by `DType.name`."""
+
+
 def dtype_of(numpy_dtype: np.dtype) -> DType:
     """The `DType` of a NumPy dtype in native byte order; TypeError for one that tensors cannot hold."""
     try:

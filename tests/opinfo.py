@@ -1,29 +1,36 @@
-"""One row per operator: sample inputs, an independent reference, error inputs, tolerances. Data, for the generic
-tests of every room.
+"""One row per operator or function: sample inputs, an independent reference, error inputs, tolerances. Data, for the
+generic tests of every room.
 
-`OPINFO[name]` is the row of the record `name`; `samples(op, dtype, requires_grad)` are its inputs as (args, kwargs).
+`OPINFO[name]` is the row of the record `name`, `FUNCTIONS[name]` that of a composite function, or of a plain one by its
+path ("nn.functional.gelu"); `row` sorts them. `samples(info, dtype, requires_grad)` are inputs as (args, kwargs).
 References take the raw arrays (float64 where the op computes in floats) and must not call specjit.
 """
 
 from __future__ import annotations
 
+import importlib
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import specjit
-from specjit.dtypes import DType, bool_, float32, float64, int32, int64, uint8
-from specjit.ops.registry import Op, get
+from specjit.dtypes import DType, bool_, float16, float32, float64, int8, int16, int32, int64, uint8
+from specjit.ops import composites
+from specjit.ops.registry import Op, all_ops, get
 from specjit.tensor.tensor import Tensor
 
-FLOATS = (float32, float64)
-INTS = (int32, int64, uint8)
+# What a row's `dtypes` are made of. PyTorch's CPU functions mostly take FLOATS, NUMBERS or ALL.
+WIDE = (float32, float64)
+FLOATS = (*WIDE, float16)
+INTS = (int32, int64, uint8, int8, int16)
 NUMBERS = (*FLOATS, *INTS)
 ALL = (*NUMBERS, bool_)
-TOLERANCE = {float32: 2e-6, float64: 1e-13}
+# float16: one rounding of a float32 result (2 ** -11), and the rounding of what a composite keeps in between.
+TOLERANCE = {float32: 2e-6, float64: 1e-13, float16: 1e-3}
 
 
 @dataclass
@@ -37,6 +44,12 @@ class OpInfo:
     errors      [(function that calls the op, exception, text in its message)]
     exact       results must be equal bit for bit, not only close
     random      the result is random: compare under one seed
+    scale       factor of the tolerance
+    view        a function's result shares the input's memory (True), never does (False), or does for some inputs
+    traceable   False: the result, or a decision, depends on data (`nonzero`, `allclose`)
+    scripted    False: takes or gives what programs that are captured cannot hold
+    torch       how PyTorch says it: `lambda torch: fn`; None: the same path under `torch`, or the method
+    compared    False: not in PyTorch, or random there (bench/compare_torch.py has the reasons)
     """
 
     name: str
@@ -50,13 +63,33 @@ class OpInfo:
     exact: bool = False
     random: bool = False
     scale: float = 1.0
+    view: bool | None = False
+    traceable: bool = True
+    scripted: bool = True
+    torch: Callable[[Any], Callable[..., Any]] | None = None
+    compared: bool = True
 
     @property
     def op(self) -> Op:
         return get(self.name)
 
+    @property
+    def fn(self) -> Callable[..., Any]:
+        """What users call."""
+        if self.name in OPINFO:
+            return self.op.fn
+        found = composites.all_composites().get(self.name)
+        return found.fn if found is not None else _by_path(self.name)
+
     def tolerance(self, dtype: DType) -> float:
         return 0.0 if self.exact or dtype not in TOLERANCE else TOLERANCE[dtype] * self.scale
+
+
+def _by_path(path: str) -> Any:
+    found: Any = specjit
+    for name in path.split("."):
+        found = getattr(found, name)
+    return found
 
 
 class Make:
@@ -72,8 +105,10 @@ class Make:
             return self.rng.uniform(low, high, shape).astype(dtype.numpy)
         if dtype is bool_:
             return self.rng.integers(0, 2, shape).astype(bool)
-        first = max(int(np.ceil(low)), 0 if dtype is uint8 else -(2**30))
-        return self.rng.integers(first, max(int(high), first) + 1, shape).astype(dtype.numpy)
+        limits = np.iinfo(dtype.numpy)
+        first = max(int(np.ceil(low)), int(limits.min))
+        last = min(max(int(high), first), int(limits.max))
+        return self.rng.integers(first, last + 1, shape).astype(dtype.numpy)
 
     def wrap(self, array: np.ndarray) -> Tensor:
         out = specjit.from_numpy(array)
@@ -100,8 +135,15 @@ class Make:
 
     def special(self) -> Tensor:
         """NaN, infinities, zeros of both signs, denormals, large numbers. Only where nothing is differentiated."""
-        values = [np.nan, np.inf, -np.inf, 0.0, -0.0, 1.0, -1.0, 0.5, 1e-40, 3e38, -2.5, 2.5]
+        tiny, huge = (6e-8, 6e4) if self.dtype is float16 else (1e-40, 3e38)
+        values = [np.nan, np.inf, -np.inf, 0.0, -0.0, 1.0, -1.0, 0.5, tiny, huge, -2.5, 2.5]
         return specjit.from_numpy(np.array(values).astype(self.dtype.numpy))
+
+    def extremes(self) -> Tensor:
+        """The limits of an integer dtype and their neighbours: arithmetic on them wraps around."""
+        limits = np.iinfo(self.dtype.numpy)
+        values = [limits.min, limits.min + 1, 0, 1, 2, limits.max - 1, limits.max]
+        return specjit.from_numpy(np.array(values, self.dtype.numpy))
 
     @property
     def plain(self) -> bool:
@@ -111,19 +153,23 @@ class Make:
 
 Sample = tuple[tuple[Any, ...], dict[str, Any]]
 OPINFO: dict[str, OpInfo] = {}
+FUNCTIONS: dict[str, OpInfo] = {}
 
 
 def row(name: str, sample: Any, reference: Any = None, **options: Any) -> OpInfo:
+    """The row of a record, or of a composite or plain function. `reference` is None where `properties` check."""
     info = OpInfo(name, sample, reference, **options)
-    if name in OPINFO:
+    rows = OPINFO if name in all_ops() else FUNCTIONS
+    if name in rows:
         raise ValueError(f"two rows for {name}")
-    OPINFO[name] = info
+    rows[name] = info
     return info
 
 
 def samples(op: str | Op | OpInfo, dtype: DType, requires_grad: bool = False) -> list[Sample]:
     """The inputs of an op's row for one dtype, as (args, kwargs)."""
-    info = op if isinstance(op, OpInfo) else OPINFO[op if isinstance(op, str) else op.name]
+    name = op if isinstance(op, str) else op.name
+    info = op if isinstance(op, OpInfo) else OPINFO[name] if name in OPINFO else FUNCTIONS[name]
     return list(info.sample(Make(dtype, requires_grad, info.name)))
 
 
@@ -189,7 +235,8 @@ def raw(value: Any) -> Any:
     if isinstance(value, Tensor):
         return value.detach().numpy().copy()
     if isinstance(value, (list, tuple)):
-        return type(value)(raw(v) for v in value)
+        items = [raw(v) for v in value]
+        return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
     if isinstance(value, slice):
         return slice(raw(value.start), raw(value.stop), raw(value.step))
     return value
@@ -214,4 +261,5 @@ def silent(fn: Any) -> Any:
 
 
 # The rows live beside this file, by family.
-from tests import opinfo_index, opinfo_make, opinfo_pointwise, opinfo_reduce, opinfo_shape  # noqa: E402, F401
+for _path in sorted(Path(__file__).parent.glob("opinfo_*.py")):
+    importlib.import_module(f"tests.{_path.stem}")

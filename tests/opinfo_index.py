@@ -1,4 +1,4 @@
-"""Rows of indexing, gathers, embeddings, masks, and their gradients."""
+"""Rows of indexing behind brackets, its gradients, and what finds positions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 import specjit
-from specjit.dtypes import float64, int64, uint8
+from specjit.dtypes import float64, int64
 from specjit.ops.registry import get
 from tests.opinfo import ALL, NUMBERS, Make, Sample, row
 
@@ -79,6 +79,10 @@ def getitem_samples(make: Make) -> Iterator[Sample]:
     yield (make(), Ellipsis), {}
     yield (make(), None), {}
     yield (make(0, 3), slice(None)), {}
+    yield (make(), specjit.tensor(True)), {}
+    yield (make(), True), {}
+    yield (make(3), (make.ints(2, 1, high=3) - 3,)), {}
+    yield (make(4, 3, layout="T"), (make.ints(2, high=4), None, make.ints(2, high=3))), {}
 
 
 X = specjit.ones(3, 4)
@@ -97,6 +101,8 @@ row(
         (lambda: X[::-1], ValueError, "greater than zero"),
         (lambda: X[specjit.tensor([5])], IndexError, "out of bounds"),
         (lambda: X[specjit.tensor([True, False])], IndexError, "mask"),
+        (lambda: X[specjit.tensor([0, 1]), specjit.tensor([0, 1, 2])], IndexError, "could not be broadcast together"),
+        (lambda: X[0, 0, None, 0], IndexError, "too many indices"),
     ],
 )
 
@@ -169,6 +175,11 @@ def index_put_samples(make: Make) -> Iterator[Sample]:
         yield (make(3, 4), (None, specjit.tensor([1, 3])), make(3, 2), accumulate), {}
         yield (make(3, 4), (specjit.tensor([0, 2]), specjit.tensor([1, 3])), make(), accumulate), {}
     yield (make(3, 4), (specjit.tensor([1, 1]),), make(2, 4), True), {}
+    yield (make(3, 4), (specjit.tensor([-1, 2, -1]),), make(4), True), {}
+    yield (make(3, 4), (specjit.tensor([[0], [2]]), specjit.tensor([1, 3])), make(2, 2), True), {}
+    yield (make(3, 4), (make.mask(3),), make(4)), {}
+    yield (make(3, 4), (make.mask(3, 4),), make(), True), {}
+    yield (make(3, 4), (make.ints(0, high=1),), make(0, 4)), {}
 
 
 def index_put_reference(x: np.ndarray, at: Any, values: np.ndarray, accumulate: bool = False) -> np.ndarray:
@@ -187,7 +198,11 @@ row(
     dtypes=NUMBERS,
     scale=4,
     errors=[
-        (lambda: X.index_put((specjit.tensor([0]),), specjit.ones(4, dtype=float64)), RuntimeError, "dtypes match")
+        (lambda: X.index_put((specjit.tensor([0]),), specjit.ones(4, dtype=float64)), RuntimeError, "dtypes match"),
+        (lambda: X.index_put((specjit.tensor([3]),), specjit.ones(4)), IndexError, "out of bounds"),
+        (lambda: X.index_put((specjit.tensor([0]),), specjit.ones(3)), RuntimeError, "shape|broadcast"),
+        (lambda: X.index_put((specjit.tensor([0.0]),), specjit.ones(4)), IndexError, "must be|integer"),
+        (lambda: X.index_put(specjit.tensor([0]), specjit.ones(4)), TypeError, "indices"),
     ],
 )
 
@@ -252,140 +267,6 @@ row(
 )
 
 
-def index_select_samples(make: Make) -> Iterator[Sample]:
-    yield (make(3, 4), 0, make.ints(5, high=3)), {}
-    yield (make(3, 4), -1, make.ints(2, high=4)), {}
-    yield (make(3), 0, make.ints(0, high=1)), {}
-    yield (make(4, 3, layout="T"), 1, make.ints(3, high=3)), {}
-
-
-row(
-    "index_select",
-    index_select_samples,
-    lambda x, dim, at: np.stack([np.take(x, i, dim) for i in at], dim) if at.size else np.take(x, at, dim),
-    dtypes=ALL,
-    exact=True,
-    errors=[
-        (lambda: X.index_select(0, specjit.tensor([3])), IndexError, "out of range"),
-        (lambda: X.index_select(0, specjit.tensor([[0]])), IndexError, "vector"),
-    ],
-)
-
-
-def index_add_samples(make: Make) -> Iterator[Sample]:
-    yield (make(3, 4), 0, specjit.tensor([0, 0, 2, 1, 2]), make(5, 4)), {}
-    yield (make(3, 4), -1, specjit.tensor([3, 3]), make(3, 2)), {}
-    yield (make(3), 0, specjit.tensor([1, 1]), make(2)), {}
-
-
-def index_add_reference(x: np.ndarray, dim: int, at: np.ndarray, source: np.ndarray) -> np.ndarray:
-    out = x.copy()
-    for k, i in enumerate(at):
-        np.moveaxis(out, dim, 0)[i, ...] += np.moveaxis(source, dim, 0)[k]
-    return out
-
-
-row("index_add", index_add_samples, index_add_reference, dtypes=NUMBERS, scale=4)
-row("index_add_", fresh(index_add_samples), index_add_reference, scale=4)
-
-
-def gather_samples(make: Make) -> Iterator[Sample]:
-    yield (make(3, 4), 0, make.ints(2, 4, high=3)), {}
-    yield (make(3, 4), 1, make.ints(3, 2, high=4)), {}
-    yield (make(3, 4), -1, make.ints(2, 5, high=4)), {}
-    yield (make(3), 0, make.ints(5, high=3)), {}
-    yield (make(), 0, specjit.tensor(0)), {}
-
-
-def gather_reference(x: np.ndarray, dim: int, at: np.ndarray) -> np.ndarray:
-    out = np.empty(at.shape, x.dtype)
-    for position in np.ndindex(*at.shape):
-        source = list(position)
-        if x.ndim:
-            source[dim] = at[position]
-        out[position] = x[tuple(source)]
-    return out
-
-
-row(
-    "gather",
-    gather_samples,
-    gather_reference,
-    dtypes=ALL,
-    exact=True,
-    errors=[
-        (lambda: X.gather(0, specjit.tensor([[3]])), RuntimeError, "out of bounds"),
-        (lambda: X.gather(0, specjit.tensor([0])), RuntimeError, "same number of dimensions"),
-    ],
-)
-
-
-def scatter_add_samples(make: Make) -> Iterator[Sample]:
-    yield (make(3, 4), 0, make.ints(2, 4, high=3), make(2, 4)), {}
-    yield (make(3, 4), 1, make.ints(3, 5, high=4), make(3, 5)), {}
-    yield (make(3), 0, make.ints(5, high=3), make(5)), {}
-
-
-def scatter_add_reference(x: np.ndarray, dim: int, at: np.ndarray, src: np.ndarray) -> np.ndarray:
-    out = x.copy()
-    for position in np.ndindex(*at.shape):
-        target = list(position)
-        target[dim] = at[position]
-        out[tuple(target)] += src[position]
-    return out
-
-
-row("scatter_add", scatter_add_samples, scatter_add_reference, dtypes=NUMBERS, scale=4)
-row("scatter_add_", fresh(scatter_add_samples), scatter_add_reference, scale=4)
-
-
-def embedding_samples(make: Make) -> Iterator[Sample]:
-    yield (make(5, 3), make.ints(4, high=5)), {}
-    yield (make(5, 3), make.ints(2, 3, high=5), 1), {}
-    yield (make(5, 3), specjit.tensor(2)), {}
-    yield (make(5, 3), make.ints(0, high=1)), {}
-
-
-def no_padding(sample: Any) -> Any:
-    """Finite differences see the row that the gradient leaves out."""
-
-    def inner(make: Make) -> Iterator[Sample]:
-        for args, kwargs in sample(make):
-            if not (make.requires_grad and len(args) > 2):
-                yield args, kwargs
-
-    return inner
-
-
-row(
-    "embedding",
-    no_padding(embedding_samples),
-    lambda w, at, padding=-1: w[at],
-    exact=True,
-    errors=[
-        (lambda: get("embedding").fn(X, specjit.tensor([3])), IndexError, "out of range"),
-        (lambda: get("embedding").fn(X, specjit.ones(1)), RuntimeError, "scalar types"),
-    ],
-)
-
-
-def embedding_backward_samples(make: Make) -> Iterator[Sample]:
-    yield (make(4, 3), specjit.tensor([0, 2, 2, 4]), 5, -1), {}
-    yield (make(2, 2, 3), specjit.tensor([[0, 2], [2, 4]]), 5, 2), {}
-    yield (make(0, 3), make.ints(0, high=1), 5, -1), {}
-
-
-def embedding_backward_reference(g: np.ndarray, at: np.ndarray, rows: int, padding: int) -> np.ndarray:
-    out = np.zeros((rows, g.shape[-1]), np.float64)
-    for i, v in zip(at.reshape(-1), g.reshape(-1, g.shape[-1])):
-        if i != padding:
-            out[i] += v
-    return out
-
-
-row("embedding_backward", embedding_backward_samples, embedding_backward_reference, scale=4)
-
-
 def nonzero_samples(make: Make) -> Iterator[Sample]:
     for shape in ((), (0,), (5,), (3, 4), (2, 0)):
         yield (make(*shape, low=-1, high=1),), {}
@@ -419,11 +300,24 @@ row(
     "one_hot",
     one_hot_samples,
     lambda x, n=-1: np.eye(n if n > 0 else int(x.max()) + 1, dtype=np.int64)[x],
-    dtypes=(int64, uint8),
+    dtypes=(int64,),
     grad=False,
     exact=True,
     errors=[
         (lambda: get("one_hot").fn(specjit.ones(2), 3), RuntimeError, "index tensor"),
         (lambda: get("one_hot").fn(specjit.tensor([3]), 3), RuntimeError, "smaller than num_classes"),
+    ],
+)
+
+
+row(
+    "store_",
+    fresh(lambda make: iter([((make(3, 4), make(3, 4)), {}), ((make(), make()), {}), ((make(0), make(0)), {})])),
+    lambda x, src: src,
+    exact=True,
+    dtypes=NUMBERS,
+    errors=[
+        (lambda: get("store_").fn(specjit.ones(2), specjit.ones(1)), RuntimeError, "doesn't match the broadcast"),
+        (lambda: get("store_").fn(specjit.ones(1, dtype=int64), specjit.ones(1)), RuntimeError, "can't be cast"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Rows of creation, random ops and convolution."""
+"""Rows of creation and random ops."""
 
 from __future__ import annotations
 
@@ -47,7 +47,12 @@ row(
     dtypes=EVERY,
     grad=False,
     exact=True,
-    errors=[(lambda: specjit.full((2,), "a"), TypeError, "fill_value")],
+    errors=[
+        (lambda: specjit.full((2,), "a"), TypeError, "fill_value"),
+        (lambda: specjit.full((2,), 300, dtype=specjit.uint8), RuntimeError, "type uint8_t without overflow"),
+        (lambda: specjit.full((2,), 1e40), RuntimeError, "type float without overflow"),
+        (lambda: specjit.full((2,), float("nan"), dtype=int64), RuntimeError, "type int64_t without overflow"),
+    ],
 )
 row("empty", sizes(), None, properties=lambda out, size, dtype: None, dtypes=EVERY, grad=False)
 
@@ -113,6 +118,9 @@ row(
     errors=[
         (lambda: specjit.arange(0, 5, 0), RuntimeError, "nonzero"),
         (lambda: specjit.arange(5, 0), RuntimeError, "inconsistent with step"),
+        (lambda: specjit.arange(0, 1, 0.5, dtype=int64), ValueError, "nonzero"),
+        (lambda: specjit.arange(float("inf")), RuntimeError, "unsupported range"),
+        (lambda: specjit.arange(), TypeError, "end"),
     ],
 )
 
@@ -130,8 +138,22 @@ row(
     grad=False,
     exact=True,
     errors=[
-        (lambda: specjit.tensor([[1], [1, 2]]), ValueError, "equal length"),
-        (lambda: specjit.tensor("a"), TypeError, "cannot make a tensor"),
+        (lambda: specjit.tensor([[1], [1, 2]]), ValueError, "expected sequence of length 1 at dim 1"),
+        (lambda: specjit.tensor([[1, 2], 3]), TypeError, "not a sequence"),
+        (lambda: specjit.tensor([1, [2]]), TypeError, "cannot be interpreted as an integer"),
+        (lambda: specjit.tensor("a"), TypeError, "invalid data type 'str'"),
+        (lambda: specjit.tensor(["a"]), ValueError, "too many dimensions 'str'"),
+        (lambda: specjit.tensor(None), RuntimeError, "Could not infer dtype of NoneType"),
+        (lambda: specjit.tensor([1, None]), RuntimeError, "Could not infer dtype of NoneType"),
+        (lambda: specjit.tensor({1: 2}), RuntimeError, "Could not infer dtype of dict"),
+        (lambda: specjit.tensor([1, 2**63]), ValueError, "Overflow"),
+        (lambda: specjit.tensor(2**70), ValueError, "Overflow"),
+        (lambda: specjit.tensor([300], dtype=specjit.uint8), RuntimeError, "without overflow"),
+        (lambda: specjit.tensor(float("nan"), dtype=specjit.int32), RuntimeError, "without overflow"),
+        (lambda: specjit.tensor([1], requires_grad=True), RuntimeError, "floating point"),
+        (lambda: specjit.tensor([1], dtype="float"), TypeError, "dtype"),
+        (lambda: specjit.tensor([1], device="xyz"), RuntimeError, "Expected one of"),
+        (lambda: specjit.tensor(), TypeError, "data"),
     ],
 )
 
@@ -148,7 +170,18 @@ def randint_samples(make: Make) -> Iterator[Sample]:
     yield (0, 1, ()), {"dtype": make.dtype}
 
 
-row("rand", sizes(), None, properties=within(0, 1), grad=False, random=True)
+row(
+    "rand",
+    sizes(),
+    None,
+    properties=within(0, 1),
+    grad=False,
+    random=True,
+    errors=[
+        (lambda: specjit.rand(2, dtype=int64), NotImplementedError, "check_uniform_bounds"),
+        (lambda: specjit.rand(2, generator=3), TypeError, "generator"),
+    ],
+)
 row("randn", sizes(), None, properties=within(-9, 9), grad=False, random=True)
 row(
     "randint",
@@ -158,7 +191,11 @@ row(
     dtypes=(float32, float64, int64),
     grad=False,
     random=True,
-    errors=[(lambda: specjit.randint(3, 3, (1,)), RuntimeError, "less than 'to'")],
+    errors=[
+        (lambda: specjit.randint(3, 3, (1,)), RuntimeError, "less than 'to'"),
+        (lambda: specjit.randint(-2, 5, (1,), dtype=specjit.uint8), RuntimeError, "from is out of bounds"),
+        (lambda: specjit.randint(5), TypeError, "size"),
+    ],
 )
 
 
@@ -171,17 +208,33 @@ def is_permutation(out: np.ndarray, n: int) -> None:
     assert sorted(out.tolist()) == list(range(n))
 
 
-row("randperm", randperm_samples, None, properties=is_permutation, dtypes=(int64,), grad=False, random=True)
+row(
+    "randperm",
+    randperm_samples,
+    None,
+    properties=is_permutation,
+    dtypes=(int64,),
+    grad=False,
+    random=True,
+    errors=[
+        (lambda: specjit.randperm(-1), RuntimeError, "negative dimension"),
+        (lambda: specjit.randperm(300, dtype=specjit.uint8), RuntimeError, "type uint8_t without overflow"),
+        (lambda: specjit.randperm(2, dtype=specjit.bool), NotImplementedError, "randperm"),
+    ],
+)
 
 
 def bernoulli_samples(make: Make) -> Iterator[Sample]:
     yield (make(3, 4, low=0, high=1),), {}
     yield (make(low=0, high=1),), {}
     yield (specjit.tensor([0.0, 1.0], dtype=make.dtype),), {}
+    yield (make(3, 4), 0.5), {}
+    yield (make(3),), {"p": 1.0}
 
 
-def zero_one(out: np.ndarray, p: np.ndarray) -> None:
+def zero_one(out: np.ndarray, x: np.ndarray, p: float | None = None) -> None:
     assert set(np.unique(out)) <= {0, 1}
+    p = x if p is None else np.full(x.shape, p)
     assert not out[p == 0].any()
     assert out[p == 1].all()
 
@@ -193,7 +246,11 @@ row(
     properties=zero_one,
     grad=False,
     random=True,
-    errors=[(lambda: specjit.bernoulli(specjit.tensor([2.0])), RuntimeError, "p_in")],
+    errors=[
+        (lambda: specjit.bernoulli(specjit.tensor([2.0])), RuntimeError, "p_in"),
+        (lambda: specjit.bernoulli(specjit.ones(2), 2.0), RuntimeError, "expects p to be in"),
+        (lambda: specjit.bernoulli(specjit.tensor([1])), NotImplementedError, "bernoulli_tensor_cpu_p_"),
+    ],
 )
 
 
@@ -249,88 +306,3 @@ row(
     random=True,
     errors=[(lambda: get("dropout_mask").fn(specjit.ones(1), 2.0), ValueError, "between 0 and 1")],
 )
-
-# convolution: (input, weight, stride, padding, dilation, groups)
-CONVOLUTIONS = [
-    ((2, 3, 5, 6), (4, 3, 3, 2), (1, 1), (0, 0), (1, 1), 1),
-    ((1, 2, 6, 6), (4, 1, 3, 3), (2, 1), (1, 2), (1, 1), 2),
-    ((2, 1, 7, 5), (2, 1, 2, 2), (2, 2), (0, 1), (2, 1), 1),
-    ((1, 1, 1, 1), (1, 1, 1, 1), (1, 1), (0, 0), (1, 1), 1),
-    ((0, 2, 4, 4), (3, 2, 3, 3), (1, 1), (1, 1), (1, 1), 1),
-]
-
-
-def conv_reference(x: np.ndarray, w: np.ndarray, stride: Any, padding: Any, dilation: Any, groups: int) -> np.ndarray:
-    n, _, h, width = x.shape
-    o, per, kh, kw = w.shape
-    padded = np.zeros((n, x.shape[1], h + 2 * padding[0], width + 2 * padding[1]), np.float64)
-    padded[:, :, padding[0] : padding[0] + h, padding[1] : padding[1] + width] = x
-    oh = (padded.shape[2] - dilation[0] * (kh - 1) - 1) // stride[0] + 1
-    ow = (padded.shape[3] - dilation[1] * (kw - 1) - 1) // stride[1] + 1
-    out = np.zeros((n, o, oh, ow))
-    for b, c, i, j in np.ndindex(n, o, oh, ow):
-        first = c // (o // groups) * per
-        for k, u, v in np.ndindex(per, kh, kw):
-            out[b, c, i, j] += (
-                padded[b, first + k, i * stride[0] + u * dilation[0], j * stride[1] + v * dilation[1]] * w[c, k, u, v]
-            )
-    return out
-
-
-def conv_samples(make: Make) -> Iterator[Sample]:
-    for x, w, *rest in CONVOLUTIONS:
-        yield (make(*x, low=-1, high=1), make(*w, low=-1, high=1), *rest), {}
-
-
-row(
-    "conv2d",
-    conv_samples,
-    conv_reference,
-    scale=16,
-    errors=[
-        (
-            lambda: specjit.nn.functional.conv2d(specjit.ones(1, 2, 4, 4), specjit.ones(1, 3, 2, 2)),
-            RuntimeError,
-            "to have 3 channels",
-        ),
-        (
-            lambda: specjit.nn.functional.conv2d(specjit.ones(1, 1, 2, 2), specjit.ones(1, 1, 3, 3)),
-            RuntimeError,
-            "Kernel size can't be greater",
-        ),
-    ],
-)
-
-
-def conv_output(x: Any, w: Any, rest: Any) -> tuple[int, ...]:
-    return conv_reference(np.zeros(x), np.zeros(w), *rest).shape
-
-
-def conv_input_samples(make: Make) -> Iterator[Sample]:
-    for x, w, *rest in CONVOLUTIONS:
-        yield (make(*conv_output(x, w, rest), low=-1, high=1), make(*w, low=-1, high=1), x, *rest), {}
-
-
-def conv_weight_samples(make: Make) -> Iterator[Sample]:
-    for x, w, *rest in CONVOLUTIONS:
-        yield (make(*x, low=-1, high=1), make(*conv_output(x, w, rest), low=-1, high=1), w, *rest), {}
-
-
-def adjoint(of_input: bool) -> Any:
-    """The gradient of a linear map, from its values on unit vectors."""
-
-    def reference(a: np.ndarray, b: np.ndarray, target: Any, *rest: Any) -> np.ndarray:
-        out = np.zeros(int(np.prod(target)))
-        for k in range(out.size):
-            unit = np.zeros(out.size)
-            unit[k] = 1
-            unit = unit.reshape(target)
-            made = conv_reference(unit, b, *rest) if of_input else conv_reference(a, unit, *rest)
-            out[k] = (made * (a if of_input else b)).sum()
-        return out.reshape(target)
-
-    return reference
-
-
-row("conv2d_input", conv_input_samples, adjoint(True), dtypes=(float64,), scale=64)
-row("conv2d_weight", conv_weight_samples, adjoint(False), dtypes=(float64,), scale=64)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 import specjit
-from specjit.dtypes import bool_, float32, float64, int32, int64
+from specjit.dtypes import bool_, float32, float64, int32, int64, uint8
 from tests.opinfo import ALL, FLOATS, INTS, NUMBERS, Make, Sample, binary, row, silent, unary, wide, with_numbers
 
 
@@ -93,13 +93,6 @@ row(
     "sign", unary(0.2, 3), silent(lambda x: np.where(x != x, 0, np.sign(x)).astype(x.dtype)), dtypes=NUMBERS, exact=True
 )
 row("square", unary(), silent(lambda x: x * x), dtypes=NUMBERS, exact=True)
-row(
-    "relu",
-    unary(0.2, 3),
-    silent(lambda x: np.where(x != x, x, np.where(x > 0, x, 0)).astype(x.dtype)),
-    dtypes=NUMBERS,
-    exact=True,
-)
 row("floor", unary(0.1, 0.9), silent(lambda x: np.floor(x).astype(x.dtype)), dtypes=NUMBERS, exact=True)
 row("ceil", unary(0.1, 0.9), silent(lambda x: np.ceil(x).astype(x.dtype)), dtypes=NUMBERS, exact=True)
 row("trunc", unary(0.1, 0.9), silent(lambda x: np.trunc(x).astype(x.dtype)), dtypes=NUMBERS, exact=True)
@@ -110,9 +103,19 @@ def round_samples(make: Make) -> Iterator[Sample]:
     yield from unary(0.1, 0.4)(make)
     if not make.requires_grad and make.dtype.is_floating_point:
         yield (make(3, 4),), {"decimals": 2}
+        yield (make(3, 4, low=-300, high=300),), {"decimals": -2}
 
 
-row("round", round_samples, silent(lambda x, decimals=0: np.round(x, decimals)), dtypes=NUMBERS)
+row(
+    "round",
+    round_samples,
+    silent(lambda x, decimals=0: np.round(x.astype(np.float32) if x.dtype == np.float16 else x, decimals)),
+    dtypes=NUMBERS,
+    errors=[
+        (lambda: specjit.round(specjit.tensor([True])), NotImplementedError, "round_vml_cpu"),
+        (lambda: specjit.round(specjit.tensor([11]), decimals=-1), NotImplementedError, "round_cpu"),
+    ],
+)
 
 row("add", with_numbers(binary()), silent(lambda a, b, alpha=1: np.add(a, b)), dtypes=ALL, exact=True)
 row(
@@ -130,7 +133,6 @@ row(
     with_numbers(binary(low2=1, high2=3), (2,)),
     silent(np.floor_divide),
     dtypes=NUMBERS,
-    grad=False,
     exact=True,
     errors=[(lambda: specjit.tensor([1]) // specjit.tensor([0]), RuntimeError, "ZeroDivisionError")],
 )
@@ -205,14 +207,28 @@ def masked_fill_samples(make: Make) -> Iterator[Sample]:
     yield (make(3, 4), make.mask(4), make()), {}
     yield (make(4), make.mask(3, 4), 0), {}
     yield (make(), make.mask(), 1), {}
+    yield (make(0), make.mask(0), 1), {}
+    yield (make(4, 3, layout="T"), make.mask(3), True), {}
+    if make.plain:
+        yield (make.special(), make.mask(12), float("nan")), {}
+    if not make.requires_grad and make.dtype is not specjit.bool:
+        yield (make(3), make.mask(3), 1.5), {}
 
 
+MASKED = specjit.tensor([True, False])
 row(
     "masked_fill",
     masked_fill_samples,
-    lambda x, m, v: np.where(m, np.asarray(v, x.dtype), x),
-    dtypes=NUMBERS,
+    lambda x, m, v: np.where(m, np.asarray(v).astype(x.dtype), x),
+    dtypes=ALL,
     exact=True,
+    errors=[
+        (lambda: specjit.ones(2).masked_fill(specjit.ones(2), 1), RuntimeError, "boolean masks"),
+        (lambda: specjit.ones(2).masked_fill(MASKED, specjit.ones(1)), RuntimeError, "0-dimensional value"),
+        (lambda: specjit.tensor([1, 2], dtype=uint8).masked_fill(MASKED, 300), RuntimeError, "without overflow"),
+        (lambda: specjit.ones(2).int().masked_fill(MASKED, float("inf")), RuntimeError, "without overflow"),
+        (lambda: specjit.ones(3).masked_fill(MASKED, 1), RuntimeError, "must match"),
+    ],
 )
 
 for name, fn in {
@@ -239,7 +255,7 @@ for name, fn in {"bitwise_and": np.bitwise_and, "bitwise_or": np.bitwise_or, "bi
         errors=[
             (
                 lambda name=name: getattr(specjit, name)(specjit.ones(2), specjit.ones(2)),
-                RuntimeError,
+                NotImplementedError,
                 "not implemented",
             )
         ],
@@ -265,6 +281,9 @@ row(
     dtypes=ALL,
     exact=True,
 )
+
+
+row("widen", unary(), lambda x: x.astype(np.float32) if x.dtype == np.float16 else x, dtypes=ALL, exact=True)
 
 
 def item_samples(make: Make) -> Iterator[Sample]:
@@ -317,7 +336,6 @@ inplace("exp", unary(), guarded(math.exp), exact=False)
 inplace("sqrt", unary(0.2, 5), guarded(math.sqrt), exact=False)
 inplace("neg", unary(), silent(lambda x: -x))
 inplace("abs", unary(0.2, 3), silent(np.abs))
-inplace("relu", unary(0.2, 3), silent(lambda x: np.where(x != x, x, np.where(x > 0, x, 0)).astype(x.dtype)))
 inplace("sigmoid", unary(), guarded(sigmoid), exact=False)
 inplace("tanh", unary(), guarded(math.tanh), exact=False)
 inplace("floor", unary(0.1, 0.9), silent(np.floor))
@@ -331,7 +349,17 @@ def fill_samples(make: Make) -> Iterator[Sample]:
     yield (make(3, 4).clone(), make()), {}
 
 
-row("fill_", fill_samples, lambda x, v: np.full_like(x, v), dtypes=ALL, exact=True)
+row(
+    "fill_",
+    fill_samples,
+    lambda x, v: np.full_like(x, v),
+    dtypes=ALL,
+    exact=True,
+    errors=[
+        (lambda: specjit.ones(2, dtype=uint8).fill_(300), RuntimeError, "type uint8_t without overflow"),
+        (lambda: specjit.ones(2).fill_(specjit.ones(2)), RuntimeError, "0-dimension value tensor"),
+    ],
+)
 row("zero_", owned(unary()), np.zeros_like, dtypes=ALL, exact=True)
 
 

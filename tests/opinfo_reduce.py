@@ -1,4 +1,4 @@
-"""Rows of reductions, softmax, scans and matrix products."""
+"""Rows of reductions, scans and matrix products."""
 
 from __future__ import annotations
 
@@ -37,22 +37,34 @@ def reductions(
     return sample
 
 
-MANY = (None, 0, -1, [0, 2], [1])
+MANY = (None, 0, -1, [0, 2], [1], (-1, -3), ())
 ONE = (None, 0, -1)
 
 
-def reference(fn: Any, dtype: Any = None, ints: bool = True) -> Any:
-    def compute(x: np.ndarray, dim: Any = None, keepdim: bool = False, **_: Any) -> Any:
-        x = x.reshape(()) if x.ndim == 0 else x
+def in_dtype(sample: Any, *dtypes: Any) -> Any:
+    """The samples, and some with the dtype to compute in (which finite differences need not see)."""
+
+    def more(make: Make) -> Iterator[Sample]:
+        yield from sample(make)
+        for dtype in () if make.requires_grad else dtypes:
+            yield (make(2, 3),), {"dtype": dtype}
+            yield (make(2, 3), -1, True), {"dtype": dtype}
+
+    return more
+
+
+def reference(fn: Any) -> Any:
+    def compute(x: np.ndarray, dim: Any = None, keepdim: bool = False, dtype: Any = None) -> Any:
+        x = x if dtype is None else x.astype(dtype.numpy)
         wide = x.astype(np.float64) if x.dtype.kind == "f" else x
-        return fn(wide, axis=None if not x.ndim else axes(dim), keepdims=keepdim)
+        return fn(wide, axis=None if not x.ndim or dim in ((), []) else axes(dim), keepdims=keepdim)
 
     return silent(compute)
 
 
 row(
     "sum",
-    reductions(MANY),
+    in_dtype(reductions(MANY), float64, int64),
     reference(np.sum),
     dtypes=ALL,
     scale=8,
@@ -64,10 +76,14 @@ row(
 )
 row(
     "mean",
-    reductions(MANY, empty=False),
+    in_dtype(reductions(MANY, empty=False), float64),
     reference(np.mean),
     scale=8,
-    errors=[(lambda: specjit.tensor([1]).mean(), RuntimeError, "floating point")],
+    errors=[
+        (lambda: specjit.tensor([1]).mean(), RuntimeError, "floating point"),
+        (lambda: specjit.ones(2).mean(dtype=int64), RuntimeError, "floating point"),
+        (lambda: specjit.ones(2).mean(-2), IndexError, "Dimension out of range"),
+    ],
 )
 row(
     "amax",
@@ -75,24 +91,58 @@ row(
     reference(np.max),
     dtypes=ALL,
     exact=True,
-    errors=[(lambda: specjit.ones(0).amax(), IndexError, "amax")],
+    errors=[
+        (lambda: specjit.ones(0).amax(), RuntimeError, "amax"),
+        (lambda: specjit.ones(2, 0).amax(1), IndexError, "amax\\(\\): Expected reduction dim 1 to have non-zero size"),
+    ],
 )
-row("amin", reductions(MANY, empty=False), reference(np.min), dtypes=ALL, exact=True)
+row(
+    "amin",
+    reductions(MANY, empty=False),
+    reference(np.min),
+    dtypes=ALL,
+    exact=True,
+    errors=[
+        (lambda: specjit.ones(0).amin(), RuntimeError, "amin"),
+        (lambda: specjit.ones(2, 2).amin((0, -2)), RuntimeError, "multiple times"),
+    ],
+)
+
+
+def arg_samples(make: Make) -> Iterator[Sample]:
+    yield from reductions(ONE, empty=False)(make)
+    yield (make(0, 3), 1), {"keepdim": True}
+    yield (make(), 0), {}
+    yield (specjit.tensor([[1, 0, 1], [0, 0, 0]], dtype=make.dtype), 1), {}  # ties: the first
+
+
 row(
     "argmax",
-    reductions(ONE, empty=False),
+    arg_samples,
     reference(np.argmax),
     dtypes=NUMBERS,
     grad=False,
     exact=True,
-    errors=[(lambda: specjit.ones(0).argmax(), IndexError, "argmax")],
+    errors=[
+        (lambda: specjit.ones(0).argmax(), IndexError, "argmax"),
+        (lambda: specjit.ones(2, 0).argmax(1), IndexError, "argmax"),
+        (lambda: specjit.tensor([True]).argmax(), RuntimeError, "bool"),
+    ],
 )
-row("argmin", reductions(ONE, empty=False), reference(np.argmin), dtypes=NUMBERS, grad=False, exact=True)
+row(
+    "argmin",
+    arg_samples,
+    reference(np.argmin),
+    dtypes=NUMBERS,
+    grad=False,
+    exact=True,
+    errors=[(lambda: specjit.ones(2).argmin(1), IndexError, "Dimension out of range")],
+)
 
 
 def truth(fn: Any) -> Any:
     def compute(x: np.ndarray, dim: Any = None, keepdim: bool = False) -> Any:
-        out = fn(x, axis=None if not x.ndim else axes(dim), keepdims=keepdim)
+        out = fn(x, axis=None if not x.ndim or dim in ((), []) else axes(dim), keepdims=keepdim)
         return out.astype(np.uint8) if x.dtype == np.uint8 else out
 
     return compute
@@ -102,29 +152,52 @@ row("any", reductions(MANY, -1, 1), truth(np.any), dtypes=ALL, grad=False, exact
 row("all", reductions(MANY, -1, 1), truth(np.all), dtypes=ALL, grad=False, exact=True)
 
 
-def var_samples(make: Make) -> Iterator[Sample]:
-    for dim in (None, 0, -1, [0, 2]):
+def extreme_samples(make: Make) -> Iterator[Sample]:
+    for dim in (0, -1):
         yield (make(2, 3, 4), dim), {}
-        yield (make(2, 3, 4), dim), {"keepdim": True, "correction": 0}
-    yield (make(5), 0, False), {}
-    yield (make(4, 3, layout="T"),), {}
-    yield (make(3, 1), 1), {"correction": 0}
+        yield (make(2, 3, 4), dim), {"keepdim": True}
+    yield (make(2, 3),), {}
+    yield (make(2, 3), make(3)), {}
+    yield (make(4, 3, layout="T"), 0), {}
+    yield (make(), 0), {}
+    yield (make(3, 0), 0), {}
+    yield (make(2, 3),), {"other": make(2, 1)}
+    if not make.requires_grad:
+        yield (specjit.tensor([[1, 0, 1], [0, 0, 0]], dtype=make.dtype), 1), {}  # ties: the first
     if make.plain:
-        yield (make(3, 1), 1), {}
+        yield (make.special().reshape(3, 4), 1), {}
 
 
-def var_reference(
-    x: np.ndarray, dim: Any = None, unbiased: Any = None, keepdim: bool = False, correction: Any = None
-) -> Any:
-    ddof = correction if correction is not None else 1 if unbiased is None or unbiased else 0
-    import warnings
+def extreme_reference(pairwise: Any, best: Any, at: Any) -> Any:
+    def compute(x: np.ndarray, dim: Any = None, keepdim: bool = False, other: Any = None) -> Any:
+        dim = dim if other is None else other
+        if dim is None:
+            return best(x)
+        if isinstance(dim, np.ndarray):
+            return pairwise(x, dim)
+        if not x.ndim:
+            return x, np.int64(0)
+        return best(x, axis=dim, keepdims=keepdim), at(x, axis=dim, keepdims=keepdim)
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return np.var(x.astype(np.float64), axis=axes(dim), ddof=ddof, keepdims=keepdim)
+    return compute
 
 
-row("var", var_samples, silent(var_reference), scale=16)
+for _name, _pairwise, _best, _at in (
+    ("max", np.maximum, np.max, np.argmax),
+    ("min", np.minimum, np.min, np.argmin),
+):
+    row(
+        _name,
+        extreme_samples,
+        extreme_reference(_pairwise, _best, _at),
+        dtypes=ALL,
+        exact=True,
+        errors=[
+            (lambda: specjit.max(specjit.ones(0)), RuntimeError, "reduction dim to be specified"),
+            (lambda: specjit.min(specjit.ones(2, 0), 1), IndexError, "Expected reduction dim 1 to have non-zero size"),
+            (lambda: specjit.max(specjit.ones(2), 1), IndexError, "out of range"),
+        ],
+    )
 
 
 def along(make: Make) -> Iterator[Sample]:
@@ -137,34 +210,6 @@ def along(make: Make) -> Iterator[Sample]:
     if make.plain:
         yield (make.special().reshape(3, 4), 1), {}
         yield (specjit.tensor([[-np.inf, -np.inf], [0.0, -np.inf]], dtype=make.dtype), 1), {}
-
-
-def softmax_reference(x: np.ndarray, dim: int) -> np.ndarray:
-    wide = x.astype(np.float64).reshape(x.shape or (1,))
-    if not x.size:
-        return x
-    e = np.exp(wide - wide.max(axis=dim, keepdims=True))
-    return (e / e.sum(axis=dim, keepdims=True)).reshape(x.shape)
-
-
-row(
-    "softmax",
-    along,
-    silent(softmax_reference),
-    scale=8,
-    errors=[(lambda: specjit.ones(2).softmax(1), IndexError, "out of range")],
-)
-
-
-def log_softmax_reference(x: np.ndarray, dim: int) -> np.ndarray:
-    wide = x.astype(np.float64).reshape(x.shape or (1,))
-    if not x.size:
-        return x
-    wide = wide - wide.max(axis=dim, keepdims=True)
-    return (wide - np.log(np.exp(wide).sum(axis=dim, keepdims=True))).reshape(x.shape)
-
-
-row("log_softmax", along, silent(log_softmax_reference), scale=8)
 
 
 def logsumexp_samples(make: Make) -> Iterator[Sample]:
@@ -184,7 +229,14 @@ def logsumexp_reference(x: np.ndarray, dim: Any, keepdim: bool = False) -> np.nd
     )
 
 
-row("logsumexp", logsumexp_samples, silent(logsumexp_reference), scale=8)
+row(
+    "logsumexp",
+    logsumexp_samples,
+    silent(logsumexp_reference),
+    dtypes=NUMBERS,
+    scale=8,
+    errors=[(lambda: specjit.logsumexp(specjit.ones(2), 1), IndexError, "out of range")],
+)
 
 
 def cumsum_samples(make: Make) -> Iterator[Sample]:
@@ -193,9 +245,15 @@ def cumsum_samples(make: Make) -> Iterator[Sample]:
     yield (make(), 0), {}
     yield (make(0), 0), {}
     yield (make(4, 3, layout="T"), 0), {}
+    yield (make(3, 4, layout="S"), -1), {}
+    if make.plain:
+        yield (specjit.tensor([1.0, np.inf, 2.0, np.nan, 1.0], dtype=make.dtype), 0), {}
+    for dtype in () if make.requires_grad else (float64, int64):
+        yield (make(2, 3), 1), {"dtype": dtype}
 
 
-def cumsum_reference(x: np.ndarray, dim: int) -> np.ndarray:
+def cumsum_reference(x: np.ndarray, dim: int, dtype: Any = None) -> np.ndarray:
+    x = x if dtype is None else x.astype(dtype.numpy)
     out = x.astype(np.float64 if x.dtype.kind == "f" else np.int64).reshape(x.shape or (1,))
     moved = np.moveaxis(out, dim, 0)
     for i in range(1, moved.shape[0]):
@@ -203,7 +261,14 @@ def cumsum_reference(x: np.ndarray, dim: int) -> np.ndarray:
     return out.reshape(x.shape)
 
 
-row("cumsum", cumsum_samples, cumsum_reference, dtypes=ALL, scale=8)
+row(
+    "cumsum",
+    cumsum_samples,
+    silent(cumsum_reference),
+    dtypes=ALL,
+    scale=8,
+    errors=[(lambda: specjit.cumsum(specjit.ones(2), 1), IndexError, "out of range")],
+)
 
 
 def matmul_samples(make: Make) -> Iterator[Sample]:

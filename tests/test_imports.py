@@ -21,6 +21,7 @@ ORDER = [
     {"ir"},
     {"tensor"},
     {"ops"},
+    {"linalg"},
     {"nn"},
     {"optim"},
     {"autograd"},

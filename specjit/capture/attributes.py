@@ -22,7 +22,7 @@ from specjit.capture.guards import Group, is_stable_module
 from specjit.capture.instances import is_fresh
 from specjit.capture.values import Abstract, Known, Method, Shape, TupleOf, Value, const, type_for
 from specjit.dtypes import DType
-from specjit.ir.types import ANY, BOOL, INT, TENSOR, Type
+from specjit.ir.types import ANY, BOOL, INT, Type
 from specjit.nn.module import Module
 from specjit.tensor.methods import TensorMethods
 from specjit.tensor.tensor import Tensor
@@ -39,8 +39,6 @@ TENSOR_ATTRIBUTES = {
     "grad": ANY,
     "dtype": ANY,
     "device": ANY,
-    "T": TENSOR,
-    "mT": TENSOR,
 }
 REGISTRIES = ("_parameters", "_buffers", "_modules")  # of a Module
 MISSING = object()
@@ -143,7 +141,7 @@ def attribute(f: Frame, owner: Abstract, name: str) -> Abstract:
     if isinstance(owner, Shape) and name in ("numel", "index", "count"):
         return Method(owner, name)
     if isinstance(owner, TupleOf):
-        return Method(owner, name)
+        return owner.items[owner.names.index(name)] if name in owner.names else Method(owner, name)
     v = f.value(owner)
     kind = BUILTIN_KINDS.get(v.type.kind)
     if kind is not None and hasattr(kind, name):
@@ -161,6 +159,11 @@ def _tensor_attribute(f: Frame, x: Value, name: str) -> Abstract:
         from specjit.capture.calls import call_op
 
         return call_op(f, record, [x], {})
+    composite = getattr(getter, "composite", None)
+    if composite is not None:
+        from specjit.capture.calls import call_composite
+
+        return call_composite(f, composite, [x], {})
     if found is not None and callable(found):
         return Method(x, name, found)
     return f.emit("py.getattr", x, name, type=TENSOR_ATTRIBUTES.get(name))

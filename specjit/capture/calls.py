@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from specjit.capture import marks, opaque
-from specjit.capture.arguments import Named, arguments, as_values, keywords
+from specjit.capture.arguments import Named, as_values, has_no_effect, keywords, positional, takes_all
 from specjit.capture.attributes import attribute, place_of
 from specjit.capture.frame import Frame, is_own, lowers
 from specjit.capture.inline import call_function, call_local
@@ -31,7 +31,10 @@ from specjit.capture.values import (
     const,
     constant_of,
 )
-from specjit.ops.registry import Op
+from specjit.ops.composites import CompositeFunction
+from specjit.ops.registry import Op, get
+from specjit.ops.results import NAMED
+from specjit.ops.schema import Signature
 
 
 @lowers(ast.Call)
@@ -39,7 +42,7 @@ def _call(f: Frame, node: ast.Call) -> Abstract:
     callee = _callee(f, node.func)
     if node.args and isinstance(node.args[0], ast.GeneratorExp):
         return _consumed(f, callee, node.args[0], node)
-    args = arguments(f, callee, node)
+    args = positional(f, callee, node)
     kwargs = keywords(f, node)
     if isinstance(args, list) and isinstance(kwargs, dict):
         return call(f, callee, args, kwargs)
@@ -81,34 +84,17 @@ def _consumed(f: Frame, callee: Abstract, generator: ast.GeneratorExp, node: ast
     from specjit.capture.comprehensions import comprehension, quantified
 
     obj = callee.obj if isinstance(callee, Known) and callee.value is None else None
-    alone = len(node.args) == 1 and not node.keywords
-    if alone and (obj is any or obj is all):
+    others = [*node.args[1:], *(k.value for k in node.keywords)]
+    if not others and (obj is any or obj is all):
         return quantified(f, obj is any, generator)
     # What the other arguments do is not to come before the items.
-    others = [*node.args[1:], *(k.value for k in node.keywords)]
-    takes_all = _takes_all(callee) if obj is None else any(obj is function for function in TAKE_ALL)
-    if not takes_all or not all(map(_has_no_effect, others)):
+    if not takes_all(callee) or not all(map(has_no_effect, others)):
         raise f.unsupported("a generator expression here", generator, "write a list comprehension")
     items = comprehension(f, generator)
     kwargs = keywords(f, node)
     if isinstance(kwargs, list):
         raise f.unsupported("** beside a generator expression", generator, "write a list comprehension")
     return call(f, callee, [items, *map(f.expr, node.args[1:])], kwargs)
-
-
-def _has_no_effect(n: ast.expr) -> bool:
-    return isinstance(n.operand if isinstance(n, ast.UnaryOp) else n, ast.Constant | ast.Name | ast.Lambda)
-
-
-TAKE_ALL: tuple[Any, ...] = (sum, min, max, list, tuple, set, frozenset, sorted, dict)
-
-
-def _takes_all(callee: Abstract) -> bool:
-    """Whether it is a method of a builtin that takes all items of its argument."""
-    if not isinstance(callee, Method) or not isinstance(callee.owner, Value):
-        return False
-    takers = {"str": ("join",), "list": ("extend",), "set": ("update",)}
-    return callee.name in takers.get(callee.owner.type.kind, ())
 
 
 # dispatch
@@ -134,8 +120,13 @@ def _call_known(f: Frame, obj: Any, args: list[Abstract], kwargs: dict[str, Abst
     record = getattr(obj, "record", None)
     if isinstance(record, Op):
         return call_op(f, record, args, kwargs)
+    composite = getattr(obj, "composite", None)
+    if isinstance(composite, CompositeFunction):
+        return call_composite(f, composite, args, kwargs)
     if isinstance(obj, types.FunctionType):
         return call_function(f, obj, args, kwargs)
+    if obj in NAMED and not kwargs:
+        return TupleOf(tuple(args), obj._fields)
     if isinstance(obj, types.MethodType) and isinstance(obj.__func__, types.FunctionType):
         return call_function(f, obj.__func__, [Known(obj.__self__, None), *args], kwargs)
     if isinstance(obj, functools.partial):
@@ -202,6 +193,9 @@ def _call_method(f: Frame, m: Method, args: list[Abstract], kwargs: dict[str, Ab
     record = getattr(m.function, "record", None)
     if isinstance(record, Op):
         return call_op(f, record, [owner, *args], kwargs)
+    composite = getattr(m.function, "composite", None)
+    if isinstance(composite, CompositeFunction):
+        return call_composite(f, composite, [owner, *args], kwargs)
     if isinstance(m.function, types.FunctionType) and m.function.__module__.startswith("specjit.ops"):
         return call_function(f, m.function, [owner, *args], kwargs)  # a method that is plain Python over ops
     kind = owner.type.kind if isinstance(owner, Value) else "tuple" if isinstance(owner, TupleOf) else "shape"
@@ -228,7 +222,30 @@ def call_op(f: Frame, op: Op, args: Sequence[Abstract], kwargs: dict[str, Abstra
     return node.results[0] if node.results else NONE_VALUE
 
 
-def _bind(f: Frame, op: Op, args: list[Abstract], kwargs: dict[str, Abstract]) -> list[Abstract] | None:
+def call_composite(
+    f: Frame, composite: CompositeFunction, args: list[Abstract], kwargs: dict[str, Abstract]
+) -> Abstract:
+    """A composite function: its body in place of the call, with the arguments bound as those of an operator."""
+    body = composite.body
+    assert isinstance(body, types.FunctionType)
+    if not composite.inlined:
+        values = [f.value(a) for a in (*args, *kwargs.values())]
+        return f.emit("py.call", Known(composite.fn), tuple(kwargs) or None, *values)
+    if composite.free:
+        return call_function(f, body, args, kwargs)
+    bound = _bind(f, composite, list(args), dict(kwargs))
+    if bound is None:
+        return python_call(f, Known(composite.fn), args, kwargs)
+    target = bound[0]
+    if composite.writes:
+        bound[0] = call_op(f, get("clone"), [target], {})
+    positional = [a for p, a in zip(composite.params, bound) if not p.kwonly]
+    named = {p.name: a for p, a in zip(composite.params, bound) if p.kwonly}
+    result = call_function(f, body, positional, named)
+    return call_op(f, get("store_"), [target, result], {}) if composite.writes else result
+
+
+def _bind(f: Frame, op: Signature, args: list[Abstract], kwargs: dict[str, Abstract]) -> list[Abstract] | None:
     out: list[Abstract] = []
     for p in op.params:
         if p.variadic:
@@ -244,7 +261,7 @@ def _bind(f: Frame, op: Op, args: list[Abstract], kwargs: dict[str, Abstract]) -
         elif p.required:
             return None
         else:
-            out.append(const(p.default))
+            out.append(_plain(p.default))
     return None if args or kwargs else out
 
 

@@ -144,7 +144,7 @@ class Loop:
         if isinstance(init, Value):
             return self.param(widen(init.type), init, path)
         if isinstance(init, TupleOf):
-            return TupleOf(tuple(self.make(x, (*path, k)) for k, x in enumerate(init.items)))
+            return TupleOf(tuple(self.make(x, (*path, k)) for k, x in enumerate(init.items)), init.names)
         return init
 
     def param(self, t: Type, init: Abstract, path: Path) -> Value:
@@ -273,7 +273,7 @@ class Loop:
             out = results.get(start, start)
             return out.header if isinstance(out, Ran) and out.header.is_const else out
         if isinstance(start, TupleOf):
-            return TupleOf(tuple(self.after(x, results) for x in start.items))
+            return TupleOf(tuple(self.after(x, results) for x in start.items), start.names)
         return start
 
 

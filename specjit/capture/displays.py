@@ -70,9 +70,11 @@ def displayed(f: Frame, nodes: list[ast.expr]) -> list[Abstract] | Value:
         if not isinstance(n, ast.Starred):
             items.append(f.expr(n))
             continue
-        known = displayed(f, n.value.elts) if isinstance(n.value, ast.List | ast.Tuple) else f.expr(n.value)
-        if not isinstance(known, list):
-            value, known = known, known_items(f, known)
+        if isinstance(n.value, ast.List | ast.Tuple):
+            value: Abstract | list[Abstract] = displayed(f, n.value.elts)
+        else:
+            value = f.expr(n.value)
+        known = value if isinstance(value, list) else known_items(f, value)
         if known is not None:
             items += known
             continue

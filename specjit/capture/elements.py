@@ -25,21 +25,9 @@ _QUIET_METHODS = frozenset(("pop", "index", "count", "copy", "reverse", "clear",
 _READERS = frozenset(
     f"py.{name}"
     for name in (
-        *(
-            "getitem",
-            "delitem",
-            "len",
-            "iter_list",
-            "contains",
-            "unpack",
-            "unpack_star",
-            "spread",
-            "print",
-            "format",
-            "str",
-        ),
+        *("getitem", "delitem", "len", "iter_list", "contains", "unpack", "unpack_star", "print", "format", "str"),
         *("bool", "not", "is", "is_not", "eq", "ne", "lt", "le", "gt", "ge", "add", "mul", "sum", "min", "max"),
-        *("bound", "refine"),
+        *("bound", "refine", "spread", "iter"),
     )
 )
 # Records that take something out of a container, and those whose lists are new but hold what was in one.
@@ -88,7 +76,8 @@ def used(f: Frame, node: Node) -> None:
     if f.session.finished or not any(a in f.session.origins for a in args):
         return
     traits = node.op.traits
-    if name in _READERS or not (name.startswith("py.") or traits.writes or traits.io):
+    library = name == "py.call" and args[0].is_const and hasattr(args[0].const, "composite")
+    if name in _READERS or library or not (name.startswith("py.") or traits.writes or traits.io):
         return
     rest = args
     if name == "py.append":

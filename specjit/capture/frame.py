@@ -40,6 +40,7 @@ from specjit.ir.graph import Block, Location, Node, OpLike
 from specjit.ir.types import ANY, TENSOR, Type, type_of
 from specjit.ops.pyinfer import SIZE
 from specjit.ops.registry import get
+from specjit.ops.results import CLASSES
 
 MAX_DEPTH = 40  # of inlined calls
 MAX_NODES = 200_000  # unrolling and inlining stop here
@@ -273,6 +274,8 @@ class Frame:
         if isinstance(a, Known):
             return a.value if a.value is not None else const(a.obj)
         if isinstance(a, TupleOf):
+            if a.names:
+                return self.emit("py.call", Known(CLASSES[a.names]), None, *a.items)
             return self.emit("py.tuple", *a.items)
         if isinstance(a, Shape):
             return self.emit("py.getattr", a.tensor, "shape", type=SIZE)

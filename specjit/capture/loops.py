@@ -16,6 +16,7 @@ from specjit.capture.frame import Frame, lowers
 from specjit.capture.iteration import MAX_UNROLL, NeedsConstant, Plan, plan
 from specjit.capture.merge import BROKE, CONTINUED, DEAD, RETURN_VALUE, RETURNED
 from specjit.capture.operators import truth
+from specjit.capture.pycalls import makes_an_exception
 from specjit.capture.scope import Exits, assigned
 from specjit.capture.values import (
     Abstract,
@@ -128,17 +129,19 @@ def _for_plan(f: Frame, s: ast.For, p: Plan) -> None:
         f.env.pop(slot, None)
 
 
+_KEEP_LENGTHS = frozenset(("py.print", "py.setitem", "py.assert", "py.raise", "py.reraise"))
+
+
 def _may_resize(block: Block, lists: tuple[Value, ...]) -> bool:
     """Whether a node inside may change the length of one of `lists`. Two lists of which one is made by the program are
     not the same."""
     fresh = [v for v in lists if v.node is not None and v.node.op.name == "py.list"]
     for node in block.walk():
         name = node.op.name
-        if (name == "py.method" and node.args[0].type.kind not in ("list", "any")) or name in (
-            "py.print",
-            "py.setitem",
-            "py.assert",
-        ):
+        if name in _KEEP_LENGTHS or (name == "py.method" and node.args[0].type.kind not in ("list", "any")):
+            continue
+        callee = node.args[0].const if name == "py.call" and node.args[0].is_const else None
+        if makes_an_exception(callee) and callee.__module__ == "builtins":
             continue
         if not (node.op.traits.writes or node.op.traits.io) or node.blocks:
             continue

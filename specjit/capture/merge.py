@@ -163,7 +163,8 @@ class Joiner:
         if same_abstract(a, b):
             return a
         if isinstance(a, TupleOf) and isinstance(b, TupleOf) and len(a.items) == len(b.items):
-            return TupleOf(tuple(self.merge(name, x, y) for x, y in zip(a.items, b.items)))
+            merged_items = tuple(self.merge(name, x, y) for x, y in zip(a.items, b.items))
+            return TupleOf(merged_items, a.names if a.names == b.names else ())
         if isinstance(a, Unbound) or isinstance(b, Unbound):
             return self._fill(name, a, b)
         merged = self.output(self.side(self.then, a), self.side(self.other, b), _hint(name))
@@ -174,9 +175,9 @@ class Joiner:
     def _fill(self, name: str, a: Abstract, b: Abstract) -> Abstract:
         """One side has no value: there it is the constant UNBOUND, typed like the other side."""
         if isinstance(a, TupleOf):
-            return TupleOf(tuple(self._fill(name, x, b) for x in a.items))
+            return TupleOf(tuple(self._fill(name, x, b) for x in a.items), a.names)
         if isinstance(b, TupleOf):
-            return TupleOf(tuple(self._fill(name, a, x) for x in b.items))
+            return TupleOf(tuple(self._fill(name, a, x) for x in b.items), b.names)
         x = self._filler(b) if isinstance(a, Unbound) else self.side(self.then, a)
         y = self._filler(a) if isinstance(b, Unbound) else self.side(self.other, b)
         return self.output(x, y, _hint(name))
@@ -187,7 +188,7 @@ class Joiner:
     def only(self, name: str, a: Abstract, before: Abstract | None, then_dead: bool) -> Abstract:
         """The value of the live side, handed out of its block if it was made there."""
         if isinstance(a, TupleOf):
-            return TupleOf(tuple(self.only(name, x, None, then_dead) for x in a.items))
+            return TupleOf(tuple(self.only(name, x, None, then_dead) for x in a.items), a.names)
         inside = self.defined_other if then_dead else self.defined_then
         if any(v in inside for v in _parts(a)):
             a = self.side(self.other if then_dead else self.then, a)
@@ -238,7 +239,7 @@ class Joiner:
                 return self.not_cond
             return self.results[self.placeholders[a]] if a in self.placeholders else a
         if isinstance(a, TupleOf):
-            return TupleOf(tuple(map(self.resolve, a.items)))
+            return TupleOf(tuple(map(self.resolve, a.items)), a.names)
         if isinstance(a, Known) and a.value is not None:
             return Known(a.obj, self.resolve(a.value), a.source)  # type: ignore[arg-type]
         return a

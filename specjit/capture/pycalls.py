@@ -15,7 +15,7 @@ import types
 from collections.abc import Callable
 from typing import Any
 
-from specjit.capture import marks, opaque
+from specjit.capture import elements, marks, opaque
 from specjit.capture.errors import CaptureError
 from specjit.capture.frame import Frame
 from specjit.capture.values import (
@@ -64,7 +64,7 @@ def python_call(f: Frame, callee: Abstract, args: list[Abstract], kwargs: dict[s
     result = f.emit("py.call", callee, names, *values)
     if is_quiet(obj):
         f.session.touched |= obj in (setattr, next)
-    elif not (isinstance(obj, type) and issubclass(obj, BaseException)):
+    elif not makes_an_exception(obj):
         f.session.touched = True
         opaque.note(f, f"a call of {_name(obj)}" if obj is not None else "a call of an unknown function")
     return result
@@ -88,7 +88,9 @@ def python_method(f: Frame, owner: Abstract, name: str, args: list[Abstract], kw
     if unknown and f.session.scripting and marks.invoke_method is not None and not is_builtin_method(name):
         return f.emit("py.call", Known(marks.invoke_method), tuple(kwargs) or None, target, name, *values)
     result = f.emit("py.method", target, name, tuple(kwargs) or None, *values)
-    if target.type.kind == "str":
+    if target.type.kind == "str" and name in SPLITTERS:
+        result.type = elements.start(f.session, result, (id(f.at), f.via, name), STR)
+    elif target.type.kind == "str":
         result.type = STR_METHODS.get(name, ANY)
     if target.type.kind in ("list", "dict", "set") and name == "copy":
         result.type = target.type
@@ -113,6 +115,7 @@ def is_builtin_method(name: str) -> bool:
 
 
 ON_CALLER = (locals, globals, sys._getframe, inspect.currentframe, inspect.stack)
+SPLITTERS = ("split", "rsplit", "splitlines")
 STR_METHODS = dict.fromkeys(
     (
         "upper",
@@ -168,6 +171,11 @@ def is_library(fn: types.FunctionType) -> bool:
     program."""
     file = fn.__code__.co_filename
     return (file.startswith(_STDLIB) and "-packages" not in file) or (fn.__module__ or "").split(".")[0] == "numpy"
+
+
+def makes_an_exception(obj: Any) -> bool:
+    """Whether calling `obj` makes an exception by code that has no other effect."""
+    return isinstance(obj, type) and issubclass(obj, BaseException)
 
 
 def is_pure_function(obj: Any) -> bool:

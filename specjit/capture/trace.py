@@ -24,6 +24,7 @@ from specjit.nn.module import Module
 from specjit.ops import call
 from specjit.ops.control import GuardFailed
 from specjit.ops.registry import Op, get
+from specjit.ops.results import NAMED
 from specjit.tensor import state
 from specjit.tensor.random import get_rng_state
 from specjit.tensor.tensor import Tensor, type_of_tensor
@@ -122,7 +123,8 @@ class Recorder:
             return self.block.append(
                 get("py.tuple"), items, [Type.tuple(*(i.type for i in items))], loc=_place()
             ).result
-        return Value.constant(x)
+        # A list as it is now: the program may change it later.
+        return Value.constant(list(x) if type(x) is list else x)
 
     def tensor(self, x: Tensor) -> Value:
         if id(x) not in self.values:
@@ -150,8 +152,11 @@ class Recorder:
     def output(self, x: Any) -> Value:
         if isinstance(x, Tensor):
             return self.tensor(x)
-        if isinstance(x, list | tuple) and type(x) in (list, tuple):
+        if isinstance(x, list | tuple) and type(x) in (list, tuple, *NAMED):
             items = [self.output(i) for i in x]
+            if isinstance(x, NAMED):
+                called = [Value.constant(type(x)), Value.constant(None), *items]
+                return self.block.append(get("py.call"), called, [Type("any")]).result
             name = "py.list" if isinstance(x, list) else "py.tuple"
             t = Type.list(Type("any")) if isinstance(x, list) else Type.tuple(*(i.type for i in items))
             return self.block.append(get(name), items, [t]).result

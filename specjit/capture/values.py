@@ -50,9 +50,12 @@ class Known:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class TupleOf:
-    """A tuple whose items are known one by one; it becomes a run-time value only where one is needed."""
+    """A tuple whose items are known one by one; it becomes a run-time value only where one is needed.
+
+    names: its fields, if it is a result with names (`ops.results`)."""
 
     items: tuple[Abstract, ...]
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False, slots=True)

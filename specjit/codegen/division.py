@@ -1,4 +1,4 @@
-"""Floor division and remainder over registers, with Python's and NumPy's signs.
+"""Floor division and remainder over registers, with Python's and NumPy's signs; fmod, with C's.
 
 Enters and leaves: `registers.Reg`. Invariants: an integer division by zero gives 0 and the smallest integer by -1
 wraps, as in NumPy; float results are bit-identical to `numpy.floor_divide` and `numpy.remainder`, which rest on an
@@ -52,7 +52,7 @@ def _float_floordiv(a: Reg, b: Reg) -> Reg:
 
 
 def _float_divmod(a: Reg, b: Reg) -> tuple[Reg, Reg]:
-    rest = fmod(a, b)
+    rest = _float_fmod(a, b)
     quotient = (a - rest) / b
     nonzero = rest != 0.0
     adjust = nonzero & ((b < 0.0) ^ (rest < 0.0))
@@ -66,6 +66,15 @@ def _float_divmod(a: Reg, b: Reg) -> tuple[Reg, Reg]:
 
 def fmod(a: Reg, b: Reg) -> Reg:
     """C's fmod: the exact remainder with the sign of `a`."""
+    return _float_fmod(a, b) if a.is_float else _int_fmod(a, b)
+
+
+def _int_fmod(a: Reg, b: Reg) -> Reg:
+    _, rest = _int_divmod(a, b)
+    return rest if a.dtype == "u8" else select((rest != 0) & ((rest ^ a) < 0), rest - b, rest)
+
+
+def _float_fmod(a: Reg, b: Reg) -> Reg:
     build = a.builder
     function = build.function
     divisor = r.absolute(b)

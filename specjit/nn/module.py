@@ -2,111 +2,46 @@
 
 Enters: attributes. Assigning a Parameter or a Module registers it. Leaves: calls with hooks, state dicts, traversal.
 Invariant: every change of structure, attributes or hooks moves `state.module_epoch`, also through the registries
-themselves, so a
-reader that saw an epoch need not look again until it moves.
+themselves, so a reader that saw an epoch need not look again until it moves.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict, namedtuple
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from specjit.dtypes import DType
+from specjit.nn.hooks import CALL_HOOKS, Hooked
+from specjit.nn.registry import Registry
+from specjit.nn.states import STATE_HOOKS, Stateful
+from specjit.ops.creation import empty
 from specjit.tensor import state
-from specjit.tensor.tape import RemovableHandle
 from specjit.tensor.tensor import Parameter, Tensor
-
-IncompatibleKeys = namedtuple("IncompatibleKeys", ["missing_keys", "unexpected_keys"])
-
-
-class Registry(dict[Any, Any]):
-    """A dict that moves the module epoch whenever it changes."""
-
-    __slots__ = ()
-
-    def __setitem__(self, key: Any, value: Any) -> None:
-        dict.__setitem__(self, key, value)
-        state.bump_module_epoch()
-
-    def __delitem__(self, key: Any) -> None:
-        dict.__delitem__(self, key)
-        state.bump_module_epoch()
-
-    def pop(self, *args: Any) -> Any:
-        state.bump_module_epoch()
-        return dict.pop(self, *args)
-
-    def update(self, *args: Any, **kwargs: Any) -> None:
-        dict.update(self, *args, **kwargs)
-        state.bump_module_epoch()
-
-    def clear(self) -> None:
-        dict.clear(self)
-        state.bump_module_epoch()
-
-    def setdefault(self, key: Any, default: Any = None) -> Any:
-        state.bump_module_epoch()
-        return dict.setdefault(self, key, default)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Registry, (dict(self),)
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Registry:
-        from copy import deepcopy
-
-        return Registry({k: deepcopy(v, memo) for k, v in self.items()})
-
 
 REGISTRIES = ("_parameters", "_buffers", "_modules")
 
 
-class Module:
+class Module(Hooked, Stateful):
     """Base class of layers and models. Subclasses call `super().__init__()` first and define `forward`.
 
     training   True after `train()`, False after `eval()`
     """
 
     training: bool
-    _parameters: Registry
-    _buffers: Registry
-    _modules: Registry
-    _forward_hooks: Registry
-    _forward_pre_hooks: Registry
 
     def __init__(self) -> None:
         made = self.__dict__
         made["training"] = True
-        for name in (*REGISTRIES, "_forward_hooks", "_forward_pre_hooks"):
+        for name in (*REGISTRIES, *CALL_HOOKS):
             made[name] = Registry()
-        made["_non_persistent"] = set()
+        for name in STATE_HOOKS:
+            made[name] = {}
+        made["_non_persistent_buffers_set"] = set()
         state.bump_module_epoch()
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """What a call computes; subclasses define it."""
         raise NotImplementedError(f'Module [{type(self).__name__}] is missing the required "forward" function')
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if not (self._forward_pre_hooks or self._forward_hooks):
-            return self.forward(*args, **kwargs)
-        for hook in list(self._forward_pre_hooks.values()):
-            changed = hook(self, args)
-            if changed is not None:
-                args = changed if isinstance(changed, tuple) else (changed,)
-        out = self.forward(*args, **kwargs)
-        for hook in list(self._forward_hooks.values()):
-            changed = hook(self, args, out)
-            if changed is not None:
-                out = changed
-        return out
-
-    def register_forward_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
-        """Call `hook(module, args)` before each forward; what it returns replaces the arguments."""
-        return _hook(self._forward_pre_hooks, hook)
-
-    def register_forward_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
-        """Call `hook(module, args, output)` after each forward; what it returns replaces the output."""
-        return _hook(self._forward_hooks, hook)
 
     def __getattr__(self, name: str) -> Any:
         held = self.__dict__
@@ -127,7 +62,7 @@ class Module:
             for other in REGISTRIES:
                 if other != kind and name in held[other]:
                     del held[other][name]
-            held["_non_persistent"].discard(name)
+            held["_non_persistent_buffers_set"].discard(name)
             held[kind][name] = value
             return
         for registry in REGISTRIES:
@@ -141,17 +76,19 @@ class Module:
         for registry in REGISTRIES:
             if name in self.__dict__[registry]:
                 del self.__dict__[registry][name]
-                self._non_persistent.discard(name)
+                self._non_persistent_buffers_set.discard(name)
                 return
         object.__delattr__(self, name)
         state.bump_module_epoch()
 
     def __dir__(self) -> list[str]:
-        return sorted({*super().__dir__(), *self._parameters, *self._buffers, *self._modules})
+        names = {*super().__dir__(), *self._parameters, *self._buffers, *self._modules}
+        # "0", "1" ... of containers are no attributes that one could write.
+        return sorted(name for name in names if not name[0].isdigit())
 
     def register_parameter(self, name: str, param: Parameter | None) -> None:
         """Add a parameter; None reserves the name."""
-        _check_name(self, name)
+        _check_name(self, name, "parameter")
         if param is not None and not isinstance(param, Parameter):
             raise TypeError(
                 f"cannot assign '{type(param).__name__}' object to parameter '{name}' (specjit.nn.Parameter or None "
@@ -160,33 +97,78 @@ class Module:
         self._parameters[name] = param
 
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
-        """Add a tensor that belongs to the state but is not trained."""
-        _check_name(self, name)
+        """Add a tensor that belongs to the state (unless not `persistent`) but is not trained."""
+        _check_name(self, name, "buffer")
         if tensor is not None and not isinstance(tensor, Tensor):
             raise TypeError(
                 f"cannot assign '{type(tensor).__name__}' object to buffer '{name}' (specjit Tensor or None required)"
             )
         self._buffers[name] = tensor
-        if not persistent:
-            self._non_persistent.add(name)
+        if persistent:
+            self._non_persistent_buffers_set.discard(name)
+        else:
+            self._non_persistent_buffers_set.add(name)
 
     def add_module(self, name: str, module: Module | None) -> None:
-        """Add a submodule under a name."""
-        _check_name(self, name)
+        """Add a submodule under a name; None reserves the name."""
         if module is not None and not isinstance(module, Module):
             raise TypeError(f"{type(module).__name__} is not a Module subclass")
+        _check_name(self, name, "module")
         self._modules[name] = module
 
-    register_module = add_module
+    def register_module(self, name: str, module: Module | None) -> None:
+        """`add_module` by another name."""
+        self.add_module(name, module)
+
+    # by path
 
     def get_submodule(self, target: str) -> Module:
         """The submodule at a dotted path; AttributeError if there is none."""
         found: Any = self
         for part in target.split(".") if target else []:
+            if not hasattr(found, part):
+                raise AttributeError(f"{type(found).__name__} has no attribute `{part}`")
             found = getattr(found, part)
             if not isinstance(found, Module):
-                raise AttributeError(f"`{part}` is not a Module")
+                raise AttributeError(f"`{part}` is not an nn.Module")
         return found
+
+    def set_submodule(self, target: str, module: Module, strict: bool = False) -> None:
+        """Put a module at a dotted path. `strict`: only in the place of one that is there."""
+        if target == "":
+            raise ValueError("Cannot set the submodule without a target name!")
+        path, _, name = target.rpartition(".")
+        parent = self.get_submodule(path)
+        there = hasattr(parent, name)
+        if strict and not there:
+            raise AttributeError(f"{type(parent).__name__} has no attribute `{name}`")
+        if there and not isinstance(getattr(parent, name), Module):
+            raise AttributeError(f"`{name}` is not an nn.Module")
+        if not isinstance(module, Module):
+            raise ValueError(f'"module" is not an nn.Module, found {type(module)}')
+        setattr(parent, name, module)
+
+    def get_parameter(self, target: str) -> Parameter:
+        """The parameter at a dotted path; AttributeError if there is none."""
+        found: Any = self._at(target)
+        if not isinstance(found, Parameter):
+            raise AttributeError(f"`{target.rpartition('.')[2]}` is not an nn.Parameter")
+        return found
+
+    def get_buffer(self, target: str) -> Tensor:
+        """The buffer at a dotted path; AttributeError if there is none."""
+        path, _, name = target.rpartition(".")
+        found: Tensor = self._at(target)
+        if name not in self.get_submodule(path)._buffers:
+            raise AttributeError(f"`{name}` is not a buffer")
+        return found
+
+    def _at(self, target: str) -> Any:
+        path, _, name = target.rpartition(".")
+        owner = self.get_submodule(path)
+        if not hasattr(owner, name):
+            raise AttributeError(f"{type(owner).__name__} has no attribute `{name}`")
+        return getattr(owner, name)
 
     # traversal
 
@@ -224,7 +206,8 @@ class Module:
 
     def _named(self, registry: str, prefix: str, recurse: bool, unique: bool) -> Iterator[tuple[str, Tensor]]:
         seen: set[int] = set()
-        for path, module in self.named_modules(prefix=prefix) if recurse else [(prefix, self)]:
+        modules = self.named_modules(prefix=prefix, remove_duplicate=unique) if recurse else [(prefix, self)]
+        for path, module in modules:
             for name, value in module.__dict__[registry].items():
                 if value is None or (unique and id(value) in seen):
                     continue
@@ -232,7 +215,7 @@ class Module:
                 yield f"{path}.{name}" if path else name, value
 
     def named_parameters(self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True) -> Iterator[Any]:
-        """(path, parameter), each parameter once."""
+        """(path, parameter), each parameter once (unless not `remove_duplicate`); `recurse`: of those below too."""
         yield from self._named("_parameters", prefix, recurse, remove_duplicate)
 
     def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
@@ -241,7 +224,7 @@ class Module:
             yield p
 
     def named_buffers(self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True) -> Iterator[Any]:
-        """(path, buffer), each buffer once."""
+        """(path, buffer), as `named_parameters`."""
         yield from self._named("_buffers", prefix, recurse, remove_duplicate)
 
     def buffers(self, recurse: bool = True) -> Iterator[Tensor]:
@@ -279,17 +262,14 @@ class Module:
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Clear the gradients of all parameters."""
         for p in self.parameters():
-            if p.grad is not None:
-                if set_to_none:
-                    p.grad = None
-                else:
-                    p.grad = p.grad.detach().zero_()
+            clear_grad(p, set_to_none)
 
-    def _convert(self, fn: Callable[[Tensor], Tensor]) -> Module:
-        for module in self.modules():
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Module:
+        """Put `fn(tensor)` in the place of parameters (in place, so that optimizers and tied modules keep them), their
+        gradients, and buffers."""
+        for module in self.modules() if recurse else [self]:
             for p in module._parameters.values():
                 if p is not None:
-                    # In place, so that optimizers and tied modules keep their parameter.
                     with state.no_grad():
                         p.data = fn(p.data)
                         if p.grad is not None:
@@ -301,80 +281,38 @@ class Module:
         return self
 
     def to(self, *args: Any, **kwargs: Any) -> Module:
-        """Convert floating-point parameters and buffers to a dtype, or move everything to a device; in place, returns
-        self."""
-        dtype = next((a for a in (*args, kwargs.get("dtype")) if isinstance(a, DType)), None)
-        device = next(
-            (a for a in (*args, kwargs.get("device")) if a is not None and not isinstance(a, (DType, bool))), None
-        )
+        """`to(device=None, dtype=None, non_blocking=False)`, `to(dtype)`, `to(tensor)`: convert floating-point
+        parameters and buffers to a dtype, or move everything to a device; in place, returns self."""
+        device, dtype = _target(*args, **kwargs)
         if dtype is not None and not dtype.is_floating_point:
-            raise TypeError(f"nn.Module.to only accepts floating point dtypes, but got desired dtype={dtype}")
-        return self._convert(lambda t: t.to(dtype=dtype if t.dtype.is_floating_point else None, device=device))
+            raise TypeError(
+                f"nn.Module.to only accepts floating point or complex dtypes, but got desired dtype={dtype}"
+            )
+        return self._apply(lambda t: t.to(dtype=dtype if t.dtype.is_floating_point else None, device=device))
+
+    def to_empty(self, *, device: Any, recurse: bool = True) -> Module:
+        """Move to a device without the values."""
+        return self._apply(lambda t: empty(t.shape, dtype=t.dtype, device=device), recurse)
+
+    def type(self, dst_type: DType) -> Module:
+        """Convert all parameters and buffers to a dtype."""
+        return self._apply(lambda t: t.to(dst_type))
 
     def float(self) -> Module:
-        """Convert floating-point parameters and buffers to float32, in place."""
-        return self._convert(lambda t: t.float() if t.dtype.is_floating_point else t)
+        """Convert floating-point parameters and buffers to float32, in place; returns self."""
+        return self._apply(lambda t: t.float() if t.dtype.is_floating_point else t)
 
     def double(self) -> Module:
-        """Convert floating-point parameters and buffers to float64, in place."""
-        return self._convert(lambda t: t.double() if t.dtype.is_floating_point else t)
+        """Convert floating-point parameters and buffers to float64, in place; returns self."""
+        return self._apply(lambda t: t.double() if t.dtype.is_floating_point else t)
 
     def half(self) -> Module:
-        """Convert floating-point parameters and buffers to float16, in place."""
-        return self._convert(lambda t: t.half() if t.dtype.is_floating_point else t)
+        """Convert floating-point parameters and buffers to float16, in place; returns self."""
+        return self._apply(lambda t: t.half() if t.dtype.is_floating_point else t)
 
     def cpu(self) -> Module:
-        """This module: it is on the CPU already."""
-        return self
-
-    # state
-
-    def state_dict(self, *, prefix: str = "", keep_vars: bool = False) -> OrderedDict[str, Any]:
-        """Parameters and persistent buffers by path. The tensors share memory with the module, without history."""
-        out: OrderedDict[str, Any] = OrderedDict()
-        for path, module in self.named_modules(prefix=prefix.rstrip("."), remove_duplicate=False):
-            held = {
-                **module._parameters,
-                **{k: b for k, b in module._buffers.items() if k not in module._non_persistent},
-            }
-            for name, value in held.items():
-                if value is not None:
-                    out[f"{path}.{name}" if path else name] = value if keep_vars else value.detach()
-        return out
-
-    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
-        """Copy values in. RuntimeError lists missing and unexpected keys (if `strict`) and mismatched shapes."""
-        if not isinstance(state_dict, Mapping):
-            raise TypeError(f"Expected state_dict to be dict-like, got {type(state_dict)}.")
-        own = self.state_dict(keep_vars=True)
-        missing = [k for k in own if k not in state_dict]
-        unexpected = [k for k in state_dict if k not in own]
-        errors = []
-        if strict and unexpected:
-            errors.append("Unexpected key(s) in state_dict: " + ", ".join(f'"{k}"' for k in unexpected) + ". ")
-        if strict and missing:
-            errors.insert(0, "Missing key(s) in state_dict: " + ", ".join(f'"{k}"' for k in missing) + ". ")
-        for key, target in own.items():
-            value = state_dict.get(key)
-            if value is not None and not isinstance(value, Tensor):
-                errors.append(
-                    f'While copying the parameter named "{key}", expected a Tensor but received {type(value).__name__}.'
-                )
-            elif value is not None and value.shape != target.shape:
-                errors.append(
-                    f"size mismatch for {key}: copying a param with shape {value.shape} from checkpoint, the shape in "
-                    f"current model is {target.shape}."
-                )
-        if errors:
-            raise RuntimeError(f"Error(s) in loading state_dict for {type(self).__name__}:\n\t" + "\n\t".join(errors))
-        with state.no_grad():
-            for key, target in own.items():
-                if key in state_dict:
-                    if assign:
-                        target.data = state_dict[key].detach()
-                    else:
-                        target.copy_(state_dict[key])
-        return IncompatibleKeys(missing, unexpected)
+        """Move parameters and buffers to the CPU, in place; returns self."""
+        return self._apply(lambda t: t.to(device="cpu"))
 
     def __setstate__(self, held: dict[str, Any]) -> None:
         self.__dict__.update(held)
@@ -384,31 +322,66 @@ class Module:
         """What a layer says about itself in `repr`."""
         return ""
 
+    def _get_name(self) -> str:
+        return type(self).__name__
+
     def __repr__(self) -> str:
         lines = self.extra_repr().split("\n") if self.extra_repr() else []
-        children = []
-        for name, module in self._modules.items():
-            inner = repr(module).split("\n")
-            children.append(f"({name}): " + "\n".join([inner[0], *("  " + line for line in inner[1:])]))
-        name = type(self).__name__
-        if not children and len(lines) <= 1:
-            return f"{name}({''.join(lines)})"
-        return f"{name}(\n  " + "\n  ".join([*lines, *children]) + "\n)"
+        children = [f"({name}): " + indented(repr(module)) for name, module in self._modules.items()]
+        return framed(self._get_name(), lines, children)
 
 
-def _hook(hooks: Registry, hook: Callable[..., Any]) -> RemovableHandle:
-    handle = RemovableHandle(hooks)
-    hooks[handle.id] = hook
-    return handle
+def framed(name: str, lines: list[str], children: list[str]) -> str:
+    """The text of a module from what it says about itself and about those below it."""
+    if not children and len(lines) <= 1:
+        return f"{name}({''.join(lines)})"
+    return f"{name}(\n  " + "\n  ".join([*lines, *children]) + "\n)"
 
 
-def _check_name(module: Module, name: str) -> None:
+def indented(text: str) -> str:
+    """All lines but the first moved to the right."""
+    return text.replace("\n", "\n  ")
+
+
+def clear_grad(p: Tensor, set_to_none: bool) -> None:
+    """Drop a gradient, or fill it with zeros in place and cut it from its history."""
+    if p.grad is None:
+        return
+    if set_to_none:
+        p.grad = None
+        return
+    if p.grad.grad_fn is not None:
+        p.grad.detach_()
+    else:
+        p.grad.requires_grad_(False)
+    p.grad.zero_()
+
+
+def _target(
+    *args: Any, device: Any = None, dtype: Any = None, non_blocking: bool = False, tensor: Any = None
+) -> tuple[Any, DType | None]:
+    """(device, dtype) of the forms of `Module.to`. Everything is on one processor, so nothing is ever blocking."""
+    for given in (*args, tensor):
+        if isinstance(given, Tensor):
+            device, dtype = given.device, given.dtype
+        elif isinstance(given, DType):
+            dtype = given
+        elif given is not None and not isinstance(given, bool):
+            device = given
+    return device, dtype
+
+
+def _check_name(module: Module, name: str, what: str) -> None:
+    if "_parameters" not in module.__dict__:
+        raise AttributeError(f"cannot assign {what} before Module.__init__() call")
     if not isinstance(name, str):
-        raise TypeError(f"name should be a string. Got {type(name).__name__}")
-    if not name or "." in name:
-        raise KeyError(f'name can\'t be empty or contain ".", got {name!r}')
-    taken = any(name in module.__dict__[r] for r in REGISTRIES)
-    if hasattr(module, name) and not taken:
+        raise TypeError(f"{what} name should be a string. Got {type(name).__name__}")
+    if "." in name:
+        raise KeyError(f'{what} name can\'t contain ".", got: {name}')
+    if name == "":
+        raise KeyError(f'{what} name can\'t be empty string ""')
+    own = {"parameter": "_parameters", "buffer": "_buffers", "module": "_modules"}[what]
+    if hasattr(module, name) and name not in module.__dict__[own]:
         raise KeyError(f"attribute '{name}' already exists")
 
 

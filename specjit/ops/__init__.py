@@ -1,7 +1,7 @@
 """One record per operator, grouped by family. The only place where an operator is defined.
 
 Enters: NumPy, and the types of the IR. Leaves: `Op` records, the public functions and the Tensor methods.
-Invariant: importing this package defines every record and attaches every method.
+Invariant: importing this package defines every name, those of the families in `families.FAMILIES` as promises.
 """
 
 from specjit.ops import (
@@ -9,20 +9,24 @@ from specjit.ops import (
     casts,
     combine,
     compare,
-    control,
-    conv,
     creation,
+    data,
     draws,
-    exceptions,
+    families,
     gather,
     indexing,
     inplace,
     linalg,
+    masks,
     methods,
     pointwise,
-    python,
+    rectify,
     reduce,
     registry,
+    sampling,
     shape,
     slicing,
+    softmax,
 )
+
+families.promise()

@@ -10,37 +10,81 @@ from typing import Any
 
 import numpy as np
 
+from specjit.dtypes import TITLES, DType, bool_, dtype_of
 from specjit.ops import infer
-from specjit.ops.eager import binary, inlined
+from specjit.ops.eager import binary, inlined, not_implemented
 from specjit.ops.grads import sum_to
 from specjit.ops.lowering import composite, pointwise
 from specjit.ops.quiet import quiet
-from specjit.ops.registry import NO_GRAD, defop
+from specjit.ops.registry import defop
 from specjit.tensor.promotion import common
 
 
-def _linear(fn: Any) -> Any:
-    """fn(a, alpha * b)."""
+def _linear(fn: Any, check: Any = None) -> Any:
+    """fn(a, alpha * b). check(a, b) looks at operands of different dtypes."""
 
     def eager(a: Any, b: Any, alpha: Any) -> Any:
-        if type(b) is np.ndarray and type(a) is np.ndarray and a.dtype is b.dtype and alpha == 1:
+        plain = type(alpha) is int and alpha == 1
+        if plain and type(b) is np.ndarray and type(a) is np.ndarray and a.dtype is b.dtype:
             return fn(a, b)
-        if alpha == 1 and type(a) is np.ndarray and a.dtype.kind == "f" and (type(b) is float or type(b) is int):
+        if plain and type(a) is np.ndarray and a.dtype.kind == "f" and (type(b) is float or type(b) is int):
             return fn(a, b)
+        if check is not None:
+            check(a, b)
         a, b = common(a, b)
+        _check_alpha(dtype_of(a.dtype), alpha)
         if alpha == 1:
             return fn(a, b)
-        if a.dtype.kind != "f" and isinstance(alpha, float):
-            raise RuntimeError("For integral input tensors, argument alpha must not be a floating point number.")
+        if a.dtype.char == "e":
+            return fn(a.astype(np.float32), b.astype(np.float32) * np.float32(np.float16(alpha))).astype(np.float16)
         return fn(a, np.multiply(b, alpha).astype(a.dtype))
 
     return inlined(quiet(eager), fn)
 
 
+def _check_alpha(dtype: DType | None, alpha: Any) -> None:
+    if dtype is not None and isinstance(alpha, bool) and dtype.category:
+        raise RuntimeError("Boolean alpha only supported for Boolean results.")
+    if dtype is not None and isinstance(alpha, float) and dtype.category < 2:
+        raise RuntimeError("For integral input tensors, argument alpha must not be a floating point number.")
+
+
+def _linear_infer(check: Any = None) -> Any:
+    def rule(a: Any, b: Any, alpha: Any) -> Any:
+        if check is not None:
+            check(a, b)
+        out = infer.pointwise(a, b)
+        _check_alpha(out.dtype, alpha)
+        return out
+
+    return rule
+
+
+def _is_bool(x: Any) -> bool:
+    if isinstance(x, infer.Type):
+        return x.kind == "bool" or (x.is_tensor and x.dtype is bool_)
+    return isinstance(x, bool) or getattr(x, "dtype", None) == np.bool_
+
+
+def _no_bools(a: Any, b: Any) -> None:
+    """PyTorch subtracts no bools; a and b are arrays, types or numbers."""
+    found = _is_bool(a), _is_bool(b)
+    if all(found):
+        raise RuntimeError(
+            "Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or `logical_xor()` "
+            "operator instead."
+        )
+    if any(found):
+        raise RuntimeError(
+            "Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to invert a mask, "
+            "use the `~` or `logical_not()` operator instead."
+        )
+
+
 add = defop(
     "add(input: 'Tensor|Scalar', other: 'Tensor|Scalar', *, alpha: Scalar = 1) -> Tensor",
     eager=_linear(np.add),
-    infer=infer.pointwise,
+    infer=_linear_infer(),
     vjp=lambda g, _y, _a, _b, alpha: (
         lambda: sum_to(g, _a),
         lambda: sum_to(g if type(alpha) is int and alpha == 1 else g * alpha, _b),
@@ -51,8 +95,8 @@ add = defop(
 )
 sub = defop(
     "sub(input: 'Tensor|Scalar', other: 'Tensor|Scalar', *, alpha: Scalar = 1) -> Tensor",
-    eager=_linear(np.subtract),
-    infer=infer.pointwise,
+    eager=_linear(np.subtract, _no_bools),
+    infer=_linear_infer(_no_bools),
     vjp=lambda g, _y, _a, _b, alpha: (
         lambda: sum_to(g, _a),
         lambda: sum_to(-g if type(alpha) is int and alpha == 1 else g * -alpha, _b),
@@ -63,7 +107,7 @@ sub = defop(
 )
 mul = defop(
     "mul(input: 'Tensor|Scalar', other: 'Tensor|Scalar') -> Tensor",
-    eager=binary(np.multiply),
+    eager=binary(np.multiply, exact_scalar=True),
     infer=infer.pointwise,
     vjp=lambda g, _y, a, b: (lambda: sum_to(g * b, a), lambda: sum_to(g * a, b)),
     lower=pointwise("{0} * {1}"),
@@ -73,138 +117,34 @@ mul = defop(
 )
 div = defop(
     "div(input: 'Tensor|Scalar', other: 'Tensor|Scalar') -> Tensor",
-    eager=binary(np.true_divide, floating=True),
+    eager=binary(np.true_divide, floating=True, exact_scalar=True),
     infer=infer.pointwise_float,
     vjp=lambda g, _y, a, b: (lambda: sum_to(g / b, a), lambda: sum_to(-g * a / (b * b), b)),
     lower=pointwise("{0} / {1}"),
     reads=((1,), (0, 1)),
-    method=True,
-    doc="True division: ints give the default float dtype.",
+    public=False,
+    method=False,
+    doc="True division: ints give the default float dtype. `division.divide` is what users call.",
 )
 
 
-def _no_bools(name: str, dtype: Any) -> None:
-    if dtype is not None and dtype.name == "bool":
-        raise NotImplementedError(f"\"{name}\" not implemented for 'Bool'")
+def _extreme_vjp(loses: Any) -> Any:
+    """Equal operands share the gradient; where one is NaN, both have it, as in PyTorch."""
 
+    def vjp(g: Any, _y: Any, a: Any, b: Any) -> Any:
+        def share() -> Any:
+            return where(a == b, g * 0.5, g)
 
-def _pointwise_numbers(name: str) -> Any:
-    def rule(a: Any, b: Any) -> Any:
-        out = infer.pointwise(a, b)
-        _no_bools(name, out.dtype)
-        return out
+        return lambda: sum_to(where(loses(a, b), 0.0, share()), a), lambda: sum_to(where(loses(b, a), 0.0, share()), b)
 
-    return rule
+    return vjp
 
-
-def _no_zero_divisor(name: str, fn: Any) -> Any:
-    def checked(a: Any, b: Any) -> Any:
-        _no_bools(name, a.dtype)
-        if a.dtype.kind in "iu" and np.any(np.equal(b, 0)):
-            raise RuntimeError("ZeroDivisionError")
-        return fn(a, b)
-
-    return checked
-
-
-def _floor_ratio(a: Any, b: Any) -> Any:
-    return (a / b).floor()
-
-
-floor_divide = defop(
-    "floor_divide(input: 'Tensor|Scalar', other: 'Tensor|Scalar') -> Tensor",
-    eager=binary(_no_zero_divisor("floor_divide", np.floor_divide)),
-    infer=_pointwise_numbers("floor_divide"),
-    vjp=NO_GRAD,
-    lower=pointwise("{0} // {1}"),
-    method=True,
-    doc="The quotient rounded down, as Python's //.",
-)
-remainder = defop(
-    "remainder(input: 'Tensor|Scalar', other: 'Tensor|Scalar') -> Tensor",
-    eager=binary(_no_zero_divisor("remainder", np.remainder)),
-    infer=_pointwise_numbers("remainder"),
-    vjp=lambda g, _y, a, b: (lambda: sum_to(g, a), lambda: sum_to(-g * _floor_ratio(a, b), b)),
-    lower=pointwise("{0} % {1}"),
-    reads=((), (0, 1)),
-    method=True,
-    doc="The remainder with the sign of the divisor, as Python's %.",
-)
-
-
-def _power(a: Any, b: Any) -> Any:
-    if type(b) in (int, float) and type(a) is np.ndarray and a.dtype.kind == "f":
-        if b == 2:
-            return a * a
-        if b == 3:
-            return a * a * a
-        if b == 0.5:
-            return np.sqrt(a)
-        if b == 1:
-            return a.copy()
-        if b == -1:
-            return 1 / a
-        return np.power(a, b)
-    a, b = common(a, b)
-    _no_bools("pow", a.dtype)
-    if a.dtype.kind in "iu" and np.any(b < 0):
-        raise RuntimeError("Integers to negative integer powers are not allowed.")
-    return np.power(a, b)
-
-
-def _power_of(a: Any, b: Any) -> Any:
-    """Small constant exponents as eager computes them."""
-    from specjit.tensor.tracer import TraceError
-
-    if type(b) not in (int, float) or isinstance(a, (int, float)) or not a.dtype.is_floating_point:
-        raise TraceError("pow with an exponent that is not constant")
-    table: dict[Any, Any] = {
-        2: lambda: a * a,
-        3: lambda: a * a * a,
-        0.5: lambda: a.sqrt(),
-        1: lambda: a.clone(),
-        -1: lambda: 1 / a,
-    }
-    if b not in table:
-        raise TraceError("pow with a general exponent")
-    return table[b]()
-
-
-def _power_vjp(g: Any, y: Any, a: Any, b: Any) -> Any:
-    def base() -> Any:
-        if isinstance(b, (int, float)):
-            return sum_to(g * (b * a ** (b - 1)) if b else g * 0.0, a)
-        return sum_to(g * where(b == 0, 0.0, b * a ** (b - 1)), a)
-
-    def exponent() -> Any:
-        if isinstance(a, (int, float)):
-            import math
-
-            slope = g * y * (math.log(a) if a > 0 else math.nan if a < 0 else -math.inf)
-            return sum_to(where(b >= 0, 0.0, slope) if a == 0 else slope, b)
-        return sum_to(where((a == 0) & (b >= 0), 0.0, g * y * a.log()), b)
-
-    return base, exponent
-
-
-pow = defop(
-    "pow(input: 'Tensor|Scalar', exponent: 'Tensor|Scalar') -> Tensor",
-    eager=quiet(_power),
-    infer=_pointwise_numbers("pow"),
-    vjp=_power_vjp,
-    lower=composite(_power_of),
-    method=True,
-    doc="input ** exponent. RuntimeError for ints to a negative constant power.",
-)
 
 maximum = defop(
     "maximum(input, other) -> Tensor",
     eager=binary(np.maximum),
     infer=infer.pointwise,
-    vjp=lambda g, _y, a, b: (
-        lambda: sum_to(where(a > b, g, where(a == b, g * 0.5, where(a != a, g, 0.0))), a),
-        lambda: sum_to(where(b > a, g, where(a == b, g * 0.5, where(a != a, 0.0, where(b != b, g, 0.0)))), b),
-    ),
+    vjp=_extreme_vjp(lambda a, b: a < b),
     lower=pointwise("maximum({0}, {1})"),
     doc="Elementwise maximum; NaN wins.",
 )
@@ -212,30 +152,49 @@ minimum = defop(
     "minimum(input, other) -> Tensor",
     eager=binary(np.minimum),
     infer=infer.pointwise,
-    vjp=lambda g, _y, a, b: (
-        lambda: sum_to(where(a < b, g, where(a == b, g * 0.5, where(a != a, g, 0.0))), a),
-        lambda: sum_to(where(b < a, g, where(a == b, g * 0.5, where(a != a, 0.0, where(b != b, g, 0.0)))), b),
-    ),
+    vjp=_extreme_vjp(lambda a, b: a > b),
     lower=pointwise("minimum({0}, {1})"),
     doc="Elementwise minimum; NaN wins.",
 )
 
 
-def _clamp(x: np.ndarray, low: Any, high: Any) -> np.ndarray:
+PLAIN_BOUNDS = (float, int, type(None))
+
+
+def _check_bounds(dtype: DType | None, low: Any, high: Any) -> None:
+    """Numbers or tensors (arrays, types), not one of each."""
     if low is None and high is None:
         raise RuntimeError("clamp: At least one of 'min' or 'max' must not be None")
+    if low is None or high is None:
+        return
+    if _is_number(low) != _is_number(high):
+        raise TypeError("clamp(): arguments 'min' and 'max' must both be numbers or both be Tensors")
+    if dtype is bool_:
+        raise not_implemented("clamp_cpu", dtype)
+
+
+def _is_number(x: Any) -> bool:
+    return not x.is_tensor if isinstance(x, infer.Type) else isinstance(x, (bool, int, float))
+
+
+def _clamp(x: np.ndarray, low: Any, high: Any) -> np.ndarray:
+    if x.dtype.kind == "f" and type(low) in PLAIN_BOUNDS and type(high) in PLAIN_BOUNDS and low is not high:
+        out = x if low is None else np.maximum(x, low)
+        return out if high is None else np.minimum(out, high)
     out = x
     if low is not None:
         out = np.asarray(np.maximum(*common(out, low)))
     if high is not None:
         out = np.asarray(np.minimum(*common(out, high)))
+    _check_bounds(dtype_of(out.dtype), low, high)
     return out
 
 
 def _clamp_infer(x: Any, low: Any, high: Any) -> Any:
     bounds = [b for b in (low, high) if b is not None]
-    shape = infer.broadcast(x.dims, *map(infer.dims_of, bounds))
-    return infer.Type.tensor(infer.result_type(x, *bounds), shape)
+    dtype = infer.result_type(x, *bounds)
+    _check_bounds(dtype, low, high)
+    return infer.Type.tensor(dtype, infer.broadcast(x.dims, *map(infer.dims_of, bounds)))
 
 
 def _clamp_vjp(g: Any, _y: Any, x: Any, low: Any, high: Any) -> Any:
@@ -257,7 +216,7 @@ def _clamp_vjp(g: Any, _y: Any, x: Any, low: Any, high: Any) -> Any:
         if high is None or isinstance(high, (int, float)):
             return None
         hit = x > high
-        return sum_to(where(hit if low is None else hit | (low >= high), g, 0.0), high)
+        return sum_to(where(hit if low is None else hit | (low > high), g, 0.0), high)
 
     return inside, at_low, at_high
 
@@ -289,15 +248,18 @@ clamp = defop(
 def _where(condition: np.ndarray, a: Any, b: Any) -> np.ndarray:
     if condition.dtype.kind != "b":
         raise RuntimeError(
-            f"where expected condition to be a boolean tensor, but got a tensor with dtype {condition.dtype}"
+            "where expected condition to be a boolean tensor, but got a tensor with dtype "
+            f"{TITLES[condition.dtype.name]}"
         )
+    if type(a) is np.ndarray and type(b) is np.ndarray and a.dtype is b.dtype:
+        return np.where(condition, a, b)
     return np.where(condition, *common(a, b))
 
 
 def _where_infer(c: Any, a: Any, b: Any) -> Any:
     if c.dtype is not None and c.dtype.category:
         raise RuntimeError(
-            f"where expected condition to be a boolean tensor, but got a tensor with dtype {c.dtype.name}"
+            f"where expected condition to be a boolean tensor, but got a tensor with dtype {TITLES[c.dtype.name]}"
         )
     return infer.Type.tensor(infer.result_type(a, b), infer.broadcast(c.dims, infer.dims_of(a), infer.dims_of(b)))
 
@@ -312,5 +274,6 @@ where = defop(
         lambda: sum_to(where(condition, 0.0, g), _b),
     ),
     lower=pointwise("select({0}, {1}, {2})", keep=(0,)),
-    doc="`input` where `condition` is True, else `other`.",
+    public=False,
+    doc="`methods.where` is what users call.",
 )

@@ -22,13 +22,14 @@ from specjit.ops.eager import writable
 from specjit.tensor import inplace, state, storage, tracer
 from specjit.tensor.devices import device
 from specjit.tensor.methods import TensorMethods
+from specjit.tensor.random import Generator
 from specjit.tensor.recorded import OpNode, OpNodes, edges_of
 from specjit.tensor.tape import node_of
 from specjit.tensor.tensor import Parameter, Tensor, type_of_tensor, wrap, wrap_meta
 
 if TYPE_CHECKING:
     from specjit.ops.registry import Op
-    from specjit.ops.schema import Param
+    from specjit.ops.schema import Param, Signature
 
 PYTHON_TYPES = {float: "float64", int: "int64", bool: "bool_"}
 
@@ -219,8 +220,9 @@ def _on_meta(op: Op, args: Sequence[Any]) -> bool:
 
 
 def _run_meta(op: Op, args: Sequence[Any]) -> Any:
+    asked = any(p.type.base == "device" and a is not None for p, a in zip(op.params, args))
     for i, a in enumerate(args):
-        if isinstance(a, Tensor) and a._data is not None and a._data.ndim and i in op.tensor_positions:
+        if not asked and isinstance(a, Tensor) and a._data is not None and a._data.ndim and i in op.tensor_positions:
             raise RuntimeError(
                 "Expected all tensors to be on the same device, but found at least two devices, meta and cpu! "
                 f"({op.name})"
@@ -276,12 +278,12 @@ def recover(op: Op, args: Sequence[Any], error: Exception) -> Any:
     raise error
 
 
-def checked(op: Op, args: Sequence[Any]) -> list[Any]:
+def checked(op: Signature, args: Sequence[Any]) -> list[Any]:
     """Arguments converted to what the schema says; TypeError names the one that cannot be."""
     return [_checked(op, p, a, i) for i, (p, a) in enumerate(zip(op.params, args))]
 
 
-def _checked(op: Op, p: Param, a: Any, position: int) -> Any:
+def _checked(op: Signature, p: Param, a: Any, position: int) -> Any:
     t = p.type
     if a is None and (t.optional or t.base == "any"):
         return a
@@ -324,7 +326,7 @@ def _checked_one(base: str, scalar: bool, a: Any) -> Any:
         return as_dtype(a)
     if base == "device":
         return a if isinstance(a, device) else device(a)
-    if base == "str" and not isinstance(a, str):
+    if (base == "str" and not isinstance(a, str)) or (base == "Generator" and not isinstance(a, Generator)):
         raise TypeError
     return a
 

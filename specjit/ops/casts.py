@@ -15,6 +15,7 @@ from specjit.dtypes import DType
 from specjit.ir.types import Type
 from specjit.ops import infer
 from specjit.ops.call import as_dtype
+from specjit.ops.eager import not_implemented
 from specjit.ops.lowering import composite, pointwise
 from specjit.ops.quiet import quiet
 from specjit.ops.registry import NO_GRAD, defop, view
@@ -45,6 +46,7 @@ cast = defop(
     vjp=lambda g, _y, _x, dtype: to_dtype(g, _x.dtype),
     lower=pointwise("{0}"),
     method=False,
+    public=False,
     doc="A copy with elements of another dtype.",
 )
 to_dtype = defop(
@@ -55,7 +57,37 @@ to_dtype = defop(
     lower=composite(lambda x, dtype: x if x.dtype is dtype else cast(x, dtype)),
     traits=view(0, itself=True),
     method=False,
+    public=False,
     doc="The tensor itself if it has that dtype, else a converted copy.",
+)
+
+
+def _widen(x: np.ndarray, kernel: str | None) -> np.ndarray:
+    if x.dtype.char == "e":
+        return x.astype(np.float32)
+    if kernel is not None and x.dtype.kind != "f":
+        raise not_implemented(kernel, x.dtype)
+    return x
+
+
+def _widen_infer(x: Type, kernel: str | None) -> Type:
+    if kernel is not None and x.dtype is not None and not x.dtype.is_floating_point:
+        raise not_implemented(kernel, x.dtype)
+    return Type.tensor(dtypes.float32 if x.dtype is dtypes.float16 else x.dtype, x.dims)
+
+
+widen = defop(
+    "widen(input, kernel: 'str?' = None) -> Tensor",
+    eager=_widen,
+    infer=_widen_infer,
+    vjp=lambda g, _y, _x, kernel: to_dtype(g, _x.dtype),
+    lower=composite(lambda x, kernel: cast(x, dtypes.float32) if x.dtype is dtypes.float16 else x),
+    traits=view(0),
+    method=False,
+    public=False,
+    doc="float32 of float16, any other tensor itself: what PyTorch computes in on the CPU. A composite function that "
+    "would lose digits of float16 between its ops begins with it and ends with `to_dtype(out, input.dtype)`. kernel: "
+    "ints and bools are refused, as PyTorch's kernel of that name does.",
 )
 
 
@@ -140,5 +172,6 @@ item = defop(
     eager=_item,
     infer=lambda x: infer.number_type(x.dtype),
     vjp=NO_GRAD,
+    public=False,
     doc="The one element as a Python number.",
 )

@@ -34,7 +34,11 @@ def _same_dtype(arrays: list[np.ndarray]) -> list[np.ndarray]:
 
 def _cat(tensors: Any, dim: int) -> np.ndarray:
     if not tensors:
-        raise RuntimeError("specjit.cat(): expected a non-empty list of Tensors")
+        raise ValueError("specjit.cat(): expected a non-empty list of Tensors")
+    first = tensors[0]
+    rank, dtype = first.ndim, first.dtype
+    if rank and all(a.ndim == rank and a.dtype is dtype for a in tensors):
+        return np.concatenate(tensors, axis_of(dim, rank))
     # An empty 1-d tensor fits everywhere: the customary start of a loop that grows a tensor.
     kept = [a for a in tensors if a.shape != (0,)] or list(tensors)
     if not kept[0].ndim:
@@ -58,7 +62,7 @@ def _cat_infer(tensors: Any, dim: Any) -> Type:
     if types is None:
         return Type.tensor(tensors.args[0].dtype if tensors.args and tensors.args[0].is_tensor else None)
     if not types:
-        raise RuntimeError("specjit.cat(): expected a non-empty list of Tensors")
+        raise ValueError("specjit.cat(): expected a non-empty list of Tensors")
     dtype = _list_dtype(types)
     if any(t.dims is None for t in types):
         return Type.tensor(dtype)

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from specjit.ops import infer
-from specjit.ops.eager import binary
+from specjit.ops.eager import binary, inlined
 from specjit.ops.lowering import pointwise
 from specjit.ops.quiet import quiet
+from specjit.ops.refuse import FLOATING, Refuse
 from specjit.ops.registry import NO_GRAD, defop
 
 
@@ -39,7 +40,7 @@ ge = _compare("ge", np.greater_equal, "{0} >= {1}")
 def _logical(name: str, fn: Any, text: str) -> Any:
     return defop(
         f"{name}(input, other) -> Tensor",
-        eager=quiet(fn),
+        eager=inlined(quiet(fn), fn),
         infer=infer.compare,
         vjp=NO_GRAD,
         lower=pointwise(text, compute="inputs"),
@@ -55,7 +56,7 @@ logical_xor = _logical("logical_xor", np.logical_xor, "({0} != 0) ^ ({1} != 0)")
 def _test(name: str, fn: Any, text: str, doc: str) -> Any:
     return defop(
         f"{name}(input) -> Tensor",
-        eager=quiet(fn),
+        eager=inlined(quiet(fn), fn),
         infer=infer.like_bool,
         vjp=NO_GRAD,
         lower=pointwise(text, compute="inputs"),
@@ -71,26 +72,12 @@ isfinite = _test(
 )
 
 
-def _no_floats(name: str, dtype: Any) -> None:
-    if dtype is not None and dtype.is_floating_point:
-        raise RuntimeError(f"\"{name}\" not implemented for '{dtype.name}'")
-
-
 def _bitwise(name: str, fn: Any, text: str) -> Any:
-    def eager(a: Any, b: Any) -> Any:
-        if a.dtype.kind == "f" or b.dtype.kind == "f":
-            raise RuntimeError(f'"{name}" not implemented for floating point')
-        return fn(a, b)
-
-    def rule(a: Any, b: Any) -> Any:
-        out = infer.pointwise(a, b)
-        _no_floats(name, out.dtype)
-        return out
-
+    refuse = Refuse(f"{name}_cpu", *FLOATING, operands=2)
     return defop(
         f"{name}(input: 'Tensor|Scalar', other: 'Tensor|Scalar') -> Tensor",
-        eager=binary(eager),
-        infer=rule,
+        eager=inlined(binary(refuse.eager(fn)), fn),
+        infer=refuse.infer(infer.pointwise),
         vjp=NO_GRAD,
         lower=pointwise(text),
         method=True,
@@ -101,23 +88,11 @@ def _bitwise(name: str, fn: Any, text: str) -> Any:
 bitwise_and = _bitwise("bitwise_and", np.bitwise_and, "{0} & {1}")
 bitwise_or = _bitwise("bitwise_or", np.bitwise_or, "{0} | {1}")
 bitwise_xor = _bitwise("bitwise_xor", np.bitwise_xor, "{0} ^ {1}")
-
-
-def _bitwise_not(x: np.ndarray) -> Any:
-    if x.dtype.kind == "f":
-        raise RuntimeError('"bitwise_not" not implemented for floating point')
-    return np.invert(x)
-
-
-def _bitwise_not_infer(x: Any) -> Any:
-    _no_floats("bitwise_not", x.dtype)
-    return infer.same(x)
-
-
+_NO_FLOATS = Refuse("bitwise_not_cpu", *FLOATING)
 bitwise_not = defop(
     "bitwise_not(input) -> Tensor",
-    eager=_bitwise_not,
-    infer=_bitwise_not_infer,
+    eager=inlined(_NO_FLOATS.eager(np.invert), np.invert),
+    infer=_NO_FLOATS.infer(infer.same),
     vjp=NO_GRAD,
     lower=pointwise("~{0}"),
     doc="~input, of ints or bools; RuntimeError for floats.",

@@ -1,174 +1,384 @@
-"""2-d convolution, by strided windows and one matrix product per group.
+"""Convolution over any number of spatial dims: windows of the input as matrices, and one matrix product per group.
 
-Enters: (N, C, H, W) input, (O, C/groups, kH, kW) weight. Leaves: (N, O, H', W').
-Invariant: the three products (result, input gradient, weight gradient) are records whose gradients are each other, so
-any order of
-differentiation works. Padding is explicit here: the public function resolves 'same' and 'valid'.
+Enters: (N, C, *size) input, (O, C/groups, *kernel) weight; stride, padding and dilation with one int per spatial dim.
+Leaves: (N, O, *out).
+Invariant: the three products (result, input gradient, weight gradient) are linear in each operand, and the gradients of
+each are the other two, so any order of differentiation works. A transposed convolution is the input gradient.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from specjit.dtypes import TITLES, dtype_of
 from specjit.ir.dims import Dim
 from specjit.ir.types import Type
 from specjit.ops import infer
+from specjit.ops.eager import half_as_float
+from specjit.ops.lowering import composite
+from specjit.ops.padding import constant_pad
+from specjit.ops.pool import windows
 from specjit.ops.quiet import quiet
+from specjit.ops.refuse import Refuse
 from specjit.ops.registry import defop
+from specjit.tensor.tracer import TraceError
+
+SMALL_INTS = ("Byte", "Char", "Short", "Int")
+BLOCK = 1 << 20
+"""Bytes of window matrices that are made at a time: what a core's second-level cache holds."""
+
+NO_BOOL = Refuse("slow_conv2d_cpu", "Bool")
+DILATED = Refuse("slow_conv_dilated<>", "Bool", *SMALL_INTS)
+TRANSPOSED = Refuse("slow_conv_transpose2d_out_cpu", "Bool", *SMALL_INTS)
 
 
-def pair(value: Any) -> tuple[int, int]:
-    """An int, or one or two of them, as (vertical, horizontal)."""
-    if isinstance(value, int):
-        return value, value
-    items = tuple(value)
-    return (items[0], items[0]) if len(items) == 1 else (items[0], items[1])
+class _Plan(NamedTuple):
+    """The geometry of a call.
+
+    last: window matrices are copied from an input with its channels last, in runs of kernel[-1] * channels elements;
+    else from the input as it is, in runs of out[-1]. The longer run is the faster copy.
+    """
+
+    groups: int
+    channels: int  # of a group's input
+    kernel: tuple[int, ...]
+    out: tuple[int, ...]
+    stride: tuple[int, ...]
+    padding: tuple[int, ...]
+    dilation: tuple[int, ...]
+    last: bool
+
+    def rows(self, samples: int, itemsize: int) -> Iterator[slice]:
+        """Blocks of samples whose window matrices stay in cache."""
+        each = itemsize * self.groups * self.channels * math.prod(self.kernel) * math.prod(self.out)
+        step = max(1, BLOCK // max(each, 1))
+        return (slice(i, i + step) for i in range(0, samples, step))
 
 
-def _out_size(n: Dim, k: Dim, stride: int, padding: int, dilation: int) -> Dim:
-    if n is None or k is None:
+def _plan(weight: Sequence[int], out: Sequence[int], stride: Any, padding: Any, dilation: Any, groups: int) -> _Plan:
+    channels, kernel = weight[1], tuple(weight[2:])
+    last = kernel[-1] * channels > out[-1]
+    return _Plan(groups, channels, kernel, tuple(out), tuple(stride), tuple(padding), tuple(dilation), last)
+
+
+def _padded(x: np.ndarray, p: _Plan) -> np.ndarray:
+    """(N, G, C/G, *padded), or with channels last (N, G, *padded, C/G); a view where nothing is to be moved."""
+    n, sizes = x.shape[0], x.shape[2:]
+    split = x.reshape(n, p.groups, p.channels, *sizes)
+    moved: np.ndarray = np.moveaxis(split, 2, -1) if p.last else split
+    if not any(p.padding):
+        return np.ascontiguousarray(moved) if p.last else moved
+    out = _buffer(n, sizes, p, x.dtype)
+    out[_inside(sizes, p)] = moved
+    return out
+
+
+def _buffer(n: int, sizes: Sequence[int], p: _Plan, dtype: np.dtype) -> np.ndarray:
+    padded = [s + 2 * q for s, q in zip(sizes, p.padding)]
+    return np.zeros((n, p.groups, *padded, p.channels) if p.last else (n, p.groups, p.channels, *padded), dtype)
+
+
+def _inside(sizes: Sequence[int], p: _Plan) -> tuple[Any, ...]:
+    """Where the input lies in its padded buffer."""
+    return (..., *(slice(q, q + s) for s, q in zip(sizes, p.padding)), *([slice(None)] if p.last else ()))
+
+
+def _windows(x: np.ndarray, p: _Plan) -> np.ndarray:
+    """Views (N, G, C/G, *kernel, *out) of the padded input, or with channels last (N, G, *out, *kernel, C/G)."""
+    n, g = x.shape[:2]
+    lead, (spatial, channel) = x.strides[:2], (x.strides[2:-1], x.strides[-1:])
+    if not p.last:
+        channel, spatial = x.strides[2:3], x.strides[3:]
+    taps = tuple(s * d for s, d in zip(spatial, p.dilation))
+    moves = tuple(s * d for s, d in zip(spatial, p.stride))
+    if p.last:
+        shape, strides = (n, g, *p.out, *p.kernel, p.channels), (*lead, *moves, *taps, *channel)
+    else:
+        shape, strides = (n, g, p.channels, *p.kernel, *p.out), (*lead, *channel, *taps, *moves)
+    return np.lib.stride_tricks.as_strided(x, shape, strides, writeable=False)
+
+
+def _columns(windows: np.ndarray, p: _Plan) -> np.ndarray:
+    """The windows as matrices (N, G, K, P): K elements of a kernel, P positions of the output."""
+    n, k, positions = windows.shape[0], p.channels * math.prod(p.kernel), math.prod(p.out)
+    if p.last:
+        return windows.reshape(n, p.groups, positions, k).swapaxes(2, 3)
+    return windows.reshape(n, p.groups, k, positions)
+
+
+def _matrix(weight: np.ndarray, p: _Plan) -> np.ndarray:
+    """The weight as matrices (G, O/G, K), its elements in the order of the columns'."""
+    if p.last:
+        weight = np.moveaxis(weight, 1, -1)
+    return weight.reshape(p.groups, weight.shape[0] // p.groups, p.channels * math.prod(p.kernel))
+
+
+def _convolution(
+    x: np.ndarray, weight: np.ndarray, stride: Any, padding: Any, dilation: Any, groups: int
+) -> np.ndarray:
+    sizes: Any = _checked(
+        x.shape, weight.shape, stride, padding, dilation, groups, dtype_of(x.dtype), dtype_of(weight.dtype)
+    )
+    n, o = x.shape[0], weight.shape[0]
+    p = _plan(weight.shape, sizes, stride, padding, dilation, groups)
+    matrix, windows = _matrix(weight, p), _windows(_padded(x, p), p)
+    out = np.empty((n, groups, o // groups, math.prod(sizes)), x.dtype)
+    for rows in p.rows(n, x.itemsize):
+        np.matmul(matrix, _columns(windows[rows], p), out=out[rows])
+    return out.reshape(n, o, *sizes)
+
+
+def _convolution_input(
+    g: np.ndarray, weight: np.ndarray, sizes: Any, stride: Any, padding: Any, dilation: Any, groups: int
+) -> np.ndarray:
+    _check_transposed(g.shape, weight.shape, sizes, stride, padding, dilation, groups)
+    _same_dtype(g.dtype, weight.dtype)
+    n, spatial = sizes[0], sizes[2:]
+    p = _plan(weight.shape, g.shape[2:], stride, padding, dilation, groups)
+    matrix = _matrix(weight, p)
+    grads = g.reshape(n, groups, weight.shape[0] // groups, math.prod(p.out))
+    out = _buffer(n, spatial, p, g.dtype)
+    for rows in p.rows(n, g.itemsize):
+        if p.last:
+            parts = (grads[rows].swapaxes(2, 3) @ matrix).reshape(-1, groups, *p.out, *p.kernel, p.channels)
+        else:
+            parts = (matrix.swapaxes(1, 2) @ grads[rows]).reshape(-1, groups, p.channels, *p.kernel, *p.out)
+        _add_windows(out[rows], parts, p)
+    inner = out[_inside(spatial, p)]
+    return np.ascontiguousarray(np.moveaxis(inner, -1, 2) if p.last else inner).reshape(sizes)
+
+
+def _add_windows(out: np.ndarray, parts: np.ndarray, p: _Plan) -> None:
+    """Add every window's elements where they came from: one strided addition per kernel position."""
+    every, lead = slice(None), (slice(None),) * (2 if p.last else 3)
+    for tap in itertools.product(*map(range, p.kernel)):
+        target: Any = (
+            *lead,
+            *(slice(t * d, t * d + s * (n - 1) + 1, s) for t, d, s, n in zip(tap, p.dilation, p.stride, p.out)),
+        )
+        source: Any = (*lead, *([every] * len(p.out) if p.last else []), *tap)
+        out[target] += parts[source]
+
+
+def _convolution_weight(
+    x: np.ndarray, g: np.ndarray, sizes: Any, stride: Any, padding: Any, dilation: Any, groups: int
+) -> np.ndarray:
+    n, o = x.shape[0], sizes[0]
+    p = _plan(sizes, g.shape[2:], stride, padding, dilation, groups)
+    windows = _windows(_padded(x, p), p)
+    grads = g.reshape(n, groups, o // groups, math.prod(p.out))
+    total = np.zeros((groups, o // groups, p.channels * math.prod(p.kernel)), x.dtype)
+    for rows in p.rows(n, x.itemsize):
+        total += (grads[rows] @ _columns(windows[rows], p).swapaxes(2, 3)).sum(0)
+    if p.last:
+        return np.ascontiguousarray(np.moveaxis(total.reshape(o, *p.kernel, p.channels), -1, 1))
+    return total.reshape(sizes)
+
+
+# rules
+
+
+def out_size(n: Dim, kernel: Dim, stride: int, padding: int, dilation: int) -> Dim:
+    """How many windows fit into one padded dim; None if the sizes do not say."""
+    if n is None or kernel is None:
         return None
-    reach = n + 2 * padding - dilation * (k - 1) - 1
+    reach = n + 2 * padding - dilation * (kernel - 1) - 1
     if isinstance(reach, int):
         return reach // stride + 1
     return reach + 1 if stride == 1 else None
 
 
-def _windows(x: np.ndarray, k: tuple[int, int], stride: Any, padding: Any, dilation: Any) -> np.ndarray:
-    """Views (N, C, kH, kW, H', W') of the padded input."""
-    (ph, pw), (sh, sw), (dh, dw) = padding, stride, dilation
-    if ph or pw:
-        x = np.pad(x, ((0, 0), (0, 0), (ph, ph), (pw, pw)))
-    n, c, h, w = x.shape
-    oh = (h - dh * (k[0] - 1) - 1) // sh + 1
-    ow = (w - dw * (k[1] - 1) - 1) // sw + 1
-    a, b, y, z = x.strides
-    shape = (n, c, *k, max(oh, 0), max(ow, 0))
-    return np.lib.stride_tricks.as_strided(x, shape, (a, b, y * dh, z * dw, y * sh, z * sw), writeable=False)
+def _same_dtype(a: Any, b: Any) -> None:
+    if a is not None and b is not None and a != b:
+        raise RuntimeError(f"expected scalar type {TITLES[a.name]} but found {TITLES[b.name]}")
 
 
-def _columns(
-    x: np.ndarray, k: tuple[int, int], stride: Any, padding: Any, dilation: Any, groups: int
-) -> tuple[np.ndarray, Any]:
-    """The windows as matrices (groups, C/groups*kH*kW, N*H'*W'), and (H', W')."""
-    w = _windows(x, k, stride, padding, dilation)
-    n, c, kh, kw, oh, ow = w.shape
-    return w.transpose(1, 2, 3, 0, 4, 5).reshape(groups, c // groups * kh * kw, n * oh * ow), (oh, ow)
+def _by(sizes: Sequence[Any]) -> str:
+    return " x ".join(map(str, sizes))
 
 
-def _conv2d(x: np.ndarray, weight: np.ndarray, stride: Any, padding: Any, dilation: Any, groups: int) -> np.ndarray:
-    _check(x.shape, weight.shape, groups, x.dtype, weight.dtype)
-    s, p, d = pair(stride), pair(padding), pair(dilation)
-    o, _, kh, kw = weight.shape
-    columns, (oh, ow) = _columns(x, (kh, kw), s, p, d, groups)
-    if oh <= 0 or ow <= 0:
+def check_options(weight: Sequence[Dim], stride: Any, padding: Any, dilation: Any, groups: int) -> None:
+    """The options that no convolution takes, with PyTorch's errors."""
+    if any(p < 0 for p in padding):
+        raise RuntimeError("negative padding is not supported")
+    if any(s <= 0 for s in stride):
+        raise RuntimeError("non-positive stride is not supported")
+    if any(d <= 0 for d in dilation):
+        raise RuntimeError(f"dilation should be greater than zero, but got {list(dilation)}")
+    if groups <= 0:
+        raise RuntimeError("non-positive groups is not supported")
+    first = weight[0]
+    if isinstance(first, int) and first < groups:
         raise RuntimeError(
-            f"Calculated padded input size per channel: ({x.shape[2] + 2 * p[0]} x {x.shape[3] + 2 * p[1]}). Kernel "
-            f"size: ({kh} x {kw}). Kernel size can't be greater than actual input size"
+            f"Given groups={groups}, expected weight to be at least {groups} at dimension 0, but got weight of size "
+            f"{list(weight)} instead"
         )
-    out = weight.reshape(groups, o // groups, -1) @ columns
-    return np.ascontiguousarray(out.reshape(o, x.shape[0], oh, ow).swapaxes(0, 1))
-
-
-def _check(x: Any, w: Any, groups: Any, x_dtype: Any = None, w_dtype: Any = None) -> None:
-    if len(x) != 4 or len(w) != 4:
+    if isinstance(first, int) and first % groups:
         raise RuntimeError(
-            f"Expected 4D input and weight to conv2d, but got input of size: {list(x)}, weight {list(w)}"
+            f"Given groups={groups}, expected weight to be divisible by {groups} at dimension 0, but got weight of "
+            f"size [{list(weight)}] instead"
         )
-    if x_dtype is not None and w_dtype is not None and x_dtype != w_dtype:
-        raise RuntimeError(f"Input type ({x_dtype}) and weight type ({w_dtype}) should be the same")
-    if not all(isinstance(v, int) for v in (x[1], w[0], w[1], groups)):
-        return
-    if w[0] % groups or x[1] != w[1] * groups:
+    if any(isinstance(k, int) and k <= 0 for k in weight[2:]):
+        raise RuntimeError(f"kernel size should be greater than zero, but got {_by(weight[2:])}")
+
+
+def _checked(
+    x: Sequence[Dim], w: Sequence[Dim], stride: Any, padding: Any, dilation: Any, groups: Any, a: Any, b: Any
+) -> list[Dim]:
+    """The spatial sizes of the result; PyTorch's errors where shapes and dtypes do not fit."""
+    refused = DILATED if any(d > 1 for d in dilation) else NO_BOOL
+    check_options(w, stride, padding, dilation, groups)
+    channels, per = x[1], w[1]
+    if isinstance(channels, int) and isinstance(per, int) and channels != per * groups:
         raise RuntimeError(
-            f"Given groups={groups}, weight of size {list(w)}, expected input{list(x)} to have {w[1] * groups} "
-            "channels, but got "
-            f"{x[1]} channels instead"
+            f"Given groups={groups}, weight of size {list(w)}, expected input{list(x)} to have {per * groups} channels,"
+            f" but got {channels} channels instead"
         )
+    sizes = [out_size(*each) for each in zip(x[2:], w[2:], stride, padding, dilation)]
+    if any(isinstance(n, int) and n <= 0 for n in sizes):
+        padded = [n + 2 * p for n, p in zip(x[2:], padding) if n is not None]
+        raise RuntimeError(
+            f"Calculated padded input size per channel: ({_by(padded)}). Kernel size: ({_by(w[2:])}). Kernel size "
+            "can't be greater than actual input size"
+        )
+    _same_dtype(a, b)
+    if a is not None and a in refused.dtypes:
+        raise refused.error(a)
+    return sizes
 
 
-def _conv2d_infer(x: Type, w: Type, stride: Any, padding: Any, dilation: Any, groups: Any) -> Type:
+def _convolution_infer(x: Type, w: Type, stride: Any, padding: Any, dilation: Any, groups: Any) -> Type:
     if x.dims is None or w.dims is None:
         return Type.tensor(x.dtype)
-    _check(x.dims, w.dims, groups, x.dtype, w.dtype)
-    s, p, d = pair(stride), pair(padding), pair(dilation)
-    sizes = [_out_size(x.dims[2 + i], w.dims[2 + i], s[i], p[i], d[i]) for i in (0, 1)]
-    if any(isinstance(n, int) and n <= 0 for n in sizes):
-        raise RuntimeError("Kernel size can't be greater than actual input size")
+    options = infer.known_ints(stride, padding, dilation, groups)
+    if options is None:
+        return Type.tensor(x.dtype, (x.dims[0], w.dims[0], *[None] * (len(x.dims) - 2)))
+    stride, padding, dilation, groups = options
+    sizes = _checked(x.dims, w.dims, stride, padding, dilation, groups, x.dtype, w.dtype)
     return Type.tensor(x.dtype, (x.dims[0], w.dims[0], *sizes))
 
 
-conv2d_op = defop(
-    "conv2d(input, weight, stride: 'int[]', padding: 'int[]', dilation: 'int[]', groups: int) -> Tensor",
-    eager=quiet(_conv2d),
-    infer=_conv2d_infer,
+def _check_transposed(
+    g: Sequence[Dim], w: Sequence[Dim], sizes: Any, stride: Any, padding: Any, dilation: Any, groups: int
+) -> None:
+    check_options(w, stride, padding, dilation, groups)
+    if sizes is not None and any(isinstance(n, int) and n <= 0 for n in sizes[2:]):
+        raise RuntimeError(
+            f"Given input size per channel: ({_by(g[2:])}). Calculated output size per channel: ({_by(sizes[2:])}). "
+            "Output size is too small"
+        )
+    if isinstance(g[1], int) and isinstance(w[0], int) and g[1] != w[0]:
+        raise RuntimeError(
+            f"Given transposed=1, weight of size {list(w)}, expected input{list(g)} to have {w[0]} channels, but got "
+            f"{g[1]} channels instead"
+        )
+
+
+def _convolution_input_infer(
+    g: Type, w: Type, sizes: Any, stride: Any, padding: Any, dilation: Any, groups: Any
+) -> Type:
+    options = infer.known_ints(stride, padding, dilation, groups)
+    if g.dims is not None and w.dims is not None and options is not None:
+        _check_transposed(g.dims, w.dims, infer.sizes_of(sizes), *options)
+    return _given_sizes(g, w, sizes)
+
+
+def _given_sizes(a: Type, b: Type, sizes: Any, *_: Any) -> Type:
+    _same_dtype(a.dtype, b.dtype)
+    return Type.tensor(a.dtype or b.dtype, infer.sizes_of(sizes))
+
+
+def _first(x: Any, like: Any, stride: Any, dilation: Any) -> Any:
+    """As many windows as `like` has: an output padding of a stride or more gives the larger side windows to spare."""
+    for i, (s, d) in enumerate(zip(stride, dilation)):
+        if d > s:
+            x = x.narrow(i + 2, 0, like.shape[i + 2])
+    return x
+
+
+# The native forms: the same matrices in ops.
+LARGEST = 1 << 24
+"""Elements of all window matrices up to which a kernel makes them at once; beyond, blocks in cache are better."""
+UNKNOWN_SAMPLES = 64
+"""How many samples a symbolic batch is taken to have."""
+
+
+def _columns_of(x: Any, kernel: Any, stride: Any, padding: Any, dilation: Any, groups: int) -> tuple[Any, Any]:
+    """The windows of `x` as matrices (N, G, K, P), and the sizes that P stands for."""
+    count = len(kernel)
+    if any(padding):
+        x = constant_pad(x, [p for size in padding[::-1] for p in (size, size)])
+    for i in range(count):
+        x = windows(x, i + 2, kernel[i], stride[i], dilation[i])
+    n, c, *sizes = x.shape[: count + 2]
+    each, many = math.prod([c, *sizes, *kernel]), n if isinstance(n, int) else UNKNOWN_SAMPLES
+    if not isinstance(each, int) or each * many > LARGEST:
+        raise TraceError("the window matrices are too large, or of unknown size")
+    x = x.permute(0, 1, *range(count + 2, 2 * count + 2), *range(2, count + 2))
+    return x.reshape(n, groups, c // groups * math.prod(kernel), math.prod(sizes)), sizes
+
+
+def _convolution_of(x: Any, weight: Any, stride: Any, padding: Any, dilation: Any, groups: int) -> Any:
+    o = weight.shape[0]
+    columns, sizes = _columns_of(x, weight.shape[2:], stride, padding, dilation, groups)
+    out = weight.reshape(groups, o // groups, columns.shape[2]) @ columns
+    return out.reshape(x.shape[0], o, *sizes)
+
+
+def _convolution_weight_of(x: Any, grad: Any, sizes: Any, stride: Any, padding: Any, dilation: Any, groups: int) -> Any:
+    o = sizes[0]
+    columns, out = _columns_of(x, sizes[2:], stride, padding, dilation, groups)
+    if out != list(grad.shape[2:]):
+        raise TraceError("some windows have no gradient")
+    grads = grad.reshape(x.shape[0], groups, o // groups, columns.shape[3])
+    return (grads @ columns.transpose(2, 3)).sum(0).reshape(sizes)
+
+
+convolution = defop(
+    "convolution(input, weight, stride: 'int[]', padding: 'int[]', dilation: 'int[]', groups: int) -> Tensor",
+    eager=quiet(half_as_float(_convolution)),
+    infer=_convolution_infer,
     vjp=lambda g, _y, x, weight, stride, padding, dilation, groups: (
-        lambda: conv2d_input(g, weight, x.shape, stride, padding, dilation, groups),
-        lambda: conv2d_weight(x, g, weight.shape, stride, padding, dilation, groups),
+        lambda: convolution_input(g, weight, x.shape, stride, padding, dilation, groups),
+        lambda: convolution_weight(x, g, weight.shape, stride, padding, dilation, groups),
     ),
     reads=((1,), (0,)),
+    lower=composite(_convolution_of),
     method=False,
-    doc="Cross-correlation without bias; see nn.functional.conv2d.",
+    public=False,
+    doc="Cross-correlation without bias of a batch, over as many dims as `stride` has; see nn.functional.conv2d.",
 )
-
-
-def _conv2d_input(
-    g: np.ndarray, weight: np.ndarray, sizes: Any, stride: Any, padding: Any, dilation: Any, groups: int
-) -> np.ndarray:
-    (sh, sw), (ph, pw), (dh, dw) = pair(stride), pair(padding), pair(dilation)
-    o, c, kh, kw = weight.shape
-    n, _, oh, ow = g.shape
-    rows = g.swapaxes(0, 1).reshape(groups, o // groups, n * oh * ow)
-    columns = weight.reshape(groups, o // groups, c * kh * kw).swapaxes(1, 2) @ rows
-    parts = columns.reshape(groups * c, kh, kw, n, oh, ow)
-    h, w = sizes[2] + 2 * ph, sizes[3] + 2 * pw
-    out = np.zeros((groups * c, n, h, w), g.dtype)
-    # One addition per kernel position; everything inside is a strided array.
-    for i in range(kh):
-        for j in range(kw):
-            y, z = i * dh, j * dw
-            out[:, :, y : y + sh * (oh - 1) + 1 : sh, z : z + sw * (ow - 1) + 1 : sw] += parts[:, i, j]
-    return np.ascontiguousarray(out[:, :, ph : h - ph, pw : w - pw].swapaxes(0, 1))
-
-
-conv2d_input = defop(
-    "conv2d_input(grad, weight, sizes: 'int[]', stride: 'int[]', padding: 'int[]', dilation: 'int[]', groups: int) -> "
-    "Tensor",
-    eager=quiet(_conv2d_input),
-    infer=lambda g, weight, sizes, stride, padding, dilation, groups: Type.tensor(g.dtype, infer.sizes_of(sizes)),
+convolution_input = defop(
+    "convolution_input(grad, weight, sizes: 'int[]', stride: 'int[]', padding: 'int[]', dilation: 'int[]', groups: int)"
+    " -> Tensor",
+    eager=quiet(TRANSPOSED.eager(half_as_float(_convolution_input))),
+    infer=TRANSPOSED.infer(_convolution_input_infer),
     vjp=lambda g, _y, grad, weight, sizes, stride, padding, dilation, groups: (
-        lambda: conv2d_op(g, weight, stride, padding, dilation, groups),
-        lambda: conv2d_weight(g, grad, weight.shape, stride, padding, dilation, groups),
+        lambda: _first(convolution(g, weight, stride, padding, dilation, groups), grad, stride, dilation),
+        lambda: convolution_weight(g, grad, weight.shape, stride, padding, dilation, groups),
     ),
     reads=((1,), (0,)),
     method=False,
-    doc="The gradient of conv2d for its input of `sizes`.",
+    public=False,
+    doc="The gradient of `convolution` for its input of `sizes`: a transposed convolution of `grad`.",
 )
-
-
-def _conv2d_weight(
-    x: np.ndarray, g: np.ndarray, sizes: Any, stride: Any, padding: Any, dilation: Any, groups: int
-) -> np.ndarray:
-    o, c, kh, kw = sizes
-    oh, ow = g.shape[2:]
-    w = _windows(x, (kh, kw), pair(stride), pair(padding), pair(dilation))[..., :oh, :ow]
-    columns = w.transpose(1, 2, 3, 0, 4, 5).reshape(groups, c * kh * kw, -1)
-    rows = g.swapaxes(0, 1).reshape(groups, o // groups, -1)
-    return (rows @ columns.swapaxes(1, 2)).reshape(sizes)
-
-
-conv2d_weight = defop(
-    "conv2d_weight(input, grad, sizes: 'int[]', stride: 'int[]', padding: 'int[]', dilation: 'int[]', groups: int) -> "
-    "Tensor",
-    eager=quiet(_conv2d_weight),
-    infer=lambda x, g, sizes, stride, padding, dilation, groups: Type.tensor(g.dtype, infer.sizes_of(sizes)),
+convolution_weight = defop(
+    "convolution_weight(input, grad, sizes: 'int[]', stride: 'int[]', padding: 'int[]', dilation: 'int[]', groups: int)"
+    " -> Tensor",
+    eager=quiet(half_as_float(_convolution_weight)),
+    infer=_given_sizes,
     vjp=lambda g, _y, x, grad, sizes, stride, padding, dilation, groups: (
-        lambda: conv2d_input(grad, g, x.shape, stride, padding, dilation, groups),
-        lambda: conv2d_op(x, g, stride, padding, dilation, groups),
+        lambda: convolution_input(grad, g, x.shape, stride, padding, dilation, groups),
+        lambda: _first(convolution(x, g, stride, padding, dilation, groups), grad, stride, dilation),
     ),
     reads=((1,), (0,)),
+    lower=composite(_convolution_weight_of),
     method=False,
-    doc="The gradient of conv2d for its weight of `sizes`.",
+    public=False,
+    doc="The gradient of `convolution` for its weight of `sizes`.",
 )

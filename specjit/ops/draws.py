@@ -1,4 +1,4 @@
-"""Random tensors: uniform, normal, integers, orders, Bernoulli and dropout masks.
+"""Random floats: uniform, normal, Bernoulli and dropout masks.
 
 Enters: sizes or tensors, a generator (None: the default one). Leaves: fresh tensors.
 Invariant: a random op draws only from its generator, one reserved range per call; which values come does not depend
@@ -7,26 +7,30 @@ on anything else. Where a record lowers as `drawn`, its definition over `uniform
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from specjit import dtypes
-from specjit.dtypes import get_default_dtype
+from specjit.dtypes import DType, dtype_of, get_default_dtype
 from specjit.ir.types import Type
 from specjit.ops import infer
+from specjit.ops.arithmetic import where
+from specjit.ops.composites import composite_function
 from specjit.ops.creation import OPTIONS, made, shape_of
+from specjit.ops.eager import not_implemented
 from specjit.ops.lowering import Draw, drawn, special
 from specjit.ops.registry import NO_GRAD, RANDOM, defop
 from specjit.tensor import random
+from specjit.tensor.random import Generator
+from specjit.tensor.tensor import Tensor
 
 
-def _options_infer(size: Any, generator: Any, dtype: Any, device: Any, requires_grad: Any) -> Type:
-    return made(size, dtype or get_default_dtype(), device, requires_grad)
-
-
-def _draw_size(draw: Draw, size: Any, generator: Any, dtype: Any, device: Any, requires_grad: Any) -> Any:
-    return draw(size, dtype or get_default_dtype())
+def check_sampled(name: str, dtype: Any) -> None:
+    """Continuous distributions fill floats only. name: of PyTorch's kernel."""
+    if dtype is not None and not dtype.is_floating_point:
+        raise not_implemented(name, dtype)
 
 
 uniform = defop(
@@ -36,17 +40,32 @@ uniform = defop(
     vjp=NO_GRAD,
     lower=special("uniform"),
     method=False,
+    public=False,
     doc="What `rand` gives when its generator has this seed and stands at the start of this block of four words.",
 )
 
 
-def _sized(name: str, fn: Any, lower: Any, doc: str) -> Any:
+def _draw_size(draw: Draw, size: Any, generator: Any, dtype: Any, device: Any, requires_grad: Any) -> Any:
+    return draw(size, dtype or get_default_dtype())
+
+
+def _sized(name: str, fn: Any, lower: Any, check: Callable[[Any, Any], None], doc: str) -> Any:
+    """A record of `fn(generator, shape, dtype)`; check(dtype, shape) refuses dtypes."""
+
+    def eager(size: Any, generator: Any, dtype: Any, device: Any, requires_grad: Any) -> np.ndarray:
+        shape = shape_of(size)
+        check(dtype, shape)
+        return fn(generator, shape, (dtype or get_default_dtype()).numpy)
+
+    def rule(size: Any, generator: Any, dtype: Any, device: Any, requires_grad: Any) -> Type:
+        out = made(size, dtype or get_default_dtype(), device, requires_grad)
+        check(dtype, out.dims)
+        return out
+
     return defop(
         f"{name}(size: 'int[*]', *, generator: 'Generator?' = None, {OPTIONS}) -> Tensor",
-        eager=lambda size, generator, dtype, device, requires_grad: fn(
-            generator, shape_of(size), (dtype or get_default_dtype()).numpy
-        ),
-        infer=_options_infer,
+        eager=eager,
+        infer=rule,
         vjp=NO_GRAD,
         lower=lower,
         traits=RANDOM,
@@ -55,68 +74,55 @@ def _sized(name: str, fn: Any, lower: Any, doc: str) -> Any:
     )
 
 
-rand = _sized("rand", random.uniform, drawn(_draw_size), "Uniform in [0, 1).")
-randn = _sized("randn", random.normal, None, "Standard normal.")
+def _check_uniform(dtype: Any, _shape: Any) -> None:
+    check_sampled("check_uniform_bounds", dtype)
 
 
-def rand_like(input: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
-    """`rand` of the shape and dtype of `input`."""
-    return rand(input.shape, dtype=dtype or input.dtype, device=device, requires_grad=requires_grad)
+def _check_normal(dtype: Any, shape: Any) -> None:
+    if shape is not None and 0 not in shape:  # PyTorch's kernel is not asked for nothing
+        check_sampled("normal_kernel_cpu", dtype)
 
 
-def randn_like(input: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
-    """`randn` of the shape and dtype of `input`."""
-    return randn(input.shape, dtype=dtype or input.dtype, device=device, requires_grad=requires_grad)
+rand = _sized("rand", random.uniform, drawn(_draw_size), _check_uniform, "Uniform in [0, 1).")
+randn = _sized("randn", random.normal, None, _check_normal, "Standard normal.")
 
 
-def _randint(low: int, high: int, size: Any, generator: Any, dtype: Any, device: Any, requires_grad: Any) -> np.ndarray:
-    if high <= low:
-        raise RuntimeError(f"random_ expects 'from' to be less than 'to', but got from={low} >= to={high}")
-    return random.integers(generator, low, high, shape_of(size)).astype((dtype or dtypes.int64).numpy)
+@composite_function(method=False)
+def rand_like(
+    input: Tensor,
+    *,
+    generator: Generator | None = None,
+    dtype: DType | None = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """`rand` with the shape, dtype and device of `input`."""
+    return rand(
+        input.shape,
+        generator=generator,
+        dtype=dtype or input.dtype,
+        device=device or input.device,
+        requires_grad=requires_grad,
+    )
 
 
-_randint_op = defop(
-    f"randint(low: int, high: int, size: 'int[]', *, generator: 'Generator?' = None, {OPTIONS}) -> Tensor",
-    eager=_randint,
-    infer=lambda low, high, size, generator, dtype, device, requires_grad: made(
-        size, dtype or dtypes.int64, device, requires_grad
-    ),
-    vjp=NO_GRAD,
-    traits=RANDOM,
-    method=False,
-    doc="Integers in [low, high).",
-)
-
-
-def randint(low: Any, high: Any, size: Any = None, **options: Any) -> Any:
-    """Integers in [low, high): `randint(low, high, size)` or `randint(high, size)`."""
-    if size is None:
-        return _randint_op(0, low, high, **options)
-    return _randint_op(low, high, size, **options)
-
-
-def randperm(n: int, *, generator: Any = None, dtype: Any = None) -> Any:
-    """A random order of 0..n-1."""
-    return _randperm_op(n, generator=generator, dtype=dtype)
-
-
-_randperm_op = defop(
-    f"randperm(n: int, *, generator: 'Generator?' = None, {OPTIONS}) -> Tensor",
-    eager=lambda n, generator, dtype, device, requires_grad: random.permutation(generator, n).astype(
-        (dtype or dtypes.int64).numpy
-    ),
-    infer=lambda n, generator, dtype, device, requires_grad: made([n], dtype or dtypes.int64, device, requires_grad),
-    vjp=NO_GRAD,
-    traits=RANDOM,
-    method=False,
-    doc="A random order of 0..n-1.",
-)
-
-
-def _bernoulli(p: np.ndarray, generator: Any) -> np.ndarray:
-    if p.dtype.kind != "f":
-        raise RuntimeError(f"bernoulli_tensor_cpu_p_ not implemented for '{p.dtype}'")
-    return random.bernoulli(generator, _probability(p), p.shape).astype(p.dtype)
+@composite_function(method=False)
+def randn_like(
+    input: Tensor,
+    *,
+    generator: Generator | None = None,
+    dtype: DType | None = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """`randn` with the shape, dtype and device of `input`."""
+    return randn(
+        input.shape,
+        generator=generator,
+        dtype=dtype or input.dtype,
+        device=device or input.device,
+        requires_grad=requires_grad,
+    )
 
 
 def _probability(p: np.ndarray) -> np.ndarray:
@@ -132,23 +138,50 @@ probability = defop(
     vjp=lambda g, _y, _input: g,
     lower=special("probability"),
     method=False,
+    public=False,
     doc="`input`, all of whose elements must lie in [0, 1].",
 )
 
 
-def _draw_bernoulli(draw: Draw, p: Any, generator: Any) -> Any:
-    p = probability(p)
-    return (draw(p.shape, dtypes.float32) < p).to(p.dtype) + p * 0.0  # the gradient is zeros, not missing
+def _check_bernoulli(p: Any, dtype: Any) -> None:
+    if p is None:
+        check_sampled("bernoulli_tensor_cpu_p_", dtype)
+    elif not isinstance(p, Type) and not 0 <= p <= 1:
+        raise RuntimeError(f"bernoulli_ expects p to be in [0, 1], but got p={p}")
+
+
+def _bernoulli(x: np.ndarray, p: Any, generator: Any) -> np.ndarray:
+    _check_bernoulli(p, dtype_of(x.dtype))
+    return random.bernoulli(generator, _probability(x) if p is None else p, x.shape).astype(x.dtype)
+
+
+def _bernoulli_infer(x: Type, p: Any, generator: Any) -> Type:
+    _check_bernoulli(p, x.dtype)
+    return infer.same(x)
+
+
+def _at_least(number: float) -> float:
+    """The smallest float32 that is not below `number`: a float32 is below one exactly if it is below the other."""
+    found = np.float32(number)
+    return float(found if found >= number else np.nextafter(found, np.float32(np.inf)))
+
+
+def _draw_bernoulli(draw: Draw, x: Any, p: Any, generator: Any) -> Any:
+    if p is None:
+        x = probability(x)
+        return (draw(x.shape, dtypes.float32) < x).to(x.dtype) + x * 0.0  # the gradient is zeros, not missing
+    found = (draw(x.shape, dtypes.float32) < _at_least(p)).to(x.dtype)
+    return found + where(x.isfinite(), x, 0.0) * 0.0 if x.dtype.is_floating_point else found
 
 
 bernoulli = defop(
-    "bernoulli(input, *, generator: 'Generator?' = None) -> Tensor",
+    "bernoulli(input, p: 'float?' = None, *, generator: 'Generator?' = None) -> Tensor",
     eager=_bernoulli,
-    infer=lambda p, generator: infer.same(p),
-    vjp=lambda g, _y, _input, generator: g * 0.0,
-    lower=drawn(_draw_bernoulli),
+    infer=_bernoulli_infer,
+    vjp=lambda g, _y, _input, p, generator: g * 0.0,
+    lower=drawn(_draw_bernoulli, constant=("p",)),
     traits=RANDOM,
-    doc="1 with the probability in `input`, else 0.",
+    doc="1 with the probability in `input` (with probability p, if that is given), else 0.",
 )
 
 
@@ -172,12 +205,6 @@ def _scale(p: float) -> float:
     return 0.0 if p == 1 else 1.0 / (1.0 - p)
 
 
-def _at_least(number: float) -> float:
-    """The smallest float32 that is not below `number`: a float32 is below one exactly if it is below the other."""
-    found = np.float32(number)
-    return float(found if found >= number else np.nextafter(found, np.float32(np.inf)))
-
-
 def _draw_dropout_mask(draw: Draw, x: Any, p: float, generator: Any) -> Any:
     return (draw(x.shape, dtypes.float32) < _at_least(1.0 - p)).to(x.dtype) * _scale(p)
 
@@ -190,5 +217,6 @@ dropout_mask = defop(
     lower=drawn(_draw_dropout_mask, constant=("p",)),
     traits=RANDOM,
     method=False,
+    public=False,
     doc="For each element of `input`, 1/(1-p) with probability 1-p, else 0. The values of `input` are not read.",
 )

@@ -7,32 +7,38 @@ comparison to NumPy's call.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from specjit.dtypes import get_default_dtype
+from specjit.dtypes import TITLES, DType, get_default_dtype
 from specjit.ops.quiet import quiet
 from specjit.tensor.promotion import common
 
 ndarray = np.ndarray
 
 
-@dataclass(frozen=True)
 class Inline:
-    """`fn` may be called instead of the eager function on arrays of one dtype (`floats`: float32 or float64 only), and
-    with alpha 1."""
+    """`fn` may be called instead of the eager function on arrays of one dtype (`floats`: float32 or float64 only;
+    `bools`: bool too), with a number for one of them (`numbers`), and with alpha 1."""
 
-    fn: Callable[..., Any]
-    floats: bool = False
+    __slots__ = ("bools", "floats", "fn", "numbers")
+
+    def __init__(self, fn: Callable[..., Any], floats: bool, bools: bool, numbers: bool) -> None:
+        self.fn = fn
+        self.floats = floats
+        self.bools = bools
+        self.numbers = numbers
 
 
-def inlined(eager: Callable[..., Any], fn: Any, floats: bool = False) -> Callable[..., Any]:
+def inlined(
+    eager: Callable[..., Any], fn: Any, floats: bool = False, *, bools: bool = True, numbers: bool = True
+) -> Callable[..., Any]:
     """`eager`, marked with the ufunc that may stand for it."""
     if isinstance(fn, np.ufunc):
-        eager.inline = Inline(fn, floats)  # type: ignore[attr-defined]
+        eager.inline = Inline(fn, floats, bools, numbers)  # type: ignore[attr-defined]
     return eager
 
 
@@ -55,20 +61,66 @@ def unary_float(fn: Callable[..., Any]) -> Callable[[np.ndarray], Any]:
     return inlined(quiet(eager), fn, floats=True)
 
 
-def binary(fn: Callable[..., Any], floating: bool = False) -> Callable[[Any, Any], Any]:
-    """A pointwise function of two operands. `floating`: ints are converted to floats first (true division)."""
+def binary(fn: Callable[..., Any], floating: bool = False, exact_scalar: bool = False) -> Callable[[Any, Any], Any]:
+    """A pointwise function of two operands. `floating`: ints are converted to floats first (true division).
+
+    exact_scalar: a number beside a float16 tensor (or a 0-d tensor after it) is not rounded to float16 first: PyTorch
+    does so in mul and div, but not in add, sub, pow or comparisons.
+    """
 
     def eager(a: Any, b: Any) -> Any:
         if type(a) is ndarray and type(b) is ndarray and a.dtype is b.dtype and not (floating and a.dtype.kind != "f"):
             return fn(a, b)
         if (type(b) is float or type(b) is int) and a.dtype.kind == "f":
+            if exact_scalar and a.dtype.itemsize == 2:
+                return fn(a.astype(np.float32), np.float32(b)).astype(np.float16)
             return fn(a, b)
+        first, second = a, b
         a, b = common(a, b)
+        if exact_scalar and a.dtype.char == "e" and (type(first) is not ndarray or (a.ndim and not b.ndim)):
+            return fn(np.asarray(first, np.float32), np.asarray(second, np.float32)).astype(np.float16)
         if floating and a.dtype.kind != "f":
             return fn(a.astype(default_float()), b.astype(default_float()))
         return fn(a, b)
 
     return inlined(quiet(eager), fn, floating)
+
+
+def half_as_float(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """`fn` for float16 too, as PyTorch computes it on the CPU: in float32, with one rounding at the end. For functions
+    of several NumPy calls; a single ufunc does that by itself. float32 arrays that come back are results."""
+
+    @functools.wraps(fn, assigned=("__name__", "__doc__"), updated=())
+    def eager(x: np.ndarray, *rest: Any) -> Any:
+        if x.dtype.kind != "f" or x.dtype.itemsize != 2:
+            return fn(x, *rest)
+        found = fn(*[_widened(a) for a in (x, *rest)])
+        return tuple(map(_narrowed, found)) if isinstance(found, tuple) else _narrowed(found)
+
+    return eager
+
+
+def _widened(a: Any) -> Any:
+    return a.astype(np.float32) if type(a) is ndarray and a.dtype.kind == "f" and a.dtype.itemsize == 2 else a
+
+
+def _narrowed(a: Any) -> Any:
+    return a.astype(np.float16) if getattr(a, "dtype", None) == np.float32 else a
+
+
+def not_implemented(name: str, dtype: Any) -> NotImplementedError:
+    """The error of a dtype that a function does not take, in PyTorch's words: `"lgamma_cpu" not implemented for
+    'Bool'`. dtype: a `DType` or NumPy's."""
+    return NotImplementedError(f"\"{name}\" not implemented for '{TITLES[dtype.name]}'")
+
+
+def needs_float(name: str, dtype: Any) -> None:
+    """Refuse ints and bools where PyTorch's reductions do. dtype: a `DType`, NumPy's, or None (unknown)."""
+    if dtype is not None and not (dtype.is_floating_point if isinstance(dtype, DType) else dtype.kind == "f"):
+        raise RuntimeError(
+            f"{name}(): could not infer output dtype. Input dtype must be either a floating point or complex dtype. "
+            f"Got: {TITLES[dtype.name]}"
+        )
 
 
 def axes(dim: Any) -> Any:
@@ -95,6 +147,45 @@ def one_axis(x: np.ndarray, dim: int) -> tuple[np.ndarray, int]:
     if not -bound <= dim < bound:
         raise IndexError(f"Dimension out of range (expected to be in range of [{-bound}, {bound - 1}], but got {dim})")
     return (x if x.ndim else x.reshape(1)), dim % bound
+
+
+def all_axes(x: np.ndarray, dim: Any) -> tuple[int, ...]:
+    """A `dim: int[]?` argument as the non-negative axes of `x`; None or empty means all. PyTorch's errors."""
+    if dim is None or (type(dim) is not int and not len(dim)):
+        return tuple(range(x.ndim))
+    found = tuple(one_axis(x, d)[1] for d in ((dim,) if type(dim) is int else dim))
+    if len(set(found)) < len(found):
+        raise RuntimeError(
+            f"dim {next(d for d in found if found.count(d) > 1)} appears multiple times in the list of dims"
+        )
+    return found if x.ndim else ()
+
+
+def along(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """An eager function `(input, dim, ...)` whose results have the shape of the input, from `fn(x, axis, ...)`, which
+    sees at least one dim and a valid axis: scans, softmax, sort."""
+
+    def eager(x: np.ndarray, dim: int, *rest: Any) -> Any:
+        whole, axis = one_axis(x, dim)
+        found = fn(whole, axis, *rest)
+        if x.ndim:
+            return found
+        return tuple(f.reshape(()) for f in found) if isinstance(found, tuple) else found.reshape(())
+
+    return quiet(eager)
+
+
+def picked(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """An eager function `(input, dim, keepdim, ...)` that reduces one dim, from `fn(x, axis, ...)`, whose results keep
+    that dim with size 1: argmax, median, kthvalue."""
+
+    def eager(x: np.ndarray, dim: int, keepdim: bool, *rest: Any) -> Any:
+        whole, axis = one_axis(x, dim)
+        found = fn(whole, axis, *rest)
+        shape = (*whole.shape[:axis], *((1,) if keepdim else ()), *whole.shape[axis + 1 :]) if x.ndim else ()
+        return tuple(f.reshape(shape) for f in found) if isinstance(found, tuple) else found.reshape(shape)
+
+    return quiet(eager)
 
 
 def writable(target: np.ndarray) -> np.ndarray:

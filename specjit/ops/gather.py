@@ -1,6 +1,6 @@
-"""Gathers and scatters along a dim, embeddings, masks and searches, and their gradients.
+"""Gathers and scatters along a dim, embeddings, and their gradients.
 
-Enters: tensors, index tensors and masks. Leaves: fresh tensors.
+Enters: tensors and index tensors. Leaves: fresh tensors.
 Invariant: the gradient of a gather is an accumulating scatter into zeros; both are records, so double backward works.
 """
 
@@ -15,11 +15,10 @@ from specjit.ir.types import Type
 from specjit.ops import infer
 from specjit.ops.arithmetic import where
 from specjit.ops.creation import zeros
-from specjit.ops.grads import sum_to
 from specjit.ops.indexing import add_rows
-from specjit.ops.lowering import pointwise, special
+from specjit.ops.lowering import special
 from specjit.ops.quiet import quiet
-from specjit.ops.registry import NO_GRAD, defop
+from specjit.ops.registry import defop
 from specjit.ops.shape import axis_of
 from specjit.tensor.promotion import cast_operand
 
@@ -27,16 +26,29 @@ from specjit.tensor.promotion import cast_operand
 def _index_dim(x: np.ndarray, dim: int, at: np.ndarray, what: str) -> tuple[np.ndarray, int]:
     if at.ndim > 1:
         raise IndexError(f"{what}(): Index is supposed to be a vector")
-    if at.dtype.kind not in "iu":
+    if at.dtype.char not in "ilq":
         raise RuntimeError(f"{what}(): Expected dtype int32 or int64 for index")
     whole = x if x.ndim else x.reshape(1)
     return whole, axis_of(dim, whole.ndim)
 
 
+def outside(at: np.ndarray, n: int) -> int | None:
+    """The first position that is not in [0, n), or None. As unsigned numbers, negative ones are too large as well."""
+    if not at.size or np.maximum.reduce(at.view(f"u{at.dtype.itemsize}"), axis=None) < n:
+        return None
+    return int(at[(at < 0) | (at >= n)].flat[0])
+
+
 def _in_bounds(at: np.ndarray, n: int) -> None:
-    if at.size and (at.min() < 0 or at.max() >= n):
-        bad = at[(at < 0) | (at >= n)].flat[0]
-        raise IndexError(f"index out of range in self: {bad} is not in 0..{n - 1}")
+    found = outside(at, n)
+    if found is not None:
+        raise IndexError(f"index out of range in self: {found} is not in 0..{n - 1}")
+
+
+def _in_dim(at: np.ndarray, axis: int, n: int) -> None:
+    found = outside(at, n)
+    if found is not None:
+        raise RuntimeError(f"index {found} is out of bounds for dimension {axis} with size {n}")
 
 
 def _index_select(x: np.ndarray, dim: int, at: np.ndarray) -> np.ndarray:
@@ -68,31 +80,69 @@ index_select = defop(
 )
 
 
-def _index_add(x: np.ndarray, dim: int, at: np.ndarray, source: np.ndarray) -> np.ndarray:
+def _check_index_add(x: Any, dim: Any, at: Any, source: Any) -> None:
+    """Shapes, with unknown sizes as None."""
+    axis = infer.axis(dim, len(x))
+    if axis is None:
+        return
+    known = lambda dims: [d for d in dims if isinstance(d, int)]  # noqa: E731
+    rest, other = [known(d[:axis] + d[axis + 1 :]) for d in (tuple(x), tuple(source))]
+    if len(x) != len(source) or (len(rest) == len(other) == max(len(x) - 1, 0) and rest != other):
+        raise RuntimeError(
+            "source tensor shape must match self tensor shape, excluding the specified dimension. Got self.shape = "
+            f"{list(x)} source.shape = {list(source)}"
+        )
+    count, have = (at[0] if at else 1), (source[axis] if source else 1)
+    if isinstance(count, int) and isinstance(have, int) and count != have:
+        raise RuntimeError(
+            f"index_add_(): Number of indices ({count}) should be equal to source.size(dim): ({have}), for dim: {axis}"
+        )
+
+
+def _index_add(x: np.ndarray, dim: int, at: np.ndarray, source: np.ndarray, alpha: Any) -> np.ndarray:
     whole, axis = _index_dim(x, dim, at, "index_add")
+    _check_same_dtype("index_add_", x.dtype, source.dtype)
+    _check_index_add(x.shape, dim, at.shape, source.shape)
+    _in_dim(at, axis, whole.shape[axis])
     out = whole.copy()
     front = np.moveaxis(out, axis, 0)
     values = np.moveaxis(source if source.ndim else source.reshape(1), axis, 0)
+    if alpha != 1:
+        values = values * cast_operand(alpha, values.dtype)
     rows = at.reshape(-1)
     if rows.size:
-        if not front.ndim > 1:
+        if front.ndim == 1 or x.dtype.kind == "b":
             np.add.at(front, rows, values)
         else:
-            add_rows(front, rows, values.reshape(rows.size, -1))
+            add_rows(front, rows, values.reshape(rows.size, values.size // rows.size))
     return out.reshape(x.shape)
 
 
+def _index_add_infer(x: Type, dim: Any, at: Type, source: Type, alpha: Any) -> Type:
+    if at.rank is not None and at.rank > 1:
+        raise IndexError("index_add_(): Index is supposed to be a vector")
+    _check_same_dtype("index_add_", x.dtype, source.dtype)
+    if x.dims is not None and at.dims is not None and source.dims is not None:
+        _check_index_add(x.dims, dim, at.dims, source.dims)
+    return infer.same(x)
+
+
+def _check_same_dtype(what: str, a: Any, b: Any) -> None:
+    if a is not None and b is not None and a != b:
+        raise RuntimeError(f"{what}(): self ({a.name}) and source ({b.name}) must have the same scalar type")
+
+
 index_add = defop(
-    "index_add(input, dim: int, index, source) -> Tensor",
+    "index_add(input, dim: int, index, source, *, alpha: Scalar = 1) -> Tensor",
     eager=quiet(_index_add),
-    infer=lambda x, dim, index, source: infer.same(x),
-    vjp=lambda g, _y, _x, dim, index, _source: (
+    infer=_index_add_infer,
+    vjp=lambda g, _y, _x, dim, index, _source, alpha: (
         lambda: g,
         None,
-        lambda: index_select(g, dim, index).reshape(_source.shape),
+        lambda: index_select(g if alpha == 1 else g * alpha, dim, index).reshape(_source.shape),
     ),
     lower=special("index_add"),
-    doc="A copy of input with source[i] added at position index[i] of `dim`.",
+    doc="A copy of input with alpha * source[i] added at position index[i] of `dim`.",
 )
 
 
@@ -108,23 +158,26 @@ def _check_gather(x: Any, dim: Any, at: Any) -> None:
             )
 
 
-def _along(x: np.ndarray, dim: int, at: np.ndarray) -> tuple[Any, ...]:
+def positions(x: np.ndarray, dim: int, at: np.ndarray) -> tuple[Any, ...]:
     """Open-mesh indices that address, for each position of `at`, the element of x with `at`'s value along `dim`."""
     axis = axis_of(dim, x.ndim)
-    n = x.shape[axis]
-    if at.size and (at.min() < 0 or at.max() >= n):
-        worst = int(at.max() if at.max() >= n else at.min())
-        raise RuntimeError(f"index {worst} is out of bounds for dimension {axis} with size {n}")
-    return tuple(at if d == axis else i for d, i in enumerate(np.ogrid[tuple(slice(m) for m in at.shape)]))
+    _in_dim(at, axis, x.shape[axis])
+    last = at.ndim - 1
+    return tuple([at if d == axis else np.arange(m).reshape((-1, *(1,) * (last - d))) for d, m in enumerate(at.shape)])
 
 
 def _gather(x: np.ndarray, dim: int, at: np.ndarray) -> np.ndarray:
-    _check_gather(x.shape, dim, at.shape)
-    if at.dtype.kind not in "iu":
+    if x.shape != at.shape:
+        _check_gather(x.shape, dim, at.shape)
+    if at.dtype.char not in "ilq":
         raise RuntimeError("gather(): Expected dtype int32/int64 for index")
     if not x.ndim:
+        _in_dim(at, 0, 1)
         return np.take(x.reshape(1), at)
-    return x[_along(x, dim, at)] if at.ndim else x[at].reshape(())
+    if not at.ndim:
+        _in_dim(at, 0, x.shape[0])
+        return x[at].reshape(())
+    return x[positions(x, dim, at)] if at.size else np.empty(at.shape, x.dtype)
 
 
 def _gather_infer(x: Type, dim: Any, at: Type) -> Type:
@@ -143,27 +196,61 @@ gather = defop(
 )
 
 
+def _check_scatter(x: Any, dim: Any, at: Any, src: Any) -> None:
+    """Shapes, with unknown sizes as None. A 0-d tensor counts as one element."""
+    x, at, src = (tuple(d) or (1,) for d in (x, at, src))
+    axis = infer.axis(dim, len(x))
+    if 0 in at:
+        return
+    for dims, which in ((x, "self"), (src, "src")):
+        if len(at) != len(dims):
+            raise RuntimeError(f"Index tensor must have the same number of dimensions as {which} tensor")
+    if any(
+        isinstance(m, int) and ((d != axis and isinstance(n, int) and m > n) or (isinstance(k, int) and m > k))
+        for d, (m, n, k) in enumerate(zip(at, x, src))
+    ):
+        raise RuntimeError(
+            f"Expected index {list(at)} to be no larger than self {list(x)} apart from dimension {axis} and to be no "
+            f"larger size than src {list(src)}"
+        )
+
+
+def addressed(x: np.ndarray, dim: int, at: np.ndarray, src: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """For a scatter: (a flat copy of x, where to write in it, what to write there)."""
+    if at.dtype.char not in "ilq":
+        raise RuntimeError("scatter(): Expected dtype int32/int64 for index")
+    if src.dtype != x.dtype:
+        raise RuntimeError("scatter(): Expected self.dtype to be equal to src.dtype")
+    infer.axis(dim, x.ndim)
+    _check_scatter(x.shape, dim, at.shape, src.shape)
+    whole, where, values = (a if a.ndim else a.reshape(1) for a in (x.copy(), at, src))
+    if not at.size:
+        return whole.reshape(-1), np.zeros(0, np.int64), values.reshape(-1)[:0]
+    flat = np.ravel_multi_index(positions(whole, dim, where), whole.shape)
+    return whole.reshape(-1), flat.reshape(-1), values[tuple(map(slice, where.shape))].reshape(-1)
+
+
 def _scatter_add(x: np.ndarray, dim: int, at: np.ndarray, src: np.ndarray) -> np.ndarray:
-    out = x.copy()
-    if not x.ndim:
-        return out + (src.sum() if src.ndim else src)
-    if at.ndim:
-        np.add.at(out, _along(x, dim, at), src[tuple(slice(n) for n in at.shape)])
-    else:
-        out[at] += src
-    return out
+    out, where, values = addressed(x, dim, at, src)
+    np.add.at(out, where, values)
+    return out.reshape(x.shape)
 
 
-def _scatter_infer(x: Type, dim: Any, index: Type, src: Any) -> Type:
-    if x.rank is not None and index.rank is not None and x.rank != index.rank and x.rank and index.rank:
-        raise RuntimeError("Index tensor must have the same number of dimensions as self tensor")
+def scatter_infer(x: Type, dim: Any, index: Type, src: Any, *_: Any) -> Type:
+    infer.axis(dim, x.rank)
+    if infer.is_tensor(src) and x.dtype is not None and src.dtype not in (None, x.dtype):
+        raise RuntimeError("scatter(): Expected self.dtype to be equal to src.dtype")
+    if x.dims is not None and index.dims is not None:
+        values = src.dims if infer.is_tensor(src) else index.dims
+        if values is not None:
+            _check_scatter(x.dims, dim, index.dims, values)
     return infer.same(x)
 
 
 scatter_add = defop(
     "scatter_add(input, dim: int, index, src) -> Tensor",
     eager=quiet(_scatter_add),
-    infer=_scatter_infer,
+    infer=scatter_infer,
     vjp=lambda g, _y, _x, dim, index, _src: (lambda: g, None, lambda: gather(g, dim, index)),
     lower=special("scatter_add"),
     doc="A copy of input with src added at the positions of `index` along `dim`.",
@@ -171,16 +258,18 @@ scatter_add = defop(
 
 
 def _embedding(weight: np.ndarray, at: np.ndarray, padding_idx: int) -> np.ndarray:
-    if at.dtype.kind not in "iu":
+    if at.dtype.kind != "i" or at.dtype.itemsize < 4:
         raise RuntimeError(
             f"Expected tensor for argument #1 'indices' to have one of the scalar types: Long, Int; got {at.dtype}"
         )
+    if weight.ndim != 2:
+        raise RuntimeError("'weight' must be 2-D")
     _in_bounds(at, weight.shape[0])
     return weight[at]
 
 
 def _embedding_infer(weight: Type, at: Type, padding_idx: Any) -> Type:
-    if at.dtype is not None and (at.dtype.is_floating_point or at.dtype.category == 0):
+    if at.dtype is not None and at.dtype not in (dtypes.int32, dtypes.int64):
         raise RuntimeError(
             "Expected tensor for argument #1 'indices' to have one of the following scalar types: Long, Int; but got "
             f"{at.dtype.name}"
@@ -202,6 +291,7 @@ embedding = defop(
     ),
     lower=special("embedding"),
     method=False,
+    public=False,
     doc="Rows of weight. The row `padding_idx` gets no gradient (-1: every row does).",
 )
 
@@ -230,69 +320,13 @@ embedding_backward = defop(
     ),
     lower=special("embedding_backward"),
     method=False,
+    public=False,
     doc="Zeros of (rows, d) with each row of `grad` added at its index.",
 )
 
 
 def _masked_rows(found: Any, indices: Any, padding_idx: int) -> Any:
     return found if padding_idx < 0 else where((indices == padding_idx).unsqueeze(-1), 0.0, found)
-
-
-# masks and searches
-
-
-def _masked_fill(x: np.ndarray, mask: np.ndarray, value: Any) -> np.ndarray:
-    if mask.dtype.kind != "b":
-        raise RuntimeError(f"masked_fill_ only supports boolean masks, but got mask with dtype {mask.dtype}")
-    if isinstance(value, np.ndarray) and value.ndim:
-        raise RuntimeError(
-            f"masked_fill_ only supports a 0-dimensional value tensor, but got tensor with {value.ndim} dimension(s)."
-        )
-    if isinstance(value, float) and x.dtype.kind != "f":
-        raise RuntimeError(f"value cannot be converted to type {x.dtype} without overflow")
-    return np.where(mask, cast_operand(value, x.dtype), x)
-
-
-def _masked_fill_infer(x: Type, mask: Type, value: Any) -> Type:
-    if mask.dtype is not None and mask.dtype.category:
-        raise RuntimeError(f"masked_fill_ only supports boolean masks, but got mask with dtype {mask.dtype.name}")
-    return Type.tensor(x.dtype, infer.broadcast(x.dims, mask.dims))
-
-
-masked_fill = defop(
-    "masked_fill(input, mask, value: 'Tensor|Scalar') -> Tensor",
-    eager=quiet(_masked_fill),
-    infer=_masked_fill_infer,
-    vjp=lambda g, _y, _x, mask, _value: (
-        lambda: sum_to(where(mask, 0.0, g), _x),
-        None,
-        lambda: sum_to(where(mask, g, 0.0), _value),
-    ),
-    lower=pointwise("select({1}, {2}, {0})", keep=(1,)),
-    doc="A copy with `value` where `mask` is True.",
-)
-
-
-def _nonzero(x: np.ndarray) -> np.ndarray:
-    if not x.ndim:
-        return np.zeros((int(bool(x)), 0), np.int64)
-    return np.argwhere(x).astype(np.int64, copy=False)
-
-
-nonzero_op = defop(
-    "nonzero(input) -> Tensor",
-    eager=_nonzero,
-    infer=lambda x: Type.tensor(dtypes.int64, (None, x.rank)),
-    vjp=NO_GRAD,
-    method=False,
-    doc="Indices of all nonzero elements, one row each, in row-major order.",
-)
-
-
-def nonzero(input: Any, *, as_tuple: bool = False) -> Any:
-    """Indices of nonzero elements: a tensor of shape (count, ndim), or with `as_tuple` one index tensor per dim."""
-    found = nonzero_op(input)
-    return found.unbind(1) if as_tuple else found
 
 
 def _flip(x: np.ndarray, dims: Any) -> np.ndarray:
@@ -307,30 +341,4 @@ flip = defop(
     vjp=lambda g, _y, _x, dims: g.flip(dims),
     lower=special("flip"),
     doc="A copy with the order along `dims` reversed.",
-)
-
-
-def _one_hot(x: np.ndarray, num_classes: int) -> np.ndarray:
-    if x.dtype.kind not in "iu":
-        raise RuntimeError("one_hot is only applicable to index tensor.")
-    if x.size and x.min() < 0:
-        raise RuntimeError("Class values must be non-negative.")
-    count = num_classes if num_classes > 0 else int(x.max()) + 1
-    if x.size and x.max() >= count:
-        raise RuntimeError("Class values must be smaller than num_classes.")
-    return (x[..., None] == np.arange(count)).astype(np.int64)
-
-
-one_hot = defop(
-    "one_hot(input, num_classes: int = -1) -> Tensor",
-    eager=_one_hot,
-    infer=lambda x, num_classes: Type.tensor(
-        dtypes.int64,
-        None
-        if x.dims is None
-        else (*x.dims, num_classes if isinstance(num_classes, int) and num_classes > 0 else None),
-    ),
-    vjp=NO_GRAD,
-    method=False,
-    doc="int64 rows with a 1 at the class; -1 takes the number of classes from the data.",
 )

@@ -8,22 +8,28 @@ may carry `inline`, a NumPy function that may be called instead under a conditio
 
 from __future__ import annotations
 
+import functools
 import linecache
 import warnings
 from collections.abc import Callable
+from itertools import combinations
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from specjit.dtypes import DType
 from specjit.ops.call import attach_view, call_writing, dispatch, finish, of_list, operator_slow, recover, unwrapped
 from specjit.tensor import state
+from specjit.tensor.devices import device
+from specjit.tensor.random import Generator
 from specjit.tensor.recorded import KeptIndex, OpNode
 from specjit.tensor.tape import edge
-from specjit.tensor.tensor import Parameter, Tensor
+from specjit.tensor.tensor import Parameter, Tensor, wrap
 
 if TYPE_CHECKING:
     from specjit.ops.registry import Op
+    from specjit.ops.schema import Signature
 
 # Switching NumPy's error state off and on costs as much as a small op. So the functions that are called inline run in
 # the user's state, their warnings are filtered by the module that NumPy finds on the stack, and what is raised instead
@@ -45,49 +51,10 @@ def operator_function(op: Op, name: str, swapped: bool = False) -> Callable[...,
 
 
 def generate(op: Op, name: str, slow: str, swapped: bool = False) -> Callable[..., Any]:
-    """The function's body is compiled by its first call: all of them at once would double the time of the import."""
-    file = f"<specjit op {name}{' swapped' if swapped else ''}>"
-    namespace: dict[str, Any] = {
-        "_op": op,
-        "__name__": FILTERED,
-        "_eager": op.eager,
-        "_Tensor": Tensor,
-        "_Parameter": Parameter,
-        "_ndarray": np.ndarray,
-        "_asarray": np.asarray,
-        "_new": object.__new__,
-        "_state": state,
-        "_thread": state.thread,
-        "_dispatch": dispatch,
-        "_operator_slow": operator_slow,
-        "_recover": recover,
-        "_OpNode": OpNode,
-        "_edge": edge,
-        "_index_of": KeptIndex.of,
-        "_attach_view": attach_view,
-        "_finish": finish,
-        "_of_list": of_list,
-        "_write": call_writing,
-        "_inline": getattr(getattr(op.eager, "inline", None), "fn", None),
-        "_one": 1,
-        "_f32": np.dtype(np.float32),
-        "_f64": np.dtype(np.float64),
-        "_spread": _spread,
-        "_raw": unwrapped,
-        **{f"_d{i}": p.default for i, p in enumerate(op.params)},
-    }
-
-    def finished() -> Callable[..., Any]:
-        source = render(op, name.replace(".", "_"), slow, swapped)
-        linecache.cache[file] = (len(source), None, source.splitlines(True), file)
-        exec(compile(source, file, "exec"), namespace)
-        made = namespace[name.replace(".", "_")]
-        function.__defaults__, function.__kwdefaults__ = made.__defaults__, made.__kwdefaults__
-        function.__code__ = made.__code__  # the same object, so that whoever holds the function has the finished one
-        return function
-
-    namespace["_finished"] = finished
-    function = FunctionType(_first_call.__code__.replace(co_filename=file, co_firstlineno=1), namespace, name)
+    """The function is compiled by its first call: all of them at once would double the time of the import."""
+    namespace: dict[str, Any] = {"__name__": FILTERED}
+    function = FunctionType(_first_call.__code__, namespace, name)
+    namespace["_finished"] = functools.partial(_finish_function, function, op, name, slow, swapped)
     return _with_record(function, op, name)
 
 
@@ -95,26 +62,81 @@ def _first_call(*args, **named):  # its globals are the generated function's
     return _finished()(*args, **named)  # type: ignore[name-defined]  # noqa: F821
 
 
-def _with_record(fn: Callable[..., Any], op: Op, name: str) -> Callable[..., Any]:
-    fn.record = op  # type: ignore[attr-defined]
-    fn.__name__ = fn.__qualname__ = name
+def _finish_function(function: Any, op: Op, name: str, slow: str, swapped: bool) -> Callable[..., Any]:
+    namespace = function.__globals__
+    namespace.update(COMMON)
+    namespace.update(
+        _op=op,
+        _eager=op.eager,
+        _inline=getattr(getattr(op.eager, "inline", None), "fn", None),
+        **{f"_d{i}": p.default for i, p in enumerate(op.params)},
+    )
+    file = f"<specjit op {name}{' swapped' if swapped else ''}>"
+    return define(function, namespace, render(op, name.replace(".", "_"), slow, swapped), file)
+
+
+def define(function: Any, namespace: dict[str, Any], source: str, file: str) -> Callable[..., Any]:
+    """Give `function` the body that `source` defines: the same object, so that whoever holds it has the finished
+    one."""
+    linecache.cache[file] = (len(source), None, source.splitlines(True), file)
+    made: dict[str, Any] = {}
+    exec(compile(source, file, "exec"), namespace, made)
+    (body,) = made.values()
+    function.__defaults__, function.__kwdefaults__ = body.__defaults__, body.__kwdefaults__
+    function.__code__ = body.__code__
+    return function
+
+
+COMMON: dict[str, Any] = {
+    "_Tensor": Tensor,
+    "_Parameter": Parameter,
+    "_ndarray": np.ndarray,
+    "_asarray": np.asarray,
+    "_new": object.__new__,
+    "_state": state,
+    "_thread": state.thread,
+    "_dispatch": dispatch,
+    "_operator_slow": operator_slow,
+    "_recover": recover,
+    "_OpNode": OpNode,
+    "_edge": edge,
+    "_index_of": KeptIndex.of,
+    "_attach_view": attach_view,
+    "_finish": finish,
+    "_of_list": of_list,
+    "_write": call_writing,
+    "_one": 1,
+    "_f32": np.dtype(np.float32),
+    "_f64": np.dtype(np.float64),
+    "_bool": np.dtype(bool),
+    "_raw": unwrapped,
+}
+
+
+def _with_record(fn: Any, op: Op, name: str) -> Callable[..., Any]:
+    fn.record = op
+    fn.__qualname__ = name
     fn.__module__ = "specjit"
-    fn.__doc__ = f"{op.schema}\n\n{op.doc}".strip()
+    fn.__doc__ = f"{op.schema}\n\n{op.doc}" if op.doc else op.schema
     return fn
 
 
-def _spread(given: tuple[Any, ...], named: dict[str, Any], name: str, op: Op) -> Any:
+def _spread(given: tuple[Any, ...], named: dict[str, Any], name: str, op: Signature) -> Any:
     """The value of a list parameter that may be given as one sequence, as several positional ints, or by name."""
     if name in named:
         return named.pop(name)
     if len(given) == 1 and isinstance(given[0], (list, tuple)):
         return given[0]
-    if not given and op.param(name).required and name not in ("size", "dims"):
+    required = next(p.required for p in op.params if p.name == name)
+    if not given and required and name not in ("size", "dims"):
         raise TypeError(f"{op.name}() missing required argument: {name!r}")
     return given
 
 
-def signature(op: Op) -> tuple[str, list[str]]:
+COMMON["_spread"] = _spread
+
+
+def signature(op: Signature) -> tuple[str, list[str]]:
     """Parameters of the generated function, and the lines that make its arguments ready."""
     parts: list[str] = []
     ready: list[str] = []
@@ -150,13 +172,17 @@ def render(op: Op, name: str, slow: str, swapped: bool) -> str:
         lines.append(f"    return _of_list(_op, ({args}))")
     elif _has_fast_path(op):
         lines += ["    " + line for line in _fast_path(op, args)]
+    elif _is_creation(op):
+        lines += ["    " + line for line in _creation_path(op, args)]
     lines.append(f"    return {slow}(_op, ({args}))")
     return "\n".join(lines) + "\n"
 
 
 def _has_fast_path(op: Op) -> bool:
     tensors = [p.type for p in op.params if p.type.is_tensor]
-    return bool(tensors) and not any(t.many or t.optional for t in tensors) and op.params[0].type.is_tensor
+    if not tensors or any(t.many or (t.optional and not t.scalar) for t in tensors):
+        return False
+    return op.params[0].type.is_tensor and not op.params[0].type.optional
 
 
 def _is_tensor(name: str) -> str:
@@ -168,20 +194,32 @@ def _indent(lines: list[str]) -> list[str]:
 
 
 def _fast_path(op: Op, args: str) -> list[str]:
-    """The common calls: all operands tensors, and (where the schema allows it) one of them a Python number."""
+    """The common calls: all operands tensors, and (where the schema allows it) Python numbers for some of them."""
     operands = [(i, p.name) for i, p in enumerate(op.params) if p.type.is_tensor]
+    # `zeros_like` and its kin: a device, or a gradient wanted of something fresh, is for the general call.
+    options = [f" and {p.name} is {p.default}" for p in op.params if p.name in ("device", "requires_grad")]
+    test = f"if not _state.recorders{''.join(options)}:"
+    if any(op.params[i].type.optional for i, _ in operands):
+        return [test, *_indent(_beside_options(op, args, operands))]
     lines = [f"_t{i} = type({n})" for i, n in operands]
     tests = [_is_tensor(f"_t{i}") for i, _ in operands]
     lines.append(f"if {' and '.join(tests)}:")
     lines += _indent(_tensor_branch(op, args, [i for i, _ in operands]))
-    if sum(p.type.scalar for p in op.params) == 0 or len(operands) != 2:
-        return ["if not _state.recorders:", *_indent(lines)]
-    for i, n in operands:
-        other, _ = next(o for o in operands if o[0] != i)
-        if op.params[i].type.scalar:
-            lines.append(f"elif {_is_tensor(f'_t{other}')} and (_t{i} is float or _t{i} is int or _t{i} is bool):")
-            lines += _indent([f"_a{i} = {n}", *_tensor_branch(op, args, [other])])
-    return ["if not _state.recorders:", *_indent(lines)]
+    scalar = [i for i, _ in operands if op.params[i].type.scalar]
+    for numbers in [c for n in range(len(scalar)) for c in combinations(scalar, n + 1) if len(c) < len(operands)]:
+        tensors = [i for i, _ in operands if i not in numbers]
+        tests = [*(_is_tensor(f"_t{i}") for i in tensors), *(f"_t{i} in _numbers" for i in numbers)]
+        lines.append(f"elif {' and '.join(tests)}:")
+        lines += _indent([*(f"_a{i} = {op.params[i].name}" for i in numbers), *_tensor_branch(op, args, tensors)])
+    return [test, *_indent(lines)]
+
+
+def _beside_options(op: Op, args: str, operands: list[tuple[int, str]]) -> list[str]:
+    """A tensor, with numbers or None for the others: the bounds of `clamp`."""
+    (_, first), *rest = operands
+    numbers = "".join(f" and ({n} is None or type({n}) in _numbers)" for _, n in rest)
+    branch = [*(f"_a{i} = {n}" for i, n in rest), *_tensor_branch(op, args, [0])]
+    return [f"_t0 = type({first})", f"if {_is_tensor('_t0')}{numbers}:", *_indent(branch)]
 
 
 def _tensor_branch(op: Op, args: str, tensors: list[int]) -> list[str]:
@@ -216,6 +254,69 @@ def _tensor_branch(op: Op, args: str, tensors: list[int]) -> list[str]:
     return lines + _indent([*body, "return _out"])
 
 
+def _is_creation(op: Op) -> bool:
+    """Fresh tensors from sizes, numbers and options."""
+    return op.returns == ("Tensor",) and op.traits.view_of is None and all(p.type.base in PLAIN for p in op.params)
+
+
+def _creation_path(op: Op, args: str) -> list[str]:
+    """The common call: numbers and sizes of Python, the CPU, no requires_grad.
+
+    Sizes are looked at before a generator counts draws; elsewhere NumPy takes ints only, and what it refuses (traced
+    sizes, mistakes) gets the general call.
+    """
+    tests = [
+        (f"({p.name} is None or {{}})" if p.type.optional else "{}").format(PLAIN[p.type.base].format(p.name))
+        for p in op.params
+        if not p.type.many
+    ]
+    tests += [f"_whole({p.name})" for p in op.params if p.type.many and op.traits.random]
+    names = ", ".join(p.name for p in op.params)
+    return [
+        f"if not _state.recorders and {' and '.join(tests)}:",
+        "    try:",
+        f"        return _wrap(_eager({names}))",
+        "    except Exception:",
+        "        pass",
+    ]
+
+
+# Tests of arguments that need no conversion, by the base of their type.
+PLAIN = {
+    "int": "type({0}) is int",
+    "float": "type({0}) is float",
+    "Scalar": "type({0}) in _numbers",
+    "bool": "{0} is False",
+    "dtype": "type({0}) is _DType",
+    "device": "{0} is _cpu",
+    "Generator": "type({0}) is _Generator",
+    "any": "_plain({0})",
+}
+NUMBERS = {int, float, bool}
+
+
+def _whole(sizes: Any) -> bool:
+    """An int, or a sequence of them."""
+    return type(sizes) is int or (isinstance(sizes, (tuple, list)) and set(map(type, sizes)) <= {int})
+
+
+def _plain(data: Any) -> bool:
+    """A number of Python, or a flat sequence of them."""
+    kind = type(data)
+    return kind in NUMBERS or ((kind is list or kind is tuple) and set(map(type, data)) <= NUMBERS)
+
+
+COMMON |= {
+    "_wrap": wrap,
+    "_whole": _whole,
+    "_plain": _plain,
+    "_numbers": NUMBERS,
+    "_DType": DType,
+    "_Generator": Generator,
+    "_cpu": device("cpu"),
+}
+
+
 def _compute(op: Op, args: str, tensors: list[int]) -> list[str]:
     values = [
         f"_a{i}" if p.type.is_tensor else f"_raw({p.name})" if p.type.base == "any" else p.name
@@ -223,16 +324,18 @@ def _compute(op: Op, args: str, tensors: list[int]) -> list[str]:
     ]
     run = [f"_r = _eager({', '.join(values)})"]
     inline = getattr(op.eager, "inline", None)
-    if inline is not None:
+    beside_number = len(tensors) < len(op.tensor_positions)
+    if inline is not None and (inline.numbers or not beside_number):
         # Beside a number the array must be of floats, whose dtype NumPy then keeps.
-        floats = inline.floats or len(tensors) < len(op.tensor_positions)
+        floats = inline.floats or beside_number
         conditions = [f"_a{i}.dtype is _dtype" for i in tensors[1:]]
         conditions += [f"{op.params[2].name} is _one"] if len(op.params) == 3 else []
         conditions += ["(_dtype is _f32 or _dtype is _f64)"] if floats else []
+        conditions += [] if floats or inline.bools else ["_dtype is not _bool"]
         operands = ", ".join(f"_a{i}" for i in op.tensor_positions)
         run = [
             f"_dtype = _a{tensors[0]}.dtype",
-            f"_r = _inline({operands}) if {' and '.join(conditions)} else {run[0][5:]}",
+            f"_r = _inline({operands}) if {' and '.join(conditions) or 'True'} else {run[0][5:]}",
         ]
     return ["try:", *_indent(run), "except Exception as _error:", f"    return _recover(_op, ({args}), _error)"]
 

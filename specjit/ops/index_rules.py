@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from specjit.dtypes import dtype_of
+from specjit.dtypes import bool_, dtype_of, uint8
 from specjit.ir.dims import Dim
 from specjit.ir.types import Type
 from specjit.ops import infer
@@ -45,9 +45,7 @@ def _entries(index: Any, rank: int) -> list[Any]:
     """The index as a list with Ellipsis replaced by full slices and lists by arrays."""
     items = list(index) if isinstance(index, tuple) else [index]
     items = [np.asarray(i) if isinstance(i, (list, range)) and not _has_types(i) else i for i in items]
-    items = [
-        i.astype(np.int64) if isinstance(i, np.ndarray) and not i.size and i.dtype.kind == "f" else i for i in items
-    ]
+    items = [as_mask(i) for i in items]
     dots = [k for k, i in enumerate(items) if i is Ellipsis]
     if len(dots) > 1:
         raise IndexError("an index can only have a single ellipsis ('...')")
@@ -57,6 +55,16 @@ def _entries(index: Any, rank: int) -> list[Any]:
     if dots:
         items[dots[0] : dots[0] + 1] = [slice(None)] * (rank - used)
     return items
+
+
+def as_mask(item: Any) -> Any:
+    """An index tensor in today's form: bytes are masks, as they were before there were bools; an empty list says
+    nothing of its dtype."""
+    if isinstance(item, np.ndarray):
+        if item.dtype.char == "B":
+            return item.astype(bool)
+        return item.astype(np.int64) if not item.size and item.dtype.kind == "f" else item
+    return item.with_(dtype=bool_) if isinstance(item, Type) and item.is_tensor and item.dtype is uint8 else item
 
 
 def _has_types(items: Any) -> bool:
@@ -75,7 +83,7 @@ def _check(item: Any) -> Any:
     if isinstance(item, np.ndarray):
         if item.dtype.kind not in "iub":
             raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
-        return int(item) if not item.ndim and item.dtype.kind != "b" else item
+        return item if item.ndim else item.item()
     if isinstance(item, (np.integer, np.bool_)):
         return item.item()
     raise IndexError(
@@ -122,7 +130,8 @@ def split(index: Any, shape: Sequence[Dim]) -> Split:
                         )
             used = _rank_of(item)
             basic += [slice(None)] * used if used else [None]
-            advanced.append(item)
+            # A mask without dims chooses all or nothing along a dim of its own.
+            advanced.append(item if used else Type.tensor(item.dtype, (1,)))
             dim += used
             some = True
     return Split(tuple(basic), tuple(advanced) if some else ())
@@ -132,7 +141,9 @@ def infer_getitem(x: Type, index: Any) -> Type:
     """The type of `x[index]`."""
     if x.dims is None or (isinstance(index, Type) and index.kind in ("any", "tuple", "list")):
         return Type.tensor(x.dtype)
-    if isinstance(index, tuple) and any(isinstance(i, Type) and i.kind == "any" for i in index):
+    entries = index if isinstance(index, tuple) else (index,)
+    if any(isinstance(i, Type) and (i.kind == "any" or (i.is_tensor and i.dtype is None)) for i in entries):
+        # A tensor may be a mask, or indices.
         return Type.tensor(x.dtype)
     found = split(index, x.dims)
     dims: list[Dim] = []
@@ -171,7 +182,12 @@ def indexed_dims(dims: Sequence[Dim], indices: Sequence[Any]) -> tuple[Dim, ...]
         d += rank if mask else 1
         shapes.append(shape)
     kept += dims[d:]
-    out = infer.broadcast(*shapes)
+    try:
+        out = infer.broadcast(*shapes)
+    except RuntimeError:
+        listed = ", ".join(str(list(d)) for d in shapes if d is not None)
+        message = f"shape mismatch: indexing tensors could not be broadcast together with shapes {listed}"
+        raise IndexError(message) from None
     if out is None:
         return None
     together = where == list(range(where[0], where[0] + len(where)))

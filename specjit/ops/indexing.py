@@ -17,7 +17,7 @@ from specjit.ops import infer
 from specjit.ops.creation import zeros
 from specjit.ops.eager import writable
 from specjit.ops.grads import sum_to
-from specjit.ops.index_rules import indexed_dims, infer_getitem, numpy_index, split, take
+from specjit.ops.index_rules import as_mask, indexed_dims, infer_getitem, numpy_index, split, take
 from specjit.ops.lowering import special
 from specjit.ops.quiet import quiet
 from specjit.ops.registry import Traits, defop, view, writes
@@ -49,6 +49,7 @@ getitem = defop(
     vjp=lambda g, _y, _x, index: getitem_backward(g, _x.shape, index),
     traits=view(0),
     method="__getitem__",
+    public=False,
     doc="x[index] with ints, slices, None, Ellipsis, bools, tensors and lists. Basic indices give a view.",
 )
 
@@ -74,7 +75,8 @@ def add_rows(target: np.ndarray, rows: np.ndarray, values: np.ndarray) -> None:
     order = np.argsort(wrapped, kind="stable")
     ranked = wrapped[order]
     starts = np.flatnonzero(np.concatenate(([True], ranked[1:] != ranked[:-1])))
-    target[ranked[starts]] += np.add.reduceat(values[order], starts, axis=0).reshape(-1, *target.shape[1:])
+    added = np.add.reduceat(values[order], starts, axis=0)
+    target[ranked[starts]] += added.reshape(starts.size, *target.shape[1:])
 
 
 def _getitem_backward(g: np.ndarray, sizes: Any, index: Any) -> np.ndarray:
@@ -98,6 +100,7 @@ getitem_backward = defop(
     infer=_sized,
     vjp=lambda g, _y, _grad, sizes, index: getitem(g, index),
     method=False,
+    public=False,
     doc="Zeros of `sizes` with `grad` added at `index`.",
 )
 
@@ -116,6 +119,7 @@ select_backward = defop(
     vjp=lambda g, _y, _grad, sizes, dim, index: g.select(dim, index),
     lower=special("select_backward"),
     method=False,
+    public=False,
     doc="Zeros of `sizes` with `grad` at position `index` of `dim`.",
 )
 
@@ -139,12 +143,15 @@ slice_backward = defop(
     vjp=lambda g, _y, _grad, sizes, dim, start, end, step: _slice_again(g, dim, start, end, step),
     lower=special("slice_backward"),
     method=False,
+    public=False,
     doc="Zeros of `sizes` with `grad` in the slice of `dim`.",
 )
 
 
 def _plain_indices(indices: Any) -> tuple[Any, ...]:
-    return numpy_index(indices if isinstance(indices, (list, tuple)) else (indices,))
+    if not isinstance(indices, (list, tuple)):
+        raise TypeError(f"argument 'indices' must be tuple of Tensors, not {type(indices).__name__}")
+    return numpy_index([as_mask(i) for i in indices])
 
 
 def _index_infer(x: Type, indices: Any) -> Type:
@@ -159,6 +166,7 @@ index = defop(
     infer=_index_infer,
     vjp=lambda g, _y, _x, indices: index_put(zeros(_x.shape, dtype=g.dtype), indices, g, accumulate=True),
     method=False,
+    public=False,
     doc="Advanced indexing: one index tensor or None per dim.",
 )
 
@@ -271,6 +279,7 @@ index_write = defop(
     infer=_setitem_infer,
     vjp=_setitem_vjp,
     method=False,
+    public=False,
     doc="A copy of input in which `[index]` is `value`.",
 )
 setitem = defop(
@@ -281,5 +290,6 @@ setitem = defop(
     traits=writes(0),
     functional=index_write,
     method="__setitem__",
+    public=False,
     doc="x[index] = value.",
 )

@@ -53,6 +53,18 @@ def known_int(x: Any) -> int | None:
     return d if isinstance(d, int) else None
 
 
+def known_ints(*args: Any) -> list[Any] | None:
+    """`int` and `int[]` arguments as ints and tuples of ints; None unless all of them are known."""
+    out: list[Any] = []
+    for x in args:
+        many = isinstance(x, (list, tuple))
+        found = tuple(map(known_int, x)) if many else (known_int(x),)
+        if None in found:
+            return None
+        out.append(found if many else found[0])
+    return out
+
+
 def axis(dim: Any, rank: int | None) -> int | None:
     """A dimension argument as a non-negative int; None if unknown. IndexError if it is out of range."""
     d = known_int(dim)
@@ -144,6 +156,12 @@ def compare(a: Any, b: Any, *_: Any) -> Type:
     return Type.tensor(dtypes.bool_, broadcast(dims_of(a), dims_of(b)))
 
 
+def promoted(*operands: Any) -> Type:
+    """Any number of operands (None is left out), broadcast and promoted."""
+    given = [x for x in operands if x is not None]
+    return Type.tensor(result_type(*given), broadcast(*map(dims_of, given)))
+
+
 def reduced(dims: Dims, which: tuple[int, ...] | None, keepdim: Any) -> Dims:
     if dims is None or which is None or not isinstance(keepdim, bool):
         return None
@@ -157,6 +175,26 @@ def reduction(dtype: Callable[[DType | None], DType | None]) -> Callable[..., Ty
 
     def infer(x: Type, dim: Any = None, keepdim: Any = False, *_: Any) -> Type:
         return Type.tensor(dtype(x.dtype), reduced(x.dims, axes(dim, x.rank), keepdim))
+
+    return infer
+
+
+def along(dtype: Callable[[DType | None], DType | None] = lambda d: d) -> Callable[..., Type]:
+    """`(input, dim, ...)` with a result of the input's shape: scans, softmax."""
+
+    def infer(x: Type, dim: Any, *_: Any) -> Type:
+        axis(dim, x.rank)
+        return Type.tensor(dtype(x.dtype), x.dims)
+
+    return infer
+
+
+def with_indices(rule: Callable[..., Type]) -> Callable[..., tuple[Type, Type]]:
+    """(values, int64 indices) of one shape, from the rule of the values: max along a dim, cummax, sort."""
+
+    def infer(*args: Any) -> tuple[Type, Type]:
+        values = rule(*args)
+        return values, Type.tensor(dtypes.int64, values.dims)
 
     return infer
 
@@ -237,6 +275,19 @@ def expanded(x: Type, sizes: Any) -> Type:
             )
         out.append(have if want == -1 else want)
     return Type.tensor(x.dtype, out)
+
+
+def check_write(result: DType | None, dims: Dims, x: Type) -> None:
+    """An in-place op keeps the shape of its target `x` and the category of its dtype."""
+    if result is not None and x.dtype is not None and result.category > x.dtype.category:
+        raise RuntimeError(
+            f"result type {dtypes.TITLES[result.name]} can't be cast to the desired output type "
+            f"{dtypes.TITLES[x.dtype.name]}"
+        )
+    if dims is not None and x.dims is not None and tuple(dims) != tuple(x.dims):
+        known = all(isinstance(d, int) for d in (*dims, *x.dims))
+        if known or len(dims) != len(x.dims):
+            raise RuntimeError(f"output with shape {list(x.dims)} doesn't match the broadcast shape {list(dims)}")
 
 
 def number_type(dtype: DType | None) -> Type:

@@ -7,15 +7,31 @@ Invariant: a lowering never changes the meaning that `eager` gives; it only says
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Literal
 
 Compute = Literal["result", "inputs"]
 ReduceKind = Literal["sum", "max", "min", "prod", "any", "all", "argmax", "argmin"]
 
 
-@dataclass(frozen=True)
-class Pointwise:
+class _Lowering:
+    """Compared and printed by what it says. (Dataclasses would make up a tenth of the package's import.)"""
+
+    __slots__: tuple[str, ...] = ()
+
+    def _said(self) -> tuple[Any, ...]:
+        return tuple(getattr(self, name) for name in self.__slots__)
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and isinstance(other, _Lowering) and self._said() == other._said()
+
+    def __hash__(self) -> int:
+        return hash((type(self), self._said()))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(map(repr, self._said()))})"
+
+
+class Pointwise(_Lowering):
     """Elementwise over the broadcast shape. `text` is kernel vocabulary; `{i}` is argument i of the op (tensor or
     scalar).
 
@@ -25,68 +41,85 @@ class Pointwise:
     A `where`-like condition argument keeps its own dtype: `keep` names the arguments that are not cast.
     """
 
-    text: str
-    compute: Compute = "result"
-    keep: tuple[int, ...] = ()
+    __slots__: tuple[str, ...] = ("compute", "keep", "text")
+
+    def __init__(self, text: str, compute: Compute = "result", keep: tuple[int, ...] = ()) -> None:
+        self.text = text
+        self.compute: Compute = compute
+        self.keep = keep
 
 
-@dataclass(frozen=True)
-class Reduction:
+class Reduction(_Lowering):
     """Combines over the dimensions in parameter `dim` (int, list or None for all), with `keepdim`; input cast to the
     result's
     dtype first (not for any/all/argmax/argmin)."""
 
-    kind: ReduceKind
+    __slots__: tuple[str, ...] = ("kind",)
+
+    def __init__(self, kind: ReduceKind) -> None:
+        self.kind: ReduceKind = kind
 
 
-@dataclass(frozen=True)
-class Composite:
+class Composite(_Lowering):
     """`fn(*args)`, in specjit ops and in schema order, is the same computation; run on Tracers before scheduling."""
 
-    fn: Callable[..., Any]
+    __slots__: tuple[str, ...] = ("fn",)
+
+    def __init__(self, fn: Callable[..., Any]) -> None:
+        self.fn = fn
 
 
 Draw = Callable[[Any, Any], Any]  # draw(size, dtype): uniform numbers in [0, 1) from a range of their own
 
 
-@dataclass(frozen=True)
-class Drawn:
+class Drawn(_Lowering):
     """Random numbers: `fn(draw, *args)`, in specjit ops and in schema order, is the same computation, bit for bit, if
     `draw` takes them from the generator. The parameters named in `constant` must be known when it is compiled."""
 
-    fn: Callable[..., Any]
-    constant: tuple[str, ...] = ()
+    __slots__ = ("constant", "fn")
+
+    def __init__(self, fn: Callable[..., Any], constant: tuple[str, ...] = ()) -> None:
+        self.fn = fn
+        self.constant = constant
 
 
-@dataclass(frozen=True)
-class Contraction:
+class Contraction(_Lowering):
     """A matrix product; `kind` is "matmul" (NumPy's rules for 1-d operands and batch broadcasting)."""
 
-    kind: Literal["matmul"]
+    __slots__: tuple[str, ...] = ("kind",)
+
+    def __init__(self, kind: Literal["matmul"]) -> None:
+        self.kind: Literal["matmul"] = kind
 
 
-@dataclass(frozen=True)
-class Viewing:
+class Viewing(_Lowering):
     """No work at all: `fn(ref, *args)` gives the `ViewRef` (or a list of them) of the result. `args` are the
     arguments after the
     viewed one as `infer` sees them: constants, or `Type.int(dim)`. None: with these arguments it is not a view."""
 
-    fn: Callable[..., Any]
+    __slots__: tuple[str, ...] = ("fn",)
+
+    def __init__(self, fn: Callable[..., Any]) -> None:
+        self.fn = fn
 
 
-@dataclass(frozen=True)
-class Creation:
+class Creation(_Lowering):
     """Fresh storage filled without reading tensors: "full" (the `fill_value` or 0/1 of zeros/ones), "arange" or
     "empty"."""
 
-    kind: str
+    __slots__: tuple[str, ...] = ("kind",)
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
 
 
-@dataclass(frozen=True)
-class Special:
+class Special(_Lowering):
     """The scheduler has a rule of its own under this name (cat, stack, index_select, embedding, ...)."""
 
-    name: str
+    __slots__: tuple[str, ...] = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
 
 
 Lowering = Pointwise | Reduction | Composite | Drawn | Contraction | Viewing | Creation | Special

@@ -8,31 +8,34 @@ from __future__ import annotations
 
 from typing import Any
 
+from specjit.dtypes import DType
 from specjit.ops import (
     arithmetic,
     casts,
     compare,
-    creation,
-    gather,
+    division,
     inplace,
-    linalg,
+    masks,
     pointwise,
-    reduce,
+    power,
     registry,
     shape,
 )
 from specjit.ops.call import OPERANDS, attach_method
+from specjit.ops.composites import Number, composite_function
+from specjit.ops.data import tensor
 from specjit.ops.generate import operator_function
 from specjit.tensor.methods import TensorMethods
+from specjit.tensor.tensor import Tensor
 
 BINARY = {
     "add": arithmetic.add,
     "sub": arithmetic.sub,
     "mul": arithmetic.mul,
     "truediv": arithmetic.div,
-    "floordiv": arithmetic.floor_divide,
-    "mod": arithmetic.remainder,
-    "pow": arithmetic.pow,
+    "floordiv": division.floor_divide,
+    "mod": division.remainder,
+    "pow": power.pow,
     "and": compare.bitwise_and,
     "or": compare.bitwise_or,
     "xor": compare.bitwise_xor,
@@ -76,96 +79,84 @@ for _name, _fn in AUGMENTED.items():
     attach_method(f"__{_name}__", _augmented(_fn))
 
 
-def rsub(input: Any, other: Any, *, alpha: Any = 1) -> Any:
+@composite_function
+def rsub(input: Tensor, other: Tensor | Number, *, alpha: Number = 1) -> Tensor:
     """other - alpha * input."""
     return arithmetic.sub(other, input, alpha=alpha)
 
 
-def _where(input: Any, condition: Any, other: Any) -> Any:
-    """The tensor where `condition` is True, else `other`."""
+@registry.public_function
+def where(condition: Any, input: Any = None, other: Any = None) -> Any:
+    """`input` where `condition` (bools) holds, else `other`; of `condition` alone, the indices where it is not zero."""
+    if input is None and other is None:
+        return masks.nonzero(condition, as_tuple=True)
     return arithmetic.where(condition, input, other)
 
 
-def expand_as(input: Any, other: Any) -> Any:
+@composite_function(name="Tensor.where")
+def _where(input: Tensor, condition: Tensor, other: Tensor | Number) -> Tensor:
+    """`input` where `condition` holds, else `other`."""
+    return arithmetic.where(condition, input, other)
+
+
+@composite_function(public=False)
+def expand_as(input: Tensor, other: Tensor) -> Tensor:
     """`expand` to the shape of `other`."""
     return input.expand(other.shape)
 
 
-def view_as(input: Any, other: Any) -> Any:
+@composite_function(name="Tensor.view")
+def _view(input: Any, *size: Any, dtype: Any = None) -> Any:
+    """`view(2, 3)`, `view((2, 3))`: the same elements under another shape; `view(dtype)`: the same memory read as
+    another dtype."""
+    wanted = size[0] if size else dtype
+    if wanted is None:
+        raise TypeError("view() missing required argument: 'size'")
+    if isinstance(wanted, DType):
+        return shape.view_dtype(input, wanted)
+    return shape.view_op(input, size[0] if len(size) == 1 else size)
+
+
+@composite_function(public=False)
+def view_as(input: Tensor, other: Tensor) -> Tensor:
     """`view` with the shape of `other`."""
     return input.view(other.shape)
 
 
-def reshape_as(input: Any, other: Any) -> Any:
+@composite_function(public=False)
+def reshape_as(input: Tensor, other: Tensor) -> Tensor:
     """`reshape` to the shape of `other`."""
     return input.reshape(other.shape)
 
 
-def new_zeros(input: Any, *size: Any, dtype: Any = None, requires_grad: bool = False) -> Any:
-    """`zeros` with the dtype of the tensor."""
-    return creation.zeros(*size, dtype=dtype or input.dtype, requires_grad=requires_grad)
+@composite_function(name="Tensor.new_tensor")
+def _new_tensor(
+    input: Tensor, data: Any, *, dtype: DType | None = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """`tensor` with the dtype and the device of the tensor."""
+    return tensor(data, dtype=dtype or input.dtype, device=device or input.device, requires_grad=requires_grad)
 
 
-def new_ones(input: Any, *size: Any, dtype: Any = None, requires_grad: bool = False) -> Any:
-    """`ones` with the dtype of the tensor."""
-    return creation.ones(*size, dtype=dtype or input.dtype, requires_grad=requires_grad)
-
-
-def new_empty(input: Any, *size: Any, dtype: Any = None, requires_grad: bool = False) -> Any:
-    """`empty` with the dtype of the tensor."""
-    return creation.empty(*size, dtype=dtype or input.dtype, requires_grad=requires_grad)
-
-
-def new_full(input: Any, size: Any, fill_value: Any, dtype: Any = None, requires_grad: bool = False) -> Any:
-    """`full` with the dtype of the tensor."""
-    return creation.full(size, fill_value, dtype=dtype or input.dtype, requires_grad=requires_grad)
-
-
-def new_tensor(input: Any, data: Any, dtype: Any = None, requires_grad: bool = False) -> Any:
-    """`tensor` with the dtype of the tensor."""
-    return creation.tensor(data, dtype=dtype or input.dtype, requires_grad=requires_grad)
-
-
-def equal(input: Any, other: Any) -> bool:
+@composite_function
+def equal(input: Tensor, other: Tensor) -> bool:
     """Whether two tensors have the same shape and elements."""
     return tuple(input.shape) == tuple(other.shape) and bool((input == other).all())
 
 
-def allclose(input: Any, other: Any, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> bool:
+@composite_function
+def allclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> bool:
     """Whether |input - other| <= atol + rtol * |other| everywhere."""
-    close = (input == other) | (((input - other).abs() <= atol + rtol * other.abs()) & compare.isfinite(other))
-    if equal_nan:
-        close = close | (compare.isnan(input) & compare.isnan(other))
-    return bool(close.all())
+    return bool(input.isclose(other, rtol, atol, equal_nan).all())
 
 
-def swapaxes(input: Any, axis0: int, axis1: int) -> Any:
+@composite_function
+def swapaxes(input: Tensor, axis0: int, axis1: int) -> Tensor:
     """`transpose` under its NumPy name."""
     return shape.transpose(input, axis0, axis1)
 
 
 METHODS: dict[str, Any] = {
-    "where": _where,
-    "rsub": rsub,
-    "expand_as": expand_as,
-    "view_as": view_as,
-    "reshape_as": reshape_as,
-    "new_zeros": new_zeros,
-    "new_ones": new_ones,
-    "new_empty": new_empty,
-    "new_full": new_full,
-    "new_tensor": new_tensor,
-    "equal": equal,
-    "allclose": allclose,
-    "swapaxes": swapaxes,
-    "max": reduce.max,
-    "min": reduce.min,
-    "std": reduce.std,
-    "nonzero": gather.nonzero,
-    "dot": linalg.dot,
-    "mv": linalg.mv,
-    "outer": linalg.outer,
-    "addmm": linalg.addmm,
+    "nonzero": masks.nonzero,
     "to": casts.to,
     "type_as": casts.type_as,
     "float": casts.float,
@@ -175,15 +166,37 @@ METHODS: dict[str, Any] = {
     "long": casts.long,
     "bool": casts.bool,
     "cpu": casts.cpu,
-    "normal_": inplace.normal_,
-    "uniform_": inplace.uniform_,
 }
 for _name, _fn in METHODS.items():
     attach_method(_name, _fn)
 
-TensorMethods.T = property(  # type: ignore[attr-defined]
-    lambda self: shape.permute(self, tuple(range(self.ndim))[::-1]), doc="A view with the dims in reverse order."
-)
-TensorMethods.mT = property(  # type: ignore[attr-defined]
-    lambda self: shape.transpose(self, -2, -1), doc="A view with the last two dims swapped."
-)
+
+@composite_function(name="Tensor.T", method=False, inlined=False)
+def _reversed(input: Tensor) -> Tensor:
+    """All dims in reverse order: the transpose of a matrix."""
+    return shape.permute(input, list(range(input.ndim))[::-1])
+
+
+@composite_function(name="Tensor.mT", method=False)
+def _matrix_transpose(input: Tensor) -> Tensor:
+    """The last two dims exchanged; a 0-d tensor is itself."""
+    if input.ndim == 1:
+        raise RuntimeError("tensor.mT is only supported on matrices or batches of matrices. Got 1-D tensor.")
+    return shape.transpose(input, -2, -1) if input.ndim else input
+
+
+@composite_function(name="Tensor.H", method=False)
+def _conjugate_transpose(input: Tensor) -> Tensor:
+    """The transpose of a matrix (all numbers here are real)."""
+    if input.ndim not in (0, 2):
+        raise RuntimeError(f"tensor.H is only supported on matrices (2-D tensors). Got {input.ndim}-D tensor.")
+    return shape.t(input)
+
+
+for _name, _fn in {
+    "T": _reversed,
+    "mT": _matrix_transpose,
+    "H": _conjugate_transpose,
+    "mH": _matrix_transpose,
+}.items():
+    setattr(TensorMethods, _name, property(_fn))

@@ -7,28 +7,26 @@ rounding.
 
 from __future__ import annotations
 
+import builtins
+import functools
 from typing import Any
 
 import numpy as np
 
+from specjit.dtypes import bool_, dtype_of
 from specjit.ops import infer
 from specjit.ops.arithmetic import where
-from specjit.ops.eager import unary_float
+from specjit.ops.define import float_function, kept_function
+from specjit.ops.eager import half_as_float, inlined, not_implemented
 from specjit.ops.lowering import composite, pointwise
 from specjit.ops.quiet import quiet
+from specjit.ops.refuse import Refuse
 from specjit.ops.registry import defop
 from specjit.ops.special import erf_values
 
-
-def _float(name: str, fn: Any, vjp: Any, text: str | None, doc: str = "") -> Any:
-    return defop(
-        f"{name}(input) -> Tensor",
-        eager=unary_float(fn),
-        infer=infer.same_float,
-        vjp=vjp,
-        lower=pointwise(text) if text else None,
-        doc=doc,
-    )
+# The variants in place are in `inplace` and `overwriting`: the families load at different times.
+_float = functools.partial(float_function, inplace=False)
+_kept = functools.partial(kept_function, inplace=False)
 
 
 def _sigmoid(x: Any) -> Any:
@@ -142,42 +140,44 @@ erf = _float(
 )
 
 
-def _kept(fn: Any) -> Any:
-    """A function that keeps ints as they are (rounding)."""
-    return quiet(lambda x: fn(x) if x.dtype.kind == "f" else x.copy())
-
-
-def _signed(fn: Any) -> Any:
-    def eager(x: np.ndarray) -> Any:
-        if x.dtype.kind == "b":
-            raise RuntimeError(f"{fn.__name__} is not supported for bool tensors.")
-        return fn(x)
-
-    return quiet(eager)
-
-
-neg = defop(
-    "neg(input) -> Tensor",
-    eager=_signed(np.negative),
-    infer=infer.same,
-    vjp=lambda g, _y, _x: -g,
-    lower=pointwise("-{0}"),
+neg = _kept(
+    "neg",
+    np.negative,
+    lambda g, _y, _x: -g,
+    "-{0}",
+    refuse=Refuse(
+        "neg",
+        "Bool",
+        message="Negation, the `-` operator, on a bool tensor is not supported. If you are trying to invert a mask, "
+        "use the `~` or `logical_not()` operator instead.",
+    ),
+    ufunc=np.negative,
     doc="-input; RuntimeError for bools.",
 )
-abs = defop(
-    "abs(input) -> Tensor",
-    eager=_signed(np.absolute),
-    infer=infer.same,
-    vjp=lambda g, _y, x: g * x.sign(),
-    lower=pointwise("abs({0})"),
+abs = _kept(
+    "abs",
+    np.absolute,
+    lambda g, _y, x: g * x.sign(),
+    "abs({0})",
+    refuse=Refuse("abs_cpu", "Bool"),
+    ufunc=np.absolute,
     doc="The absolute value; RuntimeError for bools.",
 )
+
+
+def has_nans(x: np.ndarray) -> bool:
+    """Whether an array of floats has NaNs. A sum of squares has no other way to become one, and is quickly made."""
+    total = np.vdot(x, x)
+    return bool(total != total)
 
 
 def _sign(x: np.ndarray) -> Any:
     if x.dtype.kind != "f":
         return np.sign(x) if x.dtype.kind != "b" else x.copy()
-    return np.where(np.isnan(x), x.dtype.type(0), np.sign(x))
+    out = np.asarray(np.sign(x))
+    if has_nans(out):
+        np.copyto(out, 0, where=np.isnan(out))
+    return out
 
 
 sign = defop(
@@ -190,51 +190,61 @@ sign = defop(
 )
 square = defop(
     "square(input) -> Tensor",
-    eager=quiet(lambda x: x * x if x.dtype.kind != "b" else x.astype(np.int64)),
+    eager=inlined(quiet(lambda x: x * x if x.dtype.kind != "b" else x.astype(np.int64)), np.square, floats=True),
     infer=lambda x: infer.Type.tensor(infer.dtypes.int64 if x.dtype is infer.dtypes.bool_ else x.dtype, x.dims),
     vjp=lambda g, _y, x: g * x * 2,
     lower=pointwise("{0} * {0}"),
     doc="input * input.",
 )
-relu = defop(
-    "relu(input) -> Tensor",
-    eager=quiet(lambda x: np.maximum(x, x.dtype.type(0))),
-    infer=infer.same,
-    vjp=lambda g, y, _x: where(y > 0, g, 0.0),
-    lower=pointwise("maximum({0}, 0)"),
-    doc="max(input, 0).",
-)
-floor = defop(
-    "floor(input) -> Tensor",
-    eager=_kept(np.floor),
-    infer=infer.same,
-    vjp=lambda g, _y, _x: g * 0.0,
-    lower=pointwise("floor({0})"),
-    doc="Rounded down; ints stay as they are.",
-)
-ceil = defop(
-    "ceil(input) -> Tensor",
-    eager=_kept(np.ceil),
-    infer=infer.same,
-    vjp=lambda g, _y, _x: g * 0.0,
-    lower=pointwise("ceil({0})"),
-    doc="Rounded up; ints stay as they are.",
-)
-trunc = defop(
-    "trunc(input) -> Tensor",
-    eager=_kept(np.trunc),
-    infer=infer.same,
-    vjp=lambda g, _y, _x: g * 0.0,
-    lower=pointwise("trunc({0})"),
-    doc="Rounded towards zero; ints stay as they are.",
+
+
+def _rounding(name: str, fn: Any, text: str, kernel: str, **options: Any) -> Any:
+    """To an integer of the same dtype; ints stay what they are. kernel: as PyTorch's message names it."""
+    return _kept(
+        name,
+        lambda x: fn(x) if x.dtype.kind == "f" else x.copy(),
+        lambda g, _y, _x: g * 0.0,
+        text,
+        refuse=Refuse(kernel, "Bool"),
+        ufunc=fn,
+        **options,
+    )
+
+
+floor = _rounding("floor", np.floor, "floor({0})", "floor_vml_cpu", doc="Rounded down; ints stay as they are.")
+ceil = _rounding("ceil", np.ceil, "ceil({0})", "ceil_vml_cpu", doc="Rounded up; ints stay as they are.")
+trunc = _rounding("trunc", np.trunc, "trunc({0})", "trunc_vml_cpu", doc="Rounded towards zero; ints stay as they are.")
+_rint = _rounding(
+    "rint",
+    np.rint,
+    "round({0})",
+    "round_vml_cpu",
+    method=False,
+    public=False,
+    doc="To the nearest integer, ties to even.",
 )
 
 
 def _round(x: np.ndarray, decimals: int) -> np.ndarray:
+    _check_round(dtype_of(x.dtype), decimals)
     if not decimals:
         return np.rint(x) if x.dtype.kind == "f" else x.copy()
-    scale = 10.0**decimals
-    return (np.rint(x * scale) / scale).astype(x.dtype, copy=False)
+    return half_as_float(_to_decimals)(x, decimals)
+
+
+def _to_decimals(x: np.ndarray, decimals: int) -> np.ndarray:
+    scale = x.dtype.type(10.0 ** builtins.abs(decimals))
+    return np.rint(x * scale) / scale if decimals > 0 else np.rint(x / scale) * scale
+
+
+def _check_round(dtype: Any, decimals: Any) -> None:
+    if dtype is not None and (dtype is bool_ or (decimals and not dtype.is_floating_point)):
+        raise not_implemented("round_cpu" if decimals else "round_vml_cpu", dtype)
+
+
+def _round_infer(x: Any, decimals: Any) -> Any:
+    _check_round(x.dtype, decimals)
+    return infer.same(x)
 
 
 def _round_composite(x: Any, decimals: int) -> Any:
@@ -245,20 +255,11 @@ def _round_composite(x: Any, decimals: int) -> Any:
     return _rint(x)
 
 
-_rint = defop(
-    "rint(input) -> Tensor",
-    eager=_kept(np.rint),
-    infer=infer.same,
-    vjp=lambda g, _y, _x: g * 0.0,
-    lower=pointwise("round({0})"),
-    method=False,
-    doc="To the nearest integer, ties to even.",
-)
 round = defop(
     "round(input, *, decimals: int = 0) -> Tensor",
     eager=quiet(_round),
-    infer=infer.same,
+    infer=_round_infer,
     vjp=lambda g, _y, _x, decimals: g * 0.0,
     lower=composite(_round_composite),
-    doc="To the nearest integer, or to `decimals` places; ties to even.",
+    doc="To the nearest multiple of 10^-decimals, ties to even.",
 )

@@ -40,6 +40,8 @@ TENSOR_OPS = {
     "and": "bitwise_and",
     "or": "bitwise_or",
     "xor": "bitwise_xor",
+    "lshift": "bitwise_left_shift",
+    "rshift": "bitwise_right_shift",
     "invert": "bitwise_not",
 }
 

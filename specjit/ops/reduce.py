@@ -1,4 +1,4 @@
-"""Reductions, softmax and scans.
+"""Reductions and scans.
 
 Enters: tensors, dims to combine (None or empty: all). Leaves: fresh tensors.
 Invariant: sums of bools and ints are int64; means and variances of ints are an error; a NaN in a group makes its max,
@@ -7,58 +7,59 @@ min and sum NaN.
 
 from __future__ import annotations
 
-import builtins
 from typing import Any
 
 import numpy as np
 
 from specjit import dtypes
 from specjit.ops import infer
-from specjit.ops.eager import axes, one_axis, reduce_axes
+from specjit.ops.composites import composite_function
+from specjit.ops.define import scan
+from specjit.ops.eager import needs_float, one_axis, reduce_axes
 from specjit.ops.grads import cast_like, count, unreduce
 from specjit.ops.lowering import composite, reduction, special
 from specjit.ops.quiet import quiet
+from specjit.ops.refuse import Refuse
 from specjit.ops.registry import NO_GRAD, defop
+from specjit.ops.results import ValuesIndices
+from specjit.tensor.tensor import Tensor
 
 Type = infer.Type
 
 
-def _sum(x: np.ndarray, dim: Any, keepdim: Any, dtype: Any) -> Any:
-    axis = reduce_axes(x, dim)
-    wanted = x.dtype if dtype is None else dtype.numpy
-    if wanted.kind != "f" and dtype is None:
-        wanted = np.dtype(np.int64)
-    if wanted.itemsize == 2 and wanted.kind == "f":
-        return np.add.reduce(x, axis, np.float32, keepdims=keepdim).astype(wanted)
-    return np.add.reduce(x, axis, wanted, keepdims=keepdim)
+def accumulated(ufunc: np.ufunc) -> Any:
+    """`(input, dim, keepdim, dtype)` that combines by `ufunc`: bools and ints in int64, float16 in float32."""
+
+    def eager(x: np.ndarray, dim: Any, keepdim: Any, dtype: Any) -> Any:
+        axis = reduce_axes(x, dim)
+        wanted = x.dtype if dtype is None else dtype.numpy
+        if wanted.kind != "f" and dtype is None:
+            wanted = np.dtype(np.int64)
+        if wanted.itemsize == 2 and wanted.kind == "f":
+            return ufunc.reduce(x, axis, np.float32, keepdims=keepdim).astype(wanted)
+        return ufunc.reduce(x, axis, wanted, keepdims=keepdim)
+
+    return eager
 
 
-def _sum_infer(x: Any, dim: Any, keepdim: Any, dtype: Any) -> Any:
+def accumulated_infer(x: Any, dim: Any, keepdim: Any, dtype: Any) -> Any:
     out = infer.reduction(infer.summed_dtype)(x, dim, keepdim)
     return out if dtype is None else out.with_(dtype=dtype)
 
 
+_sum = accumulated(np.add)
 sum = defop(
     "sum(input, dim: 'int[]?' = None, keepdim: bool = False, *, dtype: 'dtype?' = None) -> Tensor",
     eager=quiet(_sum),
-    infer=_sum_infer,
+    infer=accumulated_infer,
     vjp=lambda g, _y, _x, dim, keepdim, dtype: cast_like(unreduce(g, _x, dim, keepdim).expand(_x.shape), _x),
     lower=reduction("sum"),
     doc="The sum over `dim` (None: over all dims); ints and bools add up as int64.",
 )
 
 
-def _needs_float(name: str, x: Any, dtype: Any = None) -> None:
-    d = dtype or x.dtype
-    if d is not None and not (d.is_floating_point if isinstance(d, dtypes.DType) else d.kind == "f"):
-        raise RuntimeError(
-            f"{name}(): could not infer output dtype. Input dtype must be either a floating point or complex dtype. "
-            f"Got: {d.name}"
-        )
-
-
 def _mean(x: np.ndarray, dim: Any, keepdim: bool, dtype: Any) -> Any:
-    _needs_float("mean", x, dtype)
+    needs_float("mean", dtype or x.dtype)
     axis = reduce_axes(x, dim)
     total = _sum(x, dim, keepdim, dtype)
     if axis is None:
@@ -73,8 +74,8 @@ def _mean(x: np.ndarray, dim: Any, keepdim: bool, dtype: Any) -> Any:
 
 
 def _mean_infer(x: Any, dim: Any, keepdim: Any, dtype: Any) -> Any:
-    _needs_float("mean", x, dtype)
-    return _sum_infer(x, dim, keepdim, dtype)
+    needs_float("mean", dtype or x.dtype)
+    return accumulated_infer(x, dim, keepdim, dtype)
 
 
 mean = defop(
@@ -91,12 +92,17 @@ mean = defop(
 
 def _extreme(fn: Any, name: str) -> Any:
     def eager(x: np.ndarray, dim: Any, keepdim: bool) -> Any:
-        if not x.size and axes(dim) is None:
-            raise IndexError(
-                f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction dim "
-                "with the 'dim' argument."
-            )
-        return fn.reduce(x, reduce_axes(x, dim), None, None, keepdim)
+        axis = reduce_axes(x, dim)
+        if not x.size:
+            if axis is None:
+                raise RuntimeError(
+                    f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction "
+                    "dim with the 'dim' argument."
+                )
+            for a in (axis,) if type(axis) is int else axis:
+                if not x.shape[a]:
+                    raise IndexError(f"{name}(): Expected reduction dim {a % x.ndim} to have non-zero size.")
+        return fn.reduce(x, axis, None, None, keepdim)
 
     return quiet(eager)
 
@@ -134,17 +140,22 @@ def _arg(fn: Any, name: str) -> Any:
             return found.reshape((1,) * x.ndim) if keepdim else found
         whole, axis = one_axis(x, dim)
         if not whole.shape[axis]:
-            raise IndexError(f"{name}(): Expected reduction dim {dim} to have non-zero size.")
+            raise IndexError(f"{name}(): Expected reduction dim {axis} to have non-zero size.")
         found = fn(whole, axis=axis, keepdims=keepdim and x.ndim > 0)
         return np.asarray(found, np.int64).reshape(()) if not x.ndim else found
 
-    return eager
+    return Refuse(name, "Bool", message=f"{name}(): does not support bool input").eager(eager)
+
+
+def _arg_infer(name: str) -> Any:
+    rule = infer.reduction(lambda _: dtypes.int64)
+    return Refuse(name, "Bool", message=f"{name}(): does not support bool input").infer(rule)
 
 
 argmax = defop(
     "argmax(input, dim: 'int?' = None, keepdim: bool = False) -> Tensor",
     eager=_arg(np.argmax, "argmax"),
-    infer=infer.reduction(lambda _: dtypes.int64),
+    infer=_arg_infer("argmax"),
     vjp=NO_GRAD,
     lower=reduction("argmax"),
     doc="The index of the first maximum (the first NaN, if there is one).",
@@ -152,7 +163,7 @@ argmax = defop(
 argmin = defop(
     "argmin(input, dim: 'int?' = None, keepdim: bool = False) -> Tensor",
     eager=_arg(np.argmin, "argmin"),
-    infer=infer.reduction(lambda _: dtypes.int64),
+    infer=_arg_infer("argmin"),
     vjp=NO_GRAD,
     lower=reduction("argmin"),
     doc="The index of the first minimum (the first NaN, if there is one).",
@@ -189,135 +200,6 @@ all = defop(
 )
 
 
-def _correction(unbiased: Any, correction: Any) -> Any:
-    if correction is not None:
-        return correction
-    return 1 if unbiased is None or unbiased else 0
-
-
-def _variance(x: np.ndarray, dim: Any, unbiased: Any, keepdim: Any, correction: Any) -> Any:
-    _needs_float("var", x)
-    axis = reduce_axes(x, dim)
-    centered = x - np.mean(x, axis=axis, keepdims=True) if x.size else x  # NumPy warns of the mean of nothing
-    total = np.add.reduce(centered * centered, axis, keepdims=keepdim)
-    n = x.size // builtins.max(total.size, 1) if total.size else 0
-    freedom = builtins.max(n - _correction(unbiased, correction), 0)
-    return (total / total.dtype.type(freedom)).astype(x.dtype, copy=False)
-
-
-def _variance_infer(x: Any, dim: Any, unbiased: Any, keepdim: Any, correction: Any) -> Any:
-    _needs_float("var", x)
-    return infer.reduction(lambda d: d)(x, dim, keepdim)
-
-
-def _freedom(x: Any, dim: Any, unbiased: Any, correction: Any) -> Any:
-    n = count(x, dim)
-    return (
-        builtins.max(n - _correction(unbiased, correction), 0)
-        if isinstance(n, int)
-        else n - _correction(unbiased, correction)
-    )
-
-
-def _variance_of(x: Any, dim: Any, unbiased: Any, keepdim: bool, correction: Any) -> Any:
-    centered = x - mean(x, dim, True)
-    freedom = _freedom(x, dim, unbiased, correction)
-    divisor = freedom if isinstance(freedom, (int, float)) else freedom.at_least(0)
-    return sum(centered * centered, dim, keepdim) / divisor
-
-
-def _variance_vjp(g: Any, _y: Any, x: Any, dim: Any, unbiased: Any, keepdim: bool, correction: Any) -> Any:
-    scale = (
-        2.0 / _freedom(x, dim, unbiased, correction) if _freedom(x, dim, unbiased, correction) != 0 else float("nan")
-    )
-    return unreduce(g, x, dim, keepdim) * ((x - x.mean(dim, True)) * scale)
-
-
-var = defop(
-    "var(input, dim: 'int[]?' = None, unbiased: 'bool?' = None, keepdim: bool = False, *, correction: 'Scalar?' = None)"
-    " -> Tensor",
-    eager=quiet(_variance),
-    infer=_variance_infer,
-    vjp=_variance_vjp,
-    lower=composite(_variance_of),
-    doc="Variance; the divisor is n - correction (1 unless `unbiased` is False or `correction` is given).",
-)
-
-
-def _softmax(x: np.ndarray, dim: int, dtype: Any) -> Any:
-    x = x if dtype is None else x.astype(dtype.numpy)
-    _needs_float("softmax", x)
-    x, axis = one_axis(x, dim)
-    if not x.size:
-        return x.copy()
-    e = np.exp(x - np.maximum.reduce(x, axis, keepdims=True))
-    return e / np.add.reduce(e, axis, keepdims=True)
-
-
-def _along(name: str) -> Any:
-    def rule(x: Any, dim: Any, dtype: Any) -> Any:
-        _needs_float(name, x, dtype)
-        infer.axis(dim, x.rank)
-        return Type.tensor(dtype or x.dtype, x.dims)
-
-    return rule
-
-
-def _reshaped_back(fn: Any) -> Any:
-    """0-d in, 0-d out."""
-
-    def eager(x: np.ndarray, *args: Any) -> Any:
-        return fn(x, *args).reshape(x.shape)
-
-    return quiet(eager)
-
-
-def _to(x: Any, dtype: Any) -> Any:
-    return x if dtype is None else x.to(dtype)
-
-
-def _softmax_of(x: Any, dim: int, dtype: Any) -> Any:
-    x = _to(x, dtype)
-    e = (x - amax(x, dim, True)).exp()
-    return e / sum(e, dim, True)
-
-
-softmax = defop(
-    "softmax(input, dim: int, *, dtype: 'dtype?' = None) -> Tensor",
-    eager=_reshaped_back(_softmax),
-    infer=_along("softmax"),
-    vjp=lambda g, y, _x, dim, dtype: cast_like(y * (g - (g * y).sum(dim, True)), _x),
-    lower=composite(_softmax_of),
-    doc="exp(input) over its sum along `dim`, shifted by the maximum so that nothing overflows.",
-)
-
-
-def _log_softmax(x: np.ndarray, dim: int, dtype: Any) -> Any:
-    x = x if dtype is None else x.astype(dtype.numpy)
-    _needs_float("log_softmax", x)
-    x, axis = one_axis(x, dim)
-    if not x.size:
-        return x.copy()
-    shifted = x - np.maximum.reduce(x, axis, keepdims=True)
-    return shifted - np.log(np.add.reduce(np.exp(shifted), axis, keepdims=True))
-
-
-def _log_softmax_of(x: Any, dim: int, dtype: Any) -> Any:
-    x = _to(x, dtype)
-    shifted = x - amax(x, dim, True)
-    return shifted - sum(shifted.exp(), dim, True).log()
-
-
-log_softmax = defop(
-    "log_softmax(input, dim: int, *, dtype: 'dtype?' = None) -> Tensor",
-    eager=_reshaped_back(_log_softmax),
-    infer=_along("log_softmax"),
-    vjp=lambda g, y, _x, dim, dtype: cast_like(g - y.exp() * g.sum(dim, True), _x),
-    lower=composite(_log_softmax_of),
-    doc="The logarithm of `softmax`, precise also where that underflows.",
-)
-
-
 def _logsumexp(x: np.ndarray, dim: Any, keepdim: Any) -> Any:
     if x.dtype.kind != "f":
         x = x.astype(dtypes.float32.numpy)
@@ -350,35 +232,25 @@ logsumexp = defop(
 )
 
 
-def _cumsum(x: np.ndarray, dim: int, dtype: Any) -> Any:
-    whole, axis = one_axis(x, dim)
-    wanted = dtype.numpy if dtype is not None else x.dtype if x.dtype.kind == "f" else np.dtype(np.int64)
-    return np.cumsum(whole, axis, wanted)
-
-
-def _cumsum_infer(x: Any, dim: Any, dtype: Any) -> Any:
-    infer.axis(dim, x.rank)
-    return Type.tensor(dtype or infer.summed_dtype(x.dtype), x.dims)
-
-
-cumsum = defop(
-    "cumsum(input, dim: int, *, dtype: 'dtype?' = None) -> Tensor",
-    eager=_reshaped_back(_cumsum),
-    infer=_cumsum_infer,
-    vjp=lambda g, _y, _x, dim, dtype: cast_like(g.flip(dim).cumsum(dim).flip(dim) if _x.ndim else g, _x),
+cumsum = scan(
+    "cumsum",
+    lambda x, axis, dtype: np.cumsum(x, axis, dtype),
+    lambda g, _y, _x, dim, dtype: cast_like(g.flip(dim).cumsum(dim).flip(dim) if _x.ndim else g, _x),
     lower=special("cumsum"),
-    doc="Running sums along `dim`.",
+    doc="Sums of the elements up to each one, along `dim`; ints and bools give int64.",
 )
 
 
-def max(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
+@composite_function
+def max(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Tensor | None = None) -> Any:
     """The maximum of all elements; (values, indices) along `dim`; or the elementwise maximum with a tensor."""
-    return _extreme_of(input, dim, keepdim, amax, argmax, "maximum")
+    return _extreme_of(input, dim if other is None else other, keepdim, amax, argmax, "maximum")
 
 
-def min(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
+@composite_function
+def min(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Tensor | None = None) -> Any:
     """The minimum of all elements; (values, indices) along `dim`; or the elementwise minimum with a tensor."""
-    return _extreme_of(input, dim, keepdim, amin, argmin, "minimum")
+    return _extreme_of(input, dim if other is None else other, keepdim, amin, argmin, "minimum")
 
 
 def _extreme_of(x: Any, dim: Any, keepdim: bool, values: Any, indices: Any, pairwise: str) -> Any:
@@ -386,11 +258,13 @@ def _extreme_of(x: Any, dim: Any, keepdim: bool, values: Any, indices: Any, pair
         return values(x)
     if not isinstance(dim, int):
         return getattr(x, pairwise)(dim)
-    at = indices(x, dim, True) if x.ndim else indices(x, dim)
+    numbers = x.to(dtypes.uint8) if x.dtype is dtypes.bool_ else x
+    return gathered(x, dim, indices(numbers, dim, True) if x.ndim else indices(numbers, dim), keepdim)
+
+
+def gathered(x: Any, dim: int, at: Any, keepdim: bool) -> Any:
+    """(values, indices) of one element of each group along `dim`, from the indices with that dim kept."""
     found = x.gather(dim, at)
-    return (found, at) if keepdim or not x.ndim else (found.squeeze(dim), at.squeeze(dim))
-
-
-def std(input: Any, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None) -> Any:
-    """The square root of `var`."""
-    return var(input, dim, unbiased, keepdim, correction=correction).sqrt()
+    if keepdim or not x.ndim:
+        return ValuesIndices(found, at)
+    return ValuesIndices(found.squeeze(dim), at.squeeze(dim))

@@ -11,14 +11,17 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from specjit.ir.dims import Dim, Poly, least_for_one
 from specjit.ir.signature import set_op_lookup
 from specjit.ir.traits import IO, PURE, RANDOM, READS, Traits, view, writes
 from specjit.ir.types import Type
-from specjit.ops.lowering import Lowering
-from specjit.ops.schema import Param, ParamType, parse_schema
+
+if TYPE_CHECKING:
+    from specjit.ops.composites import CompositeFunction
+    from specjit.ops.lowering import Lowering
+    from specjit.ops.schema import Param
 
 __all__ = [
     "IO",
@@ -86,6 +89,15 @@ class Op:
         "vjp",
     )
 
+    params: tuple[Param, ...]
+    returns: tuple[str, ...]
+    tensor_positions: tuple[int, ...]
+    infer: Callable[..., Any]
+    vjp: Callable[..., tuple[Any, ...]] | None
+    saves: tuple[bool, ...]
+    saves_result: bool
+    keeps_values: bool
+
     def __init__(
         self,
         schema: str,
@@ -101,30 +113,46 @@ class Op:
         doc: str = "",
     ) -> None:
         self.schema = schema
-        self.name, self.params, self.returns = parse_schema(schema)
+        self.name = schema[: schema.index("(")].strip()
         self.eager = eager
         self.lower = lower
         self.traits = traits
         self.functional = functional
         self.doc = doc
         self.fn: Callable[..., Any] = eager
-        self.tensor_positions = tuple(i for i, p in enumerate(self.params) if p.type.is_tensor)
         self._infer = infer
         self._assumes = assumes
-        self.infer = _completed(self, infer)
         self._vjp = None if vjp is NO_GRAD else vjp
-        self.vjp: Callable[..., tuple[Any, ...]] | None = None
         self.reads = reads
-        self.saves: tuple[bool, ...] = (False,) * len(self.params)
+
+    def __getattr__(self, name: str) -> Any:
+        """The slots that follow from the schema are filled when one of them is first read: an import reads none."""
+        if name not in FROM_SCHEMA:
+            raise AttributeError(f"Op has no attribute {name!r}")
+        self._complete()
+        return getattr(self, name)
+
+    def _complete(self) -> None:
+        from specjit.ops.schema import parse_schema
+
+        _, self.params, self.returns = parse_schema(self.schema)
+        self.tensor_positions = tuple(i for i, p in enumerate(self.params) if p.type.is_tensor)
+        self.infer = _completed(self, self._infer)
+        self.vjp = None
+        self.saves = (False,) * len(self.params)
         self.saves_result = self.keeps_values = False
         if self._vjp is not None:
-            names = list(inspect.signature(vjp).parameters)
+            parameters = inspect.signature(self._vjp).parameters.values()
+            names = [p.name for p in parameters]
+            if list(parameters)[-1].kind is inspect.Parameter.VAR_POSITIONAL:
+                # `*_`: what is left, none of it read by value.
+                names[-1:] = [names[-1]] * (len(self.params) + 3 - len(names))
             if len(names) != len(self.params) + 2:
                 raise TypeError(f"{self.name}: vjp takes {names}, expected g, y and {len(self.params)} arguments")
             self.saves_result = not names[1].startswith("_")
             self.saves = tuple(not n.startswith("_") for n in names[2:])
             self.keeps_values = self.saves_result or any(self.saves[i] for i in self.tensor_positions)
-            self.vjp = functools.wraps(vjp)(functools.partial(_all_gradients, self))
+            self.vjp = functools.wraps(self._vjp)(functools.partial(_all_gradients, self))
 
     def readers(self, position: int) -> list[int]:
         """The tensor parameters whose gradients read the argument at `position` by value."""
@@ -184,12 +212,18 @@ class Op:
         return get, (self.name,)
 
 
+FROM_SCHEMA = frozenset(
+    ("params", "returns", "tensor_positions", "infer", "vjp", "saves", "saves_result", "keeps_values")
+)
+
+
 def _all_gradients(op: Op, g: Any, y: Any, *args: Any) -> tuple[Any, ...]:
     return op.vjp_needed((True,) * len(op.tensor_positions), g, y, *args)
 
 
 def _completed(op: Op, infer: Callable[..., Any]) -> Callable[..., Any]:
     """`infer` with keyword arguments accepted, and device and requires_grad of tensor results filled in."""
+    from specjit.ops.schema import bind
 
     @functools.wraps(infer)
     def complete(*args: Any, **named: Any) -> Any:
@@ -244,30 +278,9 @@ def _fill(op: Op, found: Any, operands: list[Type]) -> Any:
     return found.with_(device=device, requires_grad=grad)
 
 
-def bind(op: Op, args: Sequence[Any], named: dict[str, Any]) -> tuple[Any, ...]:
-    """Arguments in schema order with defaults filled in; TypeError as Python says it."""
-    out: list[Any] = list(args[: len(op.params)])
-    positional = sum(not p.kwonly for p in op.params)
-    if any(p.variadic for p in op.params):
-        return tuple(args)
-    if len(args) > len(op.params) or (len(args) > positional and named):
-        raise TypeError(f"{op.name}() takes {positional} positional arguments but {len(args)} were given")
-    left = dict(named)
-    for p in op.params[len(out) :]:
-        if p.name in left:
-            out.append(left.pop(p.name))
-        elif p.required:
-            raise TypeError(f"{op.name}() missing required argument: {p.name!r}")
-        else:
-            out.append(p.default)
-    if left:
-        name = next(iter(left))
-        problem = "multiple values for" if any(p.name == name for p in op.params) else "an unexpected keyword"
-        raise TypeError(f"{op.name}() got {problem} argument {name!r}")
-    return tuple(out)
-
-
 _OPS: dict[str, Op] = {}
+PUBLIC: dict[str, Callable[..., Any]] = {}
+Body = TypeVar("Body", bound=Callable[..., Any])
 
 
 def defop(
@@ -282,6 +295,7 @@ def defop(
     reads: Sequence[Sequence[int]] | None = None,
     assumes: Callable[..., Iterable[Dim]] | None = None,
     method: bool | str | None = None,
+    public: bool = True,
     doc: str = "",
 ) -> Callable[..., Any]:
     """Define an operator and return its public function (`fn.record` is the `Op`).
@@ -291,17 +305,17 @@ def defop(
     eager      on ndarrays, all parameters positional in schema order
     infer      on types: see `Op`
     vjp        a function `(g, y, *args)` in specjit ops, or NO_GRAD. A parameter whose name begins with `_` is used for
-               shape and dtype only, so nothing keeps its value. A gradient may be a function without arguments, called
-               only if needed.
+               shape and dtype only, so nothing keeps its value; `*_` stands for all that are left. A gradient may be a
+               function without arguments, called only if needed.
     reads      for each tensor parameter, the positions of the arguments that its gradient reads by value (default: all
                that vjp reads): the tape keeps an argument only if a wanted gradient reads it
     functional the op that gives the new content of argument 0, for an op that writes it
     assumes    with the arguments of infer: sizes that must be at least 1 for infer's answer to hold
     method     the name of the Tensor method (True: the op's name; None: True if the first parameter is a Tensor named
                input)
+    public     whether the function is `specjit.<name>` (a dotted name lives in that namespace: `specjit.linalg.det`).
+               Ops that write in place, named `add_`, and `py.*` are not.
     """
-    from specjit.ops import call, generate
-
     if not callable(eager) or not callable(infer):
         raise TypeError(f"{schema}: a record needs eager and infer")
     if vjp is None:
@@ -316,21 +330,72 @@ def defop(
         functional=getattr(functional, "record", functional),
         reads=reads,
         assumes=assumes,
-        doc=inspect.cleandoc(doc),
+        doc=inspect.cleandoc(doc) if "\n" in doc else doc,
     )
-    if op.name in _OPS:
-        raise ValueError(f"operator {op.name} is defined twice")
-    _OPS[op.name] = op
-    op.fn = generate.public_function(op)
+    name = op.name
+    if name in _OPS:
+        raise ValueError(f"operator {name} is defined twice")
+    _OPS[name] = op
+    fn = op.fn = generate.public_function(op)
+    if public and name[-1] != "_" and name[:3] != "py.":
+        publish(name, fn)
     if method is None:
-        method = bool(op.params) and op.params[0].name == "input" and op.params[0].type == ParamType("Tensor")
+        # Schemas are parsed later: the text says it all.
+        method = schema[len(name) + 1 :].startswith(("input,", "input)")) and "." not in name
     if method:
-        call.attach_method(method if isinstance(method, str) else op.name, op.fn)
-    return op.fn
+        call.attach_method(method if isinstance(method, str) else name, fn)
+    return fn
+
+
+def publish(name: str, fn: Callable[..., Any]) -> None:
+    """Make `fn` the public function `specjit.<name>`."""
+    if name in PUBLIC:
+        raise ValueError(f"specjit.{name} is defined twice")
+    PUBLIC[name] = fn
+
+
+def alias(name: str, of: str) -> None:
+    """Another name of a public function, of the method and of the in-place variant, where they exist."""
+    from specjit.tensor.methods import TensorMethods
+
+    fn = public(of)
+    assert fn is not None, f"{of} is no public function"
+    publish(name, fn)
+    for suffix in ("", "_"):
+        method = getattr(TensorMethods, of + suffix, None)
+        if method is not None:
+            call.attach_method(name + suffix, method)
+
+
+def public_function(fn: Body) -> Body:
+    """Make public a plain function that is no computation of its own: a conversion, or the front of a record of the
+    same name that takes its arguments in another form."""
+    publish(fn.__name__, fn)
+    return fn
+
+
+def public(name: str) -> Callable[..., Any] | None:
+    """The public function `specjit.<name>`, None if there is none. Loads its family if need be."""
+    found = PUBLIC.get(name)
+    if found is None and name in families.LATER:
+        families.load(families.LATER[name])
+        found = PUBLIC.get(name)
+    return found
+
+
+def public_names(namespace: str = "") -> list[str]:
+    """The names in `specjit` (or in `specjit.<namespace>`) that are operators, loaded or not."""
+    prefix = namespace + "." if namespace else ""
+    names = {n[len(prefix) :] for n in (*PUBLIC, *families.LATER) if n.startswith(prefix) and n[-1] != "_"}
+    return sorted(n for n in names if "." not in n)
 
 
 def get(name: str) -> Op:
     """The record called `name`; KeyError tells close names."""
+    found = _OPS.get(name)
+    if found is not None:
+        return found
+    families.load_for(name)
     try:
         return _OPS[name]
     except KeyError:
@@ -347,9 +412,27 @@ def find_method(name: str) -> Op | None:
     return getattr(getattr(TensorMethods, name, None), "record", None)
 
 
+def find_composite_method(name: str) -> CompositeFunction | None:
+    """The composite function behind the Tensor method `name`, if it is one."""
+    from specjit.tensor.methods import TensorMethods
+
+    return getattr(getattr(TensorMethods, name, None), "composite", None)
+
+
+def find_composite_property(name: str) -> CompositeFunction | None:
+    """The composite function that computes the Tensor attribute `name`, if one does."""
+    from specjit.tensor.methods import TensorMethods
+
+    return getattr(getattr(getattr(TensorMethods, name, None), "fget", None), "composite", None)
+
+
 def all_ops() -> dict[str, Op]:
     """Every record by name, in order of definition."""
+    families.load_all()
     return dict(_OPS)
 
 
 set_op_lookup(get)
+
+# What defines and generates functions needs `Op`, so it comes last.
+from specjit.ops import call, families, generate  # noqa: E402

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from specjit.dtypes import TITLES, DType, dtype_of
 from specjit.ir.dims import Dim, Poly
 from specjit.ir.types import Type
 from specjit.ir.viewref import ViewRef
@@ -44,6 +45,7 @@ size = defop(
     eager=_size,
     infer=_size_infer,
     vjp=NO_GRAD,
+    public=False,
     doc="The size along `dim`; without it, the whole shape.",
 )
 
@@ -55,6 +57,7 @@ alias = defop(
     lower=viewing(lambda ref: ref),
     traits=view(0),
     method=False,
+    public=False,
     doc="A new view of the whole tensor.",
 )
 detach = defop(
@@ -180,14 +183,61 @@ def _view(x: np.ndarray, size: Any) -> np.ndarray:
     return out
 
 
-defop(
+view_op = defop(
     "view(input, size: 'int[*]') -> Tensor",
     eager=_view,
     infer=infer.reshaped,
     vjp=lambda g, _y, _x, size: g.reshape(_x.shape),
     lower=viewing(_reshape_ref),
     traits=view(0),
+    method=False,
+    public=False,
     doc="The same elements in another shape, as a view; RuntimeError where that would take a copy.",
+)
+
+
+def _check_view_dtype(given: Any, dtype: DType, sizes: Any, stride: Any) -> int:
+    """How many times as large the new elements are (negative: that many fit in an old one)."""
+    if given.itemsize == dtype.itemsize:
+        return 1
+    names = f"to view {TITLES[given.name]} as {TITLES[dtype.name]} (different element sizes)"
+    if not sizes:
+        raise RuntimeError(f"self.dim() cannot be 0 {names}")
+    if stride not in (1, None):
+        raise RuntimeError(f"self.stride(-1) must be 1 {names}, but got {stride}")
+    if given.itemsize > dtype.itemsize:
+        return -(given.itemsize // dtype.itemsize)
+    ratio = dtype.itemsize // given.itemsize
+    if isinstance(sizes[-1], int) and sizes[-1] % ratio:
+        raise RuntimeError(f"self.size(-1) must be divisible by {ratio} {names}, but got {sizes[-1]}")
+    return ratio
+
+
+def _view_dtype(x: np.ndarray, dtype: DType) -> np.ndarray:
+    _check_view_dtype(dtype_of(x.dtype), dtype, x.shape, x.strides[-1] // x.itemsize if x.ndim and x.size else 1)
+    return x.view(dtype.numpy)
+
+
+def _view_dtype_infer(x: Type, dtype: Any) -> Type:
+    if x.dims is None or x.dtype is None:
+        return Type.tensor(dtype)
+    ratio = _check_view_dtype(x.dtype, dtype, x.dims, None)
+    if ratio == 1:
+        return Type.tensor(dtype, x.dims)
+    n = x.dims[-1]
+    last = dim_mul(n, -ratio) if ratio < 0 else n // ratio if isinstance(n, int) else None
+    return Type.tensor(dtype, (*x.dims[:-1], last))
+
+
+view_dtype = defop(
+    "view_dtype(input, dtype: dtype) -> Tensor",
+    eager=_view_dtype,
+    infer=_view_dtype_infer,
+    vjp=NO_GRAD,
+    traits=view(0),
+    method=False,
+    public=False,
+    doc="The same memory read as elements of another dtype; the last dim grows or shrinks with their size.",
 )
 
 
@@ -334,5 +384,6 @@ contiguous = defop(
     vjp=lambda g, _y, _x: g,
     lower=viewing(lambda ref: ref if ref.is_contiguous else None),
     traits=view(0, itself=True),
+    public=False,
     doc="The tensor itself if its elements lie in row-major order, else a copy.",
 )

@@ -124,11 +124,12 @@ def _slice_assumes(x: Type, dim: Any, start: Any, end: Any, step: Any) -> list[D
 
 
 def _slice_ref(ref: ViewRef, dim: int, start: Any, end: Any, step: Any) -> ViewRef | None:
-    if not isinstance(step, int | None):
+    by = 1 if step is None else infer.known_int(step)
+    if by is None:
         return None
     at = ref.axis(dim)
     first, length = slice_bounds(ref.sizes[at], start, end, step)
-    return ref.narrow(at, first, length, step)
+    return ref.narrow(at, first, length, by)
 
 
 slice_op = defop(
@@ -140,6 +141,7 @@ slice_op = defop(
     lower=viewing(_slice_ref),
     traits=view(0),
     method=False,
+    public=False,
     doc="Elements start, start + step, ... before end along `dim`, with Python's rules for bounds.",
 )
 

@@ -86,14 +86,13 @@ def _build(site: Site, profile: Profile, number: int, disabled: frozenset[str]) 
     program.emit(EventKind.PROFILED, _describe(assume), specialization=number)
     passes.optimize(graph, context)
     variant.least = least_for_ones(graph.attrs["nonempty"])
-    before = {id(n): n for n in graph.walk()}
     report = regions.partition(graph)
     built = _Regions(program, variant, context)
     for node, parent, grad_mode in _region_nodes(graph.block, assume.signature.grad_mode):
         built.add(node, parent, grad_mode)
     variant.regions = built.made
     variant.native_nodes = built.native_nodes
-    variant.python_nodes = sum(1 for n in before.values() if not n.blocks) - built.native_nodes
+    variant.python_nodes = sum(1 for n in graph.walk() if not n.blocks) - built.native_nodes
     body_source, body = _body(graph, specialized, variant)
     entry_source, entry = make_entry(
         variant, specialized, site.captured, site.root, signature, body, f"{program.name}_{number}"

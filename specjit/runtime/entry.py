@@ -124,6 +124,8 @@ def _pack(w: _Writer, result: Any) -> str:
     if kind == "dict":
         pairs = ", ".join(f"{w.constant(k)}: {_pack(w, v)}" for k, v in zip(result[1], result[2], strict=True))
         return f"{{{pairs}}}"
+    if kind == "named":
+        return f"{w.constant(result[1])}({', '.join(_pack(w, i) for i in result[2])})"
     items = ", ".join(_pack(w, i) for i in result[1])
     if kind == "list":
         return f"[{items}]"

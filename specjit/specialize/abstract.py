@@ -54,12 +54,14 @@ class Rows:
 @dataclass(eq=False)
 class Seq:
     """A tuple, list, slice or `specjit.Size` with known items. `depth` is the loop depth at which a list was made;
-    `foreign` marks a list that belongs to the caller, so that changing it is an outside effect."""
+    `foreign` marks a list that belongs to the caller, so that changing it is an outside effect; `names` are the fields
+    of a result with names."""
 
     kind: str
     items: list[Any]
     depth: int = 0
     foreign: str = ""
+    names: tuple[str, ...] = ()
 
     @property
     def is_tuple(self) -> bool:
@@ -115,7 +117,7 @@ def substitute(a: Any, mapping: dict[Value, Value], done: set[int] | None = None
         return mapping.get(a, a)
     if isinstance(a, Seq):
         if a.is_tuple:
-            return Seq(a.kind, [substitute(i, mapping, done) for i in a.items], a.depth)
+            return Seq(a.kind, [substitute(i, mapping, done) for i in a.items], a.depth, names=a.names)
         if id(a) not in done:
             done.add(id(a))
             a.items[:] = [substitute(i, mapping, done) for i in a.items]
@@ -130,7 +132,7 @@ def substitute(a: Any, mapping: dict[Value, Value], done: set[int] | None = None
 def flatten(a: Any, leaves: list[Any]) -> Any:
     """Split `a` into leaves (values and constants, appended to `leaves`) and a hashable structure."""
     if isinstance(a, Seq) and a.is_tuple:
-        return (a.kind, tuple(flatten(i, leaves) for i in a.items))
+        return (a.kind, tuple(flatten(i, leaves) for i in a.items), a.names)
     if isinstance(a, (Value, Known)):
         leaves.append(a)
         return "leaf"
@@ -142,5 +144,5 @@ def unflatten(structure: Any, leaves: list[Any]) -> Any:
     if structure == "leaf":
         return leaves.pop(0)
     if structure[0] in ("tuple", "Size"):
-        return Seq(structure[0], [unflatten(s, leaves) for s in structure[1]])
+        return Seq(structure[0], [unflatten(s, leaves) for s in structure[1]], names=structure[2])
     return structure[1]

@@ -11,10 +11,11 @@ from numbers import Number
 from typing import TYPE_CHECKING, Any
 
 from specjit.ir.graph import Node, Value
-from specjit.ir.types import Type
-from specjit.ops.pyinfer import TENSOR_OPS
+from specjit.ops import registry
+from specjit.ops.pyinfer import FOLDED_SIZE, TENSOR_OPS
 from specjit.specialize import lists
 from specjit.specialize.abstract import Abstract, Known, Mapping, Obj, Refused, Seq
+from specjit.specialize.composed import composed
 from specjit.specialize.containers import extend
 from specjit.specialize.handlers import default, handles, is_tensor
 
@@ -46,8 +47,9 @@ def binary(spec: Specializer, args: list[Any], node: Node) -> Abstract:
         return Seq(a.kind if a.kind == b.kind else "Size", [*a.items, *b.items], spec.depth)
     if name == "or" and isinstance(a, Mapping) and isinstance(b, Mapping):
         return Mapping({**a.items, **b.items}, spec.depth)
-    if name == "mul" and any(isinstance(x, Seq) and isinstance(n, Known) for x, n in ((a, b), (b, a))):
-        return _repeated(spec, *((a, b) if isinstance(a, Seq) else (b, a)))
+    for seq, times in ((a, b), (b, a)) if name == "mul" else ():
+        if isinstance(seq, Seq) and seq.kind != "slice" and isinstance(times, Known) and isinstance(times.value, int):
+            return _repeated(spec, seq, times.value)
     if name == "gt" and isinstance(a, Value) and a.type.dim in spec.nonempty and b == Known(0):
         return Known(True)  # whether a loop ran whose turns are guarded for
     if isinstance(a, Seq) and isinstance(b, Seq) and name in ("eq", "ne"):
@@ -55,12 +57,13 @@ def binary(spec: Specializer, args: list[Any], node: Node) -> Abstract:
     return default(spec, args, node)
 
 
-def _repeated(spec: Specializer, seq: Seq, count: Known) -> Abstract:
-    """`seq * count`."""
-    lists.check_readable(spec, seq)
-    if not isinstance(count.value, int) or not seq.plain:
-        raise Refused(f"a {seq.kind} is multiplied by {count.value!r}", spec.loc)
-    return Seq(seq.kind, seq.items * count.value, spec.depth)
+def _repeated(spec: Specializer, a: Seq, times: int) -> Abstract:
+    lists.check_readable(spec, a)
+    if not a.plain:
+        raise Refused("a list that a loop grew is repeated", spec.loc)
+    if len(a.items) * times > FOLDED_SIZE:
+        raise Refused(f"a {a.kind} of {len(a.items) * times} items", spec.loc)
+    return Seq(a.kind, a.items * times, spec.depth)
 
 
 def _with_tensor(spec: Specializer, name: str, a: Any, b: Any) -> Abstract:
@@ -91,12 +94,21 @@ def augmented(spec: Specializer, args: list[Any], node: Node) -> Abstract:
 
 
 def _compare_sequences(spec: Specializer, a: Seq, b: Seq, wanted: bool) -> Abstract:
-    pairs = [(spec.infer_view(x), spec.infer_view(y)) for x, y in zip(a.items, b.items, strict=False)]
     alike = a.kind == b.kind or (a.is_tuple and b.is_tuple)
-    if len(a.items) == len(b.items) and alike and any(isinstance(v, Type) for p in pairs for v in p):
-        raise Refused("two containers with run-time items are compared", spec.loc)
-    equal = alike and len(a.items) == len(b.items) and all(x == y for x, y in pairs)
-    return Known(equal == wanted)
+    if not alike or len(a.items) != len(b.items):
+        return Known(not wanted)
+    equal: Abstract = Known(True)
+    for x, y in zip(a.items, b.items, strict=True):
+        if x is y:
+            continue
+        if is_tensor(x) or is_tensor(y):
+            raise Refused("two containers with tensors in them are compared", spec.loc)
+        found = spec.call("py.eq", x, y)
+        if isinstance(found, Known) and not found.value:
+            return Known(not wanted)
+        if not isinstance(found, Known):
+            equal = found if isinstance(equal, Known) else spec.call("py.and", equal, found)
+    return equal if wanted else spec.call("py.not", equal)
 
 
 @handles(*(f"py.{name}" for name in UNARY))
@@ -104,6 +116,14 @@ def unary(spec: Specializer, args: list[Any], node: Node) -> Abstract:
     if is_tensor(args[0]):
         return spec.call(TENSOR_OPS[node.op.name.removeprefix("py.")], args[0])
     return default(spec, args, node)
+
+
+@handles("py.pos")
+def positive(spec: Specializer, args: list[Any], node: Node) -> Abstract:
+    if not is_tensor(args[0]):
+        return default(spec, args, node)
+    fn: Any = registry.public("positive")
+    return composed(spec, fn.composite, args, {})
 
 
 @handles("py.is", "py.is_not")

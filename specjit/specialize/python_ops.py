@@ -11,10 +11,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from specjit.ir.graph import Node, Value
-from specjit.ops import registry
+from specjit.ops import registry, schema
+from specjit.ops.composites import CompositeFunction
+from specjit.ops.results import NAMED
 from specjit.specialize import containers, lists
-from specjit.specialize.abstract import Abstract, Known, Mapping, Obj, Refused, Seq, constant, unknown
-from specjit.specialize.handlers import default, handles, is_tensor
+from specjit.specialize.abstract import Abstract, Known, Mapping, Obj, Refused, Seq, unknown
+from specjit.specialize.composed import composed
+from specjit.specialize.handlers import IMMUTABLE, default, handles, is_tensor
 from specjit.tensor.devices import device
 
 if TYPE_CHECKING:
@@ -34,22 +37,27 @@ def get_attribute(spec: Specializer, args: list[Any], node: Node) -> Abstract:
         return tensor_attribute(spec, target, name)
     if isinstance(target, Known):
         return spec.fold(node.op, args)
+    if isinstance(target, Seq) and name in target.names:
+        found: Abstract = target.items[target.names.index(name)]
+        return found
     raise Refused(f"{unknown(target)} has its attribute {name!r} read", spec.loc)
+
+
+def _sizes(spec: Specializer, x: Value) -> list[Abstract]:
+    return [spec.call("size", x, d) for d in range(len(x.type.dims or ()))]
 
 
 def tensor_attribute(spec: Specializer, x: Value, name: str) -> Abstract:
     t = x.type
     if name == "shape" and t.dims is not None:
-        return Seq("Size", [spec.call("size", x, d) for d in range(len(t.dims))])
+        return Seq("Size", _sizes(spec, x))
     if name == "ndim" and t.dims is not None:
         return Known(len(t.dims))
     if name == "dtype" and t.dtype is not None:
         return Known(t.dtype)
-    if name in ("T", "mT") and t.dims is not None:
-        rank = len(t.dims)
-        if name == "T":
-            return spec.call("permute", x, list(range(rank))[::-1])
-        return spec.call("transpose", x, rank - 2, rank - 1)
+    composite = registry.find_composite_property(name)
+    if composite is not None and t.dims is not None:
+        return composed(spec, composite, [x], {})
     if name == "device" and t.device is not None:
         return Known(device(t.device))
     raise Refused(f"attribute {name!r} of a tensor is not modelled", spec.loc)
@@ -146,6 +154,11 @@ def call(spec: Specializer, args: list[Any], node: Node) -> Any:
             return default(spec, args, node)
         if all(isinstance(a, Known) or (isinstance(a, Value) and a.type.kind in ("int", "float")) for a in args[2:]):
             return spec.extern(node.op, args, [r.type for r in node.results])[0]
+    if isinstance(function, Known) and function.value in NAMED:
+        return Seq("tuple", list(args[2:]), spec.depth, names=function.value._fields)
+    composite = getattr(function.value, "composite", None) if isinstance(function, (Known, Obj)) else None
+    if isinstance(composite, CompositeFunction) and not composite.inlined:
+        return composed(spec, composite, *_by_keyword(args[1], args[2:]))
     results = spec.extern(node.op, args, [r.type for r in node.results])
     return results if len(results) != 1 else results[0]
 
@@ -166,6 +179,13 @@ def _quantified(spec: Specializer, wanted: bool, seq: Seq) -> Abstract | None:
     return result
 
 
+def _by_keyword(names: Any, args: list[Any]) -> tuple[list[Any], dict[str, Any]]:
+    """Positional and keyword arguments of a call whose last arguments have these names."""
+    keywords = (names.value or ()) if isinstance(names, Known) else tuple(k.value for k in names.items)
+    split = len(args) - len(keywords)
+    return args[:split], dict(zip(keywords, args[split:], strict=True))
+
+
 def _spread(op: Any, args: list[Any]) -> list[Any]:
     """Positional arguments with sizes that came one by one (`x.reshape(2, -1)`) as one tuple."""
     at = next((k for k, p in enumerate(op.params) if p.type.spread), len(args))
@@ -178,30 +198,41 @@ def _spread(op: Any, args: list[Any]) -> list[Any]:
 @handles("py.method")
 def method(spec: Specializer, args: list[Any], node: Node) -> Any:
     target, name = args[0], args[1].value
-    keywords = (args[2].value or ()) if isinstance(args[2], Known) else tuple(k.value for k in args[2].items)
-    rest = args[3:]
+    given, named = _by_keyword(args[2], args[3:])
     if is_tensor(target):
-        op = registry.find_method(name)
-        if op is None:
-            raise Refused(f"tensor method {name!r} is not modelled", spec.loc)
-        split = len(rest) - len(keywords)
-        given = _spread(op, [target, *rest[:split]])
+        return _tensor_method(spec, target, name, given, named)
+    if isinstance(target, Seq) and not named:
+        return containers.sequence_method(spec, target, name, given)
+    if isinstance(target, Mapping) and not named:
+        return containers.dict_method(spec, target, name, given)
+    if (
+        isinstance(target, Known)
+        and isinstance(target.value, IMMUTABLE)
+        and all(isinstance(a, Known) for a in args[3:])
+    ):
         try:
-            bound = registry.bind(op, given, dict(zip(keywords, rest[split:], strict=True)))
-        except TypeError as error:  # the program's own error rises at run time
-            raise Refused(str(error), spec.loc) from error
-        return spec.tensor_op(op, [a if isinstance(a, (Value, Known, Seq, Obj, Mapping)) else Known(a) for a in bound])
-    if isinstance(target, Seq) and not keywords:
-        return containers.sequence_method(spec, target, name, rest)
-    if isinstance(target, Mapping) and not keywords:
-        return containers.dict_method(spec, target, name, rest)
-    if isinstance(target, Known) and all(isinstance(a, Known) for a in rest):
-        split = len(rest) - len(keywords)
-        values = [a.value for a in rest]
-        try:
-            out = getattr(target.value, name)(*values[:split], **dict(zip(keywords, values[split:], strict=True)))
+            out = getattr(target.value, name)(*(a.value for a in given), **{k: a.value for k, a in named.items()})
         except Exception as error:  # the program's own error rises at run time
             raise Refused(f"{name} raises {type(error).__name__}: {error}", spec.loc) from error
-        return constant(out)
+        return spec.made(out)
     results = spec.extern(node.op, args, [r.type for r in node.results])
     return results[0] if len(results) == 1 else results
+
+
+def _tensor_method(spec: Specializer, target: Value, name: str, given: list[Any], named: dict[str, Any]) -> Abstract:
+    composite = registry.find_composite_method(name)
+    if composite is not None:
+        return composed(spec, composite, [target, *given], named)
+    if name in ("numel", "nelement") and target.type.dims is not None:
+        count: Abstract = Known(1)
+        for size in _sizes(spec, target):
+            count = spec.call("py.mul", count, size)
+        return count
+    op = registry.find_method(name)
+    if op is None:
+        raise Refused(f"tensor method {name!r} is not modelled", spec.loc)
+    try:
+        bound = schema.bind(op, _spread(op, [target, *given]), named)
+    except TypeError as error:  # the program's own error rises at run time
+        raise Refused(str(error), spec.loc) from error
+    return spec.tensor_op(op, [a if isinstance(a, (Value, Known, Seq, Obj, Mapping)) else Known(a) for a in bound])

@@ -22,6 +22,7 @@ from specjit.ir.graph import Graph, Node, Value
 from specjit.ir.guard import Guard
 from specjit.ir.types import Type
 from specjit.nn.module import REGISTRIES, Module
+from specjit.ops.results import CLASSES
 from specjit.profile.lattice import Assumptions
 from specjit.profile.signature import ById, NumberFact, Structure, TensorFact, sources, tensor_fact
 from specjit.specialize.abstract import Abstract, Known, Mapping, Obj, Refused, Rows, Seq, constant
@@ -149,9 +150,9 @@ class _Run:
         self.spec = Specializer(self.attribute, self.read_global)
         self.leaves: list[Leaf] = []
         self.fixed: dict[int, Leaf] = {}
+        self.returned: list[Abstract] = []  # lists and dicts in the result so far
         self.attributes: dict[tuple[int, str], tuple[AttributeRead, Abstract]] = {}
         self.globals: dict[tuple[int, str], tuple[GlobalRead, Abstract]] = {}
-        self.returned: set[int] = set()  # ids of the lists and dicts in the result
 
     def result(self) -> Specialized:
         signature = self.assume.signature
@@ -308,22 +309,23 @@ class _Run:
     # -- outputs ------------------------------------------------------------------------------------------------------
 
     def structure(self, a: Any, typed: Graph) -> Any:
-        """The output structure: ("leaf", index), ("const", value), ("tuple" | "list" | "Size", [...]), or ("dict",
-        keys, [...])."""
+        """The output structure: ("leaf", index), ("const", value), ("tuple" | "list" | "Size", [...]), ("named", class,
+        [...]), or ("dict", keys, [...])."""
         if isinstance(a, Known):
             return ("const", a.value)
         if isinstance(a, Obj):
             return ("const", a.value)
         if isinstance(a, Seq) and a.kind == "slice":
             raise Refused("a slice with run-time bounds is returned")
-        if isinstance(a, Mapping) or (isinstance(a, Seq) and a.kind == "list"):
-            if id(a) in self.returned:
-                raise Refused("one list or dict is returned in two places")
-            self.returned.add(id(a))
         if isinstance(a, Seq) and a.foreign:
             raise Refused(f"{a.foreign}, a list of the caller, is returned")
+        if isinstance(a, Mapping) or (isinstance(a, Seq) and a.kind == "list"):
+            if any(a is other for other in self.returned):
+                raise Refused("a list or dict is returned in two places")
+            self.returned.append(a)
         if isinstance(a, Seq) and a.plain:
-            return (a.kind, [self.structure(i, typed) for i in a.items])
+            items = [self.structure(i, typed) for i in a.items]
+            return ("named", CLASSES[a.names], items) if a.names else (a.kind, items)
         if isinstance(a, Mapping):
             if a.foreign:
                 raise Refused(f"{a.foreign}, a dict of the caller, is returned")

@@ -117,9 +117,19 @@ class Specializer:
     def fold(self, op: Any, args: list[Any]) -> Abstract:
         """The constant that `op` gives for constants."""
         try:
-            return constant(op.eager(*(a.value for a in args)))
+            return self.made(op.eager(*(a.value for a in args)))
         except Exception as error:  # the program's own error: it must rise at run time, at the user's line
             raise Refused(f"{op.name} raises {type(error).__name__}: {error}", self.loc) from error
+
+    def made(self, value: Any) -> Abstract:
+        """What the program computes from constants alone: a list or dict is another object in every call."""
+        if type(value) in (list, tuple):
+            return Seq(type(value).__name__, [self.made(v) for v in value], self.depth)
+        if type(value) is dict:
+            return Mapping({k: self.made(v) for k, v in value.items()}, self.depth)
+        if isinstance(value, (set, bytearray)):
+            raise Refused(f"a {type(value).__name__} is made", self.loc)
+        return constant(value)
 
     def tensor_op(self, op: Any, args: list[Any]) -> Abstract:
         """Infer, emit, and wrap the results of an operator record."""

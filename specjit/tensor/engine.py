@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from specjit.tensor import state
-from specjit.tensor.tape import Edge, Node, Output, edge
+from specjit.tensor.tape import POST, RETAIN, Edge, Node, Output, edge
 from specjit.tensor.tensor import Tensor, wrap
 
 
@@ -86,10 +86,15 @@ class _Run:
     def hooked(self, key: int, g: Tensor, hooks: dict[int, Callable[[Any], Any]] | None) -> Tensor:
         if hooks:
             self.owned.discard(key)
-            for hook in list(hooks.values()):
-                replaced = hook(g)
+            for number, hook in list(hooks.items()):
+                replaced = hook(g) if number >= 0 else None
                 if replaced is not None:
+                    if replaced.shape != g.shape:
+                        name = getattr(hook, "__name__", type(hook).__name__)
+                        raise RuntimeError(f"hook '{name}' has changed the size of value")
                     g = replaced
+            if RETAIN in hooks:
+                hooks[RETAIN](g)
         return g
 
     def walk(self, leaf: Callable[[Tensor, Tensor, bool], None], captured: dict[int, Any]) -> None:
@@ -158,6 +163,10 @@ def _accumulate(create: bool) -> Callable[[Tensor, Tensor, bool], None]:
             np.add(have._data, g._data, out=have._data)
             have._version[0] += 1
             state.bump_write_epoch()
+        hooks = getattr(t, "_hooks", None)
+        if hooks and POST in hooks:
+            for hook in list(hooks[POST].values()):
+                hook(t)
 
     return leaf
 
@@ -239,16 +248,23 @@ def grad(
     retain_graph: bool | None = None,
     create_graph: bool = False,
     allow_unused: bool | None = None,
+    is_grads_batched: bool = False,
     materialize_grads: bool = False,
 ) -> tuple[Tensor, ...]:
     """Gradients of the sum of `outputs` (weighted by `grad_outputs`) with respect to `inputs`; `.grad` stays as it is.
 
     An input that was not used raises RuntimeError, unless `allow_unused` (None in its place) or `materialize_grads`
-    (zeros).
+    (zeros). Batches of `grad_outputs` (`is_grads_batched`) are not supported.
     """
+    if is_grads_batched:
+        raise NotImplementedError("grad(): is_grads_batched=True needs vectorization, which specjit does not have")
+    if materialize_grads and allow_unused is False:
+        raise ValueError("Expected allow_unused to be True or not passed when materialize_grads=True, but got False.")
     outs, wanted = _tensors(outputs), _tensors(inputs)
     gradients = [None] * len(outs) if grad_outputs is None else _tensors(grad_outputs)
     roots = _start(outs, gradients, "grad")
+    if not wanted:
+        raise RuntimeError("`inputs` argument to `grad()` cannot be empty.")
     for t in wanted:
         if not t._requires_grad:
             raise RuntimeError("One of the differentiated Tensors does not require grad")
@@ -261,7 +277,7 @@ def grad(
             found[i] = wrap(np.zeros(t.shape, t.dtype.numpy))
         elif g is None and not allow_unused:
             raise RuntimeError(
-                "One of the differentiated Tensors appears to not have been used in the graph. "
+                f"The differentiated Tensor at index {i} appears to not have been used in the graph. "
                 "Set allow_unused=True if this is the desired behavior."
             )
     return tuple(found)

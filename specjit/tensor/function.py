@@ -8,7 +8,8 @@ differentiated again.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -61,12 +62,13 @@ class FunctionContext:
 class FunctionNode(Node):
     """The node of one `apply`."""
 
-    __slots__ = ("_count", "ctx", "function", "positions", "shapes", "total")
+    __slots__ = ("_count", "ctx", "function", "inputs", "positions", "shapes", "total")
     fresh = False
 
     def __init__(self, function: type[Function], ctx: FunctionContext, args: Sequence[Any]) -> None:
         self.positions = [i for i, a in enumerate(args) if isinstance(a, Tensor)]
         super().__init__([edge(args[i]) for i in self.positions])
+        self.inputs = [tuple(args[i].shape) for i in self.positions]
         self.function = function
         self.ctx = ctx
         self.total = len(args)
@@ -93,11 +95,62 @@ class FunctionNode(Node):
                 f"function {self.name} returned an incorrect number of gradients (expected {self.total}, got "
                 f"{len(found)})"
             )
-        return [found[i] for i in self.positions]
+        return [
+            None if target is None else self._fitted(found[i], i, shape)
+            for i, target, shape in zip(self.positions, self.edges, self.inputs)
+        ]
+
+    def _fitted(self, g: Any, position: int, shape: tuple[int, ...]) -> Any:
+        """The gradient of an input of that shape: what is broadcast over it is summed."""
+        if g is not None and not isinstance(g, Tensor):
+            raise TypeError(f"expected Tensor or None as a gradient of {self.name}, but got {type(g).__name__}")
+        if g is None or tuple(g.shape) == shape:
+            return g
+        lead = g.ndim - len(shape)
+        if lead < 0 or any(n not in (1, m) for n, m in zip(shape, g.shape[lead:])):
+            raise RuntimeError(
+                f"Function {self.name} returned an invalid gradient at index {position} - got {list(g.shape)} but "
+                f"expected shape compatible with {list(shape)}"
+            )
+        return g.sum([d for d in range(g.ndim) if d < lead or shape[d - lead] != g.shape[d]], True).reshape(shape)
 
     def release(self) -> None:
         self.ctx._freed = True
         self.ctx._saved = []
+
+
+def once_differentiable(backward: Callable[..., Any]) -> Callable[..., Any]:
+    """Mark a `backward` whose results have no gradient of their own: differentiating twice is an error, not a silent
+    zero."""
+
+    @functools.wraps(backward)
+    def once(ctx: Any, *grads: Any) -> Any:
+        recorded = state.is_grad_enabled() and any(isinstance(g, Tensor) and g._requires_grad for g in grads)
+        with state.set_grad_enabled(False):
+            found = backward(ctx, *grads)
+        if not recorded:
+            return found
+        several = isinstance(found, tuple)
+        outs = [_Refused.of(o) if isinstance(o, Tensor) else o for o in (found if several else (found,))]
+        return tuple(outs) if several else outs[0]
+
+    return once
+
+
+class _Refused(Node):
+    """The history of a gradient that has none."""
+
+    __slots__ = ()
+
+    @staticmethod
+    def of(t: Tensor) -> Tensor:
+        out = t._detached(t._version)
+        out._node = _Refused([wrap(np.zeros(()))])
+        out._requires_grad = True
+        return out
+
+    def backward(self, grads: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
+        raise RuntimeError("trying to differentiate twice a function that was marked with @once_differentiable")
 
 
 class Function:
@@ -134,12 +187,13 @@ class Function:
                 cls.setup_context(ctx, args, out)
             else:
                 out = cls.forward(ctx, *args)
+        several = isinstance(out, (tuple, list))
+        outs = list(out) if several else [out]
         for t in ctx._dirty:
+            inplace.check_target(t, recorded)
             inplace.written(t)
         if node is None:
             return out
-        several = isinstance(out, (tuple, list))
-        outs = list(out) if several else [out]
         node._count = len(outs) if several else 1
         node.shapes = [(o._data.shape, o._data.dtype) if isinstance(o, Tensor) else ((), np.float32) for o in outs]
         for i, o in enumerate(outs):
@@ -148,6 +202,14 @@ class Function:
             if any(o is a for a in args) and not any(o is t for t in ctx._dirty):
                 # An input handed through is a new tensor to the graph.
                 outs[i] = o = o._detached(o._version)
-            o._node = node.output(i) if several else node
+            if any(o is t for t in ctx._dirty) and o._base is not None:
+                # The history of a view is that of its base, which `record_write` continues by the first edge.
+                if several or args[node.positions[0]] is not o:
+                    raise RuntimeError(
+                        f"{node.name}: a view that forward changed in place has to be its first tensor and only result"
+                    )
+                inplace.record_write(o, node)
+                continue
+            o._node = node.output(i) if node._count > 1 else node
             o._requires_grad = True
         return tuple(outs) if several else outs[0]

@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 
 from specjit.tensor import state, storage
-from specjit.tensor.recorded import OpNode
 from specjit.tensor.tape import Node, edge
 from specjit.tensor.tensor import Tensor, address, wrap
 
@@ -105,7 +104,7 @@ def written(target: Tensor) -> None:
     state.bump_write_epoch()
 
 
-def record_write(target: Tensor, node: OpNode) -> None:
+def record_write(target: Tensor, node: Node) -> None:
     """Attach the node of a write that was just done (`written` has been called)."""
     base = target._base
     if base is None:

@@ -27,6 +27,11 @@ def promote_types(a: DType, b: DType) -> DType:
     return dtype_of(np.promote_types(a.numpy, b.numpy))
 
 
+def can_cast(from_: DType, to: DType) -> bool:
+    """Whether type promotion may turn `from_` into `to`: never to a lower category."""
+    return from_.category <= to.category
+
+
 def scalar_dtype(value: Any) -> DType:
     """The dtype a Python number stands for."""
     if isinstance(value, bool):

@@ -20,11 +20,14 @@ from typing import Any
 import numpy as np
 
 from specjit import locks
+from specjit.tensor.devices import device as make_device
 
 M0, M1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
 W0, W1 = 0x9E3779B9, 0xBB67AE85
 LOW = np.uint64(0xFFFFFFFF)
 ROUNDS = 10
+STATE_BYTES = 16
+FIRST_SEED = 67280421310721  # of a generator that nobody seeded
 
 
 def philox(seed: int, block: int, count: int) -> np.ndarray:
@@ -77,15 +80,19 @@ class Generator:
     """A stream of random numbers: `seed` picks the stream, `offset` the position in it (in 32-bit words)."""
 
     def __init__(self, device: Any = "cpu") -> None:
-        self.device = device
+        self.device = make_device(device)
         self._lock = locks.lock()
-        self.seed_value = 0
+        self.seed_value = FIRST_SEED
         self.offset = 0
 
     def manual_seed(self, seed: int) -> Generator:
-        """Start the stream of `seed` from its beginning."""
+        """Start the stream of `seed` from its beginning. Negative seeds count down from 2^64."""
+        if not isinstance(seed, int):
+            raise RuntimeError(f"manual_seed expected a long, but got {type(seed).__name__}")
+        if not -(2**63) <= seed < 2**64:
+            raise ValueError("Overflow when unpacking long long")
         with self._lock:
-            self.seed_value = int(seed) & 0xFFFFFFFFFFFFFFFF
+            self.seed_value = seed & 0xFFFFFFFFFFFFFFFF
             self.offset = 0
         return self
 
@@ -122,15 +129,20 @@ class Generator:
         return Held(self)
 
     def get_state(self) -> Any:
-        """(seed, offset) as a tensor of two int64 values."""
+        """Seed and offset as a tensor of 16 bytes."""
         from specjit.tensor.tensor import wrap
 
         with self._lock:
-            return wrap(np.array([self.seed_value, self.offset], np.uint64).view(np.int64))
+            return wrap(np.array([self.seed_value, self.offset], np.uint64).view(np.uint8))
 
-    def set_state(self, state: Any) -> Generator:
+    def set_state(self, new_state: Any) -> Generator:
         """Continue where `get_state` was called."""
-        seed, offset = (int(v) for v in state._data.view(np.uint64))
+        data = getattr(new_state, "_data", None)
+        if data is None or data.dtype != np.uint8:
+            raise TypeError("RNG state must be a tensor of bytes (uint8)")
+        if data.shape != (STATE_BYTES,):
+            raise RuntimeError(f"Expected an RNG state of {STATE_BYTES} bytes but found {list(data.shape)}")
+        seed, offset = (int(v) for v in data.copy().view(np.uint64))
         with self._lock:
             self.seed_value, self.offset = seed, offset
         return self
@@ -153,7 +165,7 @@ default_generator = Generator()
 
 def manual_seed(seed: int) -> Generator:
     """Seed the default generator, which every draw without `generator=` uses."""
-    return default_generator.manual_seed(seed)
+    return default_generator.manual_seed(int(seed))
 
 
 def seed() -> int:

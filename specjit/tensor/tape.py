@@ -13,6 +13,7 @@ To add a node of one's own: subclass `Node`, give it `edges`, and make its resul
 from __future__ import annotations
 
 import itertools
+import weakref
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -36,11 +37,13 @@ class Node:
     hooks      functions on the gradient of the result (for one of several results: on its `Output`)
     """
 
-    __slots__ = ("__weakref__", "edges", "hooks")
+    __slots__ = ("__weakref__", "_outputs", "edges", "hooks")
     count = 1
     index = 0
     # Gradients of a plain op are made by specjit; those of user code (Function) may be kept by the user.
     fresh = True
+
+    _outputs: dict[int, weakref.ref[Output]]
 
     def __init__(self, edges: Iterable[Edge]) -> None:
         self.edges = tuple(edges)
@@ -72,7 +75,17 @@ class Node:
         return tuple((None, 0) if e is None else (getattr(e, "public", e), getattr(e, "index", 0)) for e in self.edges)
 
     def output(self, index: int) -> Output:
-        return Output(self, index)
+        """The node of one of several results: the same one as long as anything holds it, since the gradients of a
+        result that double backward restores have to meet those of the result itself."""
+        try:
+            known = self._outputs
+        except AttributeError:
+            known = self._outputs = {}
+        found = known[index]() if index in known else None
+        if found is None:
+            found = Output(self, index)
+            known[index] = weakref.ref(found)
+        return found
 
     def __repr__(self) -> str:
         return f"<{self.name}>"
@@ -139,6 +152,11 @@ def edge(t: Tensor) -> Edge:
     return t if node is None else node
 
 
+# Reserved keys among the hooks of a tensor: what keeps its gradient, after all hooks have seen it, and the hooks (by
+# their own ids) that run once a leaf has its gradient.
+RETAIN, POST = -1, -2
+
+
 def register_hook(t: Tensor, hook: Callable[[Any], Any]) -> RemovableHandle:
     if not t._requires_grad:
         raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
@@ -159,10 +177,9 @@ def register_hook(t: Tensor, hook: Callable[[Any], Any]) -> RemovableHandle:
 def retain_grad(t: Tensor) -> None:
     if not t._requires_grad:
         raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
-    if node_of(t) is None:
+    node = node_of(t)
+    if node is None or retains_grad(t):
         return
-    import weakref
-
     ref = weakref.ref(t)
 
     def keep(g: Tensor) -> None:
@@ -170,4 +187,25 @@ def retain_grad(t: Tensor) -> None:
         if target is not None:
             target.grad = g if target.grad is None else target.grad + g
 
-    register_hook(t, keep)
+    if node.hooks is None:
+        node.hooks = {}
+    node.hooks[RETAIN] = keep
+
+
+def retains_grad(t: Tensor) -> bool:
+    node = node_of(t)
+    return node is not None and node.hooks is not None and RETAIN in node.hooks
+
+
+def register_post_accumulate_grad_hook(t: Tensor, hook: Callable[[Tensor], None]) -> RemovableHandle:
+    if not t._requires_grad:
+        raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
+    if node_of(t) is not None:
+        raise RuntimeError("post accumulate grad hooks cannot be registered on non-leaf tensors")
+    if getattr(t, "_hooks", None) is None:
+        t._hooks = {}
+    assert t._hooks is not None
+    later: Any = t._hooks.setdefault(POST, {})  # type: ignore[arg-type]
+    handle = RemovableHandle(later)
+    later[handle.id] = hook
+    return handle

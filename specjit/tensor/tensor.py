@@ -306,7 +306,7 @@ class Tensor(TensorMethods):
         return show(self)
 
     def __format__(self, spec: str) -> str:
-        return format(self.item(), spec) if self.ndim == 0 and spec else repr(self)
+        return format(self.item(), spec) if self.ndim == 0 and self._data is not None else format(repr(self), spec)
 
     def backward(
         self,
@@ -329,6 +329,19 @@ class Tensor(TensorMethods):
 
         return tape.register_hook(self, hook)
 
+    def register_post_accumulate_grad_hook(self, hook: Callable[[Tensor], None]) -> Any:
+        """Call `hook(tensor)` whenever a gradient has been added to the `.grad` of this leaf."""
+        from specjit.tensor import tape
+
+        return tape.register_post_accumulate_grad_hook(self, hook)
+
+    @property
+    def retains_grad(self) -> bool:
+        """Whether this non-leaf tensor keeps its gradient in `.grad`."""
+        from specjit.tensor import tape
+
+        return tape.retains_grad(self)
+
     def retain_grad(self) -> None:
         """Keep the gradient of this non-leaf tensor in `.grad` too."""
         from specjit.tensor import tape
@@ -350,9 +363,11 @@ class Tensor(TensorMethods):
             raise RuntimeError(
                 "Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol at the moment"
             )
-        out: Tensor = _init(_new(type(self)), None if self._data is None else self._data.copy(order="K"))
         if self._data is None:
+            out: Tensor = _init(_new(type(self)), None)
             out._meta = self._meta
+        else:
+            out = self._copied_storage(memo)
         out._requires_grad = self._requires_grad
         memo[id(self)] = out
         if self.grad is not None:
@@ -362,6 +377,23 @@ class Tensor(TensorMethods):
             from copy import deepcopy
 
             out.__dict__.update(deepcopy(extra, memo))
+        return out
+
+    def _copied_storage(self, memo: dict[int, Any]) -> Tensor:
+        """The tensor on a copy of its whole storage: what shares memory here shares it among the copies too."""
+        data = self._data
+        owner = data.base if isinstance(data.base, np.ndarray) else data
+        if id(owner) not in memo:
+            memo[id(owner)] = owner.copy(order="K"), [0]
+        copied, version = memo[id(owner)]
+        if copied.strides != owner.strides:
+            # Memory with gaps or repeated elements: only the tensor's own elements are copied.
+            return _init(_new(type(self)), data.copy(order="K"))
+        order = sorted(range(owner.ndim), key=lambda d: -owner.strides[d])
+        offset = address(data) - address(owner)
+        whole = copied.transpose(order)
+        out: Tensor = _init(_new(type(self)), np.ndarray(data.shape, data.dtype, whole, offset, data.strides))
+        out._version = version
         return out
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:

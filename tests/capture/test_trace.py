@@ -119,3 +119,15 @@ def test_is_tracing():
     jit.trace(asks, (specjit.zeros(2),), check_trace=False)
     asks(specjit.zeros(1))
     assert seen == [True, False]
+
+
+def test_lists_are_recorded_as_they_were():
+    def function(x):
+        sizes = [2, 3]
+        out = specjit.zeros(sizes) + x
+        sizes[0] = 5
+        return out + specjit.zeros(sizes[1:])
+
+    x = specjit.ones(2, 3)
+    traced = specjit.jit.trace(function, (x,))
+    assert traced(x).tolist() == function(x).tolist()

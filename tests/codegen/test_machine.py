@@ -144,9 +144,9 @@ def programs(draw):
                 a.loop(counter, count, out)
                 top = a.place()
                 block(3)
-                # stay finite
                 a.set(counter, draw(st.integers(0, 2)))
-                a.endl(counter, top, draw(st.integers(0, 3)))
+                # A turn without weight could go on for ever: the body may have changed counter and count.
+                a.endl(counter, top, draw(st.integers(1, 3)))
                 a.place(out)
                 depth -= 1
 

@@ -36,6 +36,10 @@ JUMPY = (
     "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sqrt", "rsqrt", "reciprocal", "sin", "cos", "tan",
     "floor", "ceil", "trunc", "rint", "round", "sign",
 )  # fmt: skip
+OVERWRITING: list[tuple[Any, ...]] = [
+    ("exp_",), ("sqrt_",), ("floor_",), ("ceil_",), ("round_",), ("pow_", 2), ("cumsum_", -1), ("hardtanh_", -1, 1),
+    ("threshold_", 0, 20),
+]  # fmt: skip
 COMPARISONS = ("eq", "ne", "lt", "le", "gt", "ge")
 
 
@@ -80,6 +84,12 @@ def jumpy(m: Maker) -> None:
     m.call(m.rng.choice(JUMPY), m.floating(exact=True))
 
 
+@step("math", 0.5)
+def clipped(m: Maker) -> None:
+    name, *bounds = m.rng.choice([("hardtanh", -1, 1), ("threshold", 0.1, 20)])
+    m.call(name, m.floating(exact=name == "threshold"), *bounds)
+
+
 @step("math", 1, smooth=True)
 def bounded(m: Maker) -> None:
     """The same of what does, where it is tame."""
@@ -93,7 +103,7 @@ def bounded(m: Maker) -> None:
 @step("math", 1)
 def divided(m: Maker) -> None:
     x = m.pick(exact=True)
-    name = m.rng.choice(["div", "div", "floor_divide", "remainder", "pow"])
+    name = m.rng.choice(["div", "div", "floor_divide", "trunc_divide", "remainder", "pow"])
     constants = [2, 3, -2, 4, 1, 7] if x.type.dtype.category < 2 else [2, 0.5, 3, 1, -4.0, 0.25, 0.0]
     if name == "pow" and x.type.dtype.category == 2:
         constants = [2, 1, 0.5, -1, 3, 0, 2.5]
@@ -146,7 +156,8 @@ def cast(m: Maker) -> None:
     x = m.pick(exact=not to.is_floating_point)
     if x.type.dtype.is_floating_point and to.category == 1:
         x = m.call("clamp", m.call("where", m.call("isnan", x), 0.0, x), 0, 100)
-    m.call(m.rng.choice(["cast", "to_dtype"]), x, to)
+    name = m.rng.choice(["cast", "to_dtype", "widen"])
+    m.call(name, x, *([] if name == "widen" else [to]))
 
 
 # -- sums and products -------------------------------------------------------------------------------------------------
@@ -162,12 +173,14 @@ def _dims(m: Maker, x: Value) -> Any:
 @step("math", 3, smooth=True)
 def reduce(m: Maker) -> None:
     x = m.floating() if m.flavor.smooth else m.pick()
-    names = ("sum", "sum", "mean") if m.flavor.smooth else ("sum", "sum", "mean", "amax", "amin", "any", "all", "var")
+    names = (
+        ("sum", "sum", "mean") if m.flavor.smooth else ("sum", "sum", "mean", "amax", "amin", "any", "all", "variance")
+    )
     name = m.rng.choice(names)
     if name in ("any", "all") and x in m.rough:
         raise NoFit("decides by rounding")
     dims, keep = _dims(m, x), m.rng.random() < 0.5
-    m.call(name, x, dims, None, keep) if name == "var" else m.call(name, x, dims, keep)
+    m.call(name, x, dims, 1, keep) if name == "variance" else m.call(name, x, dims, keep)
 
 
 @step("math", 1)
@@ -451,8 +464,9 @@ def write(m: Maker) -> None:
         m.call(name, x)
     elif name == "other":
         x = m.floating(exact=True)
-        name = m.rng.choice(["exp_", "sqrt_", "floor_", "ceil_", "round_", "pow_"])
-        m.call(name, x, *([2] if name == "pow_" else []))
+        name, *rest = m.rng.choice(OVERWRITING)
+        x = m.floating(lambda t: t.dims, exact=True) if name == "cumsum_" else x
+        m.call(name, x, *rest)
     elif name == "at":
         _write_at(m)
     elif name == "fill_":

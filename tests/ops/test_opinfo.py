@@ -50,7 +50,9 @@ def close(got: Any, want: Any, info: OpInfo, dtype: DType) -> None:
 
 
 def test_every_op_has_a_row():
-    missing = [n for n in all_ops() if n not in OPINFO and not n.startswith("py.")]
+    # An in-place variant of an operator with a row is tested by that row (test_inplace.py).
+    covered = {n for n, op in all_ops().items() if op.functional is not None and op.functional.name in OPINFO}
+    missing = [n for n in all_ops() if n not in OPINFO and n not in covered and not n.startswith("py.")]
     assert not missing, f"operators without a row in tests/opinfo*.py: {missing}"
     unknown = [n for n in OPINFO if n not in all_ops()]
     assert not unknown, f"rows without an operator: {unknown}"
@@ -64,7 +66,7 @@ def test_value(info, dtype):
         if info.reference is not None:
             close(got, info.reference(*before, **kwargs), info, dtype)
         if info.properties is not None:
-            info.properties(got.numpy(), *before, **kwargs)
+            info.properties(raw(got), *before, **kwargs)
 
 
 @pytest.mark.parametrize(("info", "dtype"), CASES)
@@ -137,7 +139,10 @@ DIFFERENTIABLE = [n for n in ROWS if OPINFO[n].grad]
 
 
 def test_rows_say_which_ops_have_gradients():
-    quiet = {"bernoulli"}
+    # Zeros; and one that has only an error to say that it has none.
+    quiet = {"bernoulli", "normal", "ctc_backward"}
+    # Of matrices of which one triangle is read: the gradients of symmetric changes, in test_matrices.py.
+    quiet |= {"linalg.cholesky", "eigh_factors"}
     assert {n for n in ROWS if OPINFO[n].op.differentiable} - quiet == set(DIFFERENTIABLE)
 
 

@@ -12,8 +12,8 @@ import pytest
 import specjit
 from specjit.ir.types import Type
 from specjit.ops import infer
-from specjit.ops.registry import NO_GRAD, all_ops, bind, defop, find_method, get
-from specjit.ops.schema import ParamType, parse_schema
+from specjit.ops.registry import NO_GRAD, PURE, Op, all_ops, defop, find_method, get
+from specjit.ops.schema import ParamType, bind, parse_schema
 from specjit.tensor import state
 from specjit.tensor.promotion import promote_types, result_type
 from specjit.tensor.tensor import Tensor
@@ -48,7 +48,8 @@ def test_defop_rejects_incomplete_records():
     with pytest.raises(TypeError, match="vjp=NO_GRAD"):
         defop("broken(input) -> Tensor", eager=np.tanh, infer=infer.same)
     with pytest.raises(TypeError, match="vjp takes"):
-        defop("broken(input) -> Tensor", eager=np.tanh, infer=infer.same, vjp=lambda g: g)
+        # Schemas and gradients are looked at when an operator is first used.
+        Op("broken(input) -> Tensor", eager=np.tanh, infer=infer.same, vjp=lambda g: g, lower=None, traits=PURE).params
     with pytest.raises(ValueError, match="defined twice"):
         defop("tanh(input) -> Tensor", eager=np.tanh, infer=infer.same, vjp=NO_GRAD)
     assert "broken" not in all_ops()
@@ -106,6 +107,7 @@ def test_what_gradients_keep():
 
 def test_every_op_that_may_alias_says_so_and_every_vjp_has_a_gradient_per_tensor():
     for op in all_ops().values():
+        assert len(op.saves) == len(op.params)
         assert op.lower is None or type(op.lower).__module__ == "specjit.ops.lowering"
         if op.reads is not None:
             assert len(op.reads) == len(op.tensor_positions)

@@ -38,7 +38,9 @@ def test_runs_have_names():
 
 
 def test_a_later_run_has_its_number():
-    stages = passes.stages(graph_of("(%x: f32[3]) { %c = neg(%x); %d = neg(%c); %a = var(%d); return %a }"))
+    stages = passes.stages(
+        graph_of("(%x: f32[3]) { %c = neg(%x); %d = neg(%c); %a = variance(%d, None, 1, False); return %a }")
+    )
     assert list(stages) == ["simplify", "dce", "decompose", "simplify.2"]
     assert stages["simplify.2"].record.name == "simplify"
 

@@ -24,6 +24,7 @@ def starred_sizes(x):
     first, *rest = x.shape
     *lead, last = x.shape
     same = x.reshape(first, *rest), x.view(*lead, last, 1), x.reshape([*lead, 1, last])
+    same = (*same, specjit.zeros(*x.shape, 1), x.new_ones(first, *rest), x.repeat(*x.shape))
     return *same, x.reshape(*x.shape, 1), x.reshape(-1, *x.shape[1:]), (*lead, last)
 
 
@@ -142,3 +143,29 @@ def test_truth_values_of_run_time_numbers_are_native() -> None:
         check_same(program(input_of(size), n, k), counts_of(input_of(size), n, k))
     assert program.stats()["fast"] >= 3
     assert not [e for e in program.events("NOT_FUSED") if "no kernel says" in e.message]
+
+
+def made_of_constants(x):
+    return x * 2.0, sorted((3, 1)), "a,b".split(",")
+
+
+def test_a_list_made_of_constants_is_another_one_in_every_call() -> None:
+    program = specjit.optimize(made_of_constants, warmup=1, background=False)
+    for _ in range(3):
+        _, numbers, words = program(input_of(2))
+        assert (numbers, words) == ([1, 3], ["a", "b"])
+        numbers.append(9)
+        words.clear()
+    assert program.stats()["fast"] == 3
+
+
+def one_list_twice(x):
+    found = [x * 2.0]
+    return found, {"found": found}
+
+
+def test_a_list_that_is_returned_in_two_places_is_one_list() -> None:
+    program = specjit.optimize(one_list_twice, warmup=1, background=False)
+    for _ in range(3):
+        found, named = program(input_of(2))
+        assert named["found"] is found

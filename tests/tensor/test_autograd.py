@@ -509,3 +509,19 @@ def test_backward_of_several_tensors():
     x = leaf(2.0)
     autograd.backward([x * 2, x * 3], [specjit.ones(1, dtype=specjit.float64)] * 2)
     assert x.grad.item() == 5
+
+
+def test_a_function_with_a_tuple_of_one_result():
+    class One(specjit.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return (x * 2,)
+
+        @staticmethod
+        def backward(ctx, g):
+            return g * 2
+
+    x = specjit.ones(2, requires_grad=True)
+    (out,) = One.apply(x)
+    out.sum().backward()
+    assert x.grad.tolist() == [2, 2]

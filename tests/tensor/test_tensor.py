@@ -215,6 +215,20 @@ def test_pickle_and_deepcopy(dtype):
         assert not np.shares_memory(x._data, y._data)
 
 
+def test_deepcopy_keeps_what_is_shared():
+    x = specjit.arange(12.0).reshape(4, 3)
+    part, turned = x[1:, ::2], x.t()
+    y, part2, turned2 = copy.deepcopy((x, part, turned))
+    assert (part2.stride(), turned2.stride()) == (part.stride(), turned.stride())
+    part2.zero_()
+    assert x.tolist() == np.arange(12.0).reshape(4, 3).tolist()
+    assert y.tolist() == turned2.t().tolist() == [[0, 1, 2], [0, 4, 0], [0, 7, 0], [0, 10, 0]]
+    assert y._version is part2._version
+    assert y._version is not x._version
+    assert copy.deepcopy(specjit.ones(3).expand(2, 3)).tolist() == [[1, 1, 1], [1, 1, 1]]
+    assert copy.deepcopy(specjit.zeros(0, 3)).shape == (0, 3)
+
+
 def test_pickle_and_deepcopy_of_parameters():
     p = nn.Parameter(specjit.ones(2))
     p.grad = specjit.ones(2) * 3

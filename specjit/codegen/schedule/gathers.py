@@ -158,6 +158,8 @@ def add_at(b: Builder, node: Node) -> View:
         raise b.fail("a scalar operand, or a dimension that is not constant")
     axis = base.ref.axis(dim)
     rows_only = node.op.name == "index_add"
+    if rows_only and not (node.args[4].is_const and node.args[4].const == 1):
+        raise b.fail("a factor of what is added")
     if {base.source.dtype, values.source.dtype} != {dtype} or dtype not in ("f32", "f64"):
         raise b.fail(f"sums of {dtype}")
     if index.ref.rank != (1 if rows_only else len(dims)) or values.ref.rank != len(dims):

@@ -1,0 +1,87 @@
+"""In-place variants of records: `add_` writes the result of `add` into argument 0 and returns it.
+
+Enters: the functional records. Leaves: records that write argument 0, with the functional's gradient.
+Invariant: the target keeps its shape and dtype; a result that would need more dims, or a higher dtype category, is an
+error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from specjit.dtypes import dtype_of
+from specjit.ir.traits import Traits
+from specjit.ir.types import Type
+from specjit.ops import infer
+from specjit.ops.eager import writable
+from specjit.ops.quiet import quiet
+from specjit.ops.registry import Op, defop
+
+WRITES_SELF = Traits(view_of=0, writes=frozenset({0}))
+
+
+def _eager(op: Op, ufunc: Any) -> Callable[..., Any]:
+    compute = getattr(op.eager, "raw", op.eager)
+
+    def eager(x: np.ndarray, *rest: Any) -> np.ndarray:
+        writable(x)
+        if ufunc is not None and x.dtype.kind == "f" and _simple(x, rest):
+            return ufunc(x, rest[0], out=x)
+        out = np.asarray(compute(x, *rest))
+        if out.dtype is not x.dtype or out.shape != x.shape:
+            infer.check_write(dtype_of(out.dtype), out.shape, Type.tensor(dtype_of(x.dtype), x.shape))
+        x[...] = out
+        return x
+
+    return quiet(eager)
+
+
+def _simple(x: np.ndarray, rest: tuple[Any, ...]) -> bool:
+    """An operand of the same dtype that does not enlarge the target, and no alpha."""
+    if len(rest) > 1 and rest[1] != 1:
+        return False
+    other = rest[0]
+    if type(other) is float or type(other) is int:
+        return x.dtype.itemsize > 2  # float16 beside a number: the functional op knows which of the two is rounded
+    return type(other) is np.ndarray and other.dtype is x.dtype and (other.shape == x.shape or not other.ndim)
+
+
+def _infer(op: Op) -> Callable[..., Any]:
+    def rule(x: Type, *rest: Any) -> Type:
+        found = op.infer(x, *rest)
+        infer.check_write(found.dtype, found.dims, x)
+        # The target takes on the gradients of what is written into it.
+        return Type.tensor(x.dtype, x.dims)
+
+    return rule
+
+
+def _cut(op: Op) -> Callable[..., Any]:
+    """The gradient of a write whose op has none: what is overwritten gets zeros."""
+
+    def vjp(g: Any, _y: Any, *_: Any) -> Any:
+        return (lambda: g * 0.0, *[None] * (len(op.tensor_positions) - 1))
+
+    return vjp
+
+
+def in_place(fn: Any, ufunc: Any = None) -> Any:
+    """Define `<name>_` and the method of that name from the record behind `fn`. ufunc: computes it with `out=`, for
+    operands of one floating-point dtype."""
+    op: Op = fn.record
+    # The target itself is a tensor, also where the functional op would take a number.
+    schema = op.schema.replace(op.name, op.name + "_", 1).replace("input: 'Tensor|Scalar'", "input", 1)
+    return defop(
+        schema,
+        eager=_eager(op, ufunc),
+        infer=_infer(op),
+        vjp=_cut(op) if op._vjp is None else op._vjp,
+        traits=WRITES_SELF,
+        functional=op,
+        reads=op.reads,
+        method=True,
+        doc=f"`{op.name}` in place; returns the tensor.",
+    )
