@@ -155,8 +155,10 @@ def is_quiet(obj: Any) -> bool:
         return False
     if isinstance(obj, types.FunctionType):
         return obj.__module__ in QUIET_MODULES and is_library(obj)
+    if obj is str.maketrans:  # says nothing of where it is from
+        return True
     owner = getattr(obj, "__self__", None)
-    if isinstance(obj, types.BuiltinFunctionType) and isinstance(owner, type):  # str.maketrans
+    if isinstance(obj, types.BuiltinFunctionType) and isinstance(owner, type):  # dict.fromkeys
         return owner.__module__ == "builtins"
     if isinstance(obj, types.MethodDescriptorType):  # str.upper
         return obj.__objclass__.__module__ == "builtins"

@@ -148,8 +148,6 @@ class Specializer:
             raise
         except (RuntimeError, IndexError, TypeError, ValueError) as error:
             raise Refused(f"{op.name}: {error}", self.loc) from error
-        if op.name.startswith("py.") and isinstance(types, list | tuple) and len(op.returns) == 1:
-            raise Refused(f"{op.name} gives a {type(types).__name__}, of which only Python knows which it is", self.loc)
         self.nonempty.update(op.assumed(seen, types))
         return self.emit(op, args, types)
 
@@ -161,6 +159,8 @@ class Specializer:
             if done is not None:
                 return done
         many = op.several
+        if many and isinstance(types, Type):
+            raise Refused(f"how many tensors {op.name} gives depends on a size that is not known", self.loc)
         if not many and op.traits.effect_free and not op.traits.reads:
             constants = _known_of(types, self.depth)
             if constants is not None:
