@@ -17,7 +17,6 @@ from specjit.capture.instances import super_attribute
 from specjit.capture.operators import truth
 from specjit.capture.values import (
     NONE_VALUE,
-    UNBOUND,
     Abstract,
     Cell,
     Iteration,
@@ -30,6 +29,7 @@ from specjit.capture.values import (
     const,
     constant_of,
 )
+from specjit.ir.constants import UNBOUND
 from specjit.ir.types import ANY, INT
 from specjit.ops.pyinfer import SIZE
 from specjit.ops.registry import all_ops, get

@@ -20,7 +20,6 @@ from specjit.capture.guards import Facts
 from specjit.capture.scope import Liveness, declared, local_names, rebound
 from specjit.capture.source import FunctionSource
 from specjit.capture.values import (
-    UNBOUND,
     Abstract,
     Cell,
     Iteration,
@@ -36,6 +35,7 @@ from specjit.capture.values import (
     constant_of,
     widen,
 )
+from specjit.ir.constants import UNBOUND
 from specjit.ir.graph import Block, Location, Node, OpLike
 from specjit.ir.types import ANY, TENSOR, Type, type_of
 from specjit.ops.pyinfer import SIZE
@@ -59,6 +59,10 @@ def lowers(*kinds: type) -> Callable[[Any], Any]:
     return register
 
 
+class Restart(Exception):
+    """Something was found that has to be known from the start: capture begins anew."""
+
+
 @dataclass
 class Session:
     """What one capture has produced so far."""
@@ -67,6 +71,7 @@ class Session:
     root: types.FunctionType
     written: dict[tuple[int, str], Type]  # types of attributes that the program sets: of all turns and paths
     elements: dict[Any, Type]  # element types of lists by origin: of all turns and paths
+    celled: set[tuple[ast.AST, str]]  # (function, variable): variables that functions share which outlive their call
     scripting: bool = False
     block: Block = field(default_factory=Block)
     facts: Facts = field(default_factory=Facts)
@@ -78,6 +83,7 @@ class Session:
     unsettled: bool = False  # `written` has grown: capture again
     unrollable: int = 0  # open loops over ranges that could be unrolled
     sunk: int = 0
+    making: list[str] = field(default_factory=list)  # variables whose functions are being made
     trying: int = 0  # blocks around that something watches for exceptions
     handling: list[Value | None] = field(default_factory=list)  # what the handlers around have caught; None: unknown
     origins: dict[Value, frozenset[Any]] = field(default_factory=dict)  # where the lists come from
@@ -170,8 +176,9 @@ class Frame:
                 self.emit("py.store", cells[name], self.env.get(name, UNBOUND))
 
     def open_cells(self) -> None:
-        """Variables that nested functions assign live in cells from the start."""
-        for name in sorted(rebound(self.source.node)):
+        """Variables that nested functions assign, or see change, live in cells from the start."""
+        seen = {name for function, name in self.session.celled if function is self.source.node}
+        for name in sorted(rebound(self.source.node) | seen):
             self.env[name] = Cell(self.emit("py.cell", self.env.get(name, UNBOUND), hint=f"{name}_cell"))
 
     # syntax
@@ -297,7 +304,7 @@ class Frame:
         if isinstance(a, Cell):
             return self.emit("py.load", a.cell)
         assert isinstance(a, Local)
-        from specjit.capture.opaque import function_value
+        from specjit.capture.closures import function_value
 
         return function_value(self, a)
 

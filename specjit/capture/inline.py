@@ -12,6 +12,7 @@ import types
 from typing import Any
 
 from specjit.capture import marks, opaque
+from specjit.capture.closures import needs_cell, refers_to_itself
 from specjit.capture.errors import CaptureError, Unsupported
 from specjit.capture.frame import MAX_DEPTH, Frame, is_own
 from specjit.capture.loops import NeedsConstant
@@ -118,8 +119,13 @@ def inline(
 
 def call_local(f: Frame, local: Local, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
     """A function defined in the captured program; it sees the variables around it."""
-    if local.node in f.session.active:
-        raise f.unsupported(f"recursion in the nested function {local.name!r}")
+    if local.node in f.session.active:  # then it is called as a function object
+        names = refers_to_itself(local)
+        if not names:
+            raise f.unsupported(f"recursion in the nested function {local.name!r}")
+        home = local.frame.home(names[0])
+        assert home is not None
+        raise needs_cell(home, names[0])
     env = _bind_ast(f, local.node, args, kwargs, list(local.defaults), list(local.kw_defaults))
     if env is None:
         raise f.unsupported(f"a call of {local.name!r} with the wrong arguments")

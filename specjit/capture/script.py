@@ -27,7 +27,7 @@ from specjit.capture import (
 )
 from specjit.capture.attributes import describe
 from specjit.capture.errors import CaptureError, Unsupported, to_capture_error
-from specjit.capture.frame import SIMPLE, Frame, Session
+from specjit.capture.frame import SIMPLE, Frame, Restart, Session
 from specjit.capture.guards import Checks
 from specjit.capture.iteration import NeedsConstant
 from specjit.capture.merge import DEAD, RETURN_VALUE
@@ -99,10 +99,13 @@ def capture(
         raise CaptureError("signature", f"{fn.__qualname__}: no example for {', '.join(missing)}")
     written: dict[tuple[int, str], Type] = {}
     held: dict[Any, Type] = {}
+    celled: set[Any] = set()
     for _ in range(MAX_RESTARTS):
-        session = Session(strict, fn, written, held, scripting)
+        session = Session(strict, fn, written, held, celled, scripting)
         try:
             block = _run(session, fn, source, params, examples, root)
+        except Restart:
+            continue
         except (Unsupported, NeedsConstant) as error:
             if session.unsettled:
                 continue  # with better types it may be supported

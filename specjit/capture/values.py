@@ -12,28 +12,13 @@ import ast
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from specjit.ir.constants import same
+from specjit.ir.constants import Unbound, same
 from specjit.ir.graph import Value
 from specjit.ir.types import ANY, NONE, Type, type_of
 from specjit.ops.pyinfer import SIZE
 
 if TYPE_CHECKING:
     from specjit.capture.frame import Frame
-
-
-class Unbound:
-    """The content of a local variable that has no value yet, where control flow merges. One instance: `UNBOUND`."""
-
-    __ir_constant__ = {"name": "UNBOUND"}
-
-    def __repr__(self) -> str:
-        return "UNBOUND"
-
-    def __reduce__(self) -> str:
-        return "UNBOUND"
-
-
-UNBOUND = Unbound()
 
 
 @dataclass(frozen=True, eq=False, slots=True)

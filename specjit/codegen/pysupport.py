@@ -16,7 +16,7 @@ from typing import Any
 
 from specjit.ir.graph import Location
 from specjit.ir.types import Type
-from specjit.ops import control
+from specjit.ops import control, exceptions
 from specjit.ops.registry import get
 from specjit.parsing import parse
 from specjit.tensor import state
@@ -138,6 +138,7 @@ def _unbound(name: str, free: bool = False) -> Any:
 HELPERS: dict[str, Any] = {
     "_bound": control.bound,
     "_closure": _closure,
+    "_content": exceptions.load_cell,
     "_global": _global,
     "_guard": control.check_guard,
     "_next": control.next_item,

@@ -21,7 +21,7 @@ from specjit.codegen.pyexpr import AUGMENTED, TERNARY, expression, index_text, o
 from specjit.codegen.pyhandlers import HandlerWriter
 from specjit.codegen.pyjumps import ALIASES, EXITS, RETURN
 from specjit.codegen.pyleft import is_dead
-from specjit.codegen.pywriter import is_none, place
+from specjit.codegen.pywriter import is_none, is_unbound, place
 from specjit.ir.graph import Block, Graph, Location, Node, Value, free_values
 from specjit.ir.structure import EXCEPTIONAL, IF, LOOP, REGION, WITH
 
@@ -199,7 +199,8 @@ class _Function(HandlerWriter):
             self.line(f"{self.scope.bind(args[1].const.__globals__, 'g')}[{args[0].const!r}] = {content.text}")
         elif name == "py.store":
             cell, content = self.statement(args)
-            self.line(f"{cell.at(14)}.cell_contents = {content.text}")
+            held = f"{cell.at(14)}.cell_contents"
+            self.line(f"del {held}" if is_unbound(args[1]) else f"{held} = {content.text}")
         elif name == "py.assert":
             cond, message = self.statement(args)
             self.line(f"assert {truth(cond).text}" + (f", {message.text}" if not is_none(args[1]) else ""))

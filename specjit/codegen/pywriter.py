@@ -20,6 +20,7 @@ from specjit.codegen.pyexpr import NOT, TERNARY, Scope, Text, truth
 from specjit.codegen.pynames import Names
 from specjit.codegen.pyshape import Shape
 from specjit.codegen.pyturns import settle
+from specjit.ir.constants import UNBOUND
 from specjit.ir.graph import Block, Location, Node, Value
 from specjit.tensor.tensor import wrap
 
@@ -152,6 +153,10 @@ def place(node: Node) -> tuple[Location, ...]:
 
 def is_none(v: Value) -> bool:
     return v.is_const and v.const is None
+
+
+def is_unbound(v: Value) -> bool:
+    return v.is_const and v.const is UNBOUND
 
 
 def negation(t: Text) -> str:
