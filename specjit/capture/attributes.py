@@ -44,11 +44,16 @@ REGISTRIES = ("_parameters", "_buffers", "_modules")  # of a Module
 MISSING = object()
 
 
+def is_operator(obj: Any) -> bool:
+    """Whether the object is a callable of this package that stands for an operator record."""
+    return is_own(type(obj)) and hasattr(obj, "record")
+
+
 def describe(f: Frame, obj: Any, group: Group, source: str, fetch: str, read: Any) -> Abstract:
     """The abstract value of `obj`, found at `source`; `read()` emits the node that reads it at run time."""
     origin = f.origin()
     facts = f.session.facts
-    if isinstance(obj, ALWAYS_KNOWN) or hasattr(obj, "record"):
+    if isinstance(obj, ALWAYS_KNOWN) or is_operator(obj):
         facts.add(group, source, "identity", obj, origin, fetch)
         return Known(obj)
     if f.session.scripting and getattr(type(obj), "__specjit_scripted__", False):
@@ -98,7 +103,7 @@ def global_value(f: Frame, name: str) -> Abstract:
     stable = is_own(fn)
     if name in scope:
         obj = scope[name]
-        if stable and (isinstance(obj, ALWAYS_KNOWN) or hasattr(obj, "record")):
+        if stable and (isinstance(obj, ALWAYS_KNOWN) or is_operator(obj)):
             return Known(obj)
         fetch = f"{f.session.facts.bind(scope)}[{name!r}]"
         source = f"globals[{name!r}]" if fn is f.session.root else f"{fn.__module__}.{name}"
@@ -194,7 +199,7 @@ def _module_attribute(f: Frame, owner: Known, name: str) -> Abstract:
     if is_stable_module(module):
         if type(found) in SIMPLE:
             return const(found)
-        if isinstance(found, ALWAYS_KNOWN) or hasattr(found, "record"):
+        if isinstance(found, ALWAYS_KNOWN) or is_operator(found):
             return Known(found)
     fetch = f"{f.session.facts.bind(module)}.{name}"
     return describe(
@@ -230,7 +235,7 @@ def _instance_attribute(f: Frame, owner: Known, name: str) -> Abstract:
     fresh = is_fresh(owner)
     place: tuple[Group, str, str] = ("arguments", "", "") if fresh else place_of(owner)
     group, source, fetch = place
-    raw = _class_lookup(cls, name)
+    raw = class_lookup(cls, name)
     read = lambda: f.emit("py.getattr", owner, name, hint=name)  # noqa: E731
     if name == "__class__":
         return Known(cls)
@@ -258,7 +263,9 @@ def _instance_attribute(f: Frame, owner: Known, name: str) -> Abstract:
         if not f.session.touched:
             value.type = f.session.written.get((id(obj), name), ANY)
         return value
-    if found is MISSING or (f.session.touched and not _registered(obj, name)):
+    if found is MISSING and class_lookup(cls, "__getattr__") is not MISSING and not isinstance(obj, Module):
+        return _computed(f, read, "an attribute that __getattr__ computes")
+    if found is MISSING or (f.session.touched and not is_registered(obj, name)):
         return read()
     inner = group if group != "structure" or isinstance(obj, Module) else "arguments"
     if isinstance(obj, Module) and inner == "arguments":
@@ -299,17 +306,17 @@ def _class_member(f: Frame, owner: Known, name: str, raw: Any, read: Any) -> Abs
     if isinstance(raw, types.DynamicClassAttribute) and isinstance(owner.obj, enum.Enum):
         return read()  # its name or value
     if hasattr(type(raw), "__get__"):
-        return _descriptor(f, read)
+        return _computed(f, read, "an attribute that a descriptor computes")
     if is_fresh(owner):
         return read()
     group, source, fetch = place_of(owner)
     return describe(f, raw, "globals" if group == "structure" else group, f"{source}.{name}", f"{fetch}.{name}", read)
 
 
-def _descriptor(f: Frame, read: Callable[[], Value]) -> Value:
-    """What a descriptor of the user's gives: its `__get__` runs in Python."""
+def _computed(f: Frame, read: Callable[[], Value], what: str) -> Value:
+    """An attribute that code of the user gives, which then runs in Python."""
     f.session.touched = True
-    opaque.note(f, "an attribute that a descriptor computes")
+    opaque.note(f, what)
     return read()
 
 
@@ -322,7 +329,7 @@ def _guard_not_shadowed(f: Frame, owner: Known, name: str) -> None:
         f.session.facts.add(inner, f"vars({source})[{name!r}]", "absent", name, f.origin(), f"{fetch}.__dict__")
 
 
-def _class_lookup(cls: type, name: str) -> Any:
+def class_lookup(cls: type, name: str) -> Any:
     for base in cls.__mro__:
         if name in base.__dict__:
             return base.__dict__[name]
@@ -341,6 +348,6 @@ def instance_data(obj: Any, name: str) -> Any:
     return MISSING
 
 
-def _registered(obj: Any, name: str) -> bool:
+def is_registered(obj: Any, name: str) -> bool:
     """Parameters, buffers and submodules: what a Program owns. They are not expected to move within one call."""
     return isinstance(obj, Module) and isinstance(instance_data(obj, name), Module | Tensor)

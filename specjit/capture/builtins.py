@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import functools
 import inspect
+import types
 from collections.abc import Callable
 from typing import Any
 
 from specjit.capture import marks
-from specjit.capture.attributes import MISSING, attribute, instance_data
+from specjit.capture.attributes import MISSING, attribute, class_lookup, instance_data, is_registered
 from specjit.capture.containers import VIEWS, is_view, module_items, view, view_items
 from specjit.capture.frame import Frame
 from specjit.capture.instances import super_object
+from specjit.capture.opaque import note
 from specjit.capture.operators import binary, truth
-from specjit.capture.pycalls import BUILTINS, METHODS, python_call, python_method
+from specjit.capture.pycalls import BUILTINS, METHODS, is_quiet, python_call, python_method
 from specjit.capture.values import (
     NONE_VALUE,
     Abstract,
@@ -43,6 +45,9 @@ CONTAINERS = ("list", "dict", "set", "str")
 CLASSES = {"int": int, "float": float, "bool": bool, "str": str, "list": list, "tuple": tuple, "dict": dict}
 # Builtins that read their arguments and change nothing.
 QUIET: tuple[Any, ...] = (pow, sorted, any, all, ord, chr, divmod, hash, id, repr, bin, hex, oct, slice, complex)
+
+
+METHODS_OF_A_CLASS = (types.FunctionType, classmethod, staticmethod, types.MethodDescriptorType)
 
 
 def builtin(*functions: Any) -> Callable[[Any], Any]:
@@ -115,6 +120,21 @@ def _zip(f: Frame, /, *iterables: Abstract) -> Abstract | None:
     return Iteration("zip", iterables) if iterables else None
 
 
+@builtin(map)
+def _map(f: Frame, function: Abstract, /, *iterables: Abstract) -> Abstract | None:
+    return Iteration("map", (function, *iterables)) if iterables else None
+
+
+@builtin(filter)
+def _filter(f: Frame, function: Abstract, iterable: Abstract, /) -> Abstract:
+    """Python calls the function, which is the user's own business where it has a name."""
+    known = function.obj if isinstance(function, Known) and function.value is None else None
+    if not (constant_of(function) == (True, None) or isinstance(function, Local) or is_quiet(known)):
+        f.session.touched = True
+        note(f, "a function that filter calls")
+    return quiet_call(filter, f, function, iterable)
+
+
 @builtin(reversed)
 def _reversed(f: Frame, x: Abstract, /) -> Abstract | None:
     if isinstance(x, Value) and x.type.kind not in ("list", "tuple", "tensor", "str"):
@@ -183,10 +203,13 @@ def _hasattr(f: Frame, owner: Abstract, name: Abstract, /) -> Abstract:
     ok, attr = constant_of(name)
     if ok and isinstance(attr, str):
         if isinstance(owner, Known):
-            if any(attr in base.__dict__ for base in type(owner.obj).__mro__):
+            raw = class_lookup(type(owner.obj), attr)
+            if raw is not MISSING and (isinstance(raw, METHODS_OF_A_CLASS) or not hasattr(type(raw), "__get__")):
                 return const(True)
-            deletable = f.session.written.get((id(owner.obj), attr)) == ANY  # the program may delete it
-            if instance_data(owner.obj, attr) is not MISSING and not deletable:
+            # The program, or what it calls, may delete it.
+            stays = is_registered(owner.obj, attr) or not f.session.touched
+            stays &= f.session.written.get((id(owner.obj), attr)) != ANY
+            if raw is MISSING and stays and instance_data(owner.obj, attr) is not MISSING:
                 attribute(f, owner, attr)  # notes the guard
                 return const(True)
         if isinstance(owner, Value) and owner.type.is_tensor and hasattr(Tensor, attr):

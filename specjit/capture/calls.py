@@ -23,6 +23,7 @@ from specjit.capture.pycalls import BUILTINS, METHODS, apply, is_quiet, python_c
 from specjit.capture.values import (
     NONE_VALUE,
     Abstract,
+    Iteration,
     Known,
     Local,
     Method,
@@ -102,6 +103,10 @@ def _consumed(f: Frame, callee: Abstract, generator: ast.GeneratorExp, node: ast
 
 def call(f: Frame, callee: Abstract, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
     """`callee(*args, **kwargs)`."""
+    if args and isinstance(args[0], Iteration) and args[0].kind == "map" and takes_all(callee):
+        from specjit.capture.comprehensions import collected
+
+        args = [collected(f, args[0]), *args[1:]]
     if isinstance(callee, Known) and callee.value is None:
         return _call_known(f, callee.obj, args, kwargs)
     if isinstance(callee, Known):

@@ -20,7 +20,7 @@ MAX_ITEMS = 256  # of a range that is written out
 @lowers(ast.Tuple)
 def _tuple(f: Frame, node: ast.Tuple) -> Abstract:
     items = displayed(f, node.elts)
-    return TupleOf(tuple(items)) if isinstance(items, list) else f.emit("py.to_tuple", items)
+    return TupleOf(tuple(map(f.held, items))) if isinstance(items, list) else f.emit("py.to_tuple", items)
 
 
 @lowers(ast.List)

@@ -68,13 +68,14 @@ def _name(f: Frame, node: ast.Name) -> Abstract:
 
 @lowers(ast.NamedExpr)
 def _walrus(f: Frame, node: ast.NamedExpr) -> Abstract:
-    value = f.expr(node.value)
+    value = f.held(f.expr(node.value))
     bind_name(f, node.target.id, value)
     return value
 
 
 def bind_name(f: Frame, name: str, value: Abstract) -> None:
     """Bind a local variable; the value takes its name, if it has none."""
+    value = f.held(value)
     if name in f.globals and name not in f.shadowed:
         _bind_global(f, name, value)
         return

@@ -20,6 +20,7 @@ from specjit.capture.guards import Facts
 from specjit.capture.scope import Liveness, declared, local_names, rebound
 from specjit.capture.source import FunctionSource
 from specjit.capture.values import (
+    ITERATORS,
     Abstract,
     Cell,
     Iteration,
@@ -299,6 +300,8 @@ class Frame:
                 return self.emit("py.getitem", *a.parts[:2])
             if a.kind in ("keys", "values", "items"):
                 return self.emit("py.method", a.parts[0], a.kind, None)
+            if a.kind == "map":
+                return self.mapped(a)
             function = {"enumerate": enumerate, "zip": zip, "reversed": reversed}[a.kind]
             return self.emit("py.call", Known(function), None, *a.parts)
         if isinstance(a, Cell):
@@ -307,6 +310,20 @@ class Frame:
         from specjit.capture.closures import function_value
 
         return function_value(self, a)
+
+    def held(self, a: Abstract) -> Abstract:
+        """`a` as something that is kept: an iterator, which whoever comes second finds used up, is an object then."""
+        return self.value(a) if isinstance(a, Iteration) and a.kind in ITERATORS else a
+
+    def mapped(self, a: Iteration) -> Value:
+        """A map object: Python calls the function, whenever somebody asks for an item."""
+        from specjit.capture.opaque import note
+
+        function = a.parts[0].obj if isinstance(a.parts[0], Known) and a.parts[0].value is None else None
+        if not isinstance(function, types.BuiltinFunctionType | type) and not isinstance(a.parts[0], Local):
+            self.session.touched = True
+            note(self, "a function that map calls")
+        return self.emit("py.call", Known(map), None, *a.parts)
 
     def lookup(self, name: str) -> Abstract | None:
         """A variable of this function or of the captured functions around it; None if the name is not theirs."""

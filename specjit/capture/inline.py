@@ -29,6 +29,8 @@ from specjit.capture.values import (
     const,
 )
 
+ITEMS = "__specjit_items__"  # the parameter of a generator that is read as a function: who takes items once
+
 
 def call_function(f: Frame, fn: types.FunctionType, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
     """A plain Python function, read in place of the call."""
@@ -178,11 +180,12 @@ def _bind_ast(
 ) -> dict[str, Abstract] | None:
     a = node.args
     positional = [p.arg for p in (*a.posonlyargs, *a.args)]
-    env: dict[str, Abstract] = dict(zip(positional, args))
-    extra = args[len(positional) :]
+    kept = args if positional == [ITEMS] else [f.held(x) for x in args]
+    env: dict[str, Abstract] = dict(zip(positional, kept))
+    extra = kept[len(positional) :]
     if extra and a.vararg is None:
         return None
-    left = dict(kwargs)
+    left = {name: f.held(x) for name, x in kwargs.items()}
     for name in [*positional[len(a.posonlyargs) :], *(p.arg for p in a.kwonlyargs)]:
         if name in left:
             if name in env:

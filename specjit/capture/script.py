@@ -25,7 +25,7 @@ from specjit.capture import (
     operators,
     statements,
 )
-from specjit.capture.attributes import describe
+from specjit.capture.attributes import describe, is_operator
 from specjit.capture.errors import CaptureError, Unsupported, to_capture_error
 from specjit.capture.frame import SIMPLE, Frame, Restart, Session
 from specjit.capture.guards import Checks
@@ -39,6 +39,7 @@ from specjit.ir.types import Type
 from specjit.tensor.tensor import Tensor
 
 MAX_RESTARTS = 30
+KNOWN_INPUTS = (types.FunctionType, types.BuiltinFunctionType, type, types.ModuleType)
 _WAY_OUT = (
     "move it into a function marked @specjit.jit.ignore, or use specjit.optimize without strict=True, which runs such "
     "lines in Python"
@@ -179,9 +180,7 @@ def _input(f: Frame, name: str, example: Any) -> Abstract:
     """An input, typed by the Python structure of its example."""
     value = f.session.block.param(Type("any"), name)
     facts = f.session.facts
-    if isinstance(example, types.FunctionType | types.BuiltinFunctionType | type | types.ModuleType) or hasattr(
-        example, "record"
-    ):
+    if isinstance(example, KNOWN_INPUTS) or is_operator(example):
         facts.add("arguments", name, "identity", example, f.origin(), name)
         return Known(example)
     if type(example) in (list, dict, set):

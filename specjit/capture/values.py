@@ -66,8 +66,8 @@ class Local:
 @dataclass(frozen=True, eq=False, slots=True)
 class Iteration:
     """A lazy iterable: kind "range" (start, stop, step), "enumerate" (iterable, start), "zip" (iterables), "reversed"
-    (sequence). Or a view of a container of modules, whose items are known: "slice" (owner, index, items), "keys",
-    "values" and "items" (owner, items)."""
+    (sequence), "map" (function, iterables). Or a view of a container of modules, whose items are known: "slice" (owner,
+    index, items), "keys", "values" and "items" (owner, items)."""
 
     kind: str
     parts: tuple[Abstract, ...]
@@ -92,6 +92,9 @@ class Cell:
     """A variable that a nested function assigns: its value is in a cell (`py.load`, `py.store`)."""
 
     cell: Value
+
+
+ITERATORS = ("enumerate", "zip", "reversed", "map")  # the kinds of `Iteration` that run out
 
 
 Abstract = Cell | Value | Known | TupleOf | Method | Local | Iteration | Shape | Ran | Unbound
