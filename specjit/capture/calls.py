@@ -138,7 +138,7 @@ def _call_known(f: Frame, obj: Any, args: list[Abstract], kwargs: dict[str, Abst
         bound = [_plain(a) for a in obj.args]
         named = {k: _plain(v) for k, v in obj.keywords.items()}
         return _call_known(f, obj.func, [*bound, *args], {**named, **kwargs})
-    if isinstance(obj, type) and f.session.strict:
+    if isinstance(obj, type):
         made = construct(f, obj, args, kwargs)
         if made is not None:
             return made
