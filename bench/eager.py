@@ -69,7 +69,7 @@ class Calls:
         with state.recording(None):
             found = call.dispatch(op, args)
         ready = call.checked(op, args)
-        self.calls.append((getattr(op.eager, "raw", op.eager), [call._raw(a) for a in ready]))
+        self.calls.append((getattr(op.eager, "raw", op.eager), [call.unwrapped(a) for a in ready]))
         return found
 
 

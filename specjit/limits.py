@@ -25,6 +25,8 @@ MAX_GLANCES = 64  # calls whose profile is found by a cheap key
 # Per native region.
 MAX_FRAMES = 16  # waiting for their next call; more calls at once get frames that are then dropped
 
+MAX_SEQUENCE_BYTES = 64 << 20  # that rewrites may add to a graph's peak, or as much as its inputs and outputs take
+
 # Per process.
 MAX_PARSED_FILES = 64  # of the user's sources
 MAX_SHOWN_CAUSES = 1_000  # remembered so that a cause is logged once; past it they may be logged again

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 import specjit
+from specjit.dtypes import int64
 from specjit.ops.registry import get
 from tests.opinfo import Make, Sample, row, silent, wide
 from tests.opinfo_losses import LONGS, REDUCTIONS, X, invalid, loss, pairs, reduced
@@ -149,6 +150,25 @@ def nll(
         return np.sum(losses) / np.sum(counts) if how == "mean" else np.sum(losses)
 
 
+def known_samples(make: Make) -> Iterator[Sample]:
+    yield (make.ints(4, high=3), 3, -100), {}
+    yield (make.ints(2, 5, high=3), 3, 1), {}
+    yield (make.ints(high=3), 3, 0), {}
+    yield (make.ints(0, high=3), 3, 0), {}
+
+
+row(
+    "known_classes",
+    known_samples,
+    lambda t, classes, ignored: np.where(t == ignored, 0, t),
+    dtypes=(int64,),
+    grad=False,
+    errors=[
+        (lambda: get("known_classes").fn(CLASSES * 0 + 7, 7, -100), IndexError, r"Target 7 is out of bounds\."),
+        (lambda: get("known_classes").fn(CLASSES * 0 - 1, 7, -100), IndexError, r"Target -1 is out of bounds\."),
+    ],
+)
+
 row(
     "nn.functional.nll_loss",
     class_samples,
@@ -163,6 +183,8 @@ row(
             "Expected target",
         ),
         (lambda: specjit.nn.functional.nll_loss(X, CLASSES, reduction="x"), ValueError, "not a valid value"),
+        (lambda: specjit.nn.functional.nll_loss(X, CLASSES + 7), IndexError, r"Target \d+ is out of bounds\."),
+        (lambda: specjit.nn.functional.nll_loss(X, CLASSES * 0 - 1), IndexError, r"Target -1 is out of bounds\."),
     ],
 )
 
@@ -203,6 +225,7 @@ row(
         (lambda: specjit.nn.functional.cross_entropy(X, CLASSES, label_smoothing=2.0), RuntimeError, "between 0.0 and"),
         (lambda: specjit.nn.functional.cross_entropy(X.long(), CLASSES), NotImplementedError, "log_softmax_lastdim"),
         (lambda: specjit.nn.functional.cross_entropy(X, CLASSES, reduction="x"), ValueError, "not a valid value"),
+        (lambda: specjit.nn.functional.cross_entropy(X, CLASSES + 7), IndexError, r"Target \d+ is out of bounds\."),
     ],
 )
 

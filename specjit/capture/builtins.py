@@ -36,6 +36,7 @@ from specjit.capture.values import (
 )
 from specjit.ir.types import ANY, INT, Type
 from specjit.nn.containers import ModuleDict
+from specjit.ops.control import asked_by_class
 from specjit.ops.pyinfer import SIZE
 from specjit.tensor import Size, Tensor
 
@@ -157,7 +158,7 @@ def _isinstance(f: Frame, x: Abstract, classes: Abstract, /) -> Abstract:
 
 
 def _classes(a: Abstract) -> tuple[type, ...] | None:
-    if isinstance(a, Known) and isinstance(a.obj, type) and a.value is None:
+    if isinstance(a, Known) and asked_by_class(a.obj) and a.value is None:
         return (a.obj,)
     if isinstance(a, TupleOf):
         found = [_classes(x) for x in a.items]

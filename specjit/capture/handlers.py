@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from specjit.capture import elements, merge
 from specjit.capture.expressions import bind_name, unbind
@@ -31,7 +31,8 @@ def _try(f: Frame, s: ast.Try) -> None:
         _handled(f, s)
         return
     if Exits(s.finalbody).any:
-        raise f.unsupported("return, break or continue in finally", s.finalbody[0], "leave after the try statement")
+        _leaves_in_finally(f, s)
+        return
     variables = Shared(f, assigned([*s.body, *s.handlers, *s.orelse]) & read(s.finalbody))
     with variables.watched(), f.block() as block:
         _handled(f, s)
@@ -42,6 +43,73 @@ def _try(f: Frame, s: ast.Try) -> None:
         _run(f, s.finalbody)
         last = Branch(block, f.env)
     _finally(f, body, last, before, assigned(s.finalbody), f.live.after[s])
+
+
+def _leaves_in_finally(f: Frame, s: ast.Try) -> None:
+    """A `finally` with ways out of its own: taking one drops the exception, or the way out that the body has taken.
+
+    It is read twice: as a handler that raises again unless it leaves, and for the other ends of the body."""
+    after = f.live.after[s]
+    variables = Shared(f, assigned([*s.body, *s.handlers, *s.orelse]) & (read(s.finalbody) | after))
+    dropped = f"{len(f.session.active)} {s.lineno} {s.col_offset} dropped left?"
+    with variables.watched(), f.block() as block:
+        _handled(f, s)
+        body = Branch(block, f.env)
+    with f.block() as block:
+        error = block.param(ANY, "error")
+        variables.fetch(body.block)
+        f.env[dropped] = merge.TRUE
+        with handling(f, error):
+            _run(f, s.finalbody)
+        _unless_left(f, lambda: _raise_again(f, error), after)
+        handler = Branch(block, f.env)
+    join_handled(f, TRY, [], body, handler, after | read(s.finalbody))
+    if DEAD in f.env:
+        return
+    left = f.value(f.env.pop(dropped, merge.FALSE))
+    pending = {n: f.env.pop(n) for n in (*merge.FLAGS, RETURN_VALUE) if n in f.env}
+
+    def last() -> None:
+        with handling(f, None):
+            _run(f, s.finalbody)
+        _unless_left(f, lambda: f.env.update(pending), after)
+
+    if left.is_const:
+        f.env.update(pending) if left.const else last()
+        return
+    with f.block() as block:
+        f.env.update(pending)
+        gone = Branch(block, f.env)
+    with f.block() as block:
+        last()
+        here = Branch(block, f.env)
+    merge.join(f, left, gone, here, after)
+
+
+def _unless_left(f: Frame, otherwise: Callable[[], None], live: set[str]) -> None:
+    """Do something at the end of a block, unless that has been left by return, break or continue."""
+    from specjit.capture.statements import exited
+
+    if DEAD in f.env:
+        return
+    state = exited(f)
+    if state.is_const:
+        if not state.const:
+            otherwise()
+        return
+    with f.block() as block:
+        left = Branch(block, f.env)
+    with f.block() as block:
+        for name in (*merge.FLAGS, RETURN_VALUE):
+            f.env.pop(name, None)
+        otherwise()
+        here = Branch(block, f.env)
+    merge.join(f, state, left, here, live)
+
+
+def _raise_again(f: Frame, error: Value) -> None:
+    f.emit("py.reraise", error)
+    f.env[DEAD] = merge.TRUE
 
 
 def _handled(f: Frame, s: ast.Try) -> None:
@@ -74,8 +142,7 @@ def _handled(f: Frame, s: ast.Try) -> None:
 def _clauses(f: Frame, error: Value, clauses: Sequence[ast.ExceptHandler], live: set[str]) -> None:
     """The first clause that matches; the exception goes on if none does."""
     if not clauses:
-        f.emit("py.reraise", error)
-        f.env[DEAD] = merge.TRUE
+        _raise_again(f, error)
         return
     clause, *others = clauses
     saved, f.at = f.at, clause

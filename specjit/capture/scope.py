@@ -50,6 +50,8 @@ def assigned(nodes: Iterable[ast.AST] | ast.AST) -> set[str]:
             out.update((a.asname or a.name).split(".")[0] for a in node.names)
         elif isinstance(node, ast.MatchAs | ast.MatchStar) and node.name:
             out.add(node.name)
+        elif isinstance(node, ast.MatchMapping) and node.rest:
+            out.add(node.rest)
         inner = inner or isinstance(node, _COMPREHENSIONS)
         for child in _children(node):
             visit(child, inner)
@@ -189,7 +191,8 @@ class Liveness:
         if isinstance(s, ast.Try):
             return self._try(s, out, brk, cont)
         if isinstance(s, ast.Match):
-            return read(s) | out | brk | cont
+            bodies = [read(c.pattern) | read(c.guard) | self._list(c.body, out, brk, cont) for c in s.cases]
+            return read(s.subject).union(out, *bodies)
         if isinstance(s, ast.FunctionDef):
             return (out - {s.name}) | read(s)
         if isinstance(s, ast.Assign | ast.AnnAssign):

@@ -23,6 +23,7 @@ from specjit.capture import (
     handlers,
     loops,
     operators,
+    patterns,
     statements,
 )
 from specjit.capture.attributes import describe, is_operator
@@ -234,6 +235,7 @@ HANDLER_MODULES = (
     handlers,
     loops,
     operators,
+    patterns,
     statements,
 )  # imported for what they register
 

@@ -32,6 +32,12 @@ from specjit.capture.values import (
 
 MAX_SINK = 24  # nesting of "the rest of the list" inside branches
 
+_UNSUPPORTED: dict[type, tuple[str, str]] = {
+    ast.ClassDef: ("a class that is defined in a function", "define the class at the top of the module"),
+    ast.AsyncFunctionDef: ("an async function", "make it a plain function"),
+    ast.TryStar: ("except*", "use except"),
+}
+
 
 def run(f: Frame, body: list[ast.stmt]) -> None:
     """Lower statements in order; what follows a possible exit is guarded."""
@@ -104,7 +110,8 @@ def _statement(f: Frame, s: ast.stmt, rest: list[ast.stmt]) -> bool:
             return _if(f, s, rest)
         handler = HANDLERS.get(type(s))
         if handler is None:
-            raise f.unsupported(f"the {type(s).__name__.lower()} statement")
+            what, hint = _UNSUPPORTED.get(type(s), (f"the {type(s).__name__.lower()} statement", ""))
+            raise f.unsupported(what, hint=hint)
         handler(f, s)
         return False
     except NeedsConstant as error:

@@ -33,6 +33,7 @@ class Status(IntEnum):
     ASSERT = 6
     GUARD = 7
     KERNEL = 8
+    ROOM = 9  # a loop needs more turns than there is room for what is kept of them
 
 
 FIRST_FAILURE = Status.OVERFLOW
@@ -44,4 +45,5 @@ WHY = {
     Status.ASSERT: "an assertion that does not hold",
     Status.GUARD: "a value that native code does not cover",
     Status.KERNEL: "a kernel that gave up",
+    Status.ROOM: "a loop with more turns than there is room for",
 }

@@ -107,6 +107,8 @@ def _argument(a: Value) -> str | None:
 def _number_op(node: Node) -> str | None:
     name = node.op.name
     kinds = {a.type.kind for a in node.args if not a.is_const}
+    if name in ("py.and", "py.or") and node.result.type.kind != "bool":
+        return "bits of integers have no instruction"
     if name in ("item", "size", "py.getitem", "py.unpack", "py.assert", "py.bool", "py.not", "py.float", "py.int"):
         return None
     return None if kinds <= set(NUMBERS) else f"its operands are {', '.join(sorted(kinds))}"

@@ -3,12 +3,16 @@
 Enters: `product(...)` at the top of a kernel's text, with the tile's shape baked. Leaves: an intrinsic that the
 kernel calls once per tile and k-block; it keeps rows x panels x chunks vectors in registers, and puts them into a
 small block of scratch memory (or adds them to it), from where the epilogue reads vectors, or into their final place.
+`duet(...)` gives an intrinsic that does two tiles of different products at once.
 Invariants: each (row, unit) is the sum over k of one or `sets` chains of multiply-adds in order of k, whatever the
 tile's shape, so a result depends on sizes only; only A(row, k) of valid rows and whole panels of B are read.
 """
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import llvmlite.ir as ir
@@ -20,7 +24,7 @@ from specjit.codegen import registers as r
 from specjit.codegen.lanes import ITEMSIZE
 from specjit.codegen.registers import I32, I64, PTR, Reg
 
-__all__ = ["product", "scratch"]
+__all__ = ["duet", "product", "scratch"]
 
 LINE = 64  # bytes in a cache line
 
@@ -52,9 +56,10 @@ def product(
     sets: int = 1,
     prefetch: int = 0,
     final: bool = False,
+    resumed: bool = False,
 ) -> Any:
-    """tile(a, a_row, a_k, valid, b, b_panel, wide, k, c, c_row, add, ahead), for `group` of the panels' `chunks` (all
-    by default).
+    """tile(a, a_row, a_k, valid, b, b_panel, wide, k, c, c_row, add, ahead[, resume]), for `group` of the panels'
+    `chunks` (all by default).
 
     a, a_row, a_k   address of A(first row, first k) and the bytes between rows and between k
     valid           rows that exist; the others repeat the last valid one (their results are garbage)
@@ -66,94 +71,157 @@ def product(
     add             0 overwrites what is there, else the product is added to it
     ahead           with `prefetch` > 0: an address from which `prefetch` bytes per k are fetched into the L2 cache
                     meanwhile
+    resume          with `resumed`: 0 starts the sums from zero, else they go on from what is in c
 
     With `final`, c is the result itself, where only valid rows have a place: the others, which repeat the last valid
     one, are stored to its place once more. All panels must exist, and `add` be 0.
     """
 
-    def emit(builder: ir.IRBuilder, args: list[ir.Value]) -> None:
-        _Tile(builder, dtype, lanes, rows, panels, chunks, group or chunks, unroll, sets, prefetch, final).emit(*args)
+    tile = _Tile(dtype, lanes, rows, panels, chunks, group or chunks, unroll, sets, prefetch, final, resumed)
+    return _intrinsic(tile.arguments, lambda build, args: _Product(build, tile, args).emit())
 
-    def definition(
-        typing: Any,
-        a: Any,
-        a_row: Any,
-        a_k: Any,
-        valid: Any,
-        b: Any,
-        b_panel: Any,
-        wide: Any,
-        k: Any,
-        c: Any,
-        c_row: Any,
-        add: Any,
-        ahead: Any,
-    ) -> Any:
-        def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-            emit(builder, args)
-            return context.get_dummy_value()
 
-        return types.void(*[types.int64] * 12), lower
+def duet(
+    dtype: str,
+    lanes: int,
+    panels: int,
+    chunks: int,
+    group: int,
+    unroll: int,
+    sets: int,
+    rows: int,
+    pace: int,
+) -> Any:
+    """A tile of one row, as in `product`, and beside it a `resumed` one of `rows` rows and one vector of another
+    product: while the weights of the one row are on their way, there is something to multiply.
 
+    Takes the arguments of both tiles, one after the other. In the loop that they share, every `unroll` k of the first
+    meet `pace` k of the second; what is left of either comes after it.
+    """
+    first = _Tile(dtype, lanes, 1, panels, chunks, group, unroll, sets)
+    second = _Tile(dtype, lanes, rows, 1, 1, 1, resumed=True)
+
+    def emit(build: ir.IRBuilder, args: list[ir.Value]) -> None:
+        cut = first.arguments
+        _Duet(build, _Product(build, first, args[:cut]), _Product(build, second, args[cut:]), pace).emit()
+
+    return _intrinsic(first.arguments + second.arguments, emit)
+
+
+def _intrinsic(count: int, emit: Callable[[ir.IRBuilder, list[ir.Value]], None]) -> Any:
+    """A Numba intrinsic that takes `count` integers and returns nothing."""
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        emit(builder, list(args))
+        return context.get_dummy_value()
+
+    def definition(typing: Any, *args: Any) -> Any:
+        return types.void(*[types.int64] * count), lower
+
+    # Numba passes arguments by name only.
+    names = ["typing", *(f"a{i}" for i in range(count))]
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    definition.__signature__ = inspect.Signature([inspect.Parameter(n, kind) for n in names])  # type: ignore[attr-defined]
     return intrinsic(definition)
 
 
+@dataclass(frozen=True)
 class _Tile:
-    def __init__(
-        self,
-        builder: ir.IRBuilder,
-        dtype: str,
-        lanes: int,
-        rows: int,
-        panels: int,
-        chunks: int,
-        group: int,
-        unroll: int,
-        sets: int,
-        prefetch: int,
-        final: bool,
-    ):
-        self.builder, self.dtype, self.lanes = builder, dtype, lanes
-        self.rows, self.panels, self.chunks, self.group = rows, panels, chunks, group
-        self.unroll, self.sets, self.prefetch, self.final = unroll, sets, prefetch, final
-        self.vectors = panels * group
-        self.size = ITEMSIZE[dtype]
-        self.vector_bytes = lanes * self.size
-        self.kind = r.vector_type(dtype, lanes)
+    """What is baked: see `product`."""
 
-    def emit(
-        self,
-        a: ir.Value,
-        a_row: ir.Value,
-        a_k: ir.Value,
-        valid: ir.Value,
-        b: ir.Value,
-        b_panel: ir.Value,
-        wide: ir.Value,
-        k: ir.Value,
-        c: ir.Value,
-        c_row: ir.Value,
-        add: ir.Value,
-        ahead: ir.Value,
-    ) -> None:
-        build = self.builder
-        self.a_rows = self._pointers(a, a_row, valid, self.rows)
-        self.b_panels = self._pointers(b, b_panel, wide, self.panels)
-        self.a_k, self.ahead = a_k, ahead
-        zero = r.constant(self.dtype, self.lanes, 0.0)
-        sums = [[zero] * (self.rows * self.vectors) for _ in range(self.sets)]
-        start = ir.Constant(I64, 0)
-        if self.unroll > 1:
-            whole = build.and_(k, ir.Constant(I64, -self.unroll))
-            sums = self._loop(start, whole, sums, self.unroll)
+    dtype: str
+    lanes: int
+    rows: int
+    panels: int
+    chunks: int
+    group: int
+    unroll: int = 1
+    sets: int = 1
+    prefetch: int = 0
+    final: bool = False
+    resumed: bool = False
+
+    @property
+    def vectors(self) -> int:
+        return self.panels * self.group
+
+    @property
+    def size(self) -> int:
+        return ITEMSIZE[self.dtype]
+
+    @property
+    def vector_bytes(self) -> int:
+        return self.lanes * self.size
+
+    @property
+    def kind(self) -> ir.Type:
+        return r.vector_type(self.dtype, self.lanes)
+
+    @property
+    def arguments(self) -> int:
+        return 13 if self.resumed else 12
+
+
+Sums = list[ir.Value]  # of each chain one after another: of each row, of each vector
+
+
+class _Product:
+    """A tile at work."""
+
+    def __init__(self, build: ir.IRBuilder, tile: _Tile, args: list[ir.Value]):
+        self.build, self.tile = build, tile
+        a, a_row, self.a_k, valid, b, b_panel, wide, self.k, c, c_row, self.add, self.ahead, *resume = args
+        self.a_rows = self._pointers(a, a_row, valid, tile.rows)
+        self.b_panels = self._pointers(b, b_panel, wide, tile.panels)
+        c_rows = self._pointers(c, c_row, valid if tile.final else ir.Constant(I64, tile.rows), tile.rows)
+        self.places = [self._place(c_rows, i) for i in range(tile.rows * tile.vectors)]
+        self.resume = resume[0] if resume else None
+
+    def emit(self) -> None:
+        self.finish(self.rest(ir.Constant(I64, 0), self.start()))
+
+    def start(self) -> Sums:
+        """The sums before the first k."""
+        zero = r.constant(self.tile.dtype, self.tile.lanes, 0.0)
+        if self.resume is None:
+            return [zero] * (self.tile.sets * len(self.places))
+        fresh = self.build.icmp_signed("==", self.resume, ir.Constant(I64, 0))
+        return [self.build.select(fresh, zero, self._load(place)) for place in self.places]
+
+    def rest(self, start: ir.Value, sums: Sums) -> Sums:
+        """All k from `start`, a multiple of `unroll`, on."""
+        if self.tile.unroll > 1:
+            whole = self.build.and_(self.k, ir.Constant(I64, -self.tile.unroll))
+            sums = _loop(self.build, start, whole, self.tile.unroll, sums, self.turn)
             start = whole
-        sums = self._loop(start, k, sums, 1)
-        c_rows = self._pointers(c, c_row, valid if self.final else ir.Constant(I64, self.rows), self.rows)
-        self._finish(self._add_sets(sums), c_rows, add)
+        return _loop(self.build, start, self.k, 1, sums, lambda k, sums: self.turn(k, sums, 1))
+
+    def turn(self, k: ir.Value, sums: Sums, count: int | None = None) -> Sums:
+        """`count` k (`unroll` by default), the chains taking turns."""
+        sums, count = list(sums), count or self.tile.unroll
+        for step in range(count):
+            self._step(self.build.add(k, ir.Constant(I64, step)), sums, step % self.tile.sets * len(self.places))
+        if self.tile.prefetch:
+            self._fetch(k, count)
+        return sums
+
+    def finish(self, sums: Sums) -> None:
+        """The chains added up, to their places."""
+        build, one = self.build, len(self.places)
+        while len(sums) > one:
+            half = len(sums) // 2
+            sums = [build.fadd(x, y) for x, y in zip(sums[:half], sums[half:])]
+        with build.if_else(build.icmp_signed("==", self.add, ir.Constant(I64, 0))) as (overwrite, accumulate):
+            with overwrite:
+                for value, place in zip(sums, self.places):
+                    build.store(value, place).align = self.tile.size
+            with accumulate:
+                for value, place in zip(sums, self.places):
+                    build.store(build.fadd(self._load(place), value), place).align = self.tile.size
 
     def _pointers(self, base: ir.Value, step: ir.Value, valid: ir.Value, count: int) -> list[ir.Value]:
         """`count` pointers, `step` bytes apart; those past the valid ones repeat the last."""
-        build = self.builder
+        build = self.build
         pointers = []
         last = build.sub(valid, ir.Constant(I64, 1))
         for i in range(count):
@@ -163,89 +231,95 @@ class _Tile:
             pointers.append(build.inttoptr(build.add(base, build.mul(at, step)), PTR))
         return pointers
 
-    def _loop(self, start: ir.Value, stop: ir.Value, sums: list[list[ir.Value]], unroll: int) -> list[list[ir.Value]]:
-        """for k in range(start, stop, unroll), carrying every accumulator in a register."""
-        build = self.builder
-        before = build.block
-        body = build.function.append_basic_block("tile.k")
-        after = build.function.append_basic_block("tile.done")
-        build.cbranch(build.icmp_signed("<", start, stop), body, after)
-        build.position_at_end(body)
-        k = build.phi(I64)
-        k.add_incoming(start, before)
-        carried = [[build.phi(self.kind) for _ in group] for group in sums]
-        current = [list(group) for group in carried]
-        for step in range(unroll):
-            self._step(build.add(k, ir.Constant(I64, step)), current[step % self.sets])
-        if self.prefetch:
-            self._fetch(k, unroll)
-        following = build.add(k, ir.Constant(I64, unroll))
-        k.add_incoming(following, build.block)
-        build.cbranch(build.icmp_signed("<", following, stop), body, after)
-        end = build.block
-        build.position_at_end(after)
-        out = []
-        for old, phis, new in zip(sums, carried, current):
-            group = []
-            for first, phi, last in zip(old, phis, new):
-                phi.add_incoming(first, before)
-                phi.add_incoming(last, end)
-                result = build.phi(self.kind)
-                result.add_incoming(first, before)
-                result.add_incoming(last, end)
-                group.append(result)
-            out.append(group)
-        return out
+    def _place(self, c_rows: list[ir.Value], i: int) -> ir.Value:
+        """Where sum `i` of a chain goes."""
+        row, vector = divmod(i, self.tile.vectors)
+        panel, chunk = divmod(vector, self.tile.group)
+        offset = (panel * self.tile.chunks + chunk) * self.tile.vector_bytes
+        return self.build.gep(c_rows[row], [ir.Constant(I64, offset)], source_etype=r.I8)
 
-    def _step(self, k: ir.Value, sums: list[ir.Value]) -> None:
-        """One k: every row's element times every vector of B."""
-        build = self.builder
-        offset = build.mul(k, ir.Constant(I64, self.chunks * self.vector_bytes))
+    def _load(self, place: ir.Value) -> ir.Value:
+        loaded = self.build.load(place, typ=self.tile.kind)
+        loaded.align = self.tile.size
+        return loaded
+
+    def _step(self, k: ir.Value, sums: Sums, chain: int) -> None:
+        """One k: every row's element times every vector of B, added to the sums from number `chain` on."""
+        build, t = self.build, self.tile
+        offset = build.mul(k, ir.Constant(I64, t.chunks * t.vector_bytes))
         vectors = []
         for panel in self.b_panels:
             base = build.gep(panel, [offset], source_etype=r.I8)
-            for chunk in range(self.group):
-                at = build.gep(base, [ir.Constant(I64, chunk * self.vector_bytes)], source_etype=r.I8)
-                loaded = build.load(at, typ=self.kind)
-                loaded.align = self.size
-                vectors.append(Reg(build, loaded, self.dtype, self.lanes))
+            for chunk in range(t.group):
+                at = build.gep(base, [ir.Constant(I64, chunk * t.vector_bytes)], source_etype=r.I8)
+                vectors.append(Reg(build, self._load(at), t.dtype, t.lanes))
         a_offset = build.mul(k, self.a_k)
         for row, pointer in enumerate(self.a_rows):
             at = build.gep(pointer, [a_offset], source_etype=r.I8)
-            element = memory.load_scalar(build, self.dtype, self.lanes, at)
+            element = memory.load_scalar(build, t.dtype, t.lanes, at)
             for j, vector in enumerate(vectors):
-                index = row * self.vectors + j
-                sums[index] = r.fma(element, vector, Reg(build, sums[index], self.dtype, self.lanes)).value
+                index = chain + row * t.vectors + j
+                sums[index] = r.fma(element, vector, Reg(build, sums[index], t.dtype, t.lanes)).value
 
     def _fetch(self, k: ir.Value, unroll: int) -> None:
         """Ask for the cache lines of `prefetch` bytes for each k of this turn."""
-        build = self.builder
-        start = build.add(self.ahead, build.mul(k, ir.Constant(I64, self.prefetch)))
+        build, prefetch = self.build, self.tile.prefetch
+        start = build.add(self.ahead, build.mul(k, ir.Constant(I64, prefetch)))
         read, level, data = (ir.Constant(I32, n) for n in (0, 2, 1))
-        for offset in range(0, max(self.prefetch * unroll, 1), LINE):
+        for offset in range(0, max(prefetch * unroll, 1), LINE):
             at = build.inttoptr(build.add(start, ir.Constant(I64, offset)), PTR)
             r.call_intrinsic(build, "llvm.prefetch.p0", ir.VoidType(), [at, read, level, data])
 
-    def _add_sets(self, sums: list[list[ir.Value]]) -> list[ir.Value]:
-        while len(sums) > 1:
-            half = len(sums) // 2
-            sums = [[self.builder.fadd(x, y) for x, y in zip(sums[i], sums[i + half])] for i in range(half)]
-        return sums[0]
 
-    def _finish(self, sums: list[ir.Value], c_rows: list[ir.Value], add: ir.Value) -> None:
-        build = self.builder
-        places = []
-        for i in range(len(sums)):
-            row, vector = divmod(i, self.vectors)
-            panel, chunk = divmod(vector, self.group)
-            offset = (panel * self.chunks + chunk) * self.vector_bytes
-            places.append(build.gep(c_rows[row], [ir.Constant(I64, offset)], source_etype=r.I8))
-        with build.if_else(build.icmp_signed("==", add, ir.Constant(I64, 0))) as (overwrite, accumulate):
-            with overwrite:
-                for value, place in zip(sums, places):
-                    build.store(value, place).align = self.size
-            with accumulate:
-                for value, place in zip(sums, places):
-                    old = build.load(place, typ=self.kind)
-                    old.align = self.size
-                    build.store(build.fadd(old, value), place).align = self.size
+class _Duet:
+    """Two tiles at work together."""
+
+    def __init__(self, build: ir.IRBuilder, first: _Product, second: _Product, pace: int):
+        self.build, self.first, self.second, self.pace = build, first, second, pace
+
+    def emit(self) -> None:
+        build, unroll, pace = self.build, self.first.tile.unroll, self.pace
+        zero = ir.Constant(I64, 0)
+        turns = build.sdiv(self.first.k, ir.Constant(I64, unroll))
+        other = build.sdiv(self.second.k, ir.Constant(I64, pace))
+        turns = build.select(build.icmp_signed("<", turns, other), turns, other)
+        sums = self.first.start()
+        cut = len(sums)
+        both = _loop(build, zero, turns, 1, sums + self.second.start(), lambda t, sums: self._turn(t, sums, cut))
+        self.first.finish(self.first.rest(build.mul(turns, ir.Constant(I64, unroll)), both[:cut]))
+        self.second.finish(self.second.rest(build.mul(turns, ir.Constant(I64, pace)), both[cut:]))
+
+    def _turn(self, turn: ir.Value, sums: Sums, cut: int) -> Sums:
+        """`unroll` k of the first and `pace` k of the second."""
+        k = self.build.mul(turn, ir.Constant(I64, self.first.tile.unroll))
+        other = self.build.mul(turn, ir.Constant(I64, self.pace))
+        return self.first.turn(k, sums[:cut]) + self.second.turn(other, sums[cut:], self.pace)
+
+
+def _loop(
+    build: ir.IRBuilder, start: ir.Value, stop: ir.Value, step: int, sums: Sums, turn: Callable[[ir.Value, Sums], Sums]
+) -> Sums:
+    """for k in range(start, stop, step): sums = turn(k, sums), every sum in a register."""
+    before = build.block
+    body = build.function.append_basic_block("tile.k")
+    after = build.function.append_basic_block("tile.done")
+    build.cbranch(build.icmp_signed("<", start, stop), body, after)
+    build.position_at_end(body)
+    k = build.phi(I64)
+    k.add_incoming(start, before)
+    carried = [build.phi(value.type) for value in sums]
+    current = turn(k, carried)
+    following = build.add(k, ir.Constant(I64, step))
+    k.add_incoming(following, build.block)
+    build.cbranch(build.icmp_signed("<", following, stop), body, after)
+    end = build.block
+    build.position_at_end(after)
+    results = []
+    for first, phi, last in zip(sums, carried, current):
+        phi.add_incoming(first, before)
+        phi.add_incoming(last, end)
+        result = build.phi(phi.type)
+        result.add_incoming(first, before)
+        result.add_incoming(last, end)
+        results.append(result)
+    return results

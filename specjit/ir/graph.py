@@ -8,7 +8,8 @@ blocks:
 
     if    args (cond)                        blocks then, else without parameters; results = their outputs
     loop  args (trip | None, cond, *carried) block params (i, *carried), outputs (cond, *carried, *stacked)
-          results (*carried, *stacked); stacked values gain a leading dim, the trip count, as in a scan.
+          results (*carried, *stacked); stacked values gain a leading dim, the trip count, as in a scan; where the
+          condition ends a loop before, the rows of the other turns hold anything, and nothing may depend on them.
           attrs reverse=True: i runs from trip-1 down to 0; a stacked value still lands at row i.
 """
 

@@ -115,18 +115,27 @@ class Interpreter:
             carried = outs[: len(carried)]
             rows.append(outs[len(carried) :])
             i += 1
-        if node.attrs.get("reverse"):
-            rows.reverse()
         stacked = node.results[len(carried) :]
-        return carried + [self.stack(result, [row[k] for row in rows]) for k, result in enumerate(stacked)]
+        missing = 0 if trip is None else max(trip, 0) - i
+        return carried + [
+            self.stack(node, result, [row[k] for row in rows], missing) for k, result in enumerate(stacked)
+        ]
 
-    def stack(self, result: Value, rows: list[np.ndarray]) -> np.ndarray:
-        if rows:
-            return np.stack(rows)
+    def stack(self, node: Node, result: Value, rows: list[np.ndarray], missing: int) -> np.ndarray:
+        """The rows of a loop's turns. Those of turns that were not made are poison, to be noticed if something depends
+        on them."""
         dtype, dims = result.type.dtype, result.type.dims
-        if dtype is None or dims is None:
+        if rows:
+            shape, kind = np.shape(rows[0]), np.asarray(rows[0]).dtype
+        elif dtype is None or dims is None:
             raise TypeMismatch(f"a loop without a turn stacks no rows, and the type {result.type} hides their shape")
-        return np.empty([0, *(self.size(d) for d in dims[1:])], dtype.numpy)
+        else:
+            shape, kind = tuple(self.size(d) for d in dims[1:]), dtype.numpy
+        poison = np.full(shape, np.nan if kind.kind == "f" else np.iinfo(np.int8).max, kind)
+        filled = [*rows, *[poison] * missing]
+        if node.attrs.get("reverse"):
+            filled.reverse()
+        return np.stack(filled) if filled else np.empty([0, *shape], kind)
 
     def size(self, dim: Dim) -> int:
         if dim is None:

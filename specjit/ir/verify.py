@@ -170,8 +170,8 @@ class _Checker:
             return
         if stacked < 0:
             self.fault(node, "a loop has at least one result per carried value")
-        elif stacked and not (counted and _always(cond) and _always(body.outputs[0])):
-            self.fault(node, "stacked outputs need a trip count and a condition that is constantly True")
+        elif stacked and not counted:
+            self.fault(node, "stacked outputs need a trip count")
         if trip.type.kind not in ("int", "none", "any"):
             self.fault(node, f"the trip count is an int or None, not {trip.type}")
         if body.params[0].type.kind not in ("int", "any"):
@@ -236,10 +236,6 @@ class _Checker:
         for i, (result, expected) in enumerate(zip(node.results, inferred)):
             if not compatible(result.type, expected):
                 self.fault(node, f"result {i} is recorded as {result.type}, but {node.op.name} gives {expected}")
-
-
-def _always(value: Value) -> bool:
-    return value.is_const and value.const is True
 
 
 def _report(graph: Graph, faults: list[Fault], stage: str) -> str:

@@ -53,10 +53,9 @@ def binary_cross_entropy_with_logits(
     return result(reduced(loss if weight is None else loss * weight, chosen(reduction, size_average, reduce)), input)
 
 
-def _classes(target: Tensor, ignore_index: int) -> tuple[Tensor, Tensor]:
+def _classes(target: Tensor, classes: int, ignore_index: int) -> tuple[Tensor, Tensor]:
     """(where the target counts, classes that can be looked up everywhere)."""
-    kept = target != ignore_index
-    return kept, arithmetic.where(kept, target, 0)
+    return target != ignore_index, likelihood.known_classes(target, classes, ignore_index)
 
 
 def _class_weights(kept: Tensor, classes: Tensor, weight: Tensor | None, like: Tensor) -> Tensor:
@@ -85,7 +84,7 @@ def nll_loss(
                 f"Expected input batch_size ({input.shape[0] if input.ndim else 1}) to match target batch_size "
                 f"({target.shape[0] if target.ndim else 1})."
             )
-        kept, classes = _classes(target.reshape([1]), ignore_index)
+        kept, classes = _classes(target.reshape([1]), input.shape[0], ignore_index)
         loss, weights = _nll(logs.unsqueeze(0), kept, classes, weight)
         return result(_by_weight(loss.squeeze(0), weights, how), input)
     if input.shape[0] != target.shape[0]:
@@ -96,7 +95,7 @@ def nll_loss(
         raise RuntimeError(
             f"Expected target size {list(input.shape[:1]) + list(input.shape[2:])}, got {list(target.shape)}"
         )
-    kept, classes = _classes(target, ignore_index)
+    kept, classes = _classes(target, input.shape[1], ignore_index)
     loss, weights = _nll(logs, kept, classes, weight)
     return result(_by_weight(loss, weights, how), input)
 
@@ -142,7 +141,7 @@ def cross_entropy(
     hard = nll_loss(logs, target, weight, ignore_index=ignore_index, reduction=how)
     if label_smoothing == 0.0:
         return result(hard, input)
-    kept, classes = _classes(target, ignore_index)
+    kept, classes = _classes(target, input.shape[dim], ignore_index)
     spread = reductions.sum(logs if weight is None else logs * _along(weight, logs, dim), dim)
     smooth = _by_weight(arithmetic.where(kept, -spread, 0.0), _class_weights(kept, classes, weight, logs), how)
     return result(hard * (1.0 - label_smoothing) + smooth * (label_smoothing / input.shape[dim]), input)

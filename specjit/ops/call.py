@@ -270,8 +270,6 @@ def recover(op: Op, args: Sequence[Any], error: Exception) -> Any:
         op.infer(*[_types(a) for a in args])
     except (RuntimeError, IndexError, TypeError, ValueError) as clear:
         raise clear from None
-    if isinstance(error, IndexError):
-        raise IndexError(f"{op.name}(): {error}") from None
     if isinstance(error, ValueError):
         # NumPy's ValueErrors are RuntimeErrors in PyTorch; the documented ones were raised by infer just now.
         raise RuntimeError(f"{op.name}(): {error}") from None

@@ -7,6 +7,8 @@ Invariant: `py.refine` and `py.bound` are the identity on every value they let p
 
 from __future__ import annotations
 
+from abc import ABCMeta
+from collections.abc import Sequence
 from typing import Any
 
 from specjit.ir.traits import IO, PURE, READS, Traits
@@ -89,6 +91,33 @@ def _spread_dict(mapping: Any) -> dict[Any, Any]:
 
 defpy("spread(items: any) -> any", _spread, rule.iterated, READS, doc="`[*items]`.")
 defpy("spread_dict(mapping: any) -> any", _spread_dict, rule.mapped, READS, doc="`{**mapping}`.")
+
+
+def is_sequence_class(cls: type) -> bool:
+    """Whether sequence patterns look into objects of this class."""
+    return issubclass(cls, Sequence) and not issubclass(cls, str | bytes | bytearray)
+
+
+def asked_by_class(kind: Any) -> bool:
+    """Whether `isinstance(x, kind)` asks for the class of `x` and nothing else of it."""
+    return isinstance(kind, type) and type(kind).__instancecheck__ in (
+        type.__instancecheck__,
+        ABCMeta.__instancecheck__,
+    )
+
+
+def _is_sequence(x: Any) -> bool:
+    return is_sequence_class(type(x))
+
+
+def _sequence_type(x: Any) -> Any:
+    t = rule.as_type(x)
+    if t.kind in ("list", "tuple"):
+        return True
+    return BOOL if t.kind in ("any", "optional", "class") else False
+
+
+defpy("is_sequence(x: any) -> bool", _is_sequence, _sequence_type, doc="Whether sequence patterns look into `x`.")
 _MISSING = object()
 
 
@@ -153,4 +182,18 @@ defpy(
     lambda stacked: stacked,
     Traits(view_of=0, reads=True),
     doc="The rows that a loop appended to a list, of which there must be one at least.",
+)
+
+
+def _room(enough: bool) -> None:
+    if not enough:
+        raise RuntimeError("a loop has made all the turns that there was room for, and is not done")
+
+
+defpy(
+    "room(enough: bool) -> None",
+    _room,
+    rule.nothing,
+    IO,
+    doc="Of a forward block: its `while` loop ended before it ran out of room for what backward keeps of its turns.",
 )

@@ -115,7 +115,7 @@ def binary_function(
         doc=doc,
     )
     if inplace:
-        in_place(made, ufunc)
+        in_place(made)
     return made
 
 

@@ -20,7 +20,8 @@ import numpy as np
 
 from specjit.dtypes import DType
 from specjit.ops.call import attach_view, call_writing, dispatch, finish, of_list, operator_slow, recover, unwrapped
-from specjit.tensor import state
+from specjit.ops.quiet import QUIET, reset, set_quiet
+from specjit.tensor import inplace, state
 from specjit.tensor.devices import device
 from specjit.tensor.random import Generator
 from specjit.tensor.recorded import KeptIndex, OpNode
@@ -68,6 +69,7 @@ def _finish_function(function: Any, op: Op, name: str, slow: str, swapped: bool)
     namespace.update(
         _op=op,
         _eager=op.eager,
+        _quiet_eager=getattr(op.eager, "raw", None),
         _inline=getattr(getattr(op.eager, "inline", None), "fn", None),
         **{f"_d{i}": p.default for i, p in enumerate(op.params)},
     )
@@ -105,6 +107,11 @@ COMMON: dict[str, Any] = {
     "_finish": finish,
     "_of_list": of_list,
     "_write": call_writing,
+    "_written": inplace.written,
+    "_next_write": state.next_write,
+    "_set_quiet": set_quiet,
+    "_reset": reset,
+    "_QUIET": QUIET,
     "_one": 1,
     "_f32": np.dtype(np.float32),
     "_f64": np.dtype(np.float64),
@@ -145,7 +152,9 @@ def signature(op: Signature) -> tuple[str, list[str]]:
         if p.type.spread:
             parts.append(f"*{p.name}")
             starred = True
-            ready.append(f"{p.name} = _spread({p.name}, _named, {p.name!r}, _op)")
+            # Ints given one by one are the tuple already.
+            ready.append(f"if _named or not {p.name} or type({p.name}[0]) is not int:")
+            ready.append(f"    {p.name} = _spread({p.name}, _named, {p.name!r}, _op)")
             continue
         if p.kwonly and not starred:
             parts.append("*")
@@ -154,7 +163,8 @@ def signature(op: Signature) -> tuple[str, list[str]]:
     if ready:
         parts.append("**_named")
         ready.append(
-            f"if _named: raise TypeError('{op.name}() got an unexpected keyword argument ' + repr(next(iter(_named))))"
+            f"    if _named: raise TypeError('{op.name}() got an unexpected keyword argument ' + "
+            "repr(next(iter(_named))))"
         )
     return ", ".join(parts), ready
 
@@ -230,8 +240,10 @@ def _tensor_branch(op: Op, args: str, tensors: list[int]) -> list[str]:
     wants = " or ".join(f"{names[i]}._requires_grad" for i in tensors)
     grad = f"{op.differentiable} and ({wants}) and _thread.grad"
     if op.traits.writes:
-        return [*lines, f"    return _write(_op, ({args}), {grad})"]
+        return lines + _indent(_writing(op, args, tensors, grad))
     body = _compute(op, args, tensors)
+    if not any("Tensor" in kind for kind in op.returns):
+        return lines + _indent([*body, "return _r"])
     if op.returns != ("Tensor",):
         return lines + _indent([*body, f"return _finish(_op, ({args}), _r, {grad})"])
     if op.traits.view_of is not None:
@@ -317,15 +329,65 @@ COMMON |= {
 }
 
 
-def _compute(op: Op, args: str, tensors: list[int]) -> list[str]:
-    values = [
+def _values(op: Op) -> str:
+    """What the eager function is given."""
+    return ", ".join(
         f"_a{i}" if p.type.is_tensor else f"_raw({p.name})" if p.type.base == "any" else p.name
         for i, p in enumerate(op.params)
-    ]
-    run = [f"_r = _eager({', '.join(values)})"]
+    )
+
+
+def _inline_of(op: Op, tensors: list[int]) -> Any:
+    """The `Inline` of the eager function, if it suits tensors at these positions."""
     inline = getattr(op.eager, "inline", None)
     beside_number = len(tensors) < len(op.tensor_positions)
-    if inline is not None and (inline.numbers or not beside_number):
+    return None if inline is None or (beside_number and not inline.numbers) else inline
+
+
+def _writing(op: Op, args: str, tensors: list[int], grad: str) -> list[str]:
+    """A write that is not recorded: what `call_writing` does, spelled out. NumPy's error state is switched here, also
+    around the function that may be called inline: an error of NumPy after the write could not be undone."""
+    (at,) = op.traits.writes
+    target = op.params[at].name
+    switched = hasattr(op.eager, "raw")
+    run = [f"{'_quiet_eager' if switched else '_eager'}({_values(op)})"]
+    inline = _inline_of(op, tensors)
+    if inline is not None:
+        # Of one dtype, and each element written once. NumPy refuses operands that would enlarge the target.
+        tests = [f"_a{i}.dtype is _dtype" for i in tensors if i != at]
+        tests += [f"{op.params[2].name} is _one"] if len(op.params) == 3 else []
+        tests += ["(_dtype is _f32 or _dtype is _f64)", f"_a{at}.flags.c_contiguous"]
+        operands = ", ".join(f"_a{i}" for i in op.tensor_positions)
+        run = [
+            f"_dtype = _a{at}.dtype",
+            f"if {' and '.join(tests)}:",
+            f"    _inline({operands}, _a{at})",
+            "else:",
+            *_indent(run),
+        ]
+    return [
+        f"if {grad}:",
+        f"    return _write(_op, ({args}), True)",
+        *(["_token = _set_quiet(_QUIET)"] if switched else []),
+        "try:",
+        *_indent(run),
+        "except Exception as _error:",
+        f"    return _recover(_op, ({args}), _error)",
+        "except BaseException:",
+        f"    _written({target})",
+        "    raise",
+        *(["finally:", "    _reset(_token)"] if switched else []),
+        f"{target}._version[0] += 1",
+        "_state.write_epoch = _next_write()",
+        f"return {target if op.returns else None}",
+    ]
+
+
+def _compute(op: Op, args: str, tensors: list[int]) -> list[str]:
+    run = [f"_r = _eager({_values(op)})"]
+    inline = _inline_of(op, tensors)
+    beside_number = len(tensors) < len(op.tensor_positions)
+    if inline is not None:
         # Beside a number the array must be of floats, whose dtype NumPy then keeps.
         floats = inline.floats or beside_number
         conditions = [f"_a{i}.dtype is _dtype" for i in tensors[1:]]

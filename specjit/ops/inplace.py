@@ -20,10 +20,10 @@ from specjit.ops.registry import defop
 from specjit.ops.writes import WRITES_SELF, in_place
 from specjit.tensor.promotion import cast_operand
 
-add_ = in_place(arithmetic.add, np.add)
-sub_ = in_place(arithmetic.sub, np.subtract)
-mul_ = in_place(arithmetic.mul, np.multiply)
-div_ = in_place(arithmetic.div, np.true_divide)
+add_ = in_place(arithmetic.add)
+sub_ = in_place(arithmetic.sub)
+mul_ = in_place(arithmetic.mul)
+div_ = in_place(arithmetic.div)
 pow_ = in_place(power.pow)
 clamp_ = in_place(arithmetic.clamp)
 masked_fill_ = in_place(masks.masked_fill)

@@ -1,6 +1,6 @@
-"""The likelihood of probabilities: binary cross entropy.
+"""The likelihood of targets: binary cross entropy, and the classes that the other losses look up.
 
-Enters: probabilities and targets of one shape. Leaves: the loss of each element.
+Enters: probabilities and targets. Leaves: the loss of each element; classes that exist.
 Invariant: logarithms are at least -100, and gradients stay finite where a probability is exactly 0 or 1.
 """
 
@@ -13,9 +13,11 @@ import numpy as np
 from specjit.ops import infer
 from specjit.ops.arithmetic import clamp
 from specjit.ops.eager import half_as_float
+from specjit.ops.gather import outside
+from specjit.ops.lowering import special
 from specjit.ops.quiet import quiet
 from specjit.ops.refuse import INTEGRAL, Refuse
-from specjit.ops.registry import defop
+from specjit.ops.registry import NO_GRAD, defop
 
 _refuses = Refuse("binary_cross_entropy", "Bool", *INTEGRAL)
 
@@ -39,4 +41,24 @@ binary_cross_entropy = defop(
     public=False,
     method=False,
     doc="-(target * log(input) + (1 - target) * log(1 - input)). RuntimeError for what is no probability.",
+)
+
+
+def _known_classes(target: np.ndarray, classes: int, ignore_index: int) -> np.ndarray:
+    found = np.where(target == ignore_index, target.dtype.type(0), target)
+    beyond = outside(found, classes)
+    if beyond is not None:
+        raise IndexError(f"Target {beyond} is out of bounds.")
+    return found
+
+
+known_classes = defop(
+    "known_classes(target, classes: int, ignore_index: int) -> Tensor",
+    eager=_known_classes,
+    infer=lambda target, classes, ignore_index: infer.same(target),
+    vjp=NO_GRAD,
+    lower=special("known_classes"),
+    public=False,
+    method=False,
+    doc="`target`, with 0 in place of `ignore_index`. IndexError for what is not in [0, classes).",
 )

@@ -95,7 +95,7 @@ rsqrt = _float(
 )
 reciprocal = _float(
     "reciprocal",
-    lambda x: 1 / x,
+    np.reciprocal,
     lambda g, y, _x: -g * y * y,
     "1 / {0}",
     doc="1 / input; ints give the default float dtype.",

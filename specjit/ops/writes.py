@@ -16,36 +16,42 @@ from specjit.dtypes import dtype_of
 from specjit.ir.traits import Traits
 from specjit.ir.types import Type
 from specjit.ops import infer
-from specjit.ops.eager import writable
+from specjit.ops.eager import Inline, inlined, writable
 from specjit.ops.quiet import quiet
 from specjit.ops.registry import Op, defop
 
 WRITES_SELF = Traits(view_of=0, writes=frozenset({0}))
 
 
-def _eager(op: Op, ufunc: Any) -> Callable[..., Any]:
+def _eager(op: Op) -> Callable[..., Any]:
     compute = getattr(op.eager, "raw", op.eager)
+    inline: Inline | None = getattr(op.eager, "inline", None)
 
     def eager(x: np.ndarray, *rest: Any) -> np.ndarray:
         writable(x)
-        if ufunc is not None and x.dtype.kind == "f" and _simple(x, rest):
-            return ufunc(x, rest[0], out=x)
+        if inline is not None and x.dtype.kind == "f" and _simple(x, rest, inline):
+            return inline.fn(x, *rest[:1], out=x)
         out = np.asarray(compute(x, *rest))
         if out.dtype is not x.dtype or out.shape != x.shape:
             infer.check_write(dtype_of(out.dtype), out.shape, Type.tensor(dtype_of(x.dtype), x.shape))
         x[...] = out
         return x
 
-    return quiet(eager)
+    made = quiet(eager)
+    return made if inline is None else inlined(made, inline.fn, numbers=inline.numbers)
 
 
-def _simple(x: np.ndarray, rest: tuple[Any, ...]) -> bool:
-    """An operand of the same dtype that does not enlarge the target, and no alpha."""
+def _simple(x: np.ndarray, rest: tuple[Any, ...], inline: Inline) -> bool:
+    """No operand, or one of the same dtype that does not enlarge the target; no alpha."""
+    if not rest:
+        return True
     if len(rest) > 1 and rest[1] != 1:
         return False
     other = rest[0]
     if type(other) is float or type(other) is int:
-        return x.dtype.itemsize > 2  # float16 beside a number: the functional op knows which of the two is rounded
+        return (
+            inline.numbers and x.dtype.itemsize > 2
+        )  # float16 beside a number: the functional op knows which of the two is rounded
     return type(other) is np.ndarray and other.dtype is x.dtype and (other.shape == x.shape or not other.ndim)
 
 
@@ -68,15 +74,15 @@ def _cut(op: Op) -> Callable[..., Any]:
     return vjp
 
 
-def in_place(fn: Any, ufunc: Any = None) -> Any:
-    """Define `<name>_` and the method of that name from the record behind `fn`. ufunc: computes it with `out=`, for
-    operands of one floating-point dtype."""
+def in_place(fn: Any) -> Any:
+    """Define `<name>_` and the method of that name from the record behind `fn`. A ufunc that may stand for its eager
+    function computes this one with `out=`, for operands of one floating-point dtype."""
     op: Op = fn.record
     # The target itself is a tensor, also where the functional op would take a number.
     schema = op.schema.replace(op.name, op.name + "_", 1).replace("input: 'Tensor|Scalar'", "input", 1)
     return defop(
         schema,
-        eager=_eager(op, ufunc),
+        eager=_eager(op),
         infer=_infer(op),
         vjp=_cut(op) if op._vjp is None else op._vjp,
         traits=WRITES_SELF,

@@ -14,7 +14,7 @@ from __future__ import annotations
 import warnings
 
 from specjit.ir.graph import Graph
-from specjit.passes import concat, cse, dce, decompose, fold, hoist, licm, prune, simplify, sink
+from specjit.passes import concat, cse, dce, decompose, fold, foldscale, hoist, licm, prune, simplify, sink
 from specjit.passes.manager import ALL, Context, Fact, Pass, Pipeline, Record, Repeat, Report, dump, run_pipeline
 from specjit.passes.stages import Stage, Stages, replay
 
@@ -48,6 +48,7 @@ PIPELINE: Pipeline = (
     CLEAN,
     Pass("decompose", decompose.run),
     CLEAN,
+    Pass("foldscale", foldscale.run),
     Pass("licm", licm.run),
     Pass("hoist", hoist.run),
     Pass("sink", sink.run),

@@ -6,52 +6,76 @@ Leaves: a `Derivative`, or in it the reason why there is none.
 Invariant: the forward block computes what the block computed, node for node. Gradients come from the records' `vjp`
 alone. They stop where eager stops them: at ops without a gradient (`detach`, comparisons, index computations) and at
 integers and bools.
-One difference stays: where eager finds only at run time that nothing reached an input (a loop without a turn, a branch
-not taken), it leaves no gradient, and here the gradient is zeros.
+Where eager finds only at run time that nothing reached an input (a loop without a turn, a branch not taken, an output
+that no gradient came to), it leaves no gradient; here that gradient is zeros, and `present` says whether it is one.
 
-Three steps, one file each: `autodiff_reverse` writes gradient code that reads forward values freely, `autodiff_cost`
-weighs keeping against computing again, `autodiff_keep` turns the choice into outputs and parameters.
+Three steps, one file each: `autodiff_reverse` (with `autodiff_loops`) writes gradient code that reads forward values
+freely, `autodiff_cost` weighs keeping against computing again, `autodiff_keep` turns the choice into outputs and
+parameters.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
+from specjit.ir.dims import least_for_one
 from specjit.ir.graph import Block, Graph, Node, OpLike, Value, copy_block, replace_uses, uses
 from specjit.ir.structure import WITH, effects
 from specjit.ops import registry
-from specjit.passes.aliases import Aliases
 from specjit.passes.autodiff_cost import CannotKeepError
 from specjit.passes.autodiff_gradients import GradientBuilder, Gradients, RefusedError, Sizes
 from specjit.passes.autodiff_keep import Keeper, Source
+from specjit.passes.autodiff_loops import Turns, count_turns
 from specjit.passes.autodiff_reverse import Reverse, find_active, is_differentiable
+from specjit.passes.autodiff_watch import NOTHING, Told, Watch, watch
+from specjit.passes.autodiff_when import NEVER, Fact, Givens, Positive, Terms
+
+# What may end a run, and writes nothing: the forward block does so, and then there is nothing to differentiate.
+CHECKS = ("py.assert", "py.room")
+
+
+@dataclass(frozen=True)
+class Present:
+    """When a wanted gradient is there: if the facts of one of `terms` hold, or if output `flag` of backward says so."""
+
+    terms: Terms
+    flag: int | None = None
+
+    def holds(self, known: Callable[[Fact], bool]) -> bool:
+        """Whether the terms say so, given the facts."""
+        return any(all(map(known, term)) for term in self.terms)
 
 
 @dataclass
 class Derivative:
     """What `differentiate` found.
 
-    forward    the same parameters; the same outputs, then the saved tensors (what loops save has a leading dim, the
-               trip count)
+    forward    `rooms`, then the same parameters; the same outputs, then the saved tensors (what loops save has a
+               leading dim, the trip count)
+    rooms      the names of size symbols: how many turns each `while` loop may make. `py.room` nodes stop a run that
+               needs more; it is to be repeated with larger sizes
     backward   parameters as `saved` says; outputs: one gradient per wanted parameter, in order; the constant None if
-               the outputs do not depend on it
+               the outputs do not depend on it; then bools that `present` refers to
+    present    one entry per wanted parameter: whether there is a gradient at all, or zeros stand for none. Holds if its
+               terms do, or if output `flag` of backward is true
     saved      one entry per backward parameter: ("input", i) | ("output", j) | ("saved", k) are a parameter, an
                original output, or further output k of forward; ("size", dim) is the value of a symbol that no other
-               parameter shows, as an int; ("grad", j) is the gradient of output j. Outputs that no gradient can flow
-               through have no entry.
+               parameter shows, as an int; ("grad", j) is the gradient of output j, zeros if there is none; ("given", j)
+               a bool, whether there is one. Outputs that no gradient can flow through have no entry.
     differentiable  the outputs that depend on wanted parameters: those that require grad in eager mode
-    watched    the outputs that backward reads, or that may share storage with a saved tensor: a write to one of them
-               between forward and backward is the error that it is in eager mode
+    watched    the inputs and outputs that a node of eager's tape would keep: a write to one of them between forward and
+               backward is an error. Saved tensors share no storage with any others
     refused    None, or why there is no derivative, with the place; then the blocks are empty
     """
 
     forward: Block = field(default_factory=Block)
     backward: Block = field(default_factory=Block)
+    rooms: list[str] = field(default_factory=list)
+    present: list[Present] = field(default_factory=list)
     saved: list[Source] = field(default_factory=list)
     differentiable: list[int] = field(default_factory=list)
-    watched: list[int] = field(default_factory=list)
+    watched: Watch = NOTHING
     refused: str | None = None
     name: str = ""
 
@@ -60,66 +84,119 @@ class Derivative:
         """Both blocks as graphs, to print and to run."""
         return Graph(f"{self.name}_forward", self.forward), Graph(f"{self.name}_backward", self.backward)
 
+    def assume(self, least: Mapping[str, int]) -> None:
+        """From now on these symbols are at least so large."""
+        givens = Givens(self.differentiable)
+        for k, p in enumerate(self.present):
+            terms = frozenset(frozenset(f for f in term if not _certain(f, least)) for term in p.terms)
+            self.present[k] = Present(givens.simplified(terms), p.flag)
+
     def kept(self) -> list[Value]:
         """The tensors that forward keeps for nothing but backward."""
         count = sum(kind == "saved" for kind, _ in self.saved)
         return self.forward.outputs[len(self.forward.outputs) - count :]
 
 
+def _certain(fact: Fact, least: Mapping[str, int]) -> bool:
+    needed = least_for_one(fact.size) if isinstance(fact, Positive) else None
+    return needed is not None and all(least.get(name, 0) >= n for name, n in needed.items())
+
+
 def differentiate(
-    block: Block, wanted: Sequence[bool], *, name: str = "graph", lookup: Callable[[str], OpLike] = registry.get
+    block: Block,
+    wanted: Sequence[bool],
+    *,
+    told: Told | None = None,
+    name: str = "graph",
+    lookup: Callable[[str], OpLike] = registry.get,
 ) -> Derivative:
-    """Gradients of `block` with respect to the parameters that `wanted` marks. `block` is left as it is."""
+    """Gradients of `block` with respect to the parameters that `wanted` marks. `block` is left as it is. `told`: what
+    eager watches, where that is known better than from this block."""
     if len(wanted) != len(block.params):
         raise ValueError(f"{name}: {len(block.params)} parameters but {len(wanted)} entries in wanted")
     forward = copy_block(block, {})
     stopped = dissolve_grad_modes(forward)
     _forget_grad_flags(forward)
     try:
-        return _differentiate(forward, wanted, stopped, name, lookup)
+        return _differentiate(forward, wanted, stopped, told or Told(), name, lookup)
     except (RefusedError, CannotKeepError) as e:
         loc = getattr(e, "loc", None)
         return Derivative(refused=f"{e} ({loc})" if loc else str(e), name=name)
 
 
 def _differentiate(
-    forward: Block, wanted: Sequence[bool], stopped: set[Value], name: str, lookup: Callable[[str], OpLike]
+    forward: Block,
+    wanted: Sequence[bool],
+    stopped: set[Value],
+    told: Told,
+    name: str,
+    lookup: Callable[[str], OpLike],
 ) -> Derivative:
     for node in forward.walk():
-        if node.op.traits.writes or node.op.traits.io:
+        if node.op.name not in CHECKS and (node.op.traits.writes or node.op.traits.io):
             raise RefusedError(
                 f"{node.op.name} has an effect, so its block cannot run apart from its gradient", node.loc
             )
     active = {p for p, w in zip(forward.params, wanted) if w and is_differentiable(p.type)}
     find_active(forward, active, stopped)
-    count = len(forward.outputs)
-    sizes = Sizes()
+    watched = watch(forward, active).told(told)
+    shared = {p for i, p in enumerate(forward.params) if i in watched.inputs or not p.type.is_tensor}
+    shared |= {
+        o for j, o in enumerate(forward.outputs) if not o.is_const and (j in watched.outputs or not o.type.is_tensor)
+    }
+    turns = Turns()
+    count_turns(forward, active, lookup, turns)
+    arriving = [j for j, output in enumerate(forward.outputs) if output in active]
+    sizes, givens = Sizes(), Givens(arriving)
     backward = Block()
-    grads = Gradients(GradientBuilder(backward, lookup, sizes))
-    arriving: dict[Value, int] = {}
-    for j, output in enumerate(forward.outputs):
-        if output in active:
-            arriving[backward.param(output.type, f"d{output.hint}" if output.hint else "")] = j
-            grads.add(output, backward.params[-1])
-    reverse = Reverse(active)
+    grads = Gradients(GradientBuilder(backward, lookup, sizes, givens))
+    sources: dict[Value, Source] = {}
+    for j in arriving:
+        output = forward.outputs[j]
+        param = backward.param(output.type, f"d{output.hint}" if output.hint else "")
+        sources[param] = ("grad", j)
+        grads.add(output, param, givens.when(j))
+    reverse = Reverse(active, turns.of)
     reverse.block(forward, grads)
-    none = Value.constant(None)
-    backward.outputs = [grads.take(p) or none for p, w in zip(forward.params, wanted) if w]
+    present = _outputs(backward, grads, [p for p, w in zip(forward.params, wanted) if w])
     prune(backward)
+    sources.update((value, ("given", j)) for j, value in givens.values.items())
     used = uses(backward)
-    backward.params = [p for p in backward.params if p in used]
-    positions = [("grad", arriving[p]) for p in backward.params]
-    sources: list[Any] = Keeper(reverse.mirror, sizes, lookup).close(forward, backward)
+    backward.params = [p for p in sources if p in used]
+    positions = [sources[p] for p in backward.params]
+    crossing = Keeper(reverse.mirror, shared, sizes, lookup).close(forward, backward)
     prune(backward)
-    made = Derivative(forward, backward, sources + positions, name=name)
-    made.differentiable = [j for j, output in enumerate(forward.outputs[:count]) if output in active]
-    aliases = Aliases(made.graphs[0])
-    made.watched = [
-        j
-        for j, output in enumerate(forward.outputs[:count])
-        if ("output", j) in sources or any(aliases.same(output, kept) for kept in made.kept() if not output.is_const)
-    ]
-    return made
+    forward.params[:0] = turns.rooms
+    rooms = [room.hint for room in turns.rooms]
+    return Derivative(forward, backward, rooms, present, crossing + positions, arriving, watched, name=name)
+
+
+def _outputs(backward: Block, grads: Gradients, wanted: Sequence[Value]) -> list[Present]:
+    """Give `backward` its outputs: the wanted gradients, then the bools that say which of them are there."""
+    found = [grads.take(p) for p in wanted]
+    backward.outputs = [Value.constant(None) if g is None else g.value for g in found]
+    flags: dict[Value, int] = {}
+    present = []
+    for when in (NEVER if g is None else g.when for g in found):
+        flag = None if when.value is None else flags.setdefault(when.value, len(wanted) + len(flags))
+        present.append(Present(when.terms, flag))
+    backward.outputs += flags
+    return present
+
+
+def watched_by_eager(graph: Graph) -> Told:
+    """Which inputs and outputs of a typed graph eager watches (see `autodiff_watch`); nothing is told of a graph with
+    parts that cannot be differentiated as they stand."""
+    block = copy_block(graph.block, {})
+    stopped = dissolve_grad_modes(block)
+    active = {p for p in block.params if is_differentiable(p.type) and p.type.requires_grad is not False}
+    try:
+        find_active(block, active, stopped)
+    except RefusedError:
+        return Told()
+    found = watch(block, active)
+    inputs = {i: i in found.inputs for i in range(len(block.params))}
+    return Told(inputs, {j: j in found.outputs for j in range(len(block.outputs))})
 
 
 def dissolve_grad_modes(block: Block, off: bool = False) -> set[Value]:

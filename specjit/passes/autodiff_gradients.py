@@ -14,10 +14,22 @@ from specjit.ir.builder import Builder
 from specjit.ir.dims import Dim, Poly, Size
 from specjit.ir.graph import Block, Location, Node, OpLike, Value
 from specjit.ir.types import Type
+from specjit.passes.autodiff_when import NEVER, Givens, When, either
 from specjit.tensor.tracer import Scalar, Tracer, wrap
 
-Loops = Mapping[Value, tuple[set[Value], Dim]]
-"""Induction variables of loops -> what the loop defines, and its trip count."""
+
+@dataclass(frozen=True)
+class OpenLoop:
+    """A loop whose body is being reversed: what it defines, its trip count, and whether it always makes that many
+    turns."""
+
+    inside: set[Value]
+    trip: Dim
+    full: bool
+
+
+Loops = Mapping[Value, OpenLoop]
+"""By induction variable."""
 
 
 class RefusedError(Exception):
@@ -53,16 +65,22 @@ class Sizes:
 
 
 class GradientBuilder(Builder):
-    """A builder whose sizes do not hold on to the tensors they were asked of."""
+    """A builder whose sizes do not hold on to the tensors they were asked of. `givens`: which gradients arrive."""
 
     def __init__(
-        self, block: Block, lookup: Callable[[str], OpLike], sizes: Sizes, loc: Location | None = None
+        self,
+        block: Block,
+        lookup: Callable[[str], OpLike],
+        sizes: Sizes,
+        givens: Givens | None = None,
+        loc: Location | None = None,
     ) -> None:
         super().__init__(block, lookup, loc)
         self.sizes = sizes
+        self.givens = givens or Givens(())
 
     def inner(self, block: Block) -> GradientBuilder:
-        return GradientBuilder(block, self.lookup, self.sizes, self.loc)
+        return GradientBuilder(block, self.lookup, self.sizes, self.givens, self.loc)
 
     def size(self, tensor: Value, axis: int) -> Value:
         dim = None if tensor.type.dims is None else tensor.type.dims[axis]
@@ -76,25 +94,37 @@ class GradientBuilder(Builder):
         return self.call("zeros", shape, dtype=base.type.dtype)
 
 
+@dataclass(frozen=True)
+class Gradient:
+    """A gradient, and when there is one (where there is none, `value` is zeros)."""
+
+    value: Value
+    when: When
+
+
 class Gradients:
     """The contributions to each gradient so far, in the order in which they came."""
 
     def __init__(self, builder: GradientBuilder) -> None:
         self.builder = builder
-        self.parts: dict[Key, list[Value]] = {}
+        self.parts: dict[Key, list[Gradient]] = {}
 
-    def add(self, key: Key, gradient: Value) -> None:
-        self.parts.setdefault(key, []).append(gradient)
+    def add(self, key: Key, gradient: Value, when: When) -> None:
+        self.parts.setdefault(key, []).append(Gradient(gradient, when))
 
-    def take(self, key: Key) -> Value | None:
+    def take(self, key: Key) -> Gradient | None:
         """The sum of the contributions, which are then forgotten; None if there are none."""
         parts = self.parts.pop(key, None)
         if parts is None:
             return None
-        total = parts[0]
+        total = parts[0].value
         for part in parts[1:]:
-            total = self.builder.call("add", total, part)
-        return total
+            total = self.builder.call("add", total, part.value)
+        return Gradient(total, either([part.when for part in parts], self.builder))
+
+    def taken(self, key: Key) -> Gradient:
+        """The sum of the contributions; zeros that are never there if there are none."""
+        return self.take(key) or Gradient(self.builder.zeros(key), NEVER)
 
 
 def row_of(node: Node, loops: Loops) -> Row | None:
@@ -104,17 +134,20 @@ def row_of(node: Node, loops: Loops) -> Row | None:
     if (found := affine(node.args[2], loops)) is None or not _reads_one(node, found, loops):
         return None
     index, sign, first = found
-    inside, trip = loops[index]
+    loop, base = loops[index], node.args[0]
     if sign < 0:
-        if trip is None:
+        if loop.trip is None:
             return None
-        first = first - trip + 1
+        first = first - loop.trip + 1
     # A negative index counts from the end, so the rows would not lie side by side.
-    if node.args[0] in inside or not _never_negative(first):
+    if base in loop.inside or not _never_negative(first):
         return None
-    axis, rank = node.args[1].const, node.args[0].type.rank
-    assert rank is not None
-    return Row(node.args[0], axis + rank if axis < 0 else axis, index, sign, first)
+    axis, dims = node.args[1].const, base.type.dims
+    assert dims is not None
+    # The turns that a loop leaves out may stand for rows that are not there.
+    if not loop.full and (first != 0 or dims[axis] is None or dims[axis] != loop.trip):
+        return None
+    return Row(base, axis % len(dims), index, sign, first)
 
 
 def _reads_one(node: Node, start: tuple[Value, int, Size], loops: Loops) -> bool:

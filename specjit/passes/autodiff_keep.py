@@ -7,27 +7,31 @@ Leaves: the backward block closed over its own parameters, and the forward block
 outputs.
 Invariant: a value crosses from forward to backward in one of these ways, chosen by `autodiff_cost`:
   - a value of a loop's turn is stacked by the forward loop and read as row i by the backward loop;
-  - a value carried into a turn is never stacked: it is row i-1 of the stack of what was carried out, the initial value
-    being row 0;
+  - a value carried into a turn is row i of the loop's history: the initial value, then what the turns carried out,
+    which is row i+1;
   - a value of a branch is a further result of the `if`; branches share results of one type, the other one fills in
     zeros;
-  - at the top, inputs and outputs are handed over by position, sizes by their expression, the rest is a `saved` output;
+  - at the top, sizes are handed over by their expression, inputs and outputs by position if they are watched (a write
+    to them is an error); the rest is a `saved` output, with memory of its own;
   - numbers and bools that cannot be computed again travel as tensors of rank 0.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from typing import Any
 
 from specjit.dtypes import bool_, float64, int64
 from specjit.ir.builder import Builder
 from specjit.ir.dims import Poly
-from specjit.ir.graph import Block, Node, OpLike, Value, free_values, replace_uses
+from specjit.ir.graph import Block, Graph, Node, OpLike, Value, free_values, replace_uses
 from specjit.ir.structure import IF, LOOP, stacked, trip_dim
 from specjit.ir.types import Type, join
+from specjit.passes.aliases import Aliases
 from specjit.passes.autodiff_cost import Plan, local_order, plan, price_again, price_keep
 from specjit.passes.autodiff_gradients import GradientBuilder, RefusedError, Sizes
+from specjit.passes.autodiff_loops import turn_reversed
+from specjit.passes.autodiff_reverse import Mirror
 from specjit.passes.live import typical
 
 BOXES = {"int": int64, "float": float64, "bool": bool_}
@@ -37,25 +41,32 @@ Source = tuple[str, Any]
 
 
 class Keeper:
-    """Closes one backward block. `sizes` are those that the backward code asked for."""
+    """Closes one backward block. `sizes` are those that the backward code asked for; `shared` the inputs and outputs
+    of the forward block whose memory backward may read."""
 
-    def __init__(self, mirror: dict[Node, Node], sizes: Sizes, lookup: Callable[[str], OpLike]) -> None:
+    def __init__(
+        self, mirror: dict[Node, Mirror], shared: set[Value], sizes: Sizes, lookup: Callable[[str], OpLike]
+    ) -> None:
         self.mirror = mirror
+        self.shared = shared
         self.sizes = sizes
         self.lookup = lookup
         self.forward_sizes = Sizes()
         self._boxes: dict[tuple[Value, Block], Value] = {}
         self._there: set[Value] = set()  # values of the top block that cross anyway
+        self._own: set[Value] = set()  # stacks that were made here
+        self._histories: dict[tuple[Node, int], Value] = {}
 
     def close(self, forward: Block, backward: Block) -> list[Source]:
         """Give `forward` its saved outputs and `backward` its parameters; where each parameter comes from, gradients
         last."""
         results = len(forward.outputs)
-        self._there = {*forward.params, *forward.outputs, *free_values(backward)}
-        self._nested(backward)
-        inputs = {v: i for i, v in reversed(list(enumerate(forward.params)))}
-        outputs = {v: i for i, v in reversed(list(enumerate(forward.outputs))) if not v.is_const}
-        chosen = self._plan(forward, backward, lambda v: v in inputs or v in outputs)
+        self._there = self.shared | set(free_values(backward))
+        self._nested(forward, backward)
+        inputs = {v: i for i, v in reversed(list(enumerate(forward.params))) if v in self.shared}
+        outputs = {v: i for i, v in reversed(list(enumerate(forward.outputs))) if v in self.shared}
+        chosen = self._plan(forward, backward, self.shared.__contains__)
+        copied = self._exposed(forward)
         gradients, backward.params = backward.params, []
         mapping: dict[Value, Value] = {}
         sources: list[Source] = []
@@ -68,10 +79,10 @@ class Keeper:
                 sources.append(("output", outputs[value]))
             else:
                 sources.append(("saved", len(forward.outputs) - results))
-                forward.outputs.append(self._box(value, forward))
-            boxed = sources[-1][0] == "saved" and not value.type.is_tensor
-            param = backward.param(self._box(value, forward).type if boxed else value.type, value.hint)
-            mapping[value] = self._unbox(param, value, builder) if boxed else param
+                forward.outputs.append(self._apart(value, forward) if copied(value) else self._box(value, forward))
+            kept = forward.outputs[-1] if sources[-1][0] == "saved" else value
+            param = backward.param(kept.type, value.hint)
+            mapping[value] = param if kept.type == value.type else self._unbox(param, value, builder)
         self._again(forward, chosen, mapping, extra)
         self._finish(backward, mapping, extra)
         sources += self._define_sizes(backward, self.sizes, gradients)
@@ -79,20 +90,33 @@ class Keeper:
             raise RefusedError("the size of a branch's saved value is not a size of an input", None)
         return sources
 
-    def _nested(self, backward: Block) -> None:
+    def _exposed(self, forward: Block) -> Callable[[Value], bool]:
+        """Whether a value may share storage with an output that the caller may change before backward, or with an
+        input: what is saved is fresh in every run."""
+        aliases = Aliases(Graph("forward", forward))
+        others = [*forward.params, *(o for o in forward.outputs if o not in self.shared)]
+        return lambda value: value.type.is_tensor and any(aliases.same(value, v) for v in others)
+
+    def _apart(self, value: Value, block: Block) -> Value:
+        """A copy, made at the end of `block`."""
+        copy = Builder(block, self.lookup, value.node.loc if value.node else None).call("clone", value)
+        copy.hint = value.hint
+        return copy
+
+    def _nested(self, forward: Block, backward: Block) -> None:
         """Supply the blocks of mirrored nodes, innermost first: what they then still read belongs to the scope around
         them."""
         for node in list(backward.nodes):
-            forward = self.mirror.get(node)
-            if forward is None:
+            mirror = self.mirror.get(node)
+            if mirror is None:
                 continue
-            for block in node.blocks:
-                self._nested(block)
-            if forward.op is LOOP:
-                self._loop(forward, node, backward)
+            for inner, block in zip(mirror.forward.blocks, mirror.blocks):
+                self._nested(inner, block)
+            if mirror.forward.op is LOOP:
+                self._loop(mirror, node, forward, backward)
             else:
-                assert forward.op is IF
-                self._if(forward, node)
+                assert mirror.forward.op is IF
+                self._if(mirror.forward, node)
 
     def _plan(
         self,
@@ -120,12 +144,15 @@ class Keeper:
             return min(price_keep(value), price + sum(self._outside(a, depth - 1) for a in value.node.args))
         return price_keep(value)
 
-    def _loop(self, forward: Node, backward: Node, parent: Block) -> None:
-        (fb,), (bb,) = forward.blocks, backward.blocks
+    def _loop(self, mirror: Mirror, backward: Node, around: Block, parent: Block) -> None:
+        """Supply the body of a mirrored loop. The forward loop stands in `around`, the backward one in `parent`."""
+        forward = mirror.forward
+        (fb,), (bb,) = forward.blocks, mirror.blocks
         n = len(forward.args) - 2
         carried = {p: k for k, p in enumerate(fb.params[1:])}
-        index = bb.params[0]
-        stacks = set(fb.outputs[1 + n :])
+        crossing = self._there | set(free_values(parent))
+        rows = zip(forward.results[n:], fb.outputs[1 + n :])
+        stacks = {row for stack, row in rows if stack in crossing or stack in self._own}
         turns = typical(trip_dim(forward))
 
         def exists(value: Value) -> bool:
@@ -134,52 +161,68 @@ class Keeper:
         # Keeping what is carried in means stacking what is carried out; that may then be the better choice elsewhere.
         while True:
             chosen = self._plan(fb, bb, exists, fb.params[0], turns)
-            implied = {fb.outputs[1 + carried[v]] for v in chosen.keep if v in carried and v not in fb.outputs[1 + n :]}
+            histories = {carried[v] for v in chosen.keep if v in carried}
+            implied = {fb.outputs[1 + k] for k in histories}
             if implied <= stacks:
                 break
             stacks.update(implied)
-        mapping: dict[Value, Value] = {fb.params[0]: index}
-        extra = Block()
+        place = parent.nodes.index(backward)
+        outside, extra = Block(), Block()
         builder = Builder(extra, self.lookup, forward.loc)
+        index = turn_reversed(builder, bb.params[0], mirror.turns)
+        mapping: dict[Value, Value] = {fb.params[0]: index}
+        begun = {fb.params[1 + k]: (k, True) for k in histories}
+        ended = {fb.outputs[1 + k]: (k, False) for k in histories if fb.outputs[1 + k] not in begun}
         for value in chosen.keep:
-            if value in carried and value not in fb.outputs[1 + n :]:
-                stack = self._previous(forward, carried[value], backward, parent)
+            if value in begun or value in ended:
+                k, before = (begun | ended)[value]
+                stack = self._of_history(forward, k, before, around, outside)
             else:
-                stack = self._stack(forward, value)
+                stack = self._stack(forward, value, crossing)
             mapping[value] = self._unbox(builder.call("select", stack, 0, index), value, builder)
+        parent.nodes[place:place] = outside.nodes
         self._again(fb, chosen, mapping, extra)
         self._finish(bb, mapping, extra)
 
-    def _stack(self, forward: Node, value: Value) -> Value:
-        """The result of a loop that stacks `value` of its body, made if there is none yet."""
+    def _stack(self, forward: Node, value: Value, crossing: Container[Value] = ()) -> Value:
+        """The result of a loop that stacks `value` of its body, made if there is none that crosses anyway."""
         (fb,) = forward.blocks
         n = len(forward.args) - 2
         row = self._box(value, fb)
-        if row not in fb.outputs[1 + n :] or row.is_const:
-            fb.outputs.append(row)
-            hint = f"{value.hint}s" if value.hint else ""
-            forward.results.append(Value(stacked(row.type, trip_dim(forward)), forward, hint))
-            return forward.results[-1]
-        return forward.results[n + fb.outputs[1 + n :].index(row)]
+        for stack, found in zip(forward.results[n:], fb.outputs[1 + n :]):
+            if found is row and (stack in crossing or stack in self._own):
+                return stack
+        fb.outputs.append(row)
+        hint = f"{value.hint}s" if value.hint else ""
+        forward.results.append(Value(stacked(row.type, trip_dim(forward)), forward, hint))
+        self._own.add(forward.results[-1])
+        return forward.results[-1]
 
-    def _previous(self, forward: Node, k: int, backward: Node, parent: Block) -> Value:
-        """What the turns of a loop began with, stacked: the initial value, then the rows that the turns carried out,
-        but the last.
+    def _history(self, forward: Node, k: int, around: Block) -> Value:
+        """What carried value k of a loop was at the start and after each turn: one row more than turns."""
+        if (forward, k) not in self._histories:
+            (fb,) = forward.blocks
+            stack = self._stack(forward, fb.outputs[1 + k])
+            block = Block()
+            builder = Builder(block, self.lookup, forward.loc)
+            first = builder.call("unsqueeze", self._box(forward.args[2 + k], block), 0)
+            rows = [stack, first] if forward.attrs.get("reverse") else [first, stack]
+            made = builder.call("cat", rows, 0)
+            made.hint = stack.hint or fb.params[1 + k].hint
+            at = around.nodes.index(forward) + 1
+            around.nodes[at:at] = block.nodes
+            self._histories[forward, k] = made
+        return self._histories[forward, k]
 
-        One row more than needed is made and cut off, so that a loop without a turn gives no row.
-        """
-        (fb,) = forward.blocks
-        stack = self._stack(forward, fb.outputs[1 + k])
-        block = Block()
-        builder = GradientBuilder(block, self.lookup, self.sizes, forward.loc)
-        first = builder.call("unsqueeze", self._box(forward.args[2 + k], block), 0)
-        reverse = bool(forward.attrs.get("reverse"))
-        rows = builder.call("cat", [stack, first] if reverse else [first, stack], 0)
-        out = builder.call("narrow", rows, 0, 1 if reverse else 0, builder.size(stack, 0))
-        at = parent.nodes.index(backward)
-        parent.nodes[at:at] = block.nodes
-        out.hint = fb.params[1 + k].hint
-        return out
+    def _of_history(self, forward: Node, k: int, before: bool, around: Block, outside: Block) -> Value:
+        """What carried value k was before (or after) each turn, stacked: a view, made in `outside`."""
+        rows = self._history(forward, k, around)
+        trip = trip_dim(forward)
+        count = self.sizes.of(trip) if isinstance(trip, Poly) else Value.constant(trip)
+        first = int(before == bool(forward.attrs.get("reverse")))
+        made = Builder(outside, self.lookup, forward.loc).call("narrow", rows, 0, first, count)
+        made.hint = (forward.blocks[0].params[1 + k] if before else rows).hint
+        return made
 
     def _if(self, forward: Node, backward: Node) -> None:
         plans = [

@@ -5,25 +5,21 @@ backward block that compute the wanted gradients, and which structural node mirr
 forward values as free values, inside mirrored loops and branches too; `autodiff_keep` decides afterwards how each of
 them gets there.
 Invariant: every gradient comes from a record's `vjp`; only `if`, `loop` and lists have a rule here.
-
-How a loop is reversed (a loop with a trip count and no condition): a loop with the same trip count that runs the other
-way carries the gradients of the carried values. What the body reads from outside gets
-  - a row of a `stacked` result, when it is read as `select(x, axis, i)` by the induction variable: no scatter per step;
-  - an accumulator otherwise, one per contribution, always as `acc' = add(acc, contribution)` from zeros, so that a
-    later pass can turn a product summed over the turns into one product after the loop.
+Loops have a file of their own, `autodiff_loops`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
-from specjit.ir.dims import Dim
-from specjit.ir.graph import Block, Node, Value, free_values
-from specjit.ir.structure import IF, LOOP, make_if, make_loop, trip_dim
+from specjit.ir.graph import Block, Node, Value
+from specjit.ir.structure import IF, LOOP, make_if
 from specjit.ir.types import Type
 from specjit.ops.registry import Op
-from specjit.passes.autodiff_gradients import GradientBuilder, Gradients, Key, RefusedError, Row, place_rows, row_of
+from specjit.passes.autodiff_gradients import Gradient, GradientBuilder, Gradients, OpenLoop, RefusedError, row_of
+from specjit.passes.autodiff_loops import LoopReverse, hint_of
+from specjit.passes.autodiff_when import When, as_value, either
 from specjit.tensor.tracer import TraceError, Tracer, recording, wrap
 
 LISTS = ("py.list", "py.tuple")
@@ -31,10 +27,6 @@ LISTS = ("py.list", "py.tuple")
 
 def is_differentiable(type: Type) -> bool:
     return type.is_tensor and type.dtype is not None and type.dtype.is_floating_point
-
-
-def is_true(value: Value) -> bool:
-    return value.is_const and value.const is True
 
 
 def find_active(block: Block, active: set[Value], stopped: set[Value]) -> None:
@@ -73,25 +65,25 @@ def _active_loop(node: Node, active: set[Value], stopped: set[Value]) -> list[bo
     return carried + [out in active for out in body.outputs[1 + len(params) :]]
 
 
-def values_inside(node: Node) -> set[Value]:
-    """Everything defined in the blocks of a node."""
-    inside: set[Value] = set()
-    for block in node.blocks:
-        inside.update(block.params)
-        for inner in block.nodes:
-            inside.update(inner.results)
-            inside |= values_inside(inner)
-    return inside
+@dataclass(frozen=True)
+class Mirror:
+    """Which forward node a backward node reverses, with the backward block for each of its blocks; `turns`: the value
+    that says how many turns a loop made that a condition may have ended."""
+
+    forward: Node
+    blocks: list[Block]
+    turns: Value | None = None
 
 
 class Reverse:
-    """Writes gradient code for the blocks of one function. `mirror[backward node]` is the forward node it reverses."""
+    """Writes gradient code for the blocks of one function. `mirror` says of backward nodes what they reverse; `turns`
+    how many turns loops with a condition made."""
 
-    def __init__(self, active: set[Value]) -> None:
+    def __init__(self, active: set[Value], turns: dict[Node, Value]) -> None:
         self.active = active
-        self.mirror: dict[Node, Node] = {}
-        # The induction variable of each open loop -> what the loop defines, and its trip count.
-        self._loops: dict[Value, tuple[set[Value], Dim]] = {}
+        self.turns = turns
+        self.mirror: dict[Node, Mirror] = {}
+        self._loops: dict[Value, OpenLoop] = {}  # by induction variable
 
     def block(self, block: Block, grads: Gradients) -> None:
         """Propagate `grads` from the results of the block's nodes to what the block reads."""
@@ -102,21 +94,32 @@ class Reverse:
                 continue
             builder.loc = node.loc
             if node.op is LOOP:
-                self._loop(node, found, grads)
+                LoopReverse(self, node, found, grads).run()
             elif node.op is IF:
                 self._if(node, found, grads)
             else:
                 self._op(node, found, grads)
 
-    def _op(self, node: Node, found: list[Value | None], grads: Gradients) -> None:
+    def body(self, body: Block, loop: OpenLoop, grads: Gradients) -> None:
+        """The same for the body of a loop."""
+        self._loops[body.params[0]] = loop
+        self.block(body, grads)
+        del self._loops[body.params[0]]
+
+    def mirrors(self, made: Node, forward: Node, blocks: list[Block]) -> None:
+        self.mirror[made] = Mirror(forward, blocks, self.turns.get(forward))
+
+    def _op(self, node: Node, found: list[Gradient | None], grads: Gradients) -> None:
         builder, op = grads.builder, node.op
         if (row := row_of(node, self._loops)) is not None and found[0] is not None:
             whole = node.op.name == "select"
-            grads.add(row, found[0] if whole else builder.call("squeeze", found[0], [row.axis]))
+            value = found[0].value if whole else builder.call("squeeze", found[0].value, [row.axis])
+            grads.add(row, value, found[0].when)
             return
         assert isinstance(op, Op)
         needs = [any(map(self.active.__contains__, _tensors(node.args[i]))) for i in op.tensor_positions]
         several = len(op.returns) != 1 or op.returns[0].endswith("[]")
+        when = either([g.when for g in found if g is not None], builder)
         try:
             with recording(builder):
                 args = [wrap(a, builder) for a in node.args]
@@ -130,13 +133,13 @@ class Reverse:
             listed = gradient if isinstance(gradient, (list, tuple)) else [gradient] * len(targets)
             for target, part in zip(targets, listed, strict=True):
                 if part is not None and target in self.active:
-                    grads.add(target, self._checked(part, target, node))
+                    grads.add(target, self._checked(part, target, node), when)
 
-    def _arriving(self, builder: GradientBuilder, gradient: Value | None, result: Value) -> Tracer | None:
+    def _arriving(self, builder: GradientBuilder, gradient: Gradient | None, result: Value) -> Tracer | None:
         """The gradient of one of several results as a rule sees it: zeros if none came, None if none can."""
         if gradient is None and not is_differentiable(result.type):
             return None
-        return Tracer(gradient or builder.zeros(result), builder)
+        return Tracer(builder.zeros(result) if gradient is None else gradient.value, builder)
 
     def _checked(self, gradient: Any, target: Value, node: Node) -> Value:
         if not isinstance(gradient, Tracer):
@@ -149,103 +152,36 @@ class Reverse:
             raise RefusedError(f"the gradient of {node.op.name} is {a}, expected {b}", node.loc)
         return gradient.value
 
-    def _if(self, node: Node, found: list[Value | None], grads: Gradients) -> None:
+    def _if(self, node: Node, found: list[Gradient | None], grads: Gradients) -> None:
         outer = grads.builder
         branches: list[tuple[Block, Gradients]] = []
         for forward in node.blocks:
             block = Block()
             inner = Gradients(outer.inner(block))
-            self._seed(inner, zip(forward.outputs, found))
+            for output, gradient in zip(forward.outputs, found):
+                if gradient is not None and output in self.active:
+                    inner.add(output, gradient.value, gradient.when)
             self.block(forward, inner)
             branches.append((block, inner))
         keys = list(dict.fromkeys(key for _, inner in branches for key in inner.parts))
-        for block, inner in branches:
-            block.outputs = [inner.take(key) or inner.builder.zeros(key) for key in keys]
         if not keys:
             return
+        whens: list[list[When]] = []
+        for block, inner in branches:
+            ends = [inner.taken(key) for key in keys]
+            block.outputs = [end.value for end in ends]
+            whens.append([end.when for end in ends])
+        # Where the branches differ in what gets a gradient, a bool says what this run's branch gave.
+        differ = [k for k, (a, b) in enumerate(zip(*whens, strict=True)) if a != b]
+        for (block, inner), found_when in zip(branches, whens):
+            block.outputs += [as_value(found_when[k], inner.builder) for k in differ]
         (then, _), (other, _) = branches
-        hints = [_hint(key) for key in keys]
+        hints = [hint_of(key) for key in keys]
         mirrored = make_if(outer.block, node.args[0], then, other, loc=node.loc, hints=hints)
-        self.mirror[mirrored] = node
-        for key, result in zip(keys, mirrored.results):
-            grads.add(key, result)
-
-    def _seed(self, inner: Gradients, pairs: Iterable[tuple[Value, Value | None]]) -> None:
-        for output, gradient in pairs:
-            if gradient is not None and output in self.active:
-                inner.add(output, gradient)
-
-    def _loop(self, node: Node, found: list[Value | None], grads: Gradients) -> None:
-        trip, cond, *inits = node.args
-        (body,) = node.blocks
-        if (trip.is_const and trip.const is None) or not is_true(cond) or not is_true(body.outputs[0]):
-            raise RefusedError("a loop with a condition has no gradient rule yet", node.loc)
-        outer, n = grads.builder, len(inits)
-        carried = self._carrying(node, found)
-        block = Block()
-        index = block.param(body.params[0].type, body.params[0].hint)
-        inner = Gradients(outer.inner(block))
-        carries = [block.param(_plain(body.params[1 + k].type), _hint(body.params[1 + k])) for k in carried]
-        self._seed(inner, [(body.outputs[1 + k], c) for k, c in zip(carried, carries)])
-        for output, gradient in zip(body.outputs[1 + n :], found[n:]):
-            if gradient is not None and output in self.active:
-                inner.add(output, inner.builder.call("select", gradient, 0, index))
-        self._loops[body.params[0]] = values_inside(node), trip_dim(node)
-        self.block(body, inner)
-        del self._loops[body.params[0]]
-
-        starts = [found[k] or outer.zeros(node.results[k]) for k in carried]
-        nexts = [inner.take(body.params[1 + k]) or inner.builder.zeros(body.params[1 + k]) for k in carried]
-        rows: dict[Row, Value] = {}
-        sums: list[Key] = []
-        for key in list(inner.parts):
-            if isinstance(key, Row) and key.index is body.params[0]:
-                row = inner.take(key)
-                assert row is not None
-                rows[key] = row
-                continue
-            for part in inner.parts.pop(key):
-                zero = outer.zeros(key)
-                total = block.param(zero.type, _hint(key))
-                starts.append(zero)
-                nexts.append(inner.builder.call("add", total, part))
-                sums.append(key)
-        block.outputs = [Value.constant(True), *nexts, *rows.values()]
-        keys: list[Key] = [node.args[2 + k] for k in carried] + sums + list(rows)
-        reverse = not node.attrs.get("reverse")
-        hints = [_hint(key) for key in keys]
-        mirrored = make_loop(
-            outer.block, trip, Value.constant(True), starts, block, reverse=reverse, loc=node.loc, hints=hints
-        )
-        self.mirror[mirrored] = node
-        for key, result in zip(keys, mirrored.results):
-            if isinstance(key, Row) and key in rows:
-                grads.add(key.base, place_rows(outer, result, key))
-            elif isinstance(key, Row) or key in self.active:
-                grads.add(key, result)
-
-    def _carrying(self, node: Node, found: list[Value | None]) -> list[int]:
-        """Which carried values of a loop have a gradient at the start of some turn."""
-        (body,) = node.blocks
-        params = body.params[1:]
-        n = len(params)
-        on = {k for k in range(n) if found[k] is not None and params[k] in self.active}
-        seeds = {o for o, g in zip(body.outputs[1 + n :], found[n:]) if g is not None}
-        while True:
-            reached = self._reached(body, seeds | {body.outputs[1 + k] for k in on})
-            more = {k for k in range(n) if params[k] in reached and params[k] in self.active} - on
-            if not more:
-                return sorted(on)
-            on |= more
-
-    def _reached(self, block: Block, seeds: set[Value]) -> set[Value]:
-        """Values that gradients of `seeds` may flow to; structural nodes pass them on to everything they read."""
-        reached = {s for s in seeds if s in self.active}
-        for node in reversed(block.nodes):
-            if any(r in reached for r in node.results):
-                reads = [*node.args, *(v for inner in node.blocks for v in free_values(inner))]
-                reached.update(a for a in reads if a in self.active)
-        return reached
+        self.mirrors(mirrored, node, [then, other])
+        said = {k: When(frozenset(), v) for k, v in zip(differ, mirrored.results[len(keys) :])}
+        for k, (key, result) in enumerate(zip(keys, mirrored.results)):
+            grads.add(key, result, said.get(k, whens[0][k]))
 
 
 def _tensors(arg: Value) -> list[Value]:
@@ -253,13 +189,3 @@ def _tensors(arg: Value) -> list[Value]:
     if arg.node is not None and arg.node.op.name in LISTS:
         return list(arg.node.args)
     return [arg]
-
-
-def _plain(type: Type) -> Type:
-    return type.with_(requires_grad=False)
-
-
-def _hint(key: Key) -> str:
-    """The name of a gradient: d before the name of the value."""
-    value = key if isinstance(key, Value) else key.base
-    return f"d{value.hint}" if value.hint else ""

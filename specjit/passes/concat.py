@@ -19,6 +19,7 @@ from specjit.ir.graph import Block, Graph, Node, Value
 from specjit.ir.structure import LOOP, trip_dim
 from specjit.ops.lowering import Contraction
 from specjit.passes.aliases import Aliases
+from specjit.passes.budget import Budget
 from specjit.passes.manager import Context
 from specjit.passes.raising import may_raise
 from specjit.passes.rewrite import rewrite_block
@@ -32,7 +33,7 @@ def run(graph: Graph, ctx: Context) -> None:
     fixed = parameter_values(graph, aliases)
     # What depends on parameters alone comes first, so that joined weights stand before every product that reads them.
     graph.block.nodes.sort(key=lambda node: not (node.results and all(r in fixed for r in node.results)))
-    _block(graph.block, None, set(graph.inputs), aliases, fixed, ctx)
+    _block(graph.block, None, set(graph.inputs), aliases, fixed, Budget(graph, ctx), ctx)
 
 
 def pays(widths: list[Dim], turns: Dim, from_parameters: bool) -> bool:
@@ -59,21 +60,30 @@ def parameter_values(graph: Graph, aliases: Aliases) -> set[Value]:
 
 
 def _block(
-    block: Block, owner: Node | None, outside: set[Value], aliases: Aliases, fixed: set[Value], ctx: Context
+    block: Block,
+    owner: Node | None,
+    outside: set[Value],
+    aliases: Aliases,
+    fixed: set[Value],
+    budget: Budget,
+    ctx: Context,
 ) -> None:
     """`outside`: the values defined before the nodes that the block belongs to."""
     defined = set(outside)
     for node in block.nodes:
         for inner in node.blocks:
             known = defined if node.op is LOOP else defined | set(inner.params)
-            _block(inner, node, known, aliases, fixed, ctx)
+            _block(inner, node, known, aliases, fixed, budget, ctx)
         defined.update(node.results)
     turns: Dim = trip_dim(owner) if owner is not None and owner.op is LOOP else 1
     for group in _groups(block, outside, fixed, aliases):
         from_parameters = all(n.args[1] in fixed for n in group)
         widths = [n.args[1].type.dims[-1] for n in group]  # type: ignore[index]
-        if pays(widths, turns, from_parameters) and ctx.fire(
-            f"{len(group)} products of one operand as one", group[0].loc
+        if not pays(widths, turns, from_parameters):
+            continue
+        what = f"{len(group)} products of one operand as one"
+        if budget.allows((n.result.type for n in group[1:]), f"joining of {what}", group[0].loc) and ctx.fire(
+            what, group[0].loc
         ):
             _join(block, group, ctx)
 

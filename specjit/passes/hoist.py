@@ -19,37 +19,41 @@ from specjit.ir.graph import Block, Graph, Node, Value
 from specjit.ir.structure import LOOP
 from specjit.ops.lowering import Contraction
 from specjit.passes.aliases import Aliases
+from specjit.passes.budget import Budget
 from specjit.passes.manager import Context
 from specjit.passes.raising import may_raise
 from specjit.passes.rows import Loop, batch, batchable, front, uses_in
 
+WHAT = "product for all turns of the loop, before it"
 CACHE_BYTES = 1 << 20  # a second-level cache, of which weights may take all
 
 
 def run(graph: Graph, ctx: Context) -> None:
-    _block(graph.block, Aliases(graph), ctx)
+    _block(graph.block, Aliases(graph), Budget(graph, ctx), ctx)
 
 
-def _block(block: Block, aliases: Aliases, ctx: Context) -> None:
+def _block(block: Block, aliases: Aliases, budget: Budget, ctx: Context) -> None:
     out: list[Node] = []
     for node in block.nodes:
         for inner in node.blocks:
-            _block(inner, aliases, ctx)
+            _block(inner, aliases, budget, ctx)
         if node.op is LOOP:
-            out += _hoist(node, aliases, ctx)
+            out += _hoist(node, aliases, budget, ctx)
         out.append(node)
     block.nodes = out
 
 
-def _hoist(node: Node, aliases: Aliases, ctx: Context) -> list[Node]:
+def _hoist(node: Node, aliases: Aliases, budget: Budget, ctx: Context) -> list[Node]:
     """Rewrite the loop's body; the nodes to run before the loop."""
     loop = Loop(node)
     if not loop.full:
         return []
     rows = _row_nodes(loop, aliases)
     before = Block()
-    for root in _worth_moving(loop, rows):
-        if not ctx.fire("one product for all turns of the loop, before it", root.loc):
+    for root in _worth_moving(loop, rows, ctx):
+        if not budget.allows([loop.sequence_type(root.result)], WHAT, root.loc):
+            continue
+        if not ctx.fire(f"one {WHAT}", root.loc):
             break
         _Sequences(loop, rows, before, ctx).move(root)
     return before.nodes
@@ -66,7 +70,7 @@ def _row_nodes(loop: Loop, aliases: Aliases) -> dict[Value, Node]:
     return rows
 
 
-def _worth_moving(loop: Loop, rows: dict[Value, Node]) -> list[Node]:
+def _worth_moving(loop: Loop, rows: dict[Value, Node], ctx: Context) -> list[Node]:
     """The nodes to replace by rows of a precomputed sequence.
 
     Each product moves with all row-independent work behind it, where that leaves no more elements to read back than
@@ -76,7 +80,10 @@ def _worth_moving(loop: Loop, rows: dict[Value, Node]) -> list[Node]:
     roots: dict[Node, None] = {}
     for group in _groups(rows):
         products = [node for node in group if _is_product(node)]
-        if not any(pays(*_reuse(node, rows)) for node in products):
+        reused = [_reuse(node, rows) for node in products]
+        if not any(pays(*reuse) for reuse in reused):
+            for node, (count, _) in zip(products, reused, strict=True):
+                ctx.refuse(f"no {WHAT}: the {count} rows of a turn share what they read of the weights", node.loc)
             continue
         alone = list(dict.fromkeys(_completed(node, loop, rows) for node in products))
         whole = [node for node in group if _read_outside(node, group, loop.body)]

@@ -180,6 +180,10 @@ class Context:
             self.facts.append(Fact(self.stage, message, str(loc) if loc else ""))
         return True
 
+    def refuse(self, reason: str, loc: Location | None = None) -> None:
+        """Tell why a rewrite that would be right is not done."""
+        self.facts.append(Fact(self.stage, reason, str(loc) if loc else ""))
+
     def builder(self, block: Block, loc: Location | None = None) -> Builder:
         return Builder(block, self.lookup, loc)
 

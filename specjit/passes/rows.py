@@ -13,6 +13,7 @@ from collections.abc import Callable
 from specjit.ir.builder import Builder
 from specjit.ir.graph import Block, Node, Value
 from specjit.ir.structure import stacked, trip_dim
+from specjit.ir.types import Type
 from specjit.ops.lowering import Contraction, Pointwise, Reduction
 from specjit.passes.raising import dim_position, reduced_dims, selected_row
 
@@ -49,13 +50,22 @@ class Loop:
         size = x.type.dims[dim] if x.type.dims is not None else None
         return (x, dim) if size is not None and size == self.trip else None
 
+    def sequence_type(self, value: Value) -> Type:
+        """The type of all turns' values of a value of the body."""
+        return stacked(value.type, self.trip)
+
+    def stack_of(self, value: Value) -> Value | None:
+        """The result of the loop that stacks `value`, a value of the body."""
+        carried = len(self.node.args) - 2
+        pairs = zip(self.node.results[carried:], self.body.outputs[1 + carried :], strict=True)
+        return next((result for result, out in pairs if out is value), None)
+
     def stack(self, value: Value) -> Value:
         """The result of the loop that stacks `value`, a value of the body; made if there is none."""
-        carried = len(self.node.args) - 2
-        for result, out in zip(self.node.results[carried:], self.body.outputs[1 + carried :], strict=True):
-            if out is value:
-                return result
-        made = Value(stacked(value.type, self.trip), self.node, value.hint and f"{value.hint}s")
+        known = self.stack_of(value)
+        if known is not None:
+            return known
+        made = Value(self.sequence_type(value), self.node, value.hint and f"{value.hint}s")
         self.node.results.append(made)
         self.body.outputs.append(value)
         return made

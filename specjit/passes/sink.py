@@ -15,11 +15,15 @@ long product reads its weights once, and a rank-k update per turn would read and
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from specjit.ir.dims import product
 from specjit.ir.graph import Block, Graph, Location, Node, Value, replace_uses
 from specjit.ir.structure import LOOP
+from specjit.ir.types import Type
 from specjit.ops.lowering import Contraction, Creation, Pointwise, Reduction
 from specjit.passes.aliases import Aliases
+from specjit.passes.budget import Budget
 from specjit.passes.manager import Context
 from specjit.passes.raising import may_raise, reduced_dims
 from specjit.passes.rows import Loop, batch, batchable, front, uses_in
@@ -28,20 +32,20 @@ MAX_FRONTIER = 2  # values that a sunk computation may make the loop stack inste
 
 
 def run(graph: Graph, ctx: Context) -> None:
-    _block(graph.block, Aliases(graph), ctx)
+    _block(graph.block, Aliases(graph), Budget(graph, ctx), ctx)
 
 
-def _block(block: Block, aliases: Aliases, ctx: Context) -> None:
+def _block(block: Block, aliases: Aliases, budget: Budget, ctx: Context) -> None:
     out: list[Node] = []
     replaced: dict[Value, Value] = {}
     for node in block.nodes:
         for inner in node.blocks:
-            _block(inner, aliases, ctx)
+            _block(inner, aliases, budget, ctx)
         out.append(node)
         if node.op is LOOP and Loop(node).full:
             after = Block()
-            _sink_stacked(node, after, replaced, aliases, ctx)
-            _sink_sums(node, after, replaced, aliases, ctx)
+            _sink_stacked(node, after, replaced, aliases, budget, ctx)
+            _sink_sums(node, after, replaced, aliases, budget, ctx)
             out += after.nodes
     block.nodes = out
     if replaced:
@@ -51,19 +55,29 @@ def _block(block: Block, aliases: Aliases, ctx: Context) -> None:
 # -- stacked outputs ---------------------------------------------------------------------------------------------------
 
 
-def _sink_stacked(node: Node, after: Block, replaced: dict[Value, Value], aliases: Aliases, ctx: Context) -> None:
+def _sink_stacked(
+    node: Node, after: Block, replaced: dict[Value, Value], aliases: Aliases, budget: Budget, ctx: Context
+) -> None:
+    what = "computation for all turns of the loop, after it"
     loop = Loop(node)
     carried = len(node.args) - 2
     for k in reversed(range(carried, len(node.results))):
         value = loop.body.outputs[1 + k]
         chain = _Chain(loop, value, aliases)
-        if not chain.pays() or not ctx.fire("one computation for all turns of the loop, after it", chain.loc):
+        if not chain.pays() or not budget.allows(_new_stacks(loop, chain.frontier), what, chain.loc):
+            continue
+        if not ctx.fire(f"one {what}", chain.loc):
             continue
         result = node.results[k]
         del node.results[k], loop.body.outputs[1 + k]
         made = chain.build(after, ctx)
         replaced[result] = made
         made.hint = made.hint or result.hint
+
+
+def _new_stacks(loop: Loop, values: Iterable[Value]) -> list[Type]:
+    """Types of the sequences that the loop would stack besides those it stacks already."""
+    return [loop.sequence_type(v) for v in values if loop.stack_of(v) is None]
 
 
 class _Chain:
@@ -139,7 +153,10 @@ class _Chain:
 # -- carried sums ------------------------------------------------------------------------------------------------------
 
 
-def _sink_sums(node: Node, after: Block, replaced: dict[Value, Value], aliases: Aliases, ctx: Context) -> None:
+def _sink_sums(
+    node: Node, after: Block, replaced: dict[Value, Value], aliases: Aliases, budget: Budget, ctx: Context
+) -> None:
+    what = "sum over all turns of the loop, after it"
     for k in reversed(range(len(node.args) - 2)):
         loop = Loop(node)
         term = _running_sum(loop, k)
@@ -150,7 +167,9 @@ def _sink_sums(node: Node, after: Block, replaced: dict[Value, Value], aliases: 
         if aliases.escapes(result) and not _is_zero(init):
             continue
         total = _Total(loop, term, after, ctx)
-        if not total.pays() or not ctx.fire("one sum over all turns of the loop, after it", total.loc):
+        if not total.pays() or not budget.allows(_new_stacks(loop, total.stacked()), what, total.loc):
+            continue
+        if not ctx.fire(f"one {what}", total.loc):
             continue
         adder = loop.body.outputs[1 + k].node
         del node.results[k], node.args[2 + k], loop.body.params[1 + k], loop.body.outputs[1 + k]
@@ -221,6 +240,14 @@ class _Total:
         outer = isinstance(lower, Pointwise) and lower.text == "{0} * {1}" and a[1] == 1 and b[0] == 1
         return isinstance(lower, Contraction) or outer
 
+    def stacked(self) -> list[Value]:
+        """What the loop has to stack for the total; of a matrix that is yet to be turned, the matrix stands for it."""
+        assert self.node is not None
+        operands = self.node.args[:2] if self._is_product() else self.node.args[:1]
+        if self._is_product():
+            operands = [self._straight(operands[0]) or operands[0], operands[1]]
+        return [v for v in operands if v.node is None or self.loop.row_source(v.node) is None]
+
     def build(self) -> Value:
         assert self.node is not None
         builder = self.ctx.builder(self.after, self.loc)
@@ -254,11 +281,18 @@ class _Total:
         flat = [builder.call("flatten", s, 0, 1) for s in (left, right)]
         return builder.call("matmul", builder.call("permute", flat[0], [1, 0]), flat[1])
 
+    def _straight(self, value: Value) -> Value | None:
+        """The matrix of the body that this is a transpose of."""
+        node = value.node
+        turned = node is not None and permutation(node) == [1, 0] and not self.loop.invariant(node.args[0])
+        return node.args[0] if node is not None and turned else None
+
     def _turned(self, value: Value) -> Value:
         """The transpose of a matrix of the body: what it is a transpose of, if that is so, else a view appended to the
         body."""
-        if value.node is not None and permutation(value.node) == [1, 0] and not self.loop.invariant(value.node.args[0]):
-            return value.node.args[0]
+        straight = self._straight(value)
+        if straight is not None:
+            return straight
         made = self.ctx.builder(self.loop.body, self.loc).call("permute", value, [1, 0])
         self.loop.inside.add(made)
         return made

@@ -148,7 +148,7 @@ def _passes(report: Report) -> Facts:
 
 def region(r: NativeRegion, sizes: Mapping[str, int]) -> Facts:
     """One native region: its kernels, the memory it holds between calls, and what its plans need for these sizes."""
-    codes = [("", r.forward), *([("backward", r.backward)] if r.backward is not None else [])]
+    codes = [("" if part == "forward" else part, code) for part, code in r.codes.items()]
     prologues = [("pack", c.prologue) for _, c in codes if c.prologue is not None]
     frames = [frame for _, c in codes for frame in c.frames()]
     packed = [s for _, c in codes for s in c.packed()]
@@ -190,7 +190,7 @@ def _saved(r: NativeRegion) -> str:
     plan = r.forward.plan
     used = {o.storage for o in plan.outputs[: r.outputs] if o.kind == "tensor" and o.of == "fresh"}
     saved = [s for k, s in enumerate(plan.storages) if k not in used]
-    if r.derivative is None or not saved:
+    if r.backward is None or not saved:
         return ""
     total: Any = 0
     for s in saved:

@@ -20,6 +20,8 @@ from specjit.codegen.python import generate
 from specjit.ir.dims import Poly, Size, least_for_ones
 from specjit.ir.graph import Block, Graph, Location, Node, Value, copy_graph, replace_uses
 from specjit.ir.structure import LOOP, REGION, WITH
+from specjit.passes.autodiff import watched_by_eager
+from specjit.passes.autodiff_watch import Told
 from specjit.profile.lattice import Assumptions, Position, Profile
 from specjit.profile.signature import TensorFact, sources
 from specjit.runtime.code import argument_guard
@@ -208,6 +210,7 @@ class _Regions:
             v: leaf_input(leaf, variant.assume)
             for v, leaf in zip(variant.graph.inputs, variant.specialized.leaves, strict=True)
         }
+        self.watched = watched_by_eager(variant.specialized.graph)
 
     def add(self, node: Node, parent: Block, grad_mode: bool) -> None:
         """Make the region of `node`, which runs in this grad mode; where that is not possible after all, put its nodes
@@ -222,6 +225,7 @@ class _Regions:
             emit=functools.partial(self.emit, label, location=place),
             fell_back=functools.partial(self.fell_back, label),
             least=self.variant.least,
+            told=self.told(node),
         )
         if region is None:
             dissolve(node, parent)
@@ -229,6 +233,18 @@ class _Regions:
         node.attrs["index"] = len(self.made)
         self.made.append(region)
         self.native_nodes += sum(1 for n in node.blocks[0].walk() if not n.blocks)
+
+    def told(self, node: Node) -> Told:
+        """What eager watches among the inputs and results of a region that are the program's own."""
+        places = {v: i for i, v in enumerate(self.variant.graph.inputs)}
+        results = {v: j for j, v in enumerate(self.variant.graph.outputs)}
+        known = self.watched
+        inputs = {k: known.inputs.get(places[a]) for k, a in enumerate(node.args) if a in places}
+        outputs = {k: known.outputs.get(results[r]) for k, r in enumerate(node.results) if r in results}
+        return Told(
+            {k: yes for k, yes in inputs.items() if yes is not None},
+            {k: yes for k, yes in outputs.items() if yes is not None},
+        )
 
     def emit(self, subject: str, kind: EventKind, message: str, **facts: Any) -> None:
         event = self.program.emit(kind, f"{subject}: {message}", specialization=self.variant.number, **facts)

@@ -70,5 +70,5 @@ def begin(site: Site, variant: Variant, miss: Any) -> None:
     """Try `variant` out in its first calls. Not where gradients are recorded: native code pays in backward then; nor in
     a script, which plain Python does not replace (`is_scripting`)."""
     tried = config.current().gate and not site.program._options.scripting
-    if tried and not any(r.derivative is not None for r in variant.regions):
+    if tried and not any(r.backward is not None for r in variant.regions):
         variant.entry = Trial(site, variant, variant.entry, miss)

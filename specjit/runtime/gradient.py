@@ -2,55 +2,98 @@
 
 Enters: a region's inputs and the arrays its forward code returned (results, then saved values). Leaves: gradients,
 from the native backward code, or from the tape over the region's generic block where that is asked for (create_graph)
-or needed. Invariant: what backward reads is what forward saw: saved inputs and results are version-checked as eager
-does, saved values belong to the node alone; two forwards before one backward and `retain_graph` are therefore plain.
+or needed. Invariant: what backward reads is what forward saw: saved values belong to the node alone, and inputs and
+results that it reads are those that eager's tape would keep, version-checked as eager does; two forwards before one
+backward and `retain_graph` are therefore plain.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from specjit.ir.dims import evaluate
-from specjit.runtime.code import Failed
+from specjit.ir.dims import Poly, evaluate
+from specjit.passes.autodiff import Derivative
+from specjit.passes.autodiff_when import Given
+from specjit.runtime.code import Code, Failed
 from specjit.tensor import Tensor, engine, state, tape
+from specjit.tensor.recorded import modified
 from specjit.tensor.tensor import wrap
 
 if TYPE_CHECKING:
+    from specjit.passes.autodiff_when import Fact
     from specjit.runtime.native import NativeRegion
 
-_CHANGED = (
-    "one of the variables needed for gradient computation has been modified by an inplace operation: {what} of the "
-    "native region {name} is at version {now}; expected version {then} instead."
-)
+
+@dataclass
+class Backward:
+    """The native backward code of a region.
+
+    outputs  of the derivative's backward block: each one's place among the arrays of `code`, or its constant in a tuple
+    unsure   which gradients may be absent although there is code for them
+    reads    which results of the region the code reads
+    """
+
+    derivative: Derivative
+    code: Code
+    outputs: list[int | tuple[Any]]
+
+    def __post_init__(self) -> None:
+        present = self.derivative.present
+        self.unsure = [k for k, p in enumerate(present) if frozenset() not in p.terms and type(self.outputs[k]) is int]
+        self.reads = [i for kind, i in self.derivative.saved if kind == "output"]
+        places = [(o.of, o.storage) for o in self.code.plan.outputs if o.kind == "tensor"]
+        self.apart = len(set(places)) == len(places)  # no two gradients share storage
+
+    def gradients(self, out: Sequence[Any], known: Any) -> list[Tensor | None]:
+        """What the code gave, as tensors; None for a gradient that is not there, given the facts that are `known`."""
+        count = len(self.derivative.present)
+        found: list[Tensor | None] = [wrap(out[at]) if isinstance(at, int) else None for at in self.outputs[:count]]
+        for k in self.unsure:
+            present = self.derivative.present[k]
+            if not (present.flag is not None and self._flag(out, present.flag)) and not present.holds(known):
+                found[k] = None
+        return found
+
+    def _flag(self, out: Sequence[Any], flag: int) -> bool:
+        at = self.outputs[flag]
+        return bool(out[at] if isinstance(at, int) else at[0])
 
 
 class RegionNode(tape.Node):
-    """One call of a differentiable region on the tape."""
+    """One call of a differentiable region on the tape. `rooms` are the sizes that `while` loops of the forward code
+    had room for."""
 
-    __slots__ = ("_inputs", "_kept", "_region", "_results", "_versions", "count")
+    __slots__ = ("_inputs", "_kept", "_like", "_made", "_region", "_results", "_rooms", "_versions", "count")
 
-    def __init__(self, region: NativeRegion, inputs: tuple[Any, ...], out: tuple[Any, ...]) -> None:
+    def __init__(
+        self, region: NativeRegion, inputs: tuple[Any, ...], out: tuple[Any, ...], rooms: Sequence[int]
+    ) -> None:
         super().__init__(tape.edge(inputs[i]) for i in region.wanted)
         self._region: NativeRegion | None = region
         self._inputs = inputs
+        self._rooms = rooms
         self._kept = out[region.outputs :]
-        self._results: list[Any] = list(out[: region.outputs])
-        self._versions: dict[tuple[str, int], tuple[list[Any], int]] = {}
+        assert region.backward is not None
+        self._results = {j: out[j] for j in region.backward.reads}
+        self._like = [(out[j].shape, out[j].dtype) for j in region.differentiable]
+        self._versions = [t._version[0] if isinstance(t, Tensor) else 0 for t in inputs]
+        self._made: list[tuple[np.ndarray, list[Any], int]] = []  # watched results: data, version, its count
         self.count = len(region.differentiable)
-        assert region.derivative is not None
-        for kind, i in region.derivative.saved:
-            if kind == "input" and isinstance(inputs[i], Tensor):
-                self._versions[kind, i] = (inputs[i]._version, inputs[i]._version[0])
 
     def made(self, j: int, result: Tensor) -> None:
-        """Output `j` became this tensor: if backward reads its storage, its version is watched from now on."""
+        """Output `j` became this tensor: if eager would keep it, its version is watched from now on."""
         assert self._region is not None
-        assert self._region.derivative is not None
-        if j in self._region.derivative.watched:
-            self._versions["output", j] = (result._version, result._version[0])
+        if j in self._region.watched.outputs:
+            self._made.append((result._data, result._version, result._version[0]))
+
+    @property
+    def fresh(self) -> bool:  # type: ignore[override]
+        """Whether each gradient has storage of its own, which may then be added to in place."""
+        return self._region is None or self._region.backward is None or self._region.backward.apart
 
     @property
     def name(self) -> str:
@@ -59,62 +102,78 @@ class RegionNode(tape.Node):
     def release(self) -> None:
         self._region = None
         self._inputs = self._kept = ()
-        self._results = []
+        self._results, self._like, self._versions, self._made = {}, [], [], []
 
     def backward(self, grads: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
         region = self._region
         if region is None:
             raise RuntimeError(tape.FREED)
+        self._check(region)
         if state.is_grad_enabled():
             why = "create_graph=True"
             region.fell_back(f"backward under {why}: gradients come from the tape", region.place, why)
             return self._generic(region, grads, create=True)
-        for (kind, i), (version, then) in self._versions.items():
-            if version[0] != then:
-                what = f"{kind} {i}"
-                raise RuntimeError(_CHANGED.format(what=what, name=region.name, now=version[0], then=then))
         assert region.backward is not None
-        out = region.backward.call(*self._arguments(region, grads))
+        out = region.backward.code.call(*self._arguments(region, grads))
         if out is None or type(out) is Failed:
             why = "a gradient of another layout" if out is None else out.why
             region.fell_back(f"backward stopped at {why}: the tape answers", region.place, why)
             return self._generic(region, grads, create=False)
-        return [None if k is None else wrap(out[k]) for k in region.returned]
+        return region.backward.gradients(out, lambda fact: self._known(fact, region, grads))
+
+    def _check(self, region: NativeRegion) -> None:
+        """The error that eager raises, if something that it would have kept was written since."""
+        for i in region.watched.inputs:
+            given, then = self._inputs[i], self._versions[i]
+            if isinstance(given, Tensor) and given._version[0] != then:
+                raise modified(given._data, self.name, given._version[0], then)
+        for data, version, then in self._made:
+            if version[0] != then:
+                raise modified(data, self.name, version[0], then)
 
     def _arguments(self, region: NativeRegion, grads: Sequence[Tensor | None]) -> list[Any]:
-        assert region.derivative is not None
+        assert region.backward is not None
         place = {j: k for k, j in enumerate(region.differentiable)}
         out: list[Any] = []
-        for kind, i in region.derivative.saved:
+        for kind, i in region.backward.derivative.saved:
             if kind == "input":
                 given = self._inputs[i]
                 out.append(given._data if isinstance(given, Tensor) else given)
             elif kind == "output":
-                out.append(self._results[i])
+                out.append(_row_major(self._results[i]))
             elif kind == "saved":
                 out.append(self._kept[i])
             elif kind == "size":
                 out.append(evaluate(i, self._symbols(region)))
+            elif kind == "given":
+                out.append(grads[place[i]] is not None)
             else:
-                g = grads[place[i]]
-                like = self._results[i]
-                out.append(
-                    np.zeros_like(like) if g is None else np.ascontiguousarray(g._data, like.dtype).reshape(like.shape)
-                )
+                g, (shape, dtype) = grads[place[i]], self._like[place[i]]
+                out.append(np.zeros(shape, dtype) if g is None else _row_major(g._data.astype(dtype, copy=False)))
         return out
+
+    def _known(self, fact: Fact, region: NativeRegion, grads: Sequence[Tensor | None]) -> bool:
+        if isinstance(fact, Given):
+            return grads[region.differentiable.index(fact.output)] is not None
+        return evaluate(fact.size, self._symbols(region)) > 0
 
     def _symbols(self, region: NativeRegion) -> dict[str, int]:
         """Sizes of this call, by symbol."""
-        found: dict[str, int] = {}
+        assert region.backward is not None
+        found = dict(zip(region.backward.derivative.rooms, self._rooms, strict=True))
         for given, known in zip(self._inputs, region.inputs, strict=True):
-            if isinstance(given, Tensor) and known.type.dims is not None:
-                for d, size in zip(known.type.dims, given.shape, strict=True):
-                    if d is not None and not isinstance(d, int) and len(d.symbols()) == 1 and repr(d) in d.symbols():
-                        found[repr(d)] = size
+            dims = known.type.dims if isinstance(given, Tensor) else (known.type.dim,)
+            sizes = given.shape if isinstance(given, Tensor) else (given,)
+            for d, size in zip(dims or (), sizes, strict=True):
+                if isinstance(d, Poly) and repr(d) in d.symbols():
+                    found[repr(d)] = size
         return found
 
     def _generic(self, region: NativeRegion, grads: Sequence[Tensor | None], create: bool) -> Sequence[Tensor | None]:
         """The tape over the generic block, from the same inputs and with the same random numbers."""
+        for given, then in zip(self._inputs, self._versions, strict=True):
+            if isinstance(given, Tensor) and given._version[0] != then:
+                raise modified(given._data, self.name, given._version[0], then)
         with state.enable_grad():
             results = region.replay(*self._inputs)
         pairs = [
@@ -127,3 +186,7 @@ class RegionNode(tape.Node):
             return [None] * len(wanted)
         outs, given = zip(*pairs, strict=True)
         return engine.grad(list(outs), wanted, list(given), create_graph=create, allow_unused=True)
+
+
+def _row_major(array: np.ndarray) -> np.ndarray:
+    return array if array.flags.c_contiguous else array.copy()

@@ -26,13 +26,16 @@ from specjit.ir.types import Type as IrType
 from specjit.ops.call import attach_view
 from specjit.passes import draws as draw
 from specjit.passes.autodiff import Derivative, differentiate, dissolve_grad_modes
+from specjit.passes.autodiff_watch import NOTHING, Told
 from specjit.runtime.code import Code, Failed
 from specjit.runtime.draws import Draws
 from specjit.runtime.events import EventKind
-from specjit.runtime.gradient import RegionNode
+from specjit.runtime.gradient import Backward, RegionNode
 from specjit.specialize.abstract import Refused
 from specjit.tensor import Tensor
 from specjit.tensor.tensor import type_of_tensor, wrap, wrap_node
+
+FIRST_ROOM, LAST_ROOM = 64, 1 << 24  # turns of a `while` loop for which there is room at first, and at most
 
 
 @dataclass
@@ -68,23 +71,23 @@ class NativeRegion:
         forward: Code,
         generic: Callable[..., tuple[Any, ...]],
         fell_back: FellBack,
-        derivative: Derivative | None = None,
-        backward: Code | None = None,
-        returned: Sequence[int | None] = (),
+        backward: Backward | None = None,
         replay: Callable[..., tuple[Any, ...]] | None = None,
+        told: Told | None = None,
     ) -> None:
         self.name, self.block, self.inputs = name, block, inputs
-        self.forward, self.backward, self.derivative = forward, backward, derivative
+        self.forward, self.backward, self.told = forward, backward, told
         self.generic, self.fell_back = generic, fell_back
         self.replay = replay or generic  # generic, but draws again what a call drew, given its key and first block
-        self.returned = list(returned)  # per wanted gradient: which output of the backward code it is, None for zero
         self.forced: Status | None = None
-        self.wanted = [i for i, given in enumerate(inputs) if derivative is not None and wants_gradient(given.type)]
+        self.wanted = [i for i, given in enumerate(inputs) if backward is not None and wants_gradient(given.type)]
         self.outputs = len(block.outputs)
         self.results = self.outputs - (forward.draws is not None and forward.draws.taken is None)
-        self.differentiable = derivative.differentiable if derivative is not None else []
+        self.differentiable = backward.derivative.differentiable if backward is not None else []
+        self.watched = backward.derivative.watched if backward is not None else NOTHING
+        self.rooms = [FIRST_ROOM] * (0 if backward is None else len(backward.derivative.rooms))
         # Neither gradients, nor outputs that share memory, nor random numbers.
-        self._plain = derivative is None and not forward.aliases and forward.draws is None
+        self._plain = backward is None and not forward.aliases and forward.draws is None
         self._tensors = all(o.kind == "tensor" for o in forward.plan.outputs)
 
     @property
@@ -93,34 +96,43 @@ class NativeRegion:
         return place_of(self.block)
 
     @property
+    def codes(self) -> dict[str, Code]:
+        """The native programs, by what they do."""
+        return {"forward": self.forward, **({"backward": self.backward.code} if self.backward is not None else {})}
+
+    @property
     def kernels(self) -> list[Any]:
-        return [*self.forward.all_kernels, *(self.backward.all_kernels if self.backward else ())]
+        return [k for code in self.codes.values() for k in code.all_kernels]
 
     def summary(self) -> str:
         """A few lines for `explain()`."""
         parts = [f"{self.name}: {len(self.forward.kernels)} kernels"]
         if self.backward is not None:
-            parts.append(f"backward {len(self.backward.kernels)} kernels")
+            parts.append(f"backward {len(self.backward.code.kernels)} kernels")
         if self.forward.prologue is not None:
             parts.append(f"{len(self.forward.plan.prologue.outputs)} packed parameter arrays")
         return ", ".join(parts)
 
     def guarded(self, *inputs: Any) -> tuple[Any, ...] | None:
         """Results, or None if a guard on an input fails."""
-        out: Any = self.forward.call(*inputs) if self.forced is None else Failed(self.forced)
+        rooms = self.rooms
+        out: Any = self.forward.call(*rooms, *inputs) if self.forced is None else Failed(self.forced)
+        while type(out) is Failed and out.status == Status.ROOM and rooms and rooms[0] < LAST_ROOM:
+            rooms = self.rooms = [4 * room for room in rooms]
+            out = self.forward.call(*rooms, *inputs)
         if type(out) is not tuple:
             return None if out is None else self._failed(out, inputs)
         if self._plain:
             return tuple(map(wrap, out)) if self._tensors else self._wrapped(out)
         if self.forward.draws is not None:
             inputs, out = (*inputs, *out[-2:]), out[:-2]
-        if self.derivative is None:
+        if self.backward is None:
             results = [wrap(o) if type(o) is np.ndarray else o for o in out]
         else:
-            results = self._recorded(inputs, out)
+            results = self._recorded(inputs, out, rooms)
         for k, source in self.forward.aliases.items():
             if k < self.outputs:
-                attach_view(results[k], inputs[source], True)
+                attach_view(results[k], inputs[source - len(rooms)], True)
         return tuple(results[: self.results])
 
     def _wrapped(self, out: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -145,9 +157,9 @@ class NativeRegion:
         self.fell_back(f"stopped at {failed.why} and ran generic instead, from its start", self.place, failed.why)
         return self.generic(*inputs)
 
-    def _recorded(self, inputs: tuple[Any, ...], out: tuple[Any, ...]) -> list[Any]:
+    def _recorded(self, inputs: tuple[Any, ...], out: tuple[Any, ...], rooms: list[int]) -> list[Any]:
         """Wrap the results with one autograd node for the whole region."""
-        node = RegionNode(self, inputs, out)
+        node = RegionNode(self, inputs, out, rooms)
         results: list[Any] = []
         at = {j: k for k, j in enumerate(self.differentiable)}
         for j, o in enumerate(out[: self.outputs]):
@@ -193,8 +205,10 @@ def make_region(
     emit: Callable[..., None],
     fell_back: FellBack,
     least: Mapping[str, int],
+    told: Told | None = None,
 ) -> NativeRegion | None:
-    """Schedule, compile and link a region's block; None (with an event) where it cannot be native after all."""
+    """Schedule, compile and link a region's block; None (with an event) where it cannot be native after all. `told`:
+    which of its inputs and results eager watches between forward and backward, as far as the program says."""
     generic = generate_block(block, block.params, name=name).fn
     draws = replay = None
     if draw.draws(block):
@@ -211,23 +225,22 @@ def make_region(
             flags = [False if grad_mode and given.type.is_tensor else None for given in inputs]
             forward = _code(block, inputs, flags, name, emit, context, least=least, draws=draws)
             return NativeRegion(name, block, inputs, forward, generic, fell_back)
-        derivative = differentiate(block, wanted, name=name)
+        derivative = differentiate(block, wanted, told=told, name=name)
         if derivative.refused:
             message = f"runs in Python, with gradients on the tape: {derivative.refused}"
             emit(EventKind.NOT_FUSED, message, location=place_of(block))
             return None
+        derivative.assume(least)
         forward_graph, backward_graph = derivative.graphs
         passes.optimize(forward_graph, context, forward_graph.name)
-        flags = [w if given.type.is_tensor else None for w, given in zip(wanted, inputs, strict=True)]
-        forward = _code(forward_graph.block, inputs, flags, f"{name}_forward", emit, context, least=least, draws=draws)
+        rooms = [Input(v.type) for v in derivative.forward.params[: len(derivative.rooms)]]
+        marks = [w if given.type.is_tensor else None for w, given in zip(wanted, inputs, strict=True)]
+        flags = [*[None] * len(rooms), *marks]
+        label = f"{name}_forward"
+        forward = _code(derivative.forward, [*rooms, *inputs], flags, label, emit, context, least=least, draws=draws)
         passes.optimize(backward_graph, context, backward_graph.name)
-        returned = _drop_constants(backward_graph.block)
-        givens = [
-            _backward_input(entry, v, inputs) for entry, v in zip(derivative.saved, backward_graph.inputs, strict=True)
-        ]
-        none = [None] * len(givens)
-        backward = _code(backward_graph.block, givens, none, f"{name}_backward", emit, context, arrays=True)
-        return NativeRegion(name, block, inputs, forward, generic, fell_back, derivative, backward, returned, replay)
+        backward = _backward(derivative, inputs, f"{name}_backward", emit, context)
+        return NativeRegion(name, block, inputs, forward, generic, fell_back, backward, replay, told)
     except NotSchedulable as error:
         emit(EventKind.NOT_FUSED, f"runs in Python: {error.reason}", location=error.loc or place_of(block))
         return None
@@ -241,25 +254,28 @@ def make_region(
 
 def derivative_stages(region: NativeRegion, context: passes.Context) -> dict[str, passes.Stages]:
     """The forward and the backward graph of a region before and after each pass; nothing if it has no gradients."""
-    if region.derivative is None:
+    if region.backward is None:
         return {}
     wanted = [wants_gradient(given.type) for given in region.inputs]
-    again = differentiate(region.block, wanted, name=region.name)
+    again = differentiate(region.block, wanted, told=region.told, name=region.name)
     return {part: passes.stages(g, context, g.name) for part, g in zip(("forward", "backward"), again.graphs)}
 
 
-def _drop_constants(block: Block) -> list[int | None]:
-    """Take constant outputs (gradients that are zero) out of a backward block; which output each gradient is."""
-    returned: list[int | None] = []
-    kept: list[Value] = []
+def _backward(
+    derivative: Derivative, inputs: list[Input], name: str, emit: Callable[..., None], context: Any
+) -> Backward:
+    """The backward block as native code, without its constant outputs (gradients that never are)."""
+    block = derivative.backward
+    places: list[int | tuple[Any]] = []
+    computed: list[Value] = []
     for o in block.outputs:
-        if o.is_const:
-            returned.append(None)
-        else:
-            returned.append(len(kept))
-            kept.append(o)
-    block.outputs = kept
-    return returned
+        places.append((o.const,) if o.is_const else len(computed))
+        if not o.is_const:
+            computed.append(o)
+    block.outputs = computed
+    givens = [_backward_input(entry, v, inputs) for entry, v in zip(derivative.saved, block.params, strict=True)]
+    code = _code(block, givens, [None] * len(givens), name, emit, context, arrays=True)
+    return Backward(derivative, code, places)
 
 
 def _backward_input(entry: tuple[str, Any], value: Value, inputs: list[Input]) -> Input:
@@ -286,7 +302,15 @@ def _code(
         for v, given in zip(block.params, inputs, strict=True)
         if given.type.is_tensor and isinstance(given.layout, tuple)
     }
-    plan = schedule(block, name=name, layouts=layouts, params=params, numerics=context.numerics, sizes=context.sizes)
+    plan = schedule(
+        block,
+        name=name,
+        layouts=layouts,
+        params=params,
+        numerics=context.numerics,
+        sizes=context.sizes,
+        disable=context.disable,
+    )
     passes.dump(context.name, f"{name}.plan", plan.describe)
     for note in plan.notes:
         text = f"backward: {note.text}" if arrays else note.text

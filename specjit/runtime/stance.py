@@ -44,22 +44,30 @@ def current() -> Stance:
     return _current.get()
 
 
+def _check_names(disable: frozenset[str]) -> None:
+    from specjit import passes
+    from specjit.codegen.schedule.driver import DECISIONS
+
+    known = [*passes.names(), *DECISIONS]
+    if unknown := disable - set(known):
+        raise ValueError(f"unknown passes {sorted(unknown)}; there are {', '.join(known)}")
+
+
 @contextlib.contextmanager
 def stance(kind: Kind = "default", disable: Iterable[str] = ()) -> Iterator[Stance]:
     """Set how Programs behave inside the block.
 
     kind: "default", "generic", "fail_on_miss" or "fail_on_compile" (see `Stance`). disable: names of optimization
-    passes that specializations made inside the block leave out (`specjit.passes.names()` lists them). ValueError for
-    an unknown kind or pass.
+    passes and of the scheduler's decisions that specializations made inside the block leave out
+    (`specjit.passes.names()` and `specjit.codegen.schedule.driver.DECISIONS` list them). ValueError for an unknown
+    kind or name.
     """
-    from specjit import passes
-
     if kind not in get_args(Kind):
         raise ValueError(f"stance must be one of {', '.join(get_args(Kind))}; got {kind!r}")
-    unknown = set(disable) - set(passes.names())
-    if unknown:
-        raise ValueError(f"unknown passes {sorted(unknown)}; the pipeline has {', '.join(passes.names())}")
-    token = _current.set(Stance(kind, frozenset(disable)))
+    disable = frozenset(disable)
+    if disable:
+        _check_names(disable)
+    token = _current.set(Stance(kind, disable))
     engaged.count += 1
     try:
         yield current()

@@ -13,16 +13,19 @@ from typing import TYPE_CHECKING, Any
 from specjit.ir.graph import Node, Value
 from specjit.ops import registry, schema
 from specjit.ops.composites import CompositeFunction
+from specjit.ops.control import asked_by_class, is_sequence_class
 from specjit.ops.results import NAMED
 from specjit.specialize import containers, lists
 from specjit.specialize.abstract import Abstract, Known, Mapping, Obj, Refused, Seq, unknown
 from specjit.specialize.composed import composed
 from specjit.specialize.handlers import IMMUTABLE, default, handles, is_tensor
 from specjit.tensor.devices import device
+from specjit.tensor.tensor import Size, Tensor
 
 if TYPE_CHECKING:
     from specjit.specialize.specializer import Specializer
 
+CLASSES = {"int": int, "float": float, "bool": bool, "str": str}
 PURE_FUNCTIONS: frozenset[Any] = frozenset({min, max, abs, round, sum, sorted, divmod, ord, chr, repr})
 
 
@@ -145,6 +148,10 @@ def _as_tuples(spec: Specializer, args: list[Any]) -> list[Any]:
 @handles("py.call")
 def call(spec: Specializer, args: list[Any], node: Node) -> Any:
     function = args[0]
+    if isinstance(function, Known) and function.value is isinstance and len(args) == 4:
+        decided = _is_instance(args[2], args[3])
+        if decided is not None:
+            return decided
     if isinstance(function, Known) and function.value in (any, all) and isinstance(args[2], Seq):
         decided = _quantified(spec, function.value is any, args[2])
         if decided is not None:
@@ -161,6 +168,37 @@ def call(spec: Specializer, args: list[Any], node: Node) -> Any:
         return composed(spec, composite, *_by_keyword(args[1], args[2:]))
     results = spec.extern(node.op, args, [r.type for r in node.results])
     return results if len(results) != 1 else results[0]
+
+
+def _is_instance(x: Any, classes: Any) -> Abstract | None:
+    """`isinstance` of a value whose class is known by now; None where it may be a subclass."""
+    cls = class_of(x)
+    given = classes.items if isinstance(classes, Seq) else [classes]
+    if cls is None or not all(isinstance(c, Known) and asked_by_class(c.value) for c in given):
+        return None
+    kinds = tuple(c.value for c in given)
+    if issubclass(cls, kinds):
+        return Known(True)
+    return None if is_tensor(x) and any(issubclass(k, cls) for k in kinds) else Known(False)
+
+
+def class_of(x: Any) -> type | None:
+    """The Python class of a value, where it is known."""
+    if isinstance(x, Known):
+        return type(x.value)
+    if isinstance(x, Seq):
+        return {"tuple": tuple, "list": list, "Size": Size}.get(x.kind)
+    if isinstance(x, Mapping):
+        return dict
+    if is_tensor(x):
+        return Tensor
+    return CLASSES.get(x.type.kind) if isinstance(x, Value) else None
+
+
+@handles("py.is_sequence")
+def is_sequence(spec: Specializer, args: list[Any], node: Node) -> Abstract:
+    cls = class_of(args[0])
+    return default(spec, args, node) if cls is None else Known(is_sequence_class(cls))
 
 
 def _quantified(spec: Specializer, wanted: bool, seq: Seq) -> Abstract | None:

@@ -162,11 +162,16 @@ class OpNode(Node):
 
     def _check(self, now: int, then: int, data: Any) -> None:
         if now != then:
-            kind = f"[specjit.{dtype_of(data.dtype).name} {list(data.shape)}]"
-            raise RuntimeError(
-                "one of the variables needed for gradient computation has been modified by an inplace operation: "
-                f"{kind}, used by {self.name}, is at version {now}; expected version {then} instead."
-            )
+            raise modified(data, self.name, now, then)
+
+
+def modified(data: Any, user: str, now: int, then: int) -> RuntimeError:
+    """The error of a backward whose kept array `data`, of the node called `user`, was written since."""
+    kind = f"[specjit.{dtype_of(data.dtype).name} {list(data.shape)}]"
+    return RuntimeError(
+        "one of the variables needed for gradient computation has been modified by an inplace operation: "
+        f"{kind}, used by {user}, is at version {now}; expected version {then} instead."
+    )
 
 
 class KeptIndex:

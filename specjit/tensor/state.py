@@ -25,14 +25,15 @@ module_epoch = 0
 recorders = 0
 """How many threads record a trace now."""
 
-_writes = itertools.count(1)
+next_write = itertools.count(1).__next__
+"""The next value of `write_epoch`; who calls it stores it there."""
 _modules = itertools.count(1)
 _lock = locks.lock()
 
 
 def bump_write_epoch() -> None:
     global write_epoch
-    write_epoch = next(_writes)
+    write_epoch = next_write()
 
 
 def bump_module_epoch() -> None:

@@ -27,18 +27,27 @@ async def a_coroutine(n):
     return n
 
 
-def a_finally(n):
+def a_match(n, kinds):
+    kind = kinds["number"]
+    match n:
+        case kind():
+            return "number"
+    return "other"
+
+
+def a_group(n):
     try:
         n = 1 // n
-    finally:
+    except* ZeroDivisionError:
+        n = 7
+    return n
+
+
+def a_local_coroutine(n):
+    async def inner():
         return n
 
-
-def a_match(n):
-    match n:
-        case 0:
-            return "zero"
-    return "other"
+    return inner().close()
 
 
 def a_class(n):
@@ -85,31 +94,40 @@ ERRORS = {
           build a list and return it, or call the function without specjit
         """,
     ),
-    a_finally: (
-        {"n": 1},
-        """
-        FILE:LINE:9: return, break or continue in finally
-            return n
-            ^^^^^^^^
-          leave after the try statement
+    a_match: (
+        {"n": 1, "kinds": {"number": int}},
+        f"""
+        FILE:LINE:14: a class pattern whose class is not known
+            case kind():
+                 ^^^^^^
+          {HELP}
         """,
     ),
-    a_match: (
-        {"n": 1},
-        f"""
-        FILE:LINE:5: the match statement
-            match n:
+    a_group: (
+        {"n": 0},
+        """
+        FILE:LINE:5: except*
+            try:
             ^
-          {HELP}
+          use except
+        """,
+    ),
+    a_local_coroutine: (
+        {"n": 0},
+        """
+        FILE:LINE:5: an async function
+            async def inner():
+            ^
+          make it a plain function
         """,
     ),
     a_class: (
         {"n": 1},
-        f"""
-        FILE:LINE:5: the classdef statement
+        """
+        FILE:LINE:5: a class that is defined in a function
             class Local:
             ^
-          {HELP}
+          define the class at the top of the module
         """,
     ),
     a_context: (
@@ -132,11 +150,11 @@ ERRORS = {
     ),
     inner_trouble: (
         {"n": 1},
-        f"""
-        FILE:LINE:5: the classdef statement
+        """
+        FILE:LINE:5: a class that is defined in a function
             class Local:
             ^
-          {HELP}
+          define the class at the top of the module
         """,
     ),
 }
@@ -152,7 +170,7 @@ def test_strict_errors(fn):
     assert caught.value.location.file == __file__
 
 
-WHOLE = [a_generator, a_coroutine, a_finally, a_match]
+WHOLE = [a_generator, a_coroutine, a_match]
 
 
 @pytest.mark.parametrize("fn", WHOLE, ids=lambda fn: fn.__name__)
@@ -162,7 +180,7 @@ def test_what_cannot_stand_alone_stays_python_as_a_whole(fn):
     assert caught.value.kind == "unsupported"
 
 
-@pytest.mark.parametrize("fn", [a_class, an_unknown_call, inner_trouble], ids=lambda fn: fn.__name__)
+@pytest.mark.parametrize("fn", [a_class, a_group, an_unknown_call, inner_trouble], ids=lambda fn: fn.__name__)
 def test_one_odd_statement_stays_python(fn):
     events = []
     captured = capture(fn, ERRORS[fn][0], on_event=lambda kind, message, **facts: events.append((kind, message, facts)))
@@ -277,7 +295,7 @@ class Scripted(specjit.nn.Module):
 
 
 def test_script_is_strict():
-    with pytest.raises(jit.Error, match="the classdef statement"):
+    with pytest.raises(jit.Error, match="a class that is defined in a function"):
         jit.script(a_class)
     with pytest.raises(jit.Error, match="takes a Python function or a Module"):
         jit.script(3)

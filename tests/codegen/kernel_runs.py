@@ -6,8 +6,8 @@ import copy
 
 import numpy as np
 
-from specjit.codegen.kernels import draw, gemm, loops, pack, pick, reference, scan
-from specjit.codegen.kernels.spec import DrawSpec, GemmSpec, LoopSpec, PackSpec, PickSpec, ScanSpec
+from specjit.codegen.kernels import draw, duet, gemm, loops, pack, pick, reference, scan
+from specjit.codegen.kernels.spec import DrawSpec, DuetSpec, GemmSpec, LoopSpec, PackSpec, PickSpec, ScanSpec
 from specjit.codegen.loader import KernelLibrary
 from tests.codegen.sources import call
 
@@ -16,6 +16,7 @@ GARBAGE = {"f": np.nan, "i": -77, "u": 77, "b": True}
 RENDER = {
     LoopSpec: loops.render,
     GemmSpec: gemm.render,
+    DuetSpec: duet.render,
     PackSpec: pack.render,
     PickSpec: pick.render,
     DrawSpec: draw.render,

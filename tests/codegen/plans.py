@@ -27,11 +27,14 @@ def plan_of(
     params: tuple[str, ...] = (),
     layouts: dict[str, tuple[Any, ...]] | None = None,
     numerics: str = "exact",
+    disable: tuple[str, ...] = (),
 ) -> RegionPlan:
     graph = graph_of(text)
     chosen = {v for v in graph.inputs if v.hint in params}
     strides = {v: (layouts or {})[v.hint] for v in graph.inputs if v.hint in (layouts or {})}
-    return schedule(graph.block, name=graph.name, params=chosen, layouts=strides, numerics=numerics)
+    return schedule(
+        graph.block, name=graph.name, params=chosen, layouts=strides, numerics=numerics, disable=frozenset(disable)
+    )
 
 
 def calls(plan: RegionPlan) -> list[int]:

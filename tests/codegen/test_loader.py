@@ -123,6 +123,7 @@ def test_code_in_a_garbage_cycle_is_unloaded(library):
 
 def test_a_missing_symbol_is_an_error(library):
     kernel = library.get(axpy(6.5))
+    gc.collect()  # no code of an earlier test is unloaded meanwhile
     before = linker._current.loaded
     with pytest.raises(RuntimeError, match="no_such_symbol"):
         linker.link(kernel.image, ["no_such_symbol"])

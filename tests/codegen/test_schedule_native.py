@@ -117,3 +117,36 @@ def test_picked_rows(native):
     check_native(native, text, f32(RNG, 7, 20), RNG.integers(0, 7, (4, 3)), f32(RNG, 4, 3, 20))
     with pytest.raises(RegionFailed, match="INDEX"):
         interpret(plan_of(text), [f32(RNG, 7, 20), np.full((1, 3), -1), f32(RNG, 1, 3, 20)], native)
+
+
+@pytest.mark.parametrize("rows", [3, 40])
+@pytest.mark.parametrize("dim", [0, 1])
+def test_a_softmax_over_its_scores(native, rows, dim):
+    """The kernel writes where it reads: rows in the lanes or across them, longer than what it keeps or not."""
+    columns = 5000 if rows == 3 else 19
+    one = "B,1" if dim else "1,T"
+    text = f"""graph @f(%q: f32[B,4], %k: f32[4,T], %v: f32[T,4]) -> f32[B,4] {{
+      %s: f32[B,T] = matmul(%q, %k)
+      %m: f32[{one}] = amax(%s, [{dim}], True)
+      %d: f32[B,T] = sub(%s, %m)
+      %e: f32[B,T] = exp(%d)
+      %z: f32[{one}] = sum(%e, [{dim}], True)
+      %p: f32[B,T] = div(%e, %z)
+      %y: f32[B,4] = matmul(%p, %v)
+      return %y
+    }}"""
+    assert ["s", "p"] in [[s.name for s in chain] for chain in plan_of(text).memory.members]
+    check_native(native, text, f32(RNG, rows, 4), f32(RNG, 4, columns), abs(f32(RNG, columns, 4)))
+
+
+def test_a_product_added_to_what_it_is_written_over(native):
+    text = """graph @f(%x: f32[B,20], %w: f32[20,20], %u: f32[20,20]) -> f32[B,20] {
+      %a: f32[B,20] = cumsum(%x, 1)
+      %p: f32[B,20] = matmul(%x, %w)
+      %t: f32[B,20] = tanh(%p)
+      %s: f32[B,20] = mul(%a, %t)
+      %y: f32[B,20] = matmul(%s, %u)
+      return %y
+    }"""
+    assert ["a", "s"] in [[s.name for s in chain] for chain in plan_of(text).memory.members]
+    check_native(native, text, f32(RNG, 37, 20), f32(RNG, 20, 20), f32(RNG, 20, 20))

@@ -45,6 +45,30 @@ def test_scan(reverse, trip):
     np.testing.assert_array_equal(out, h)
 
 
+@pytest.mark.parametrize("reverse", [False, True])
+def test_rows_of_turns_that_a_condition_cuts_off_are_poison(reverse):
+    graph = graph_of(
+        """
+        graph @g(%x: f32[N], %last: int) -> (int, f32[4,N]) {
+          %k: int, %ys: f32[4,N] = loop 4, True, (%i: int, %s: int = 0) {
+            %y: f32[N] = add(%x, 1.0)
+            %go: bool = py.lt(%s, %last)
+            %s1: int = py.add(%s, 1)
+            yield %go, %s1 | stacked %y
+          }
+          return %k, %ys
+        }
+        """.replace("= 0) {", "= 0) reverse {" if reverse else "= 0) {")
+    )
+    x = np.arange(3, dtype=np.float32)
+    for last, turns in ((1, 2), (7, 4)):
+        k, ys = interpret(graph, x, last, check=True)
+        ran = slice(4 - turns, 4) if reverse else slice(turns)
+        assert k == turns
+        np.testing.assert_array_equal(ys[ran], np.stack([x + 1] * turns))
+        assert np.isnan(ys).sum() == 3 * (4 - turns)
+
+
 def test_while_loop_and_if():
     graph = graph_of(
         """

@@ -10,6 +10,7 @@ import pytest
 import specjit
 from specjit.dtypes import float64, int64
 from specjit.ops.registry import Op, all_ops
+from specjit.tensor import state
 from specjit.tensor.tensor import Tensor
 from tests.opinfo import OPINFO, samples
 from tests.ops.test_opinfo import _all_tensors
@@ -93,3 +94,39 @@ def test_results_of_a_higher_category_do_not_fit():
         x.exp_()
     with pytest.raises(RuntimeError, match="doesn't match the broadcast shape"):
         x.add_(specjit.ones(2, 2, dtype=int64))
+
+
+def test_writes_that_run_straight_through():
+    """The call of a ufunc with out=: what overlaps, broadcasts, warns or does not fit."""
+    start = np.arange(9, dtype=np.float32).reshape(3, 3)
+    x = specjit.tensor(start)
+    view, version, epoch = x[0], x._version, state.write_epoch
+    assert x.add_(x.t()) is x
+    np.testing.assert_array_equal(x.numpy(), start + start.T)
+    assert view._version is x._version is version
+    assert version[0] == 1
+    assert state.write_epoch > epoch
+    x.mul_(specjit.tensor([1.0, 2.0, 0.0])).sub_(1).t().div_(specjit.tensor(2.0))
+    np.testing.assert_array_equal(x.numpy(), ((start + start.T) * [1, 2, 0] - 1) / 2)
+    with np.errstate(all="raise"):
+        assert specjit.zeros(2).log_().tolist() == [-np.inf, -np.inf]
+        assert specjit.ones(2).div_(specjit.zeros(2)).tolist() == [np.inf, np.inf]
+        assert specjit.ones(2).div_(0.0).tolist() == [np.inf, np.inf]
+    with pytest.raises(RuntimeError, match="broadcast shape"):
+        specjit.ones(3).add_(specjit.ones(2, 3))
+    with pytest.raises(RuntimeError, match="single memory location"):
+        specjit.ones(1).expand(3).add_(specjit.ones(3))
+
+
+def test_an_interrupted_write_counts_as_written(monkeypatch):
+    """Ctrl-C may come after NumPy wrote: whoever kept something of the old content must know."""
+    x, before = specjit.ones(4, dtype=specjit.float16), state.write_epoch
+
+    def interrupted(*_args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(specjit.Tensor.add_.__globals__, "_quiet_eager", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        x.add_(x)
+    assert x._version == [1]
+    assert state.write_epoch > before

@@ -17,6 +17,7 @@ from specjit.ir.verify import verify
 from specjit.ops import registry
 from specjit.ops.combine import stack
 from specjit.passes.autodiff import Derivative, differentiate
+from specjit.passes.autodiff_when import Given
 from specjit.tensor import engine
 from specjit.tensor.tensor import Tensor, wrap
 
@@ -50,36 +51,81 @@ def refusal(text: str) -> str:
     return d.refused
 
 
-def backward_inputs(d: Derivative, inputs: list[Any], results: list[Any], grads: dict[int, np.ndarray]) -> list[Any]:
-    """What the runtime hands to the backward block."""
-    count = len(results) - len(d.kept())
+Grads = dict[int, np.ndarray]
+"""Gradients of outputs, by position; one that is left out has not come."""
+
+
+def symbols_of(d: Derivative, inputs: list[Any]) -> dict[str, int]:
     symbols: dict[str, int] = {}
     for value, data in zip(d.forward.params, inputs):
         shape = np.shape(data) if value.type.is_tensor else (data,) if value.type.kind == "int" else ()
         dims = value.type.dims or () if value.type.is_tensor else (value.type.dim,)
         symbols.update((str(dim), size) for dim, size in zip(dims, shape))
+    return symbols
+
+
+def run_forward(d: Derivative, forward: Graph, given: list[Any], check: bool = True) -> tuple[list[Any], list[Any]]:
+    """The inputs, with as much room for loops as they turn out to need in front, and everything that forward gives."""
+    room = 1
+    while True:
+        inputs = [*[room] * len(d.rooms), *given]
+        try:
+            return inputs, interpret(forward, *inputs, check=check)
+        except RuntimeError as error:
+            if "there was room for" not in str(error):
+                raise
+            room *= 3
+
+
+def backward_inputs(d: Derivative, inputs: list[Any], results: list[Any], grads: Grads) -> list[Any]:
+    """What the runtime hands to the backward block."""
+    count = len(results) - len(d.kept())
+    symbols = symbols_of(d, inputs)
     find = {
-        "input": lambda i: inputs[i],
+        "input": lambda i: inputs[len(d.rooms) + i],
         "output": lambda j: results[j],
         "saved": lambda k: results[count + k],
         "size": lambda dim: symbols[str(dim)],
-        "grad": lambda j: grads[j],
+        "grad": lambda j: grads[j] if j in grads else np.zeros_like(results[j]),
+        "given": lambda j: j in grads,
     }
     return [find[kind](which) for kind, which in d.saved]
 
 
-def run(d: Derivative, inputs: list[Any], seed: int = 0) -> tuple[list[Any], dict[int, np.ndarray], list[Any]]:
-    """Results, the random gradients given to them, and the gradients of the wanted inputs."""
+def run_backward(
+    d: Derivative, backward: Graph, inputs: list[Any], results: list[Any], grads: Grads, check: bool = True
+) -> list[Any]:
+    """The gradients of the wanted inputs; None where there is none."""
+    found = interpret(backward, *backward_inputs(d, inputs, results, grads), check=check)
+    symbols = symbols_of(d, inputs)
+
+    def known(fact: Any) -> bool:
+        return fact.output in grads if isinstance(fact, Given) else fact.size.evaluate(symbols) > 0
+
+    out: list[Any] = []
+    for gradient, present in zip(found, d.present):
+        there = any(all(map(known, term)) for term in present.terms)
+        there = there or (present.flag is not None and found[present.flag])
+        if not there and gradient is not None:
+            assert not gradient.any(), "a gradient that is not there is zeros"
+        out.append(gradient if there else None)
+    return out
+
+
+def run(
+    d: Derivative, given: list[Any], seed: int = 0, only: list[int] | None = None
+) -> tuple[list[Any], Grads, list[Any]]:
+    """Results, the random gradients given to them (or to `only` some), and the gradients of the wanted inputs."""
     forward, backward = d.graphs
-    results = interpret(forward, *inputs, check=True)
+    inputs, results = run_forward(d, forward, given)
     rng = np.random.default_rng(seed)
     count = len(results) - len(d.kept())
     grads = {
         j: rng.standard_normal(np.shape(r)).astype(r.dtype)
         for j, r in enumerate(results[:count])
-        if is_float(d.forward.outputs[j].type)
+        if is_float(d.forward.outputs[j].type) and (only is None or j in only)
     }
-    return results[:count], grads, interpret(backward, *backward_inputs(d, inputs, results, grads), check=True)
+    return results[:count], grads, run_backward(d, backward, inputs, results, grads)
 
 
 def check(text: str, *inputs: Any, wanted: list[bool] | None = None, tol: float = 1e-6) -> Derivative:
@@ -95,16 +141,27 @@ def check(text: str, *inputs: Any, wanted: list[bool] | None = None, tol: float 
     assert len(found) == len(positions)
     for i, gradient, taped in zip(positions, found, tape_gradients(graph, given, marks, grads), strict=True):
         expected = _differences(graph, given, i, grads)
-        for actual in (gradient, taped):
-            if actual is None:
-                assert not expected.any(), f"input {i}: no gradient, expected {expected}"
-                continue
-            assert actual.shape == given[i].shape
-            assert actual.dtype == given[i].dtype
-            np.testing.assert_allclose(actual, expected, rtol=tol * 100, atol=tol, err_msg=f"gradient of input {i}")
-        if gradient is not None and taped is not None:
-            np.testing.assert_allclose(gradient, taped, rtol=1e-12, atol=1e-12, err_msg=f"input {i} against the tape")
+        assert (gradient is None) == (taped is None), f"input {i}: {gradient} where the tape has {taped}"
+        if gradient is None:
+            assert not expected.any(), f"input {i}: no gradient, expected {expected}"
+            continue
+        assert gradient.shape == given[i].shape
+        assert gradient.dtype == given[i].dtype
+        np.testing.assert_allclose(gradient, expected, rtol=tol * 100, atol=tol, err_msg=f"gradient of input {i}")
+        np.testing.assert_allclose(gradient, taped, rtol=1e-12, atol=1e-12, err_msg=f"input {i} against the tape")
+    check_absences(graph, d, given, marks)
     return d
+
+
+def check_absences(graph: Graph, d: Derivative, given: list[Any], wanted: list[bool]) -> None:
+    """With gradients of one output alone, the same inputs as on the tape get one."""
+    for j in d.differentiable if len(d.differentiable) > 1 else ():
+        _, grads, found = run(d, given, only=[j])
+        taped = tape_gradients(graph, given, wanted, grads)
+        assert [g is None for g in found] == [t is None for t in taped], f"gradients of output {j} alone"
+        for gradient, expected in zip(found, taped):
+            if gradient is not None:
+                np.testing.assert_allclose(gradient, expected, rtol=1e-12, atol=1e-12)
 
 
 def _differences(graph: Graph, inputs: list[Any], i: int, grads: dict[int, np.ndarray], step: float = 1e-6) -> Any:
@@ -186,11 +243,11 @@ class _Eager:
 
 def bytes_per_turn(d: Derivative, symbol: str = "T") -> int:
     """Bytes that a loop keeps in each turn, for the backward pass alone; every kept tensor must be a stack over
-    `symbol`."""
+    `symbol`, or a history with one row more."""
     total = 0
     for value in d.kept():
         assert value.type.dtype is not None
         assert value.type.dims is not None
-        assert str(value.type.dims[0]) == symbol
+        assert str(value.type.dims[0]) in (symbol, f"{symbol}+1")
         total += value.type.dtype.itemsize * math.prod(int(n) for n in value.type.dims[1:])  # type: ignore[arg-type]
     return total

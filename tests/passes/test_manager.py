@@ -105,7 +105,7 @@ def test_disabled_passes_do_not_run():
 
 def test_names_are_the_pipeline_in_order():
     assert passes.names() == [
-        "fold", "simplify", "prune", "cse", "dce", "decompose", "licm", "hoist", "sink", "concat",
+        "fold", "simplify", "prune", "cse", "dce", "decompose", "foldscale", "licm", "hoist", "sink", "concat",
     ]  # fmt: skip
 
 

@@ -105,7 +105,7 @@ def test_memory_is_what_is_held(chatty, trained) -> None:
         data = program.explain().to_dict()
         for told, variant in zip(data["specializations"], program.specializations, strict=True):
             for part, region in zip(told["regions"], variant.regions, strict=True):
-                codes = [region.forward, *([region.backward] if region.backward else [])]
+                codes = region.codes.values()
                 arrays = [a for c in codes if c._snapshot is not None for a in c._snapshot.arrays]
                 spaces = [f.workspace.nbytes for c in codes for f in c._pool if f.workspace is not None]
                 assert part["memory"] == {

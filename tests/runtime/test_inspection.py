@@ -75,7 +75,7 @@ def test_a_region_with_gradients_has_two_graphs(trained, program) -> None:
     (variant,) = trained.specializations
     graphs = variant.derivative_graphs()
     assert list(graphs) == ["forward", "backward"]
-    derivative = variant.regions[0].derivative
+    derivative = variant.regions[0].backward.derivative
     assert [str(g.output) for g in graphs.values()] == [str(derivative.graphs[0]), str(derivative.graphs[1])]
     assert "dce" in graphs["backward"]
     assert program.specializations[0].derivative_graphs() == {}

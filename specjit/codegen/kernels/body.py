@@ -16,11 +16,15 @@ from specjit.codegen.lanes import ITEMSIZE
 
 class BodyWriter:
     """Writes instructions; `order` lists the dimensions from the outermost loop in, the index of dimension d is
-    called i<d>.
+    called i<d>, the value of instruction n v<n>. With a `tag`, which these names start with, two bodies fit into one
+    kernel.
     """
 
-    def __init__(self, body: Sequence[Inst], order: list[int], vector: int | None, lanes: int, row_level: int):
+    def __init__(
+        self, body: Sequence[Inst], order: list[int], vector: int | None, lanes: int, row_level: int, tag: str = ""
+    ):
         self.out = Writer()
+        self.tag = tag
         self.body, self.order, self.vector, self.lanes = body, order, vector, lanes
         self.mask: str | None = None
         self.stage: list[int] = []  # the reductions before an instruction's value is known
@@ -70,27 +74,37 @@ class BodyWriter:
                 continue
             if self.stage[i] == stage if level <= self.row_level else self.stage[i] <= stage:
                 cls = w.class_name(inst.dtype)
+                name = self.value(i)
                 if i in self.saved:
-                    self.out.line(f"v{i} = simd.load({cls}, {self.kept[i]})")
+                    self.out.line(f"{name} = simd.load({cls}, {self.kept[i]})")
                     continue
-                self.out.line(self._statement(f"v{i}", inst))
+                self.out.line(self._statement(name, inst))
                 if i in self.kept:
-                    self.out.line(f"simd.store(v{i}, {self.kept[i]})")
+                    self.out.line(f"simd.store({name}, {self.kept[i]})")
+
+    def value(self, number: int) -> str:
+        """The name of an instruction's value."""
+        return f"{self.tag}v{number}"
+
+    def index(self, dim: int) -> str:
+        """The name of a dimension's index."""
+        return f"{self.tag}i{dim}"
 
     def _statement(self, name: str, inst: Inst) -> str:
         if inst.kind == "load" and inst.access is not None:
             return f"{name} = {self._load(inst.access)}"
         if inst.kind == "index":
-            return f"{name} = simd.iota({w.class_name(inst.dtype)}, i{inst.dim}, {1 if inst.dim == self.vector else 0})"
+            step = 1 if inst.dim == self.vector else 0
+            return f"{name} = simd.iota({w.class_name(inst.dtype)}, {self.index(inst.dim)}, {step})"
         if inst.kind == "acc":
             return f"{name} = {self.accumulator(inst)}"
-        return w.statement(inst, name, [f"v{a}" for a in inst.args])
+        return w.statement(inst, name, [self.value(a) for a in inst.args])
 
     def accumulator(self, inst: Inst) -> str:
         raise ValueError("`acc` belongs to a GEMM epilogue")
 
     def _place(self, access: Access) -> str:
-        return w.address(access, [(f"i{d}", access.strides[d]) for d in self.order])
+        return w.address(access, [(self.index(d), access.strides[d]) for d in self.order])
 
     def _load(self, access: Access) -> str:
         cls, at = w.class_name(access.dtype), self._place(access)
@@ -110,7 +124,7 @@ class BodyWriter:
 
     def store_all(self, stores: Iterable[Store]) -> None:
         for store in stores:
-            access, value = store.access, f"v{store.value}"
+            access, value = store.access, self.value(store.value)
             at = self._place(access)
             stride = 0 if self.vector is None else access.strides[self.vector]
             if stride == 0:

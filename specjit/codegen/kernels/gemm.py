@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from specjit.codegen.kernels import writer as w
 from specjit.codegen.kernels.body import BodyWriter
-from specjit.codegen.kernels.spec import Arg, GemmSpec, Inst, Segment
+from specjit.codegen.kernels.spec import Access, Arg, DTypeName, Extent, GemmSpec, Inst, Segment
 from specjit.codegen.kernels.tiling import Tiling, choose
 from specjit.codegen.kernels.writer import Size
 from specjit.codegen.lanes import ITEMSIZE
@@ -21,8 +21,15 @@ from specjit.codegen.lanes import ITEMSIZE
 def render(spec: GemmSpec) -> str:
     """The source of the kernel that computes `spec`."""
     tiling = choose(spec)
+    gemm = GemmWriter(spec, tiling)
+    gemm.write()
+    return w.module_text(describe(spec), dict.fromkeys(classes(spec), tiling.lanes), gemm.globals, gemm.out.lines)
+
+
+def describe(spec: GemmSpec) -> list[str]:
+    """Comment lines that say what is computed."""
     domain = ", ".join(w.describe_extent(e) for e in (*spec.outer, spec.rows, spec.units))
-    header = [
+    return [
         f"# Matrix product over (outer..., rows, units) = ({domain}):",
         f"# acc[g] = sum over k of A(row, k) * B(k, g, unit), {spec.chunks} chunk(s), over",
         *(
@@ -32,18 +39,21 @@ def render(spec: GemmSpec) -> str:
         *w.describe_body(spec.body),
         *(f"#   {w.describe_access(s.access)} = v{s.value}" for s in spec.stores),
     ]
-    gemm = _Gemm(spec, tiling)
-    gemm.write()
-    classes = {i.dtype for i in spec.body} | {s.access.dtype for s in spec.stores} | {spec.dtype}
-    return w.module_text(header, dict.fromkeys(sorted(classes), tiling.lanes), gemm.globals, gemm.out.lines)
 
 
-class _Gemm(BodyWriter):
-    def __init__(self, spec: GemmSpec, tiling: Tiling):
+def classes(spec: GemmSpec) -> list[DTypeName]:
+    """The dtypes whose registers the kernel uses."""
+    return sorted({i.dtype for i in spec.body} | {s.access.dtype for s in spec.stores} | {spec.dtype})
+
+
+class GemmWriter(BodyWriter):
+    """Writes the body of a kernel that computes one product."""
+
+    def __init__(self, spec: GemmSpec, tiling: Tiling, tag: str = ""):
         outer = len(spec.outer)
         self.rows_dim, self.units_dim = outer, outer + 1
         order = [*range(outer), self.units_dim, self.rows_dim]
-        super().__init__(spec.body, order, self.units_dim, tiling.lanes, len(order))
+        super().__init__(spec.body, order, self.units_dim, tiling.lanes, len(order), tag)
         self.spec, self.tiling = spec, tiling
         self.item = ITEMSIZE[spec.dtype]
         self.vector_bytes = tiling.lanes * self.item
@@ -55,53 +65,75 @@ class _Gemm(BodyWriter):
 
     # -- the tiles
 
-    def _groups(self) -> list[tuple[int, int]]:
+    def chunk_groups(self) -> list[tuple[int, int]]:
         """(first chunk, chunk count) of each pass over the panels."""
         step = self.tiling.group
         return [(g, min(step, self.spec.chunks - g)) for g in range(0, self.spec.chunks, step)]
 
-    def _tile_name(self, rows: int, group: int) -> str:
-        return f"tile_{rows}" if len(self._groups()) == 1 else f"tile_{rows}_of_{group}"
+    def tile_name(self, rows: int, group: int) -> str:
+        return f"tile_{rows}" if len(self.chunk_groups()) == 1 else f"tile_{rows}_of_{group}"
 
     def _tiles(self) -> list[str]:
         t, lines = self.tiling, []
-        for group in sorted({count for _, count in self._groups()}):
+        for group in sorted({count for _, count in self.chunk_groups()}):
             for shape in t.shapes:
                 options = f"group={group}, unroll={shape.unroll}, sets={shape.sets}, prefetch={t.prefetch}"
                 options += ", final=True" if t.final else ""
                 sizes = (
                     f'"{self.spec.dtype}", {t.lanes}, rows={shape.rows}, panels={t.panels}, chunks={self.spec.chunks}'
                 )
-                lines.append(f"{self._tile_name(shape.rows, group)} = tiles.product({sizes}, {options})")
+                lines.append(f"{self.tile_name(shape.rows, group)} = tiles.product({sizes}, {options})")
         return lines
 
     # -- the kernel
 
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to compute, whatever the operands are."""
+        return any(e == 0 for e in (*self.spec.outer, self.spec.rows, self.spec.units)) or not self.spec.stores
+
+    def sizes(self) -> list[Extent]:
+        """Every size, stride and offset."""
+        spec = self.spec
+        found = [*spec.outer, spec.rows, spec.units]
+        for s in spec.segments:
+            found += [s.k, *s.b_strides]
+        return found + [e for a in self._accesses() for e in (*a.strides, a.offset)]
+
+    def bases(self) -> list[int]:
+        """The operands that are addresses."""
+        return [*(s.b for s in self.spec.segments), *(a.base for a in self._accesses())]
+
+    def _accesses(self) -> list[Access]:
+        spec = self.spec
+        left = [s.a for s in spec.segments]
+        return [*left, *(i.access for i in spec.body if i.access), *(s.access for s in spec.stores)]
+
     def write(self) -> None:
         spec, out = self.spec, self.out
-        extents = [*spec.outer, spec.rows, spec.units]
-        for s in spec.segments:
-            extents += [s.k, *s.b_strides]
-        if any(e == 0 for e in (*spec.outer, spec.rows, spec.units)) or not spec.stores:
+        if self.empty:
             return
-        left = [s.a for s in spec.segments]
-        accesses = [*left, *(i.access for i in spec.body if i.access), *(s.access for s in spec.stores)]
-        extents += [e for a in accesses for e in (*a.strides, a.offset)]
-        for line in w.prologue(extents, [*(s.b for s in spec.segments), *(a.base for a in accesses)]):
+        for line in w.prologue(self.sizes(), self.bases()):
             out.line(line)
         unknown = sorted({f"n{e.index}" for e in (*spec.outer, spec.rows, spec.units) if isinstance(e, Arg)})
         if unknown:
             with out.block("if " + " or ".join(f"{n} < 1" for n in unknown) + ":"):
                 out.line("return 0")
+        self.begin()
+        self._outer(0)
+
+    def begin(self) -> None:
+        """What is the same for all outer dimensions."""
         if not self.tiling.final:
             room = self.tiling.scratch_rows + max(s.rows for s in self.tiling.shapes)
-            out.line(f"c = tiles.scratch({room * self.row_bytes})")
+            self.out.line(f"c = tiles.scratch({room * self.row_bytes})")
+        if self.tiling.counts is None and len(self.tiling.shapes) > 1 and self.tiling.shapes[-1].rows == 1:
+            self.out.line(f"alone = 1 if {self.rows} == 1 else 0")  # the tile of one row has chains of its own
         if self.tiling.long_block:
-            out.line(f"d = tiles.scratch({self._copy_row_bytes() * self.tiling.long_block})")
+            self.out.line(f"d = tiles.scratch({self._copy_row_bytes() * self.tiling.long_block})")
         self._panel_counts()
         self._turn()
         self.emit_level(0, self.live)
-        self._outer(0)
 
     def _panel_counts(self) -> None:
         lanes, panels = self.tiling.lanes, self.tiling.panels
@@ -180,7 +212,7 @@ class _Gemm(BodyWriter):
                     else f"following = w0 + {step}"
                 )
             if self.tiling.final:
-                out.line(f"i{self.units_dim} = {group} * {self.tiling.panels * self.tiling.lanes}")
+                out.line(f"{self.index(self.units_dim)} = {group} * {self.tiling.panels * self.tiling.lanes}")
             elif self.tiling.panels > 1:
                 out.line(f"wide = min({self.tiling.panels}, {self.panel_count} - {panel})")
             for n in range(len(self.spec.segments)):
@@ -240,24 +272,31 @@ class _Gemm(BodyWriter):
     def _row_tiles(self, n: int, k: str, depth: str, ahead: str) -> None:
         """All row tiles of the block over one block of k of segment `n`."""
         out, t = self.out, self.tiling
-        for first, group in self._groups():
+        for first, group in self.chunk_groups():
             if t.counts is not None:
                 start = 0
                 for shape, count in zip(t.shapes, t.counts):
                     stop = start + shape.rows * count
                     with out.block(f"for i in range({start}, {stop}, {shape.rows}):"):
-                        self._call(n, shape.rows, str(shape.rows), first, group, k, depth, ahead)
+                        self.call(n, shape.rows, str(shape.rows), first, group, k, depth, ahead)
                     start = stop
                 continue
             out.line("i = 0")
             for shape, smaller in zip(t.shapes, [*t.shapes[1:], None]):
-                left = f"i + {smaller.rows}" if smaller else "i"
+                left = "i" if smaller is None else w.add("i", "alone" if smaller.rows == 1 else str(smaller.rows))
                 with out.block(f"while {left} < {self.height}:"):
-                    self._call(n, shape.rows, f"{self.height} - i", first, group, k, depth, ahead)
+                    self.call(n, shape.rows, f"{self.height} - i", first, group, k, depth, ahead)
                     out.line(f"i += {shape.rows}")
 
-    def _call(self, n: int, rows: int, valid: str, first: int, group: int, k: str, depth: str, following: str) -> None:
+    def call(self, n: int, rows: int, valid: str, first: int, group: int, k: str, depth: str, following: str) -> None:
         """One register tile of segment `n`, at row `i` of the block."""
+        arguments = self.arguments(n, rows, valid, first, group, k, depth, following)
+        self.out.line(f"{self.tile_name(rows, group)}({arguments})")
+
+    def arguments(
+        self, n: int, rows: int, valid: str, first: int, group: int, k: str, depth: str, following: str
+    ) -> str:
+        """Those of a register tile's call."""
         t, segment = self.tiling, self.spec.segments[n]
         a_row, a_k = (str(Size.of(s) * self.item) for s in segment.a.strides[-2:])
         if t.long_block:
@@ -275,14 +314,13 @@ class _Gemm(BodyWriter):
         if t.prefetch:
             ahead = w.add(following, f"i // {rows} * {w.parenthesized(depth)} * {t.prefetch}")
         add = k if n == 0 else "1"
-        arguments = [a, a_row, a_k, valid, b, self._panel_bytes(segment), wide, depth, c, c_row, add, ahead]
-        self.out.line(f"{self._tile_name(rows, group)}({', '.join(arguments)})")
+        return ", ".join([a, a_row, a_k, valid, b, self._panel_bytes(segment), wide, depth, c, c_row, add, ahead])
 
     def _final_place(self) -> tuple[str, str]:
         """The address of the result at row `i` of the block and the panels' first unit, and the bytes between rows."""
         access, outer = self.spec.stores[0].access, len(self.spec.outer)
         row = w.parenthesized(w.add(self.first_row, "i"))
-        index = [*(f"i{d}" for d in range(outer)), row, f"i{self.units_dim}"]
+        index = [*(f"i{d}" for d in range(outer)), row, self.index(self.units_dim)]
         place = w.address(access, list(zip(index, access.strides, strict=True)))
         return place, str(Size.of(access.strides[self.rows_dim]) * self.item)
 
@@ -298,16 +336,16 @@ class _Gemm(BodyWriter):
 
     def _epilogue(self, panel: str) -> None:
         out, t = self.out, self.tiling
-        u, r = f"i{self.units_dim}", f"i{self.rows_dim}"
+        u, r = self.index(self.units_dim), self.index(self.rows_dim)
         if t.panels == 1:
             out.line(f"{u} = {panel} * {t.lanes}")
-            self._vectors(u, r, "c")
+            self.epilogue_of(u, r, "c")
             return
         with out.block("for q in range(wide):"):
             out.line(f"{u} = ({panel} + q) * {t.lanes}")
-            self._vectors(u, r, f"c + q * {self.spec.chunks * self.vector_bytes}")
+            self.epilogue_of(u, r, f"c + q * {self.spec.chunks * self.vector_bytes}")
 
-    def _vectors(self, u: str, r: str, c: str) -> None:
+    def epilogue_of(self, u: str, r: str, c: str) -> None:
         """The epilogue of one vector of units."""
         out = self.out
         fixed = self.units.fixed

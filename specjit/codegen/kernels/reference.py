@@ -17,6 +17,7 @@ from specjit.codegen.kernels.spec import (
     Access,
     Arg,
     DrawSpec,
+    DuetSpec,
     Extent,
     GemmSpec,
     Inst,
@@ -113,13 +114,17 @@ VECMATH = SimpleNamespace(
 )
 
 
-def evaluate(spec: LoopSpec | GemmSpec | PackSpec | PickSpec | DrawSpec | ScanSpec, operands: Operands) -> int:
+def evaluate(
+    spec: LoopSpec | GemmSpec | DuetSpec | PackSpec | PickSpec | DrawSpec | ScanSpec, operands: Operands
+) -> int:
     """Do what the kernel of `spec` does, on the arrays in `operands`; its status."""
     with np.errstate(all="ignore"):
         if isinstance(spec, LoopSpec):
             _loop(spec, operands)
         elif isinstance(spec, GemmSpec):
             _gemm(spec, operands)
+        elif isinstance(spec, DuetSpec):
+            _duet(spec, operands)
         elif isinstance(spec, PackSpec):
             _pack(spec, operands)
         elif isinstance(spec, DrawSpec):
@@ -218,13 +223,19 @@ def _empty_reduction(spec: LoopSpec, outer: tuple[int, ...], operands: Operands)
             _store(store.access, values[store.value], ones, operands)
 
 
-def _gemm(spec: GemmSpec, operands: Operands) -> None:
+WHOLE = (slice(None), slice(None))
+
+
+def _gemm(spec: GemmSpec, operands: Operands, part: tuple[slice, slice] = WHOLE) -> None:
+    """The product, of which only these rows and units are stored."""
     outer = tuple(_number(e, operands) for e in spec.outer)
     rows, units = (_number(e, operands) for e in (spec.rows, spec.units))
     domain = (*outer, rows, units)
     if 0 in domain:
         return
-    sums = sum(_segment(spec, s, outer, rows, units, operands) for s in spec.segments)
+    sums = np.zeros((*outer, spec.chunks, rows, units), WIDE)
+    for segment in spec.segments:
+        sums[..., part[0], :] += _segment(spec, segment, outer, rows, units, operands, part[0])
     values: list[Any] = []
     for inst in spec.body:
         if inst.kind == "acc":
@@ -232,15 +243,27 @@ def _gemm(spec: GemmSpec, operands: Operands) -> None:
         else:
             values.append(_instruction(inst, [values[i] for i in inst.args], domain, operands, 0))
     for store in spec.stores:
-        _store(store.access, values[store.value], domain, operands)
+        at = _positions(store.access, domain, operands)[(..., *part)]
+        operands[store.access.base][at.ravel()] = np.broadcast_to(values[store.value], domain)[(..., *part)].ravel()
+
+
+def _duet(spec: DuetSpec, operands: Operands) -> None:
+    _gemm(spec.step, operands)
+    block, share = divmod(_number(spec.turn, operands), spec.block)
+    lanes = _panel_lanes(spec.rows)
+    panels = -(-_number(spec.rows.units, operands) // lanes)
+    rows = slice((block + 1) * spec.block, (block + 2) * spec.block)
+    units = slice(share * panels // spec.block * lanes, (share + 1) * panels // spec.block * lanes)
+    _gemm(spec.rows, operands, (rows, units))
 
 
 def _segment(
-    spec: GemmSpec, segment: Segment, outer: tuple[int, ...], rows: int, units: int, operands: Operands
+    spec: GemmSpec, segment: Segment, outer: tuple[int, ...], rows: int, units: int, operands: Operands, chosen: slice
 ) -> Any:
-    """One product, (*outer, chunks, rows, units)."""
+    """The chosen rows of one product, (*outer, chunks, rows, units)."""
     k = _number(segment.k, operands)
-    a = operands[segment.a.base][_positions(segment.a, (*outer, rows, k), operands)].astype(WIDE)
+    at = _positions(segment.a, (*outer, rows, k), operands)[..., chosen, :]
+    a = operands[segment.a.base][at].astype(WIDE)
     lanes = _panel_lanes(spec)
     panels = -(-units // lanes)
     size = panels * k * spec.chunks * lanes

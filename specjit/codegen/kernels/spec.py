@@ -10,7 +10,7 @@ or process asks.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 DTypeName = Literal["f32", "f64", "i64", "i32", "i16", "i8", "u8", "bool"]
@@ -27,6 +27,11 @@ class Arg:
 Extent = int | Arg
 
 
+def shifted(extent: Extent, by: int) -> Extent:
+    """The same size, where operands are numbered from `by` on."""
+    return Arg(extent.index + by) if isinstance(extent, Arg) else extent
+
+
 @dataclass(frozen=True)
 class Access:
     """A strided window on memory: element address = frame[ops[base]] + itemsize * (offset + sum(strides[d] * i_d)).
@@ -38,6 +43,11 @@ class Access:
     dtype: DTypeName
     strides: tuple[Extent, ...]
     offset: Extent = 0
+
+    def shifted(self, by: int) -> Access:
+        """The same window, where operands are numbered from `by` on."""
+        strides = tuple(shifted(s, by) for s in self.strides)
+        return Access(self.base + by, self.dtype, strides, shifted(self.offset, by))
 
 
 @dataclass(frozen=True)
@@ -65,6 +75,12 @@ class Inst:
     value: float | int | bool | None = None
     operand: int = -1
     dim: int = -1
+
+    def shifted(self, by: int) -> Inst:
+        """The same instruction, where operands are numbered from `by` on."""
+        if self.access is not None:
+            return replace(self, access=self.access.shifted(by))
+        return replace(self, operand=self.operand + by) if self.kind == "scalar" else self
 
 
 @dataclass(frozen=True)
@@ -132,6 +148,44 @@ class GemmSpec:
     def segments(self) -> tuple[Segment, ...]:
         """All products whose sum the accumulators hold."""
         return (Segment(self.a, self.b, self.b_strides, self.k), *self.more)
+
+    def shifted(self, by: int) -> GemmSpec:
+        """The same product, where operands are numbered from `by` on."""
+        first, *more = (
+            Segment(s.a.shifted(by), s.b + by, tuple(shifted(e, by) for e in s.b_strides), shifted(s.k, by))
+            for s in self.segments
+        )
+        return GemmSpec(
+            self.dtype,
+            tuple(shifted(e, by) for e in self.outer),
+            shifted(self.rows, by),
+            shifted(self.units, by),
+            self.chunks,
+            first.k,
+            first.a,
+            first.b,
+            first.b_strides,
+            tuple(i.shifted(by) for i in self.body),
+            tuple(Store(s.access.shifted(by), s.value) for s in self.stores),
+            tuple(more),
+        )
+
+
+@dataclass(frozen=True)
+class DuetSpec:
+    """The product of one row of a turn, `step`, and in the same loop a share of the product `rows`, which later turns
+    read row by row.
+
+    Its rows are done in blocks of `block`, the first of which is there before the first turn. Turn t (`turn`, counting
+    from 0) does share t % block of block number t // block + 1: of n panels, those from share * n // block on, up to
+    where the next share starts. So a block is whole when its first row is read. Operands of `rows` are numbered on
+    after those of `step`. `rows` has no outer dimension, one chunk and one segment.
+    """
+
+    step: GemmSpec
+    rows: GemmSpec
+    turn: Extent
+    block: int
 
 
 @dataclass(frozen=True)

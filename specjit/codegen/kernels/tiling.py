@@ -1,8 +1,8 @@
 """How a matrix product is cut: register tiles, blocks of k, blocks of rows, order of panels. From sizes alone.
 
 Enters: a `GemmSpec`. Leaves: a `Tiling`. Invariant: which elements are summed in which order depends only on k and
-the tile's height class (one row, few rows, many), so a result never depends on which rows surround it in the same
-class.
+on whether there are one row, few rows, or many or a number that is not known, so a result never depends on which rows
+surround it.
 """
 
 from __future__ import annotations
@@ -22,11 +22,17 @@ L2_BYTES = 512 * 1024
 
 @dataclass(frozen=True)
 class Shape:
-    """One register tile: rows, how many k per loop turn, and how many chains of accumulators."""
+    """One register tile: rows, how many k per loop turn, how many chains of accumulators, and vectors per row."""
 
     rows: int
     unroll: int
     sets: int
+    vectors: int
+
+    @property
+    def sums(self) -> int:
+        """Vectors of sums that it keeps in registers."""
+        return self.rows * self.vectors * self.sets
 
 
 @dataclass(frozen=True)
@@ -60,10 +66,15 @@ def _shape(rows: int, vectors: int) -> Shape:
     limit = accumulators()
     if rows == 1:
         sets = 4 if vectors * 4 <= limit else 2 if vectors * 2 <= limit else 1
-        return Shape(1, 4, sets)
+        return Shape(1, 4, sets, vectors)
     if rows * vectors <= 6 and rows * vectors * 2 <= limit:
-        return Shape(rows, 2, 2)
-    return Shape(rows, 2 if rows * vectors <= 12 else 1, 1)
+        return Shape(rows, 2, 2, vectors)
+    return _one_chain(rows, vectors)
+
+
+def _one_chain(rows: int, vectors: int) -> Shape:
+    """A tile of many rows, or of the last of them."""
+    return Shape(rows, 2 if rows * vectors <= 12 else 1, 1, vectors)
 
 
 def _panels(group: int, panel_count: int | None) -> int:
@@ -103,6 +114,15 @@ def _heights(tallest: int) -> list[int]:
     return [tallest, *(1 << n for n in reversed(range(0, (tallest - 1).bit_length(), step)))]
 
 
+def weight_bytes(spec: GemmSpec) -> int | None:
+    """Of all panels; None when their sizes are known only at run time."""
+    depths = [s.k for s in spec.segments]
+    if not isinstance(spec.units, int) or not all(isinstance(k, int) for k in depths):
+        return None
+    lanes = panel_lanes(spec.dtype, spec.units)
+    return sum(depths) * -(-spec.units // lanes) * spec.chunks * lanes * ITEMSIZE[spec.dtype]  # type: ignore[arg-type]
+
+
 def choose(spec: GemmSpec) -> Tiling:
     item = ITEMSIZE[spec.dtype]
     units = spec.units if isinstance(spec.units, int) else None
@@ -111,13 +131,10 @@ def choose(spec: GemmSpec) -> Tiling:
     lanes = panel_lanes(spec.dtype, units)
     group = min(spec.chunks, accumulators() // 3)
     panel_count = None if units is None else -(-units // lanes)
-    known = [k for k in depths if k is not None]
-    weights = None
-    if panel_count is not None and len(known) == len(depths):
-        weights = sum(known) * panel_count * spec.chunks * lanes * item
+    weights = weight_bytes(spec)
     panels = _panels(group, panel_count)
     if rows == 1 and weights is not None and L1_BYTES < weights <= L2_BYTES:
-        panels = _retained(panels, max(known) * spec.chunks * lanes * item)
+        panels = _retained(panels, max(k or 0 for k in depths) * spec.chunks * lanes * item)
     vectors = group * panels
     tallest = max(1, accumulators() // vectors)
     row_bytes = spec.chunks * panels * lanes * item
@@ -130,7 +147,7 @@ def choose(spec: GemmSpec) -> Tiling:
         counts = (extra, tiles - extra) if extra else (tiles,)
         block = rows
     else:
-        heights = _heights(tallest)
+        heights = [h for h in _heights(tallest) if h > 1 or tallest == 1 or rows is None]
     tile_count = sum(counts) if counts else block // tallest
     k_blocks = tuple(_k_block(k, vectors * lanes * item, tile_count, heights[0]) for k in depths)
     group_count = None if panel_count is None else -(-panel_count // panels)
@@ -142,7 +159,7 @@ def choose(spec: GemmSpec) -> Tiling:
         lanes=lanes,
         panels=panels,
         group=group,
-        shapes=tuple(_shape(h, vectors) for h in heights),
+        shapes=tuple(_shape(h, vectors) if h == 1 or counts else _one_chain(h, vectors) for h in heights),
         counts=counts,
         row_block=block,
         k_blocks=k_blocks,

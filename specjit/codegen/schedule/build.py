@@ -42,6 +42,7 @@ class Builder:
         self.flags: dict[Reg, list[Scalar]] = {}  # of a register that says `Source.shares`: what it may become
         self.constants: list[tuple[Storage, np.ndarray]] = []
         self.packed: list[Storage] = []  # what the prologue hands to the region
+        self.apart: dict[Source, Source] = {}  # copies for the caller of sources that are parts of others
         self.fixed: set[Source] = set()  # sources that are parameters or made in the prologue
         self.loc: Location | None = None
         self.op = ""

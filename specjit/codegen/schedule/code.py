@@ -31,7 +31,7 @@ class Code(Values):
 
     def head(self, plan: MemoryPlan) -> None:
         """The check that the workspace is large enough, and the addresses of all temporaries."""
-        if not plan.storages:
+        if not plan.members:
             return
         for name, size in plan.roundings.items():
             self.round_up(self.slot(name, name), self.size(size))
@@ -39,8 +39,8 @@ class Code(Values):
             self.slots[name] = self.bound(bound)
         self.emit("NEED", self.bound(plan.packing.total))
         groups: dict[Bound, list[Storage]] = {}
-        for storage, offset in zip(plan.storages, plan.packing.offsets, strict=True):
-            groups.setdefault(offset, []).append(storage)
+        for storages, offset in zip(plan.members, plan.packing.offsets, strict=True):
+            groups.setdefault(offset, []).extend(storages)
         for offset, storages in groups.items():
             slot = self.place_in_workspace(offset)
             self.names[slot] = "/".join(dict.fromkeys(s.name for s in storages if s.name)) or "temporary"

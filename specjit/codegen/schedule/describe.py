@@ -13,6 +13,7 @@ from specjit.codegen.kernels.spec import (
     Access,
     Arg,
     DrawSpec,
+    DuetSpec,
     Extent,
     GemmSpec,
     Inst,
@@ -95,6 +96,10 @@ def spec_lines(spec: Spec) -> Iterator[str]:
             plus = "" if s == spec.segments[0] else f"plus k {_extent(s.k)}: "
             yield f"{plus}a = {_access(s.a)}; b = panels x{s.b} {_tuple(s.b_strides) if spec.outer else ''}".rstrip()
         yield from _body(spec.body, spec.stores)
+    elif isinstance(spec, DuetSpec):
+        yield from spec_lines(spec.step)
+        yield f"beside it, in turn {_extent(spec.turn)}, a share of the next {spec.block} rows of"
+        yield from spec_lines(spec.rows)
     elif isinstance(spec, PickSpec):
         place = f"[{_access(spec.index)} of {_extent(spec.count)}, step {_extent(spec.step)}]"
         source, target = _access(spec.source), _access(spec.target)

@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from specjit.codegen.abi import Status
-from specjit.codegen.schedule.items import Check, Draw, Map, Reduce
+from specjit.codegen.schedule.items import Draw, Map
 from specjit.codegen.schedule.model import Scalar, Source, View
-from specjit.codegen.schedule.numbers import fetch, size_of
+from specjit.codegen.schedule.numbers import check_all, size_of
 from specjit.codegen.schedule.tensors import tensor_type
 from specjit.ir.graph import Node
 
@@ -36,12 +36,7 @@ def probability(b: Builder, n: Node) -> View:
     inside = Source("bool", given.dims)
     numbers: list[View | Scalar | int] = [given, Scalar("int", 0), Scalar("int", 1)]
     b.add(Map(out=inside, text="({0} >= {1}) & ({0} <= {2})", operands=numbers, casts=[dtype] * 3, compute=dtype))
-    every = inside
-    if given.dims:
-        every = Source("bool", ())
-        axes = tuple(range(len(given.dims)))
-        b.add(Reduce(out=every, kind="all", arg=inside.whole(), axes=axes, compute="bool"))
-    b.add(Check(cond=fetch(b, every.whole(), "bool"), status=Status.GUARD))
+    check_all(b, inside, Status.GUARD)
     return given
 
 

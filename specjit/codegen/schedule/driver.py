@@ -23,11 +23,14 @@ from specjit.codegen.schedule.lower_loop import targets
 from specjit.codegen.schedule.memory import MemoryPlan
 from specjit.codegen.schedule.model import NOTHING, Home, Pointer, Reg, Scalar, Source, Storage, View
 from specjit.codegen.schedule.plan import InputPlan, Note, OutputPlan, PackedPlan, RegionPlan, StoragePlan
+from specjit.codegen.schedule.spread import spread
 from specjit.codegen.schedule.steps import Call, LoopStep, Spec, Step, walk, work
 from specjit.ir.dims import Poly, product
 from specjit.ir.graph import Block, Value
 
 Outputs = list[View | Scalar]
+# What may be left out, by the name that `stance(disable=...)` takes.
+DECISIONS = {"spread": spread}
 
 
 def schedule(
@@ -39,6 +42,7 @@ def schedule(
     live_params: set[Value] | None = None,
     numerics: str = "exact",
     sizes: Mapping[str, int] = NOTHING,
+    disable: frozenset[str] = frozenset(),
 ) -> RegionPlan:
     """Plan `block`. Raises NotSchedulable with the reason and the place when it cannot be a native region.
 
@@ -47,11 +51,12 @@ def schedule(
     live_params  of these, the ones whose storage may change unseen: ordinary inputs
     numerics     "exact", or "fast": a product and the sum that takes it round once (`contract`)
     sizes        what size symbols usually are; the plan is right for all values
+    disable      names of `DECISIONS` to leave out
     """
     fixed = set(params or ()) - set(live_params or ())
-    made = Assembly(name, block, layouts or {}, fixed, numerics, sizes)
+    made = Assembly(name, block, layouts or {}, fixed, numerics, sizes, disable)
     if made.improvable:
-        other = Assembly(name, block, layouts or {}, fixed, numerics, sizes, reorder=True)
+        other = Assembly(name, block, layouts or {}, fixed, numerics, sizes, disable, reorder=True)
         if other.memory.no_worse(made.memory, sizes):
             return other.plan(before=made.memory)
     return made.plan()
@@ -82,6 +87,11 @@ def deliver(b: Builder, value: Value) -> View | Scalar:
         fresh_one = b.new_reg("bool")
         b.add(Instr(name="NOT", args=[source.shares], target=fresh_one))
         b.add(Check(cond=Scalar("bool", fresh_one), status=Status.GUARD))
+    if source.within is not None:
+        # It shares no memory with the array that it is a part of, as far as the caller can see.
+        if source not in b.apart:
+            b.apart[source] = b.copy(source.whole(), fresh(source, source.whole()), here=True)
+        return b.apart[source].whole().with_ref(found.ref)
     if source in b.fixed:
         return b.copy(found, fresh(source, found), here=True).whole()
     place = source.want or source.home
@@ -111,6 +121,7 @@ class Assembly:
         fixed: set[Value],
         numerics: str,
         sizes: Mapping[str, int],
+        disable: frozenset[str],
         reorder: bool = False,
     ) -> None:
         self.name, self.block, self.sizes = name, block, sizes
@@ -129,6 +140,10 @@ class Assembly:
             for step in walk([*self.before, *self.main]):
                 if isinstance(step, Call):
                     step.spec = contracted(step.spec)
+        self.decided: list[Note] = []
+        for decision, decide in DECISIONS.items():
+            if decision not in disable:
+                self.decided += decide(self.main, self.builder.new_reg)
         self.memory = memory.plan(self.main, sizes)
         unknown = self.memory.symbols() - self.builder.symbols
         if unknown:
@@ -230,7 +245,7 @@ class Assembly:
             storages.append(
                 StoragePlan(base.dtype, base.elements, code.slot(base, base.name or "output"), o.source.dims)
             )
-        whole = o.ref == o.source.whole().ref and home.offset == 0
+        whole = home.offset == 0 and o.ref.offset == 0 and o.ref.is_contiguous and product(dims) == base.elements
         return OutputPlan("tensor", o.source.dtype, dims, strides, offset, "fresh", numbers[base], whole)  # type: ignore[arg-type]
 
     def prologue_plan(self) -> tuple[RegionPlan | None, dict[Storage, int]]:
@@ -277,7 +292,7 @@ class Assembly:
             if item in live:
                 places = () if item.loc is None else (item.loc,)
                 notes.append(Note("NOT_FUSED", f"{item.op} starts a kernel of its own: {why}", (item.op,), places))
-        return notes
+        return [*notes, *self.decided]
 
 
 def reordered(after: MemoryPlan, before: MemoryPlan | None, usual: Mapping[str, int]) -> list[Note]:
@@ -303,11 +318,12 @@ def used_storages(steps: list[Step]) -> set[Storage]:
 
 
 def hint_of(call: Call) -> str:
-    from specjit.codegen.kernels.spec import DrawSpec, GemmSpec, LoopSpec, PackSpec, PickSpec, ScanSpec
+    from specjit.codegen.kernels.spec import DrawSpec, DuetSpec, GemmSpec, LoopSpec, PackSpec, PickSpec, ScanSpec
 
     kinds = {
         LoopSpec: "loops",
         GemmSpec: "gemm",
+        DuetSpec: "duet",
         PackSpec: "pack",
         PickSpec: "pick",
         DrawSpec: "draw",

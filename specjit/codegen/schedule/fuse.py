@@ -18,6 +18,7 @@ from specjit.codegen.schedule.group import Group, axes_used, new_axes
 from specjit.codegen.schedule.index import KAPPA, Axis, Index
 from specjit.codegen.schedule.items import Check, Item, Map, Matmul, Reduce
 from specjit.codegen.schedule.model import Source
+from specjit.codegen.schedule.redimension import Shape, over
 
 MAX_MEMBERS = 64
 MEMORY_CHECKS = (Status.GUARD, Status.INDEX)  # what these let through may be read without looking again
@@ -138,16 +139,21 @@ class Fuser:
         return "it reads the values in another order or shape"
 
     def joined(self, g: Group, item: Map | Reduce) -> Group | None:
-        """`g` with the item in it, or None if it does not fit."""
+        """`g` with the item in it, or None if it does not fit; the item may get the dims of what it reads."""
         if len(g.items) >= MAX_MEMBERS or self.waits_for(g, item):
             return None
-        out = g.copy()
-        fitted = fit_map(out, item) if isinstance(item, Map) else fit_reduce(out, item)
-        if fitted is None:
-            return None
-        out.items.append(item)
-        out.maps[item.out] = fitted
-        return out if consistent(out, item) else None
+        found = fitted(g, item)
+        if found is None and isinstance(item, Map):
+            own = Shape.of(item)
+            for dims in dict.fromkeys(v.source.dims for v in item.views() if v.source in g.maps):
+                shape = over(item, dims)
+                if shape is not None:
+                    shape.give(item)
+                    found = fitted(g, item)
+                    if found is not None:
+                        break
+                    own.give(item)
+        return found
 
     def merge_neighbours(self, g: Group, item: Map | Reduce) -> None:
         """Take in the other groups that `item` reads, where one kernel can do it all."""
@@ -193,6 +199,17 @@ class Fuser:
         if len(out) != len(self.groups):
             raise AssertionError("the groups of a block depend on each other in a circle")
         return out
+
+
+def fitted(g: Group, item: Map | Reduce) -> Group | None:
+    """`g` with the item as it is, or None."""
+    out = g.copy()
+    imap = fit_map(out, item) if isinstance(item, Map) else fit_reduce(out, item)
+    if imap is None:
+        return None
+    out.items.append(item)
+    out.maps[item.out] = imap
+    return out if consistent(out, item) else None
 
 
 def merge(g: Group, other: Group, item: Map) -> Group | None:

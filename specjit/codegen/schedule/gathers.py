@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from specjit.codegen.abi import Status
 from specjit.codegen.schedule.items import Map, Pick
 from specjit.codegen.schedule.model import Scalar, Source, View
+from specjit.codegen.schedule.numbers import check_all
 from specjit.ir.dims import Size
 from specjit.ir.viewref import ViewRef, contiguous_strides
 
@@ -189,6 +191,20 @@ def add_at(b: Builder, node: Node) -> View:
     return out.whole()
 
 
+def known_classes(b: Builder, node: Node) -> View:
+    """Classes to look up, 0 where the target is ignored; leave the region if one does not exist."""
+    target, classes, ignored = b.tensor(node.args[0]), b.scalar(node.args[1]), b.scalar(node.args[2])
+    if target.source.dtype != "i64":
+        raise b.fail(f"classes of dtype {target.source.dtype}")
+    exists, out = Source("bool", target.dims), Source("i64", target.dims, node.result.hint)
+    numbers: list[View | Scalar | int] = [target, ignored, Scalar("int", 0), classes]
+    text = "({0} == {1}) | (({0} >= {2}) & ({0} < {3}))"
+    b.add(Map(out=exists, text=text, operands=numbers, casts=["i64"] * 4, compute="i64"))
+    check_all(b, exists, Status.INDEX)
+    b.add(Map(out=out, text="select({0} == {1}, {2}, {0})", operands=numbers[:3], casts=["i64"] * 3, compute="i64"))
+    return out.whole()
+
+
 RULES: dict[str, Callable[[Builder, Node], Any]] = {
     "embedding": embedding,
     "index_select": index_select,
@@ -196,4 +212,5 @@ RULES: dict[str, Callable[[Builder, Node], Any]] = {
     "embedding_backward": embedding_backward,
     "index_add": add_at,
     "scatter_add": add_at,
+    "known_classes": known_classes,
 }

@@ -15,7 +15,7 @@ import numpy as np
 
 from specjit.codegen.abi import NEEDED, WORKSPACE, WORKSPACE_BYTES, Status
 from specjit.codegen.kernels import reference
-from specjit.codegen.kernels.spec import DrawSpec, GemmSpec, Inst, LoopSpec, PackSpec, PickSpec, ScanSpec
+from specjit.codegen.kernels.spec import DrawSpec, DuetSpec, GemmSpec, Inst, LoopSpec, PackSpec, PickSpec, ScanSpec
 from specjit.codegen.lanes import ITEMSIZE
 from specjit.codegen.machine import bits_float, float_bits
 from specjit.codegen.machine_python import run_python
@@ -200,11 +200,15 @@ def _kernel(spec: Spec, memory: Memory) -> Any:
 
 
 def _insts(spec: Spec) -> tuple[Inst, ...]:
+    if isinstance(spec, DuetSpec):
+        return (*spec.step.body, *spec.rows.body)
     return () if isinstance(spec, PackSpec | PickSpec | DrawSpec | ScanSpec) else spec.body
 
 
 def operand_dtypes(spec: Spec) -> dict[int, str]:
     """The element type behind each address operand."""
+    if isinstance(spec, DuetSpec):
+        return operand_dtypes(spec.step) | operand_dtypes(spec.rows)
     accesses = [i.access for i in _insts(spec) if i.access is not None]
     if isinstance(spec, LoopSpec | GemmSpec):
         accesses += [s.access for s in spec.stores]

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from specjit.codegen.schedule.items import Map, Part, Scan
+from specjit.codegen.schedule.control_items import claim
+from specjit.codegen.schedule.items import Loop, Map, Part, Scan
 from specjit.codegen.schedule.model import Home, Scalar, Source, Storage, View
 from specjit.codegen.schedule.tensors import (
     arg_type,
@@ -97,7 +98,8 @@ def _item(b: Builder, found: Any) -> View:
 
 
 def join(b: Builder, items: list[View], dtype: str, dims: tuple[Size, ...], dim: int) -> View:
-    """Concatenate along `dim`: every item is stored into its slice of one array."""
+    """Concatenate along `dim`: every item is stored into its slice of one array. What a loop stacks is stacked there in
+    the first place, if its slice is in one piece."""
     for item in items:
         if len(item.dims) != len(dims) or any(x != y for d, (x, y) in enumerate(zip(item.dims, dims)) if d != dim):
             raise b.fail(f"an item of sizes {item.dims} in {dims}")
@@ -111,17 +113,28 @@ def join(b: Builder, items: list[View], dtype: str, dims: tuple[Size, ...], dim:
     strides = contiguous_strides(dims)
     at: Size = 0
     for item in items:
+        offset: Size = at * strides[dim]  # type: ignore[operator]
+        at = at + item.dims[dim]
+        if dim == 0 and not fixed and _stacked(item, dtype) and claim(b.block, item, Home(storage, offset)):
+            out.parts.append(item.source)
+            item.source.within = out
+            continue
         part = Source(dtype, item.dims)
-        part.want = Home(storage, at * strides[dim], strides)  # type: ignore[operator,arg-type]
+        part.want = Home(storage, offset, strides)  # type: ignore[arg-type]
         copy = Map(out=part, text="", operands=[item], casts=[dtype], compute=dtype)
         b.in_block(block, lambda copy=copy: b.add(copy, here=True))  # type: ignore[misc]
         out.parts.append(part)
-        at = at + item.dims[dim]
     b.in_block(block, lambda: b.add(Part(out=out), here=True))
     if fixed:
         b.fixed.add(out)
         b.packed.append(storage)
     return out.whole()
+
+
+def _stacked(item: View, dtype: str) -> bool:
+    """Whether an item is what a loop stacks, in the dtype asked for."""
+    maker = item.source.maker
+    return isinstance(maker, Loop) and item.source in maker.stacked and item.source.dtype == dtype
 
 
 def inverse_of_part(b: Builder, n: Node) -> View:

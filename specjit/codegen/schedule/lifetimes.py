@@ -1,7 +1,8 @@
 """When each temporary is needed.
 
-Enters: the steps of a program. Leaves: per temporary the first and the last moment at which it must keep its place;
-moments are the steps in the order in which they stand.
+Enters: the steps of a program. Leaves: per temporary the first and the last moment at which it must keep its place,
+and which temporaries can take the place of one that is read for the last time; moments are the steps in the order in
+which they stand.
 Invariant: a temporary that crosses a loop's turn or boundary is needed for the whole loop.
 """
 
@@ -10,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from specjit.codegen.schedule.lower_loop import targets
-from specjit.codegen.schedule.model import Storage
+from specjit.codegen.lanes import ITEMSIZE
+from specjit.codegen.schedule.lower_loop import in_place, targets
+from specjit.codegen.schedule.model import Pointer, Storage
 from specjit.codegen.schedule.steps import Addr, Call, IfStep, LoopStep, Move, Step
 
 Loops = tuple[int, ...]  # the loops around a use, outermost first
@@ -21,6 +23,7 @@ Loops = tuple[int, ...]  # the loops around a use, outermost first
 class _Walk:
     clock: int = 0
     uses: list[tuple[Storage, int, Loops]] = field(default_factory=list)
+    calls: list[tuple[int, Call]] = field(default_factory=list)
     spans: dict[int, tuple[int, int]] = field(default_factory=dict)
 
     def use(self, storages: Iterable[Storage], loops: Loops) -> None:
@@ -30,6 +33,7 @@ class _Walk:
         for step in steps:
             self.clock += 1
             if isinstance(step, Call):
+                self.calls.append((self.clock, step))
                 for operand in step.operands:
                     if isinstance(operand, Addr):
                         self.use(targets(operand.base), loops)
@@ -57,10 +61,19 @@ class _Walk:
         self.use(step.held, loops)
 
 
-def lifetimes(steps: list[Step]) -> dict[Storage, tuple[int, int]]:
-    """First and last moment at which each temporary is needed."""
+Lives = dict[Storage, tuple[int, int]]
+
+
+def lifetimes(steps: list[Step]) -> tuple[Lives, dict[Storage, Storage]]:
+    """First and last moment at which each temporary is needed; and which ones are written over another one, by the
+    kernel that reads that one last."""
     walk = _Walk()
     walk.steps(steps, ())
+    lives = _lives(walk)
+    return lives, _taken_over(walk, lives)
+
+
+def _lives(walk: _Walk) -> Lives:
     common: dict[Storage, Loops] = {}
     for s, _, loops in walk.uses:
         shared = common.get(s, loops)
@@ -76,3 +89,30 @@ def lifetimes(steps: list[Step]) -> dict[Storage, tuple[int, int]]:
         low, high = out.get(s, (first, last))
         out[s] = (min(low, first), max(high, last))
     return out
+
+
+def _taken_over(walk: _Walk, lives: Lives) -> dict[Storage, Storage]:
+    found: dict[Storage, Storage] = {}
+    for at, call in walk.calls:
+        written = [s for s in _temporaries(call, call.writes) if lives[s][0] == at]
+        last_read = [s for s in _temporaries(call, call.reads) if lives[s][1] == at]
+        for made in written:
+            over = next((s for s in last_read if _fits(call, s, made)), None)
+            if over is not None:
+                last_read.remove(over)
+                found[made] = over
+    return found
+
+
+def _temporaries(call: Call, positions: Iterable[int]) -> list[Storage]:
+    """The temporaries that a call names itself at these operands, each once."""
+    bases = (o.base for o in (call.operands[k] for k in sorted(positions)) if isinstance(o, Addr))
+    return list(dict.fromkeys(b for b in bases if isinstance(b, Storage) and b.kind == "temp"))
+
+
+def _fits(call: Call, over: Storage, made: Storage) -> bool:
+    """Whether a call can write `made` where `over` lies."""
+    if (ITEMSIZE[over.dtype], over.elements) != (ITEMSIZE[made.dtype], made.elements):
+        return False
+    pointed = {s for base in call.bases() if isinstance(base, Pointer) for s in base.targets}
+    return not pointed & {over, made} and over is not made and in_place(call, over, made)

@@ -146,38 +146,39 @@ def _written(t: CarriedTensor, steps: list[Step], written: bool) -> bool | None:
             written = any(sides)
             continue
         calls = [s for s in walk([step]) if isinstance(s, Call)]
-        if written and any(_reads(c, t.current) for c in calls):
+        if written and any(reads(c, t.current) for c in calls):
             return None
         if any(c.operands[k].base is t.following for c in calls for k in c.writes):  # type: ignore[union-attr]
-            if calls != [step] or not _same_elements(calls[0], t):
+            if calls != [step] or not in_place(calls[0], t.current, t.following):
                 return None
             written = True
     return written
 
 
-def _reads(call: Call, base: Base) -> bool:
+def reads(call: Call, base: Base) -> bool:
     return any(isinstance(call.operands[k], Addr) and call.operands[k].base is base for k in call.reads)  # type: ignore[union-attr]
 
 
-def _same_elements(call: Call, t: CarriedTensor) -> bool:
-    """Whether the call reads the current value only at the element that it writes at the same point."""
+def in_place(call: Call, current: Base, following: Base) -> bool:
+    """Whether the call can write `following` over `current`: it reads `current` only at the element that it writes at
+    the same point."""
     spec = call.spec
     if not isinstance(spec, LoopSpec | GemmSpec):
-        return not _reads(call, t.current)
+        return not reads(call, current)
     if isinstance(spec, GemmSpec):
         for k in (k for s in spec.segments for k in (s.a.base, s.b)):
-            if call.operands[k].base is t.current:  # type: ignore[union-attr]
+            if call.operands[k].base is current:  # type: ignore[union-attr]
                 return False
     written = set()
     for store in spec.stores:
         where = call.operands[store.access.base]
-        if isinstance(where, Addr) and where.base is t.following:
+        if isinstance(where, Addr) and where.base is following:
             written.add((where.offset + store.access.offset, store.access.strides))  # type: ignore[operator]
     for inst in spec.body:
         if inst.access is None:
             continue
         where = call.operands[inst.access.base]
-        if isinstance(where, Addr) and where.base is t.current:
+        if isinstance(where, Addr) and where.base is current:
             if len(written) != 1 or (where.offset + inst.access.offset, inst.access.strides) not in written:  # type: ignore[operator]
                 return False
     return True

@@ -27,8 +27,8 @@ class MemoryPlan:
     roundings   symbols that stand for a size rounded up to the alignment, and those sizes
     """
 
-    storages: list[Storage] = field(default_factory=list)
-    spans: list[Span] = field(default_factory=list)  # of each storage
+    spans: list[Span] = field(default_factory=list)
+    members: list[list[Storage]] = field(default_factory=list)  # of each span: temporaries that take over one place
     packing: Packing = field(default_factory=Packing)
     roundings: dict[str, Size] = field(default_factory=dict)
 
@@ -63,10 +63,16 @@ class MemoryPlan:
 
 def plan(steps: list[Step], usual: Sample = NOTHING) -> MemoryPlan:
     """Places for all temporaries of a program, where symbols are usually what `usual` says."""
-    found = sorted(lifetimes(steps).items(), key=lambda kv: (kv[1], kv[0].serial))
-    made = MemoryPlan([s for s, _ in found])
+    lives, over = lifetimes(steps)
+    chains: dict[Storage, list[Storage]] = {}
+    for storage in sorted(lives, key=lambda s: (lives[s], s.serial)):
+        chain = chains[over[storage]] if storage in over else []
+        chain.append(storage)
+        chains[storage] = chain
+    made = MemoryPlan()
+    made.members = list({id(chain): chain for chain in chains.values()}.values())
     names: dict[Size, str] = {}
-    made.spans = [Span(_rounded(s.bytes, names), *life) for s, life in found]
+    made.spans = [Span(_rounded(c[0].bytes, names), lives[c[0]][0], lives[c[-1]][1]) for c in made.members]
     made.roundings = {name: size for size, name in names.items()}
     ranges: dict[str, Range] = {name: (size, _multiple_above(size)) for size, name in names.items()}
     made.packing = place(made.spans, [made.values(sample) for sample in samples(made.symbols(), usual)], ranges)

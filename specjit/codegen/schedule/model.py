@@ -122,7 +122,7 @@ class Home:
 class Source:
     """One array. `maker` is the item that computes it (None: it is there when its block starts)."""
 
-    __slots__ = ("dims", "dtype", "home", "hint", "maker", "owner", "parts", "serial", "shares", "want")
+    __slots__ = ("dims", "dtype", "home", "hint", "maker", "owner", "parts", "serial", "shares", "want", "within")
 
     def __init__(self, dtype: str, dims: tuple[Size, ...], hint: str = "", home: Home | None = None) -> None:
         self.dtype = dtype
@@ -133,6 +133,7 @@ class Source:
         self.owner: BlockItems | None = None  # the block of the maker
         self.want: Home | None = None  # where it must be put if it is put into memory at all
         self.parts: list[Source] = []  # a source put together from these, which are stored into its home
+        self.within: Source | None = None  # an array put together from parts, of which this is one, in its place
         self.shares = FRESH  # whether it is memory of the caller's (an input, or eager would have passed one through)
         self.serial = next(_serial)
 

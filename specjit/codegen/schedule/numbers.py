@@ -11,8 +11,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from specjit.codegen.abi import Status
-from specjit.codegen.schedule.items import Check, Fetch, Instr
-from specjit.codegen.schedule.model import Reg, Scalar, View
+from specjit.codegen.schedule.items import Check, Fetch, Instr, Reduce
+from specjit.codegen.schedule.model import Reg, Scalar, Source, View
 from specjit.ir.dims import Size
 
 if TYPE_CHECKING:
@@ -132,18 +132,6 @@ def invert_truth(b: Builder, n: Node) -> None:
     b.bind(n, Scalar("bool", not x.value) if x.is_const else instr(b, "NOT", "bool", x))
 
 
-def connective(name: str) -> Callable[[Builder, Node], None]:
-    """`&` or `|` of two truth values."""
-
-    def rule(b: Builder, n: Node) -> None:
-        x, y = b.scalar(n.args[0]), b.scalar(n.args[1])
-        if x.kind != "bool" or y.kind != "bool":
-            raise b.fail("a bitwise operator on numbers")
-        b.bind(n, instr(b, name, "bool", x, y))
-
-    return rule
-
-
 def truth(b: Builder, n: Node) -> Scalar:
     found = b.get(n.args[0])
     return as_bool(b, fetch(b, found, "bool") if isinstance(found, View) else b.scalar(n.args[0]))
@@ -178,6 +166,16 @@ def fetch(b: Builder, view: View, kind: str) -> Scalar:
     if kind == "int" and own == "float":
         raise b.fail("a float tensor as an int")
     return as_int(found) if kind == "int" else found
+
+
+def check_all(b: Builder, truth: Source, status: Status) -> None:
+    """Leave the region unless all elements are True."""
+    every = truth
+    if truth.dims:
+        every = Source("bool", ())
+        axes = tuple(range(len(truth.dims)))
+        b.add(Reduce(out=every, kind="all", arg=truth.whole(), axes=axes, compute="bool"))
+    b.add(Check(cond=fetch(b, every.whole(), "bool"), status=status))
 
 
 def convert(kind: str) -> Callable[[Builder, Node], None]:
@@ -221,8 +219,25 @@ def unpack(b: Builder, n: Node) -> None:
     b.bind(n, items)
 
 
-def assertion(b: Builder, n: Node) -> None:
-    b.add(Check(cond=truth(b, n), status=Status.ASSERT))
+def logic(name: str) -> Callable[[Builder, Node], None]:
+    """`&` and `|` of two bools."""
+
+    def rule(b: Builder, n: Node) -> None:
+        x, y = b.scalar(n.args[0]), b.scalar(n.args[1])
+        if (x.kind, y.kind) != ("bool", "bool"):
+            raise b.fail(f"its operands are {x.kind} and {y.kind}")
+        b.bind(n, instr(b, name, "bool", x, y))
+
+    return rule
+
+
+def check(status: Status) -> Callable[[Builder, Node], None]:
+    """Leave the region with this status unless the argument is true."""
+
+    def rule(b: Builder, n: Node) -> None:
+        b.add(Check(cond=truth(b, n), status=status))
+
+    return rule
 
 
 def size(b: Builder, n: Node) -> None:
@@ -247,8 +262,6 @@ RULES: dict[str, Callable[[Builder, Node], None]] = {
     "py.ne": comparison("NE", False),
     "py.neg": negate,
     "py.not": invert_truth,
-    "py.and": connective("AND"),
-    "py.or": connective("OR"),
     "py.bool": convert("bool"),
     "py.int": convert("int"),
     "py.float": convert("float"),
@@ -256,7 +269,10 @@ RULES: dict[str, Callable[[Builder, Node], None]] = {
     "py.max": extreme("MAX"),
     "py.getitem": pick,
     "py.unpack": unpack,
-    "py.assert": assertion,
+    "py.and": logic("AND"),
+    "py.or": logic("OR"),
+    "py.assert": check(Status.ASSERT),
+    "py.room": check(Status.ROOM),
     "item": item,
     "size": size,
 }

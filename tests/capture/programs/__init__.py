@@ -8,12 +8,14 @@ from tests.capture.programs import (
     containers,
     displays,
     effects,
+    finallys,
     functions,
     generators,
     handlers,
     loops,
     managers,
     outside,
+    patterns,
     scalars,
 )
 from tests.capture.programs.table import PROGRAMS
@@ -24,12 +26,14 @@ THEMES = (
     containers,
     displays,
     effects,
+    finallys,
     functions,
     generators,
     handlers,
     loops,
     managers,
     outside,
+    patterns,
     scalars,
 )
 
