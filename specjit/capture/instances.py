@@ -14,18 +14,17 @@ import types
 import weakref
 from typing import Any
 
-from specjit.capture.frame import SIMPLE, Frame
-from specjit.capture.values import Abstract, Known, Method, const
+from specjit.capture import generated
+from specjit.capture.frame import Frame
+from specjit.capture.values import Abstract, Known, Method
 from specjit.ir.types import Type
 from specjit.nn.module import Module
 
-_MADE = "<string>"  # the file of methods that dataclasses and namedtuple generate
 _blank: weakref.WeakKeyDictionary[type, Any] = weakref.WeakKeyDictionary()
 
 
 def construct(f: Frame, cls: type, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract | None:
     """`cls(*args, **kwargs)`, where what that runs is known."""
-    from specjit.capture.assignments import set_attribute
     from specjit.capture.attributes import guard_method
     from specjit.capture.inline import call_function
 
@@ -38,9 +37,10 @@ def construct(f: Frame, cls: type, args: list[Abstract], kwargs: dict[str, Abstr
     if not _is_plain(cls):
         return None
     initialize: Any = cls.__init__  # type: ignore[misc]
-    fields = _fields(f, cls, args, kwargs)
-    generated = not isinstance(initialize, types.FunctionType) or initialize.__code__.co_filename == _MADE
-    if generated and fields is None:
+    given = generated.arguments_of(cls, args, kwargs) if generated.is_generated(cls) else None
+    if given is None and (generated.is_generated(cls) or (initialize is object.__init__ and (args or kwargs))):
+        return f.emit("py.call", Known(cls), names, *args, *kwargs.values())  # the call is wrong, and says so
+    if not isinstance(initialize, types.FunctionType) and initialize is not object.__init__:
         return None
     made = f.emit("py.call", Known(object.__new__), None, Known(cls))
     made.type = kind
@@ -48,11 +48,10 @@ def construct(f: Frame, cls: type, args: list[Abstract], kwargs: dict[str, Abstr
         _blank[cls] = object.__new__(cls)
     out = Known(_blank[cls], made)
     guard_method(f, cls, "__init__", initialize)
-    if fields is None:
+    if given is not None:
+        generated.fill(f, cls, out, given)
+    elif isinstance(initialize, types.FunctionType):
         call_function(f, initialize, [out, *args], kwargs)
-    else:
-        for name, value in fields.items():
-            set_attribute(f, out, name, value)
     return out
 
 
@@ -180,30 +179,3 @@ def _is_plain(cls: type) -> bool:
         and not issubclass(cls, Module)
         and cls.__module__.split(".")[0] not in ("specjit", "builtins")
     )
-
-
-def _fields(f: Frame, cls: type, args: list[Abstract], kwargs: dict[str, Abstract]) -> dict[str, Abstract] | None:
-    """What the constructor of a dataclass stores, by attribute; None for any other class, or a call that fails."""
-    code = getattr(cls.__init__, "__code__", None)  # type: ignore[misc]
-    if not dataclasses.is_dataclass(cls) or hasattr(cls, "__post_init__") or code is None or code.co_filename != _MADE:
-        return None
-    if cls.__dataclass_params__.frozen or len(args) > len(given := _parameters(cls)):  # type: ignore[attr-defined]
-        return None
-    said = dict(zip(given, args))
-    if not kwargs.keys() <= given.keys() - said.keys():
-        return None
-    said.update(kwargs)
-    for field in dataclasses.fields(cls):
-        if field.name in said:
-            continue
-        if field.default is not dataclasses.MISSING:
-            said[field.name] = const(field.default) if isinstance(field.default, SIMPLE) else Known(field.default)
-        elif field.default_factory in (list, dict, set):
-            said[field.name] = f.emit(f"py.{field.default_factory.__name__}")
-        else:
-            return None
-    return {field.name: said[field.name] for field in dataclasses.fields(cls)}
-
-
-def _parameters(cls: Any) -> dict[str, Any]:
-    return {field.name: field for field in dataclasses.fields(cls) if field.init and not field.kw_only}

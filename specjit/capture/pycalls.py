@@ -105,7 +105,7 @@ BUILTIN_METHODS = frozenset(
     for kind in (list, dict, set, frozenset, str, bytes, tuple, int, float, complex, Tensor)
     for name in dir(kind)
     if name[:2] != "__"
-)
+) | {"_replace", "_asdict", "_make"}  # of named tuples
 
 
 def is_builtin_method(name: str) -> bool:

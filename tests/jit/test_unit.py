@@ -52,7 +52,10 @@ def test_define_adds_and_replaces():
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("def f(x):\n    class A:\n        pass\n    return x", ":2:5: the classdef statement\n    class A:\n    ^"),
+        (
+            "def f(x):\n    class A:\n        pass\n    return x",
+            ":2:5: a class that is defined in a function\n    class A:\n    ^",
+        ),
         ("x = 3", ":1:1: a compilation unit consists of functions\n    x = 3\n    ^"),
         ("def f(x:\n", ":1:6: invalid syntax: '(' was never closed\n    def f(x:\n         ^"),
         (
