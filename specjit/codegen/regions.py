@@ -20,6 +20,7 @@ from specjit.ir.structure import IF, LOOP, REGION, WITH, effects
 from specjit.ir.types import Type
 from specjit.ops import lowering
 from specjit.passes.draws import refusal
+from specjit.passes.raising import may_raise
 
 NUMBERS = ("int", "float", "bool")
 LISTS = ("py.list", "py.tuple")
@@ -145,12 +146,14 @@ def _partition(block: Block, report: Report, views: dict[Value, Node]) -> None:
     for segment in _segments(block.nodes, why):
         out += _ordered(segment, why)
     runs = list(_runs(out, why))
+    again: set[Value] = set()
     for run in runs:
         if why[run[0]] is None and worth_a_call(run):
             made = _own_views(run, views)
-            run[:0] = made
-            why.update(dict.fromkeys(made))
-    runs = _without_unread(block, runs)
+            run[:0] = made.values()
+            why.update(dict.fromkeys(made.values()))
+            again |= made.keys()
+    runs = _without_unread(block, runs, again)
     block.nodes = []
     outside = _uses_by_node(block, [node for run in runs for node in run])
     for run in runs:
@@ -174,12 +177,12 @@ def _is_view(node: Node) -> bool:
     return isinstance(getattr(node.op, "lower", None), lowering.Viewing) and len(node.results) == 1
 
 
-def _own_views(run: list[Node], views: dict[Value, Node]) -> list[Node]:
-    """Copies of the views that `run` reads and did not make, for its front. Across the border of a region a view would
+def _own_views(run: list[Node], views: dict[Value, Node]) -> dict[Value, Node]:
+    """Copies of the views that `run` reads and did not make, for its front, in order. Across the border of a region a view would
     be a tensor of unknown strides, and a view of a parameter would be no parameter."""
     own = {r for node in run for r in node.results}
     mapping: dict[Value, Value] = {}
-    made: list[Node] = []
+    made: dict[Value, Node] = {}
 
     def copy(v: Value) -> Value:
         node = views.get(v)
@@ -188,7 +191,7 @@ def _own_views(run: list[Node], views: dict[Value, Node]) -> list[Node]:
         if v not in mapping:
             args = [a if a.is_const else copy(a) for a in node.args]
             new = Node(node.op, args, [v.type], attrs=dict(node.attrs), loc=node.loc, hints=[v.hint])
-            made.append(new)
+            made[v] = new
             mapping[v] = new.result
         return mapping[v]
 
@@ -202,14 +205,14 @@ def _own_views(run: list[Node], views: dict[Value, Node]) -> list[Node]:
     return made
 
 
-def _without_unread(block: Block, runs: list[list[Node]]) -> list[list[Node]]:
-    """The runs without views that nobody reads any more."""
+def _without_unread(block: Block, runs: list[list[Node]], again: set[Value]) -> list[list[Node]]:
+    """The runs without views that nobody reads any more; one that may raise stays, unless a region makes it again."""
     live = set(block.outputs)
     kept: list[list[Node]] = []
     for run in reversed(runs):
         left: list[Node] = []
         for node in reversed(run):
-            if _is_view(node) and node.result not in live:
+            if _is_view(node) and node.result not in live and (node.result in again or not may_raise(node, {})):
                 continue
             live.update(_reads(node))
             left.append(node)

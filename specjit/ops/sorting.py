@@ -229,11 +229,16 @@ def mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> Any:
 def _running(ufunc: np.ufunc) -> Callable[..., np.ndarray]:
     def latest(x: np.ndarray, axis: int) -> np.ndarray:
         """Where the running extreme was last reached; from the first NaN on, the last NaN."""
-        reached = x == ufunc.accumulate(x, axis)
+        if not x.size:
+            return np.zeros(x.shape, np.int64)
+        rows = np.moveaxis(x, axis, -1)
+        reached = rows == ufunc.accumulate(rows, -1)
         if x.dtype.kind == "f":
-            reached |= np.isnan(x)
-        position = np.arange(x.shape[axis]).reshape([-1 if d == axis else 1 for d in range(x.ndim)])
-        return np.maximum.accumulate(np.where(reached, position, 0), axis)
+            reached |= np.isnan(rows)
+        # Every row reaches its extreme at its first element, so no run goes on into the next row.
+        starts = np.flatnonzero(reached)
+        found = np.repeat(starts % rows.shape[-1], np.diff(starts, append=x.size))
+        return np.ascontiguousarray(np.moveaxis(found.reshape(rows.shape), -1, axis))
 
     return along(latest)
 

@@ -64,6 +64,7 @@ class Derivative:
                parameter shows, as an int; ("grad", j) is the gradient of output j, zeros if there is none; ("given", j)
                a bool, whether there is one. Outputs that no gradient can flow through have no entry.
     differentiable  the outputs that depend on wanted parameters: those that require grad in eager mode
+    arriving   those of them whose gradients backward takes
     watched    the inputs and outputs that a node of eager's tape would keep: a write to one of them between forward and
                backward is an error. Saved tensors share no storage with any others
     refused    None, or why there is no derivative, with the place; then the blocks are empty
@@ -75,6 +76,7 @@ class Derivative:
     present: list[Present] = field(default_factory=list)
     saved: list[Source] = field(default_factory=list)
     differentiable: list[int] = field(default_factory=list)
+    arriving: list[int] = field(default_factory=list)
     watched: Watch = NOTHING
     refused: str | None = None
     name: str = ""
@@ -86,7 +88,7 @@ class Derivative:
 
     def assume(self, least: Mapping[str, int]) -> None:
         """From now on these symbols are at least so large."""
-        givens = Givens(self.differentiable)
+        givens = Givens(self.arriving)
         for k, p in enumerate(self.present):
             terms = frozenset(frozenset(f for f in term if not _certain(f, least)) for term in p.terms)
             self.present[k] = Present(givens.simplified(terms), p.flag)
@@ -106,19 +108,21 @@ def differentiate(
     block: Block,
     wanted: Sequence[bool],
     *,
+    of: Sequence[int] | None = None,
     told: Told | None = None,
     name: str = "graph",
     lookup: Callable[[str], OpLike] = registry.get,
 ) -> Derivative:
-    """Gradients of `block` with respect to the parameters that `wanted` marks. `block` is left as it is. `told`: what
-    eager watches, where that is known better than from this block."""
+    """Gradients of `block` with respect to the parameters that `wanted` marks. `block` is left as it is. `of`: the
+    outputs whose gradients come (default: any of them may come). `told`: what eager watches, where that is known better
+    than from this block."""
     if len(wanted) != len(block.params):
         raise ValueError(f"{name}: {len(block.params)} parameters but {len(wanted)} entries in wanted")
     forward = copy_block(block, {})
-    stopped = dissolve_grad_modes(forward)
+    dissolve_grad_modes(forward)
     _forget_grad_flags(forward)
     try:
-        return _differentiate(forward, wanted, stopped, told or Told(), name, lookup)
+        return _differentiate(forward, wanted, of, told or Told(), name, lookup)
     except (RefusedError, CannotKeepError) as e:
         loc = getattr(e, "loc", None)
         return Derivative(refused=f"{e} ({loc})" if loc else str(e), name=name)
@@ -127,7 +131,7 @@ def differentiate(
 def _differentiate(
     forward: Block,
     wanted: Sequence[bool],
-    stopped: set[Value],
+    of: Sequence[int] | None,
     told: Told,
     name: str,
     lookup: Callable[[str], OpLike],
@@ -138,7 +142,7 @@ def _differentiate(
                 f"{node.op.name} has an effect, so its block cannot run apart from its gradient", node.loc
             )
     active = {p for p, w in zip(forward.params, wanted) if w and is_differentiable(p.type)}
-    find_active(forward, active, stopped)
+    find_active(forward, active)
     watched = watch(forward, active).told(told)
     shared = {p for i, p in enumerate(forward.params) if i in watched.inputs or not p.type.is_tensor}
     shared |= {
@@ -146,7 +150,8 @@ def _differentiate(
     }
     turns = Turns()
     count_turns(forward, active, lookup, turns)
-    arriving = [j for j, output in enumerate(forward.outputs) if output in active]
+    differentiable = [j for j, output in enumerate(forward.outputs) if output in active]
+    arriving = [j for j in differentiable if of is None or j in of]
     sizes, givens = Sizes(), Givens(arriving)
     backward = Block()
     grads = Gradients(GradientBuilder(backward, lookup, sizes, givens))
@@ -168,7 +173,9 @@ def _differentiate(
     prune(backward)
     forward.params[:0] = turns.rooms
     rooms = [room.hint for room in turns.rooms]
-    return Derivative(forward, backward, rooms, present, crossing + positions, arriving, watched, name=name)
+    return Derivative(
+        forward, backward, rooms, present, crossing + positions, differentiable, arriving, watched, name=name
+    )
 
 
 def _outputs(backward: Block, grads: Gradients, wanted: Sequence[Value]) -> list[Present]:
@@ -188,10 +195,10 @@ def watched_by_eager(graph: Graph) -> Told:
     """Which inputs and outputs of a typed graph eager watches (see `autodiff_watch`); nothing is told of a graph with
     parts that cannot be differentiated as they stand."""
     block = copy_block(graph.block, {})
-    stopped = dissolve_grad_modes(block)
+    dissolve_grad_modes(block)
     active = {p for p in block.params if is_differentiable(p.type) and p.type.requires_grad is not False}
     try:
-        find_active(block, active, stopped)
+        find_active(block, active)
     except RefusedError:
         return Told()
     found = watch(block, active)
@@ -199,25 +206,31 @@ def watched_by_eager(graph: Graph) -> Told:
     return Told(inputs, {j: j in found.outputs for j in range(len(block.outputs))})
 
 
-def dissolve_grad_modes(block: Block, off: bool = False) -> set[Value]:
-    """Put the nodes of `with` blocks in their place: a derivative has no grad mode. What was made with it off."""
-    stopped: set[Value] = set()
+def dissolve_grad_modes(block: Block, off: bool = False) -> None:
+    """Put the nodes of `with` blocks in their place: a derivative has no grad mode. What was made with it off is
+    detached."""
     nodes: list[Node] = []
     mapping: dict[Value, Value] = {}
+    stops: list[tuple[Node, Value]] = []
     for node in block.nodes:
         quiet = not node.attrs["grad"] if node.op is WITH else off
         for inner in node.blocks:
-            stopped |= dissolve_grad_modes(inner, quiet)
+            dissolve_grad_modes(inner, quiet)
         if node.op is WITH:
             nodes += node.blocks[0].nodes
             mapping.update(zip(node.results, node.blocks[0].outputs))
-        else:
-            nodes.append(node)
-            if off and not (node.op.traits.writes or node.op.traits.itself):
-                stopped.update(node.results)
+            continue
+        nodes.append(node)
+        if off and not (node.op.traits.writes or node.op.traits.itself):
+            for result in filter(lambda r: is_differentiable(r.type), node.results):
+                stop = Node(registry.get("detach"), [], [result.type], loc=node.loc, hints=[result.hint])
+                nodes.append(stop)
+                stops.append((stop, result))
+                mapping[result] = stop.result
     block.nodes = nodes
     replace_uses(block, mapping)
-    return stopped
+    for stop, result in stops:
+        stop.args = [result]
 
 
 def _forget_grad_flags(block: Block) -> None:

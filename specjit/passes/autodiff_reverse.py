@@ -29,14 +29,14 @@ def is_differentiable(type: Type) -> bool:
     return type.is_tensor and type.dtype is not None and type.dtype.is_floating_point
 
 
-def find_active(block: Block, active: set[Value], stopped: set[Value]) -> None:
-    """Add to `active` what depends on active values through ops that have gradients. `stopped` values never do."""
+def find_active(block: Block, active: set[Value]) -> None:
+    """Add to `active` what depends on active values through ops that have gradients."""
     for node in block.nodes:
         if node.op is LOOP:
-            found = _active_loop(node, active, stopped)
+            found = _active_loop(node, active)
         elif node.op is IF:
             for inner in node.blocks:
-                find_active(inner, active, stopped)
+                find_active(inner, active)
             found = [any(b.outputs[k] in active for b in node.blocks) for k in range(len(node.results))]
         elif node.blocks and any(a in active for a in node.args):
             raise RefusedError(f"{node.op.name} has no gradient rule", node.loc)
@@ -44,18 +44,18 @@ def find_active(block: Block, active: set[Value], stopped: set[Value]) -> None:
             passes = node.op.name in LISTS or getattr(node.op, "differentiable", False)
             found = [passes and any(a in active for a in node.args)] * len(node.results)
         for result, on in zip(node.results, found):
-            if on and result not in stopped and (is_differentiable(result.type) or node.op.name in LISTS):
+            if on and (is_differentiable(result.type) or node.op.name in LISTS):
                 active.add(result)
 
 
-def _active_loop(node: Node, active: set[Value], stopped: set[Value]) -> list[bool]:
+def _active_loop(node: Node, active: set[Value]) -> list[bool]:
     """Mark the values inside a loop; which of its results depend on active values."""
     (body,) = node.blocks
     inits, params = node.args[2:], body.params[1:]
     active.update(p for init, p in zip(inits, params) if init in active and is_differentiable(p.type))
     while True:
         # A carried value is active as soon as one turn hands an active value on, whatever the loop started from.
-        find_active(body, active, stopped)
+        find_active(body, active)
         outs = zip(params, body.outputs[1:])
         fresh = [p for p, out in outs if out in active and p not in active and is_differentiable(p.type)]
         if not fresh:

@@ -6,6 +6,7 @@ Enters: any typed graph. Leaves: one product and views of its result, where that
 before the loop (and, when they come from parameters alone, once per parameter version).
 Legality: every column of a
 product is computed from the same numbers as before. A result that the caller may get hold of stays fresh storage.
+Where gradients are recorded, the products reach the same outputs: a weight that nothing used reaches gets no gradient.
 Pays: one pass over the left rows and wider tiles, and equal chunks of one product are what a fused epilogue can read
 from registers.
 """
@@ -31,9 +32,10 @@ MAX_WIDTH = 4096  # wider products keep every register tile busy on their own
 def run(graph: Graph, ctx: Context) -> None:
     aliases = Aliases(graph)
     fixed = parameter_values(graph, aliases)
+    reached = reached_outputs(graph)
     # What depends on parameters alone comes first, so that joined weights stand before every product that reads them.
     graph.block.nodes.sort(key=lambda node: not (node.results and all(r in fixed for r in node.results)))
-    _block(graph.block, None, set(graph.inputs), aliases, fixed, Budget(graph, ctx), ctx)
+    _block(graph.block, None, set(graph.inputs), aliases, fixed, reached, Budget(graph, ctx), ctx)
 
 
 def pays(widths: list[Dim], turns: Dim, from_parameters: bool) -> bool:
@@ -45,6 +47,30 @@ def pays(widths: list[Dim], turns: Dim, from_parameters: bool) -> bool:
     if len(widths) < 2 or len(set(widths)) != 1 or not isinstance(widths[0], int) or widths[0] > MAX_WIDTH:
         return False
     return from_parameters or not isinstance(turns, int) or turns >= MIN_TURNS
+
+
+def reached_outputs(graph: Graph) -> dict[Value, frozenset[int]]:
+    """Which outputs of the graph each value that may require a gradient is used for."""
+    reached: dict[Value, frozenset[int]] = {}
+
+    def use(value: Value, by: frozenset[int]) -> None:
+        if not value.is_const:
+            reached[value] = reached.get(value, frozenset()) | by
+
+    def visit(block: Block) -> None:
+        for node in reversed(block.nodes):
+            by: frozenset[int] = frozenset().union(*(reached.get(r, frozenset()) for r in node.results))
+            for inner in node.blocks:
+                for output in inner.outputs:
+                    use(output, by)
+                visit(inner)
+            for arg in node.args:
+                use(arg, by)
+
+    for j, output in enumerate(graph.outputs):
+        use(output, frozenset({j}))
+    visit(graph.block)
+    return {v: by for v, by in reached.items() if v.type.is_tensor and v.type.requires_grad}
 
 
 def parameter_values(graph: Graph, aliases: Aliases) -> set[Value]:
@@ -65,6 +91,7 @@ def _block(
     outside: set[Value],
     aliases: Aliases,
     fixed: set[Value],
+    reached: dict[Value, frozenset[int]],
     budget: Budget,
     ctx: Context,
 ) -> None:
@@ -73,10 +100,10 @@ def _block(
     for node in block.nodes:
         for inner in node.blocks:
             known = defined if node.op is LOOP else defined | set(inner.params)
-            _block(inner, node, known, aliases, fixed, budget, ctx)
+            _block(inner, node, known, aliases, fixed, reached, budget, ctx)
         defined.update(node.results)
     turns: Dim = trip_dim(owner) if owner is not None and owner.op is LOOP else 1
-    for group in _groups(block, outside, fixed, aliases):
+    for group in _groups(block, outside, fixed, aliases, reached):
         from_parameters = all(n.args[1] in fixed for n in group)
         widths = [n.args[1].type.dims[-1] for n in group]  # type: ignore[index]
         if not pays(widths, turns, from_parameters):
@@ -88,9 +115,11 @@ def _block(
             _join(block, group, ctx)
 
 
-def _groups(block: Block, outside: set[Value], fixed: set[Value], aliases: Aliases) -> Iterable[list[Node]]:
+def _groups(
+    block: Block, outside: set[Value], fixed: set[Value], aliases: Aliases, reached: dict[Value, frozenset[int]]
+) -> Iterable[list[Node]]:
     """Products in `block` with the same left operand whose weights are there before the first of them."""
-    groups: dict[tuple[Value, Dim], list[Node]] = {}
+    groups: dict[tuple[Value, Dim, frozenset[int] | None], list[Node]] = {}
     place = {r: k for k, node in enumerate(block.nodes) for r in node.results}
     for node in block.nodes:
         if not isinstance(getattr(node.op, "lower", None), Contraction):
@@ -98,7 +127,8 @@ def _groups(block: Block, outside: set[Value], fixed: set[Value], aliases: Alias
         left, right = node.args[:2]
         if left.is_const or len(right.type.dims or ()) != 2 or not left.type.dims or right.type.dtype is None:
             continue
-        group = groups.setdefault((left, right.type.dims[1]), [])  # type: ignore[index]
+        width = right.type.dims[1]  # type: ignore[index]
+        group = groups.setdefault((left, width, reached.get(node.result)), [])
         first = place[(group[0] if group else node).result]
         ready = right in outside or (right in fixed and place.get(right, -1) < first)
         if ready and not any(aliases.written(v) for v in (left, right)) and not aliases.escapes(node.result):

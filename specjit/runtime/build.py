@@ -7,10 +7,11 @@ stay.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from specjit import locks, passes
@@ -24,11 +25,13 @@ from specjit.passes.autodiff import watched_by_eager
 from specjit.passes.autodiff_watch import Told
 from specjit.profile.lattice import Assumptions, Position, Profile
 from specjit.profile.signature import TensorFact, sources
+from specjit.runtime import stance as stances
 from specjit.runtime.code import argument_guard
 from specjit.runtime.entry import make_entry
 from specjit.runtime.events import EventKind, counted
 from specjit.runtime.history import MISS
-from specjit.runtime.native import Input, NativeRegion, make_region, place_of
+from specjit.runtime.making import Maker
+from specjit.runtime.native import Input, NativeRegion, place_of
 from specjit.runtime.variant import Variant
 from specjit.specialize.abstract import Refused
 from specjit.specialize.specialize import Leaf, Specialized, specialize
@@ -61,11 +64,18 @@ _cache_events = _CacheEvents()
 
 def build_variant(site: Site, plan: Plan, disabled: frozenset[str]) -> Variant:
     """Specialize the site's graph to what the profile says and compile it."""
+    with cache_events(site.program, plan.number):
+        return _build(site, plan.history.profile.frozen(), plan.number, disabled)
+
+
+@contextlib.contextmanager
+def cache_events(program: Any, number: int) -> Iterator[None]:
+    """Builds for one variant: what the kernel library does meanwhile is told as its program's."""
     with _cache_events.lock:
         library().on_event = _cache_events
-        _cache_events.emit = functools.partial(site.program.emit, specialization=plan.number)
+        _cache_events.emit = functools.partial(program.emit, specialization=number)
         try:
-            return _build(site, plan.history.profile.frozen(), plan.number, disabled)
+            yield
         finally:
             _cache_events.emit = None
 
@@ -216,17 +226,16 @@ class _Regions:
         """Make the region of `node`, which runs in this grad mode; where that is not possible after all, put its nodes
         back into the block."""
         label, place = f"region {len(self.made)}", place_of(node.blocks[0])
-        region = make_region(
-            node.blocks[0],
+        maker = Maker(
             name=f"{self.program.name}_{self.variant.number}_{len(self.made)}",
-            inputs=[self.known.get(a) or Input(a.type) for a in node.args],
-            grad_mode=grad_mode,
             context=self.context,
             emit=functools.partial(self.emit, label, location=place),
             fell_back=functools.partial(self.fell_back, label),
             least=self.variant.least,
-            told=self.told(node),
+            later=functools.partial(self.later, label),
         )
+        inputs = [self.known.get(a) or Input(a.type) for a in node.args]
+        region = maker.region(node.blocks[0], inputs, grad_mode, self.told(node))
         if region is None:
             dissolve(node, parent)
             return
@@ -245,6 +254,22 @@ class _Regions:
             {k: yes for k, yes in inputs.items() if yes is not None},
             {k: yes for k, yes in outputs.items() if yes is not None},
         )
+
+    def later(self, label: str, job: Callable[[], None]) -> None:
+        """Make what a region turned out to need while it ran."""
+        if stances.current().kind == "fail_on_compile":
+            raise RuntimeError(f"specjit stance fail_on_compile: {label} would compile the gradients of its gradients")
+        number, start = self.variant.number, time.perf_counter()
+
+        def work() -> None:
+            with cache_events(self.program, number):
+                job()
+            seconds = time.perf_counter() - start
+            message = f"{label}: gradients of gradients {seconds:.1f}s"
+            self.program.emit(EventKind.SPECIALIZE_READY, message, specialization=number, seconds=seconds)
+
+        self.program.emit(EventKind.SPECIALIZE_QUEUED, f"{label}: gradients of gradients", specialization=number)
+        self.program.start(work, number)
 
     def emit(self, subject: str, kind: EventKind, message: str, **facts: Any) -> None:
         event = self.program.emit(kind, f"{subject}: {message}", specialization=self.variant.number, **facts)

@@ -1,37 +1,26 @@
 """A native region as the code around it sees it: tensors in, tensors out, gradients included.
 
-Enters: the block of a `region` node and what is known of its inputs. Leaves: `NativeRegion`: `guarded(*inputs)` gives
-results, or None if a guard on an input fails; calling it never says no, it runs the block generically instead.
+Enters: the codes that `making` made of a block. Leaves: `NativeRegion`: `guarded(*inputs)` gives results, or None if a
+guard on an input fails; calling it never says no, it runs the block generically instead.
 Invariant: a region has no outside effect before it succeeds. On a failure status its own block runs generically from
 the same inputs, so the true exception rises at the user's own line.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-from specjit import passes
 from specjit.codegen.abi import Status
-from specjit.codegen.compiler import CompileError
-from specjit.codegen.python import generate_block
-from specjit.codegen.schedule import NotSchedulable, schedule
-from specjit.ir.graph import Block, Graph, Location, Value, copy_block
-from specjit.ir.types import INT
+from specjit.ir.graph import Block, Location
 from specjit.ir.types import Type as IrType
 from specjit.ops.call import attach_view
-from specjit.passes import draws as draw
-from specjit.passes.autodiff import Derivative, differentiate, dissolve_grad_modes
 from specjit.passes.autodiff_watch import NOTHING, Told
 from specjit.runtime.code import Code, Failed
-from specjit.runtime.draws import Draws
-from specjit.runtime.events import EventKind
-from specjit.runtime.gradient import Backward, RegionNode
-from specjit.specialize.abstract import Refused
+from specjit.runtime.gradient import Backward, Deeper, RegionNode
 from specjit.tensor import Tensor
 from specjit.tensor.tensor import type_of_tensor, wrap, wrap_node
 
@@ -41,16 +30,23 @@ FIRST_ROOM, LAST_ROOM = 64, 1 << 24  # turns of a `while` loop for which there i
 @dataclass
 class Input:
     """What is known of one region input: `type`; `fixed` is the parameter itself; `cls` the exact tensor class;
-    `layout` its strides in elements, "contiguous", or None for any."""
+    `layout` its strides in elements, "contiguous", or None for any; `unmarked`: it may require a gradient in one call
+    and not in another."""
 
     type: IrType
     cls: Any = Tensor
     fixed: Any = None
     layout: Any = "contiguous"
+    unmarked: bool = False
 
     @property
     def kind(self) -> str:
         return "tensor" if self.type.is_tensor else self.type.kind
+
+    @property
+    def marked(self) -> bool | None:
+        """The requires_grad that calls which are recorded must have; None: any."""
+        return wants_gradient(self.type) if self.type.is_tensor and not self.unmarked else None
 
 
 # Called with what the region did, where in the user's program, and the reason that such events share.
@@ -80,6 +76,8 @@ class NativeRegion:
         self.generic, self.fell_back = generic, fell_back
         self.replay = replay or generic  # generic, but draws again what a call drew, given its key and first block
         self.forced: Status | None = None
+        # Starts to make the region of the gradients of these results.
+        self.deepen: Callable[[tuple[int, ...]], None] | None = None
         self.wanted = [i for i, given in enumerate(inputs) if backward is not None and wants_gradient(given.type)]
         self.outputs = len(block.outputs)
         self.results = self.outputs - (forward.draws is not None and forward.draws.taken is None)
@@ -98,7 +96,13 @@ class NativeRegion:
     @property
     def codes(self) -> dict[str, Code]:
         """The native programs, by what they do."""
-        return {"forward": self.forward, **({"backward": self.backward.code} if self.backward is not None else {})}
+        found = {"forward": self.forward}
+        if self.backward is not None:
+            found["backward"] = self.backward.code
+            for deeper in self.backward.deeper.values():
+                codes = deeper.region.codes.values() if isinstance(deeper, Deeper) else ()
+                found |= {code.name.removeprefix(f"{self.name}_"): code for code in codes}
+        return found
 
     @property
     def kernels(self) -> list[Any]:
@@ -193,126 +197,3 @@ def _covers(known: IrType, value: Any) -> bool:
 
 def wants_gradient(t: IrType) -> bool:
     return t.is_tensor and t.requires_grad is not False and t.dtype is not None and t.dtype.is_floating_point
-
-
-def make_region(
-    block: Block,
-    *,
-    name: str,
-    inputs: list[Input],
-    grad_mode: bool,
-    context: Any,
-    emit: Callable[..., None],
-    fell_back: FellBack,
-    least: Mapping[str, int],
-    told: Told | None = None,
-) -> NativeRegion | None:
-    """Schedule, compile and link a region's block; None (with an event) where it cannot be native after all. `told`:
-    which of its inputs and results eager watches between forward and backward, as far as the program says."""
-    generic = generate_block(block, block.params, name=name).fn
-    draws = replay = None
-    if draw.draws(block):
-        explicit = draw.explicit(block, context.lookup)
-        block, inputs = explicit.block, [*inputs, Input(INT), Input(INT)]
-        draws = Draws(explicit.taken, len(block.outputs) - 1)
-        replay = generate_block(block, block.params, name=f"{name}_replay").fn
-        block = copy_block(block, {})
-        passes.optimize(Graph(f"{name}_explicit", block), context, f"{name}_explicit")
-    wanted = [grad_mode and wants_gradient(given.type) for given in inputs]
-    try:
-        if not any(wanted):
-            dissolve_grad_modes(block)  # where nothing records, the mode decides nothing
-            flags = [False if grad_mode and given.type.is_tensor else None for given in inputs]
-            forward = _code(block, inputs, flags, name, emit, context, least=least, draws=draws)
-            return NativeRegion(name, block, inputs, forward, generic, fell_back)
-        derivative = differentiate(block, wanted, told=told, name=name)
-        if derivative.refused:
-            message = f"runs in Python, with gradients on the tape: {derivative.refused}"
-            emit(EventKind.NOT_FUSED, message, location=place_of(block))
-            return None
-        derivative.assume(least)
-        forward_graph, backward_graph = derivative.graphs
-        passes.optimize(forward_graph, context, forward_graph.name)
-        rooms = [Input(v.type) for v in derivative.forward.params[: len(derivative.rooms)]]
-        marks = [w if given.type.is_tensor else None for w, given in zip(wanted, inputs, strict=True)]
-        flags = [*[None] * len(rooms), *marks]
-        label = f"{name}_forward"
-        forward = _code(derivative.forward, [*rooms, *inputs], flags, label, emit, context, least=least, draws=draws)
-        passes.optimize(backward_graph, context, backward_graph.name)
-        backward = _backward(derivative, inputs, f"{name}_backward", emit, context)
-        return NativeRegion(name, block, inputs, forward, generic, fell_back, backward, replay, told)
-    except NotSchedulable as error:
-        emit(EventKind.NOT_FUSED, f"runs in Python: {error.reason}", location=error.loc or place_of(block))
-        return None
-    except CompileError as error:
-        text = str(error).strip()
-        last = text.rpartition("\n")[2] or text
-        missing = last.startswith(("ImportError", "ModuleNotFoundError"))
-        blame = "Install Numba again: pip install numba" if missing else "This is a fault of specjit: please report it"
-        raise Refused(f"a kernel did not compile ({last}). {blame}", place_of(block)) from error
-
-
-def derivative_stages(region: NativeRegion, context: passes.Context) -> dict[str, passes.Stages]:
-    """The forward and the backward graph of a region before and after each pass; nothing if it has no gradients."""
-    if region.backward is None:
-        return {}
-    wanted = [wants_gradient(given.type) for given in region.inputs]
-    again = differentiate(region.block, wanted, told=region.told, name=region.name)
-    return {part: passes.stages(g, context, g.name) for part, g in zip(("forward", "backward"), again.graphs)}
-
-
-def _backward(
-    derivative: Derivative, inputs: list[Input], name: str, emit: Callable[..., None], context: Any
-) -> Backward:
-    """The backward block as native code, without its constant outputs (gradients that never are)."""
-    block = derivative.backward
-    places: list[int | tuple[Any]] = []
-    computed: list[Value] = []
-    for o in block.outputs:
-        places.append((o.const,) if o.is_const else len(computed))
-        if not o.is_const:
-            computed.append(o)
-    block.outputs = computed
-    givens = [_backward_input(entry, v, inputs) for entry, v in zip(derivative.saved, block.params, strict=True)]
-    code = _code(block, givens, [None] * len(givens), name, emit, context, arrays=True)
-    return Backward(derivative, code, places)
-
-
-def _backward_input(entry: tuple[str, Any], value: Value, inputs: list[Input]) -> Input:
-    kind, index = entry
-    if kind == "input":
-        return Input(value.type, np.ndarray, inputs[index].fixed, inputs[index].layout)
-    return Input(value.type, np.ndarray)
-
-
-def _code(
-    block: Block,
-    inputs: list[Input],
-    flags: Sequence[bool | None],
-    name: str,
-    emit: Callable[..., None],
-    context: Any,
-    arrays: bool = False,
-    least: Mapping[str, int] = MappingProxyType({}),
-    draws: Draws | None = None,
-) -> Code:
-    params = {v for v, given in zip(block.params, inputs, strict=True) if given.fixed is not None}
-    layouts = {
-        v: tuple(given.layout)
-        for v, given in zip(block.params, inputs, strict=True)
-        if given.type.is_tensor and isinstance(given.layout, tuple)
-    }
-    plan = schedule(
-        block,
-        name=name,
-        layouts=layouts,
-        params=params,
-        numerics=context.numerics,
-        sizes=context.sizes,
-        disable=context.disable,
-    )
-    passes.dump(context.name, f"{name}.plan", plan.describe)
-    for note in plan.notes:
-        text = f"backward: {note.text}" if arrays else note.text
-        emit(EventKind(note.kind), text, location=note.locs[0] if note.locs else place_of(block), ops=list(note.ops))
-    return Code(plan, inputs, flags, emit, name, arrays, least=least, draws=draws)

@@ -211,29 +211,34 @@ class Program(Generic[P, R]):
         self._start(site, plan, stance.disable)
 
     def _start(self, site: Site, plan: Plan, disabled: frozenset[str]) -> None:
-        """Carry out `plan` in the background (or now, with background=False), counted by `wait`."""
+        """Carry out `plan`."""
+        self.start(lambda: site.build(plan, disabled), plan.number, lambda: site.abandon(plan))
+
+    def start(self, job: Callable[[], None], number: int, abandon: Callable[[], None] = lambda: None) -> None:
+        """Do a job for specialization `number` in the background (or now, with background=False), counted by
+        `wait`."""
         from specjit.runtime import service
 
         with self._lock:
             self._pending += 1
         if not self._options.background:
-            self._carry_out(site, plan, disabled)
+            self._carry_out(job)
             return
         try:
-            service.submit(lambda: self._carry_out(site, plan, disabled))
+            service.submit(lambda: self._carry_out(job))
         except RuntimeError as error:
-            site.abandon(plan)
+            abandon()
             self._finished(0.0)
             then = "such calls stay generic until a thread can be started"
-            self.emit(EventKind.SPECIALIZE_FAILED, str(error), then=then, specialization=plan.number)
+            self.emit(EventKind.SPECIALIZE_FAILED, str(error), then=then, specialization=number)
 
-    def _carry_out(self, site: Site, plan: Plan, disabled: frozenset[str]) -> None:
+    def _carry_out(self, job: Callable[[], None]) -> None:
         from specjit.runtime import service
 
         start = time.perf_counter()
         try:
             if not service.closing():
-                site.build(plan, disabled)
+                job()
         except Refused as refused:  # only under strict
             self._failure = refused
             self.refused(refused)

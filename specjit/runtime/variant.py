@@ -125,7 +125,7 @@ class Variant:
     def derivative_graphs(self, region: int = 0) -> dict[str, passes.Stages]:
         """The same of the "forward" and "backward" graph that a native region with gradients was split into; {} for
         one without."""
-        from specjit.runtime.native import derivative_stages
+        from specjit.runtime.making import derivative_stages
 
         return derivative_stages(self.regions[region], self.context)
 

@@ -127,6 +127,7 @@ def _rolled(spec: Specializer, node: Node, trip: Any, cond: Any, init: list[Any]
     names = (hints + [""] * len(leaves))[: len(leaves)] if all(s == "leaf" for s in structure) else [""] * len(leaves)
     assumed: list[Any] = [a if isinstance(a, Known) else a.type for a in leaves]
     for _ in range(MAX_WIDENINGS):
+        before = spec.outside_state
         with Scope(spec, "loop", hidden) as scope:
             i = scope.block.param(Type.int(), body.params[0].hint or "i")
             params: list[Any] = [
@@ -151,6 +152,8 @@ def _rolled(spec: Specializer, node: Node, trip: Any, cond: Any, init: list[Any]
                 raise Refused("a value carried by a loop changes its structure from turn to turn", loc)
             after += scope.current_hidden()
             appended = list(scope.appended.values())
+        if spec.outside_state != before:
+            continue  # what a turn reads first may be what the turn before has set
         lost = {k for k in owned if not _still_owned(spec, params, after, k)}
         if lost:
             owned -= lost

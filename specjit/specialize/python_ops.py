@@ -8,9 +8,12 @@ Invariant: an op that could raise or have an outside effect on these operands is
 
 from __future__ import annotations
 
+import inspect
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from specjit.ir.graph import Node, Value
+from specjit.nn.module import REGISTRIES, Module
 from specjit.ops import registry, schema
 from specjit.ops.composites import CompositeFunction
 from specjit.ops.control import asked_by_class, is_sequence_class
@@ -35,6 +38,8 @@ def get_attribute(spec: Specializer, args: list[Any], node: Node) -> Abstract:
     if isinstance(target, Obj):
         if (id(target.value), name) in spec.set_attributes:
             raise Refused(f"{target.path}.{name} is read after it was set", spec.loc)
+        if spec.touched and not _stays(target.value, name):
+            raise Refused(f"{target.path}.{name} is read after a call that may have set it", spec.loc)
         return spec.attribute(target.value, target.path, name)
     if is_tensor(target):
         return tensor_attribute(spec, target, name)
@@ -44,6 +49,14 @@ def get_attribute(spec: Specializer, args: list[Any], node: Node) -> Abstract:
         found: Abstract = target.items[target.names.index(name)]
         return found
     raise Refused(f"{unknown(target)} has its attribute {name!r} read", spec.loc)
+
+
+def _stays(owner: Any, name: str) -> bool:
+    """Whether an attribute is one that no code is expected to set while the program runs: a parameter, buffer or
+    submodule, or a function or class."""
+    if isinstance(owner, Module) and any(name in owner.__dict__.get(table, ()) for table in REGISTRIES):
+        return True
+    return callable(inspect.getattr_static(owner, name, None)) and name not in getattr(owner, "__dict__", ())
 
 
 def _sizes(spec: Specializer, x: Value) -> list[Abstract]:
@@ -116,7 +129,10 @@ def bound(spec: Specializer, args: list[Any], node: Node) -> Abstract:
 
 @handles("py.global", "py.closure")
 def read_global(spec: Specializer, args: list[Any], node: Node) -> Abstract:
-    return spec.read_global(node, args)
+    found = spec.read_global(node, args)
+    if spec.touched and not (isinstance(found, Obj) and callable(found.value)):
+        raise Refused(f"{args[0].value!r}, a global variable, is read after a call that may have set it", spec.loc)
+    return found
 
 
 @handles("py.assert")
@@ -166,8 +182,17 @@ def call(spec: Specializer, args: list[Any], node: Node) -> Any:
     composite = getattr(function.value, "composite", None) if isinstance(function, (Known, Obj)) else None
     if isinstance(composite, CompositeFunction) and not composite.inlined:
         return composed(spec, composite, *_by_keyword(args[1], args[2:]))
+    if not (isinstance(function, Known) and _only_looks(function.value, args[2:])):
+        spec.touched = True
     results = spec.extern(node.op, args, [r.type for r in node.results])
     return results if len(results) != 1 else results[0]
+
+
+def _only_looks(function: Any, args: list[Any]) -> bool:
+    """Whether a call changes nothing: one of a builtin function or exception class, with no function to call back."""
+    if getattr(function, "__module__", "") not in ("builtins", "math", "cmath") or isinstance(function, FunctionType):
+        return False
+    return not any(isinstance(a, (Known, Obj)) and isinstance(a.value, FunctionType) for a in args)
 
 
 def _is_instance(x: Any, classes: Any) -> Abstract | None:
@@ -253,6 +278,7 @@ def method(spec: Specializer, args: list[Any], node: Node) -> Any:
         except Exception as error:  # the program's own error rises at run time
             raise Refused(f"{name} raises {type(error).__name__}: {error}", spec.loc) from error
         return spec.made(out)
+    spec.touched = True
     results = spec.extern(node.op, args, [r.type for r in node.results])
     return results[0] if len(results) == 1 else results
 

@@ -58,6 +58,7 @@ class Specializer:
         self.loc: Location | None = None
         self.hints: list[str] = []
         self.set_attributes: set[tuple[int, str]] = set()
+        self.touched = False  # unknown code has run: what it may have set is not what it was
         self.nonempty: set[Any] = set()  # sizes that must be at least 1 for the typed graph to mean the same
         self.origins = Origins(self.root)
         self.grad = True  # whether gradients are recorded at this point of the program
@@ -164,9 +165,7 @@ class Specializer:
             done = self.without_write(op, values, types)
             if done is not None:
                 return done
-        many = op.several
-        if many and isinstance(types, Type):
-            raise Refused(f"how many tensors {op.name} gives depends on a size that is not known", self.loc)
+        many = op.several and not isinstance(types, Type)  # how many, a size may say that is not known
         if not many and op.traits.effect_free and not op.traits.reads:
             constants = _known_of(types, self.depth)
             if constants is not None:
@@ -196,6 +195,11 @@ class Specializer:
         return self.block.append(
             op, [self.materialize(a, True) for a in args], types, loc=self.loc, hints=self.hints
         ).results
+
+    @property
+    def outside_state(self) -> tuple[bool, int]:
+        """How much of what was read from outside may be something else by now."""
+        return self.touched, len(self.set_attributes)
 
     def infer_view(self, a: Any) -> Any:
         """How `infer` sees an argument: types for run-time values, Python objects for constants, lists for

@@ -34,12 +34,12 @@ class Pair:
     """A product of one row (chunks side by side, a bias) and one of many rows, with operands for a kernel of both.
 
     Operands: row, its weights, its bias, its result; rows, their weights, their bias, their result; how many rows; the
-    turn. `backwards`: turns take the rows from the last one on.
+    turn; the rows of the first block. `backwards`: turns take the rows from the last one on.
     """
 
     def __init__(
         self, count: int, k: int, units: int, chunks: int, wide: int, depth: int, dtype: str = "f32",
-        backwards: bool = False, known: bool = False,
+        backwards: bool = False, known: bool = False, first: int = duet.BLOCK,
     ):  # fmt: skip
         self.count, self.wide, self.dtype = count, wide, dtype
         body: list[Inst] = []
@@ -60,12 +60,12 @@ class Pair:
             ),
             (Store(Access(7, dtype, (down * wide, 1), last * wide), 2),),
         )  # fmt: skip
-        self.spec = DuetSpec(step, rows, Arg(9), duet.BLOCK)
+        self.spec = DuetSpec(step, rows, Arg(9), Arg(10), duet.BLOCK)
         self.operands = [
             numbers(1, k, dtype=dtype), packed(numbers(2, k, chunks, units, dtype=dtype), dtype),
             numbers(3, chunks * units, dtype=dtype), garbage(chunks * units, DTYPES[dtype]),
             numbers(4, count * depth, dtype=dtype), packed(numbers(5, depth, 1, wide, dtype=dtype), dtype),
-            numbers(6, wide, dtype=dtype), garbage(count * wide, DTYPES[dtype]), count, 0,
+            numbers(6, wide, dtype=dtype), garbage(count * wide, DTYPES[dtype]), count, 0, first,
         ]  # fmt: skip
 
     def alone(self, library: object, spec: GemmSpec, *, rows: int) -> list:
@@ -85,6 +85,7 @@ def test_one_turn(library, seed):
     pair = Pair(
         pick([1, 8, 9, 15, 16, 17, 40]), pick([1, 3, 64, 130]), pick([16, 33, 48, 128]), pick([1, 3, 4]),
         pick([16, 17, 100, 128, 300]), pick([1, 5, 64, 131, 300]), dtype, pick([False, True]), pick([False, True]),
+        pick(range(duet.LEAST_FIRST, duet.LEAST_FIRST + duet.BLOCK)),
     )  # fmt: skip
     if panel_lanes(dtype, pair.spec.step.units) != panel_lanes(dtype, pair.wide):
         return
@@ -108,16 +109,16 @@ def test_one_turn(library, seed):
     ],
 )
 def test_the_bits_are_those_of_two_kernels(library, backwards, count, k, units, chunks, wide, depth, dtype):
-    pair = Pair(count, k, units, chunks, wide, depth, dtype, backwards)
-    first = pair.alone(library, pair.spec.rows, rows=min(count, duet.BLOCK))
-    result = first[7].copy()
+    first = (count - duet.LEAST_FIRST) % duet.BLOCK + duet.LEAST_FIRST
+    pair = Pair(count, k, units, chunks, wide, depth, dtype, backwards, first=first)
+    result = pair.alone(library, pair.spec.rows, rows=first)[7]
     source = duet.render(pair.spec)
     row = pair.alone(library, pair.spec.step, rows=0)[3]
     for turn in range(count):
         place = result.reshape(count, wide)[count - 1 - turn if backwards else turn]
         assert not np.isnan(place).any(), "a turn's row is there when the turn starts"
         out = garbage(chunks * units, DTYPES[dtype])
-        operands = [*pair.operands[:3], out, *pair.operands[4:7], result, count, turn]
+        operands = [*pair.operands[:3], out, *pair.operands[4:7], result, count, turn, first]
         assert run(library, source, *operands) == 0
         assert out.tobytes() == row.tobytes()
     whole = pair.alone(library, pair.spec.rows, rows=count)[7]
@@ -132,10 +133,10 @@ def test_turns_without_rows_ahead_read_and_write_none(library):
     """In the last block, and when there is only one, the other product's memory is left alone."""
     pair = Pair(11, 32, 64, 4, 64, 32)
     source = duet.render(pair.spec)
-    for count, turn in ((1, 0), (8, 7), (11, 8), (11, 10)):
+    for count, turn, first in ((1, 0, 1), (8, 7, 8), (9, 3, 9), (11, 3, 3), (11, 10, 3)):
         nowhere = [0, 0, 0, 0]
         out = garbage(256, np.float32)
-        assert run(library, source, *pair.operands[:3], out, *nowhere, count, turn) == 0
+        assert run(library, source, *pair.operands[:3], out, *nowhere, count, turn, first) == 0
         assert not np.isnan(out).any()
 
 
@@ -159,8 +160,9 @@ needs_registers = pytest.mark.skipif(register_bytes() < 64, reason="too few regi
     [
         ((128, 128, 4), (128, 512)),  # LSTM
         ((128, 128, 3), (128, 384)),  # GRU
-        ((128, 512, 1), (40, 512)),
+        ((128, 512, 1), (64, 512)),
         ((64, 64, 4), (300, 256)),
+        ((256, 256, 4), (512, 1024)),
     ],
 )
 def test_what_runs_together(step, rows):
@@ -180,8 +182,8 @@ def test_what_does_not():
         (step, replace(rows, k=Arg(4)), "only at run time"),
         (step, replace(rows, rows=duet.BLOCK), "its rows are few"),
         (sizes((32, 64, 4))[0], rows, "first-level cache"),
-        (step, sizes(rows=(512, 512))[1], "second-level cache"),
-        (step, sizes(rows=(4, 512))[1], "too small"),
+        (step, sizes(rows=(63, 512))[1], "too little work"),
+        (sizes((64, 64, 4))[0], sizes(rows=(40, 256))[1], "too little work"),
         (step, replace(rows, units=lanes("f32") // 2), "registers"),
     ):
         assert why in duet.refusal(one, many), (one, many)

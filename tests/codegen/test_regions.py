@@ -57,6 +57,19 @@ def test_all_in_one():
     assert not report.refused
 
 
+def test_a_view_that_nobody_reads_but_that_may_raise_stays():
+    graph, _ = partitioned("""graph @f(%x: f32[T,4], %w: f32[4]) -> f32[4] {
+      %a: f32[4] = select(%x, 0, 0)
+      %r: f32[4] = select(%x, 0, 1)
+      %k: f32[T,2] = slice(%x, 1, 0, 2)
+      %b: f32[4] = add(%w, 1)
+      %c: f32[4] = mul(%b, %r)
+      return %c
+    }""")
+    (region,) = graph.block.nodes
+    assert [n.op.name for n in region.blocks[0].nodes] == ["select", "select", "add", "mul"], "a slice cannot raise"
+
+
 def test_an_effect_splits_and_keeps_its_place():
     text = """graph @f(%x: f32[4]) -> f32[4] {
       %a: f32[4] = tanh(%x)

@@ -94,7 +94,7 @@ def test_what_is_not_fused_says_why():
     apart = [n for n in plan.notes if n.kind == "NOT_FUSED"]
     assert [n.text for n in apart] == [
         "sum starts a kernel of its own: it needs whole rows of a matrix product",
-        "matmul of all rows runs before the loop: the loop's product has more than one row",
+        "the product over rows (matmul, add) is computed before the loop: the loop's own has more than one row",
     ]
     assert next(n.ops for n in plan.notes if n.kind == "FUSED") == ("matmul", "add")
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from specjit.ir.graph import Node
+from specjit.ir.graph import Block, Node
 from specjit.ir.interpret import Interpreter
 from specjit.ops.lowering import Composite, Contraction, Pointwise, Reduction
 
@@ -51,7 +51,25 @@ def _approximates(node: Node) -> bool:
     return isinstance(lower, Pointwise) and FUNCTIONS.search(lower.text) is not None
 
 
-class Noisy(Interpreter):
+class Endless(Exception):
+    """A run takes so many turns that it may never end."""
+
+
+class Limited(Interpreter):
+    """The reference interpreter for graphs whose loops may be endless, as those that a failing one is tried to shrink
+    to."""
+
+    LIMIT = 5000
+    blocks = 0
+
+    def block(self, block: Block) -> list[Any]:
+        self.blocks += 1
+        if self.blocks > self.LIMIT:
+            raise Endless(f"{self.LIMIT} blocks were run")
+        return super().block(block)
+
+
+class Noisy(Limited):
     """A run in which every node that `rounds` has errors of its own."""
 
     def __init__(self, seed: int) -> None:
@@ -64,45 +82,44 @@ class Noisy(Interpreter):
         if adds_up(node):
             args = [self.noisy(a) if k not in node.op.traits.writes else a for k, a in enumerate(args)]
         out = super().operation(node, args)
-        if isinstance(out, np.ndarray) and out.dtype.kind == "f":
-            made = self.noisy(out)
-            if adds_up(node):  # a sum that is 0 may be of either sign
-                tiny = np.array([np.finfo(out.dtype).smallest_subnormal, 0.0], out.dtype)
-                made = np.where(made == 0, tiny[0] * self.rng.choice([-1, 1], out.shape), made).astype(out.dtype)
-            if not node.op.traits.writes:
-                return made
-            out[...] = made
+        made = self.noisy(np.asarray(out))
+        if adds_up(node):  # a sum that is 0 may be of either sign
+            tiny = self.rng.choice([-1, 1], made.shape) * np.finfo(made.dtype).smallest_subnormal
+            made = np.where(made == 0, tiny.astype(made.dtype), made)
+        if not node.op.traits.writes:
+            return made
+        out[...] = made
         return out
 
     def noisy(self, data: Any) -> Any:
         if not isinstance(data, np.ndarray) or data.dtype.kind != "f":
             return data
-        eps = np.finfo(data.dtype).eps
-        return (data * (1 + eps * self.rng.uniform(-UNITS, UNITS, data.shape))).astype(data.dtype)
+        factors = 1 + np.finfo(data.dtype).eps * self.rng.uniform(-UNITS, UNITS, data.shape)
+        return np.asarray(data * factors, data.dtype)
 
 
 class Judge:
-    """Whether two outcomes of a graph may both be right. `rerun(seed)` is the arrays and numbers of a noisy run, in the
-    order in which they are compared, or None if it raised."""
+    """Whether two outcomes of a graph may both be right. `rerun(seed)` is how a noisy run ends (its error, the random
+    numbers drawn), and its arrays and numbers, in the order in which they are compared."""
 
     RUNS = 5
     FACTOR = 8.0  # the farthest of a few random runs is not the farthest that is right
 
-    def __init__(self, rerun: Callable[[int], list[Any] | None]) -> None:
+    def __init__(self, rerun: Callable[[int], tuple[Any, list[Any]]]) -> None:
         self.rerun = rerun
 
     @functools.cached_property
-    def runs(self) -> list[list[Any] | None]:
+    def runs(self) -> list[tuple[Any, list[Any]]]:
         return [self.rerun(seed) for seed in range(self.RUNS)]
 
-    def may_raise_otherwise(self) -> bool:
-        """Whether it depends on rounding what the graph raises."""
-        return any(run is None for run in self.runs)
+    def may_end_otherwise(self, end: Any) -> bool:
+        """Whether it depends on rounding how a run ends."""
+        return any(other != end for other, _ in self.runs)
 
     def allows(self, k: int, x: Any, y: Any) -> bool:
         """Whether result k may be y where another run gave x, both of one shape and dtype."""
         a, b = np.asarray(x), np.asarray(y)
-        runs = [np.asarray(run[k]) for run in self.runs if run is not None]
+        runs = [np.asarray(values[k]) for _, values in self.runs if k < len(values)]
         if any(r.shape != a.shape or r.dtype != a.dtype for r in runs):
             return True
         if all(same_bits(a, r) for r in runs):

@@ -83,6 +83,22 @@ def test_near_misses(body, trip):
     check_unchanged("concat", gru(body, trip=trip), exact=False)
 
 
+@pytest.mark.parametrize("grad", ["", "!"])
+def test_products_for_unlike_outputs_stay_apart_where_gradients_are_recorded(grad):
+    """A weight of which nothing that is used depends gets no gradient; as a part of a joined one it would get zeros."""
+    text = f"""(%x: f32[B,8], param %u: f32[8,8]{grad}, param %v: f32[8,8]{grad}) {{
+      %a: f32[B,8]{grad} = matmul(%x, %u)
+      %b: f32[B,8]{grad} = matmul(%x, %v)
+      %c: f32[B,8]{grad} = tanh(%a)
+      %d: f32[B,8]{grad} = tanh(%b)
+      return %c, %d
+    }}"""
+    names = [n.op.name for n in run_pass("concat", text, exact=False).walk()]
+    assert ("cat" in names) == (not grad)
+    both = text.replace("tanh(%b)", "add(%a, %b)").replace("tanh(%a)", "sub(%a, %b)")
+    assert "cat" in [n.op.name for n in run_pass("concat", both, exact=False).walk()]
+
+
 def test_results_that_the_caller_gets_stay_apart():
     text = "(%x: f32[B,8], param %u: f32[8,8], param %v: f32[8,8]) {{ %a = matmul(%x, %u); %b = matmul(%x, %v); {} }}"
     check_unchanged("concat", text.format("return %a, %b"), exact=False)

@@ -249,11 +249,14 @@ def _gemm(spec: GemmSpec, operands: Operands, part: tuple[slice, slice] = WHOLE)
 
 def _duet(spec: DuetSpec, operands: Operands) -> None:
     _gemm(spec.step, operands)
-    block, share = divmod(_number(spec.turn, operands), spec.block)
+    turn, first = _number(spec.turn, operands), _number(spec.first, operands)
     lanes = _panel_lanes(spec.rows)
     panels = -(-_number(spec.rows.units, operands) // lanes)
-    rows = slice((block + 1) * spec.block, (block + 2) * spec.block)
-    units = slice(share * panels // spec.block * lanes, (share + 1) * panels // spec.block * lanes)
+    done, among = 0, first  # rows that were needed before those that this turn is among, and how many these are
+    while turn >= done + among:
+        done, among = done + among, spec.block
+    rows = slice(done + among, done + among + spec.block)
+    units = slice((turn - done) * panels // among * lanes, (turn - done + 1) * panels // among * lanes)
     _gemm(spec.rows, operands, (rows, units))
 
 

@@ -174,17 +174,18 @@ class GemmSpec:
 @dataclass(frozen=True)
 class DuetSpec:
     """The product of one row of a turn, `step`, and in the same loop a share of the product `rows`, which later turns
-    read row by row.
+    read row by row, in turns that count from 0.
 
-    Its rows are done in blocks of `block`, the first of which is there before the first turn. Turn t (`turn`, counting
-    from 0) does share t % block of block number t // block + 1: of n panels, those from share * n // block on, up to
-    where the next share starts. So a block is whole when its first row is read. Operands of `rows` are numbered on
-    after those of `step`. `rows` has no outer dimension, one chunk and one segment.
+    Its first `first` rows are there before the first turn, which needs one. The others follow in blocks of `block`: the
+    turns that read one block (or the first rows) share the next block out among them. Of n panels, turn number i of m
+    does those from i * n // m up to (i + 1) * n // m, so a block is whole when its first row is read. Operands of
+    `rows` are numbered on after those of `step`. `rows` has no outer dimension, one chunk and one segment.
     """
 
     step: GemmSpec
     rows: GemmSpec
     turn: Extent
+    first: Extent
     block: int
 
 

@@ -4,8 +4,8 @@ Enters: the block of a region in typed form (every tensor has a dtype and dims) 
 inputs.
 Leaves: `RegionPlan` (`plan.py`): kernel sources, the program that calls them, and how inputs, outputs and workspace
 are bound. The road: `build` (ops become array computations and scalar instructions) -> `fuse` (computations become
-groups, one kernel each) -> `emit` (groups become kernel specs) -> `control` (loops, branches, carried storage) ->
-`memory` -> `program`.
+groups, one kernel each) -> `emit` (groups become kernel specs) -> `lower_loop` (carried storage) -> `spread` (products
+that loops take along) -> `memory` -> `code`.
 Invariant: nothing here knows a model; every decision follows from shapes, uses and index maps.
 """
 

@@ -18,7 +18,8 @@ from specjit.codegen.lanes import ITEMSIZE
 from specjit.codegen.schedule import control_items, dispatch, numbers, tensors
 from specjit.codegen.schedule.errors import NotSchedulable
 from specjit.codegen.schedule.items import Binding, BlockItems, Item, Map, Pick
-from specjit.codegen.schedule.model import SHARED, Home, Reg, Scalar, Source, Storage, View
+from specjit.codegen.schedule.model import CALLERS, Home, Reg, Scalar, Source, Storage, View
+from specjit.codegen.schedule.origins import Origins
 from specjit.ir.dims import Poly, Size, product, symbol
 from specjit.ir.graph import Block, Location, Node, Value
 from specjit.ir.structure import IF, LOOP
@@ -39,10 +40,10 @@ class Builder:
         self.symbols: set[str] = set()
         self.given: set[str] = set()  # symbols that ints brought: they may be negative
         self.shapes: set[str] = set()  # symbols that the shapes of input tensors brought: they are not
-        self.flags: dict[Reg, list[Scalar]] = {}  # of a register that says `Source.shares`: what it may become
+        self.origins = Origins()
         self.constants: list[tuple[Storage, np.ndarray]] = []
         self.packed: list[Storage] = []  # what the prologue hands to the region
-        self.apart: dict[Source, Source] = {}  # copies for the caller of sources that are parts of others
+        self.apart: dict[Source, Source] = {}  # copies for the caller of sources that are in memory of another kind
         self.fixed: set[Source] = set()  # sources that are parameters or made in the prologue
         self.loc: Location | None = None
         self.op = ""
@@ -68,7 +69,7 @@ class Builder:
         storage = Storage("input", dtype, product(dims) or 0, value.hint)
         storage.index = len(self.inputs)
         source = Source(dtype, dims, value.hint, Home(storage))
-        source.shares = SHARED
+        source.origin = CALLERS
         ref = ViewRef.contiguous(dims) if strides is None else ViewRef(dims, tuple(strides))
         if strides is not None:
             self._bind_symbols(strides)
@@ -140,20 +141,6 @@ class Builder:
         return isinstance(size, int) or (
             isinstance(size, Poly) and all(s in self.symbols or s in self.regs for s in size.symbols())
         )
-
-    def may_share(self, flag: Scalar) -> bool:
-        """Whether a `shares` can be true at run time."""
-        seen: set[Reg] = set()
-        stack = [flag]
-        while stack:
-            value = stack.pop().value
-            if not isinstance(value, Reg):
-                if value:
-                    return True
-            elif value not in seen:
-                seen.add(value)
-                stack += self.flags[value]
-        return False
 
     # items
 

@@ -23,7 +23,8 @@ from specjit.codegen.schedule.items import (
     Reduce,
     Scan,
 )
-from specjit.codegen.schedule.model import Home, Pointer, Scalar, Source, Storage, View
+from specjit.codegen.schedule.model import Home, Pointer, Reg, Scalar, Source, Storage, View
+from specjit.codegen.schedule.numbers import instr, size_of
 from specjit.codegen.schedule.tensors import tensor_type
 from specjit.ir.dims import Size, product
 from specjit.ir.graph import Block, Node, Value
@@ -66,8 +67,6 @@ def loop(b: Builder, n: Node) -> None:
     cond = b.scalar(cond_value)
     limit: Size | None = None
     if trip is not None:
-        from specjit.codegen.schedule.numbers import size_of
-
         limit = size_of(trip)
     index = b.new_reg("int", limit)
     index_param, *params = body_block.params
@@ -90,11 +89,12 @@ def loop(b: Builder, n: Node) -> None:
     stacked_results = n.results[len(inits) :]
     stacked = [_stacked(r) for r in stacked_results]
     body = BlockItems(b.block, "loop")
+    body.index = index
     index.owner = body
     for c in carried:
         c.param.owner = body
     for t in tensors:
-        t.flag.param.owner = body
+        t.origin.param.owner = body
     item = Loop(
         trip=trip, cond=cond, reverse=bool(n.attrs.get("reverse")), body=body, index=index,
         next_cond=Scalar("bool", True), tensors=tensors, scalars=scalars, stacked=stacked,
@@ -113,9 +113,9 @@ def loop(b: Builder, n: Node) -> None:
                 c.next = _number(b, b.scalar(value), c.param.kind)
 
     b.in_block(body, inside)
-    for t in tensors:
-        _passed_on(b, t, scalars)
+    later = [t for t in tensors if not _origin_passed_on(b, t, item)]
     b.add(item, here=True)
+    _origins_after(b, later, item)
     for c, result in zip(carried, n.results, strict=False):
         if isinstance(c, CarriedTensor):
             unchanged = c.moved is not None and c.moved.source is c.param
@@ -136,7 +136,7 @@ def _carried_tensor(b: Builder, init: Value, param: Value, result: Value) -> Car
     dtype, dims = tensor_type(param.type, param.hint or "a carried value")
     out_dtype, out_dims = tensor_type(result.type, result.hint or "a loop result")
     start = b.tensor(init)
-    given, shares = start, start.source.shares
+    given, origin = start, b.origins.of(start.source)
     if (dtype, dims) != (out_dtype, out_dims) or start.source.dtype != dtype or start.dims != dims:
         raise b.fail(f"a value carried as {param.type} becomes {result.type}")
     if not start.ref.is_contiguous:
@@ -144,11 +144,9 @@ def _carried_tensor(b: Builder, init: Value, param: Value, result: Value) -> Car
     current, following = Pointer(param.hint or "carried"), Pointer(f"{param.hint or 'carried'}'")
     inner = Source(dtype, dims, param.hint, Home(current))
     outer = Source(dtype, dims, result.hint, Home(current))
-    reg = b.new_reg("bool")
-    b.flags[reg] = [shares]
-    inner.shares = Scalar("bool", reg)
-    flag = CarriedScalar(shares, reg, reg)
-    return CarriedTensor(given, start, inner, outer, current, following, flag, shares)
+    number = b.origins.register(b, origin)
+    inner.origin = Scalar("int", number)
+    return CarriedTensor(given, start, inner, outer, current, following, CarriedScalar(origin, number, number))
 
 
 def _carried_scalar(b: Builder, init: Value, param: Value, result: Value) -> CarriedScalar:
@@ -206,20 +204,32 @@ def _carry(b: Builder, c: CarriedTensor, value: View, tensors: list[CarriedTenso
         c.moved = value
         return
     c.next = b.copy(value, Home(c.following)).whole()
-    c.next.source.shares = source.shares
+    c.next.source.origin = b.origins.of(source)
 
 
-def _passed_on(b: Builder, t: CarriedTensor, scalars: list[CarriedScalar]) -> None:
-    """Whether the loop's result is the caller's memory, as it would be in eager. A fresh value in every turn leaves
-    only the case of no
-    turn at all, which `lower_loop` looks at."""
+def _origin_passed_on(b: Builder, t: CarriedTensor, item: Loop) -> bool:
+    """Carry the number that says which memory the value is. False if it need not be carried for what comes after the
+    loop: where every turn of a counted loop makes the value anew, how many turns there were says it."""
     assert t.next is not None
-    after = t.next.source.shares
-    t.flag.next = after
-    b.flags[t.flag.param].append(after)
-    scalars.append(t.flag)
-    if after.value is not False:
-        t.result.shares = Scalar("bool", t.flag.result)
+    t.origin.next = following = b.origins.of(t.next.source)
+    b.origins.may_become(t.origin.param, following)
+    item.scalars.append(t.origin)
+    whole = item.trip is not None and item.cond.value is True and item.next_cond.value is True
+    if whole and not isinstance(following.value, Reg):
+        return False
+    t.result.origin = Scalar("int", t.origin.result)
+    return True
+
+
+def _origins_after(b: Builder, tensors: list[CarriedTensor], item: Loop) -> None:
+    if not tensors:
+        return
+    assert item.trip is not None
+    turned = instr(b, "LT", "bool", Scalar("int", 0), item.trip)
+    last = 0 if item.reverse else size_of(item.trip) - 1
+    for t in tensors:
+        assert t.origin.next is not None
+        t.result.origin = b.origins.after_loop(b, t.origin.init, t.origin.next, item.index, turned, last)
 
 
 def _outlives(b: Builder, source: Source) -> bool:
@@ -235,10 +245,10 @@ def branch(b: Builder, n: Node) -> None:
     cond = b.scalar(n.args[0])
     then, other = BlockItems(b.block, "branch"), BlockItems(b.block, "branch")
     results: list[Source] = []
-    shared: list[list[Scalar]] = []
+    origins: list[list[Scalar]] = []
     for r in n.results:
         if r.type.is_tensor:
-            shared.append([])
+            origins.append([])
             dtype, dims = tensor_type(r.type, r.hint or "a branch result")
             results.append(Source(dtype, dims, r.hint, Home(Storage("temp", dtype, product(dims) or 0, r.hint))))
     found: list[list[Scalar]] = [[], []]
@@ -246,11 +256,11 @@ def branch(b: Builder, n: Node) -> None:
 
         def inside(ir_block: Block = ir_block, numbers: list[Scalar] = numbers) -> None:
             b.walk(ir_block)
-            wanted = iter(zip(results, shared, strict=True))
+            wanted = iter(zip(results, origins, strict=True))
             for out, r in zip(ir_block.outputs, n.results, strict=True):
                 if r.type.is_tensor:
-                    result, flags = next(wanted)
-                    flags.append(b.tensor(out).source.shares)
+                    result, chosen = next(wanted)
+                    chosen.append(b.origins.of(b.tensor(out).source))
                     _result(b, b.tensor(out), result)
                 else:
                     numbers.append(_number(b, b.scalar(out), r.type.kind))
@@ -267,13 +277,10 @@ def branch(b: Builder, n: Node) -> None:
         a, c = next(numbers_of)
         scalars.append((reg, a, c))
         b.env[r] = Scalar(r.type.kind, reg.size if r.type.kind == "int" else reg)
-    for source, (x, y) in zip(results, shared, strict=True):
-        if x.value is False and y.value is False:
-            continue
-        flag = b.new_reg("bool")
-        b.flags[flag] = [x, y]
-        scalars.append((flag, x, y))
-        source.shares = Scalar("bool", flag)
+    for source, (x, y) in zip(results, origins, strict=True):
+        number = b.origins.register(b, x, y)
+        source.origin = Scalar("int", number)
+        scalars.append((number, x, y))
     b.add(If(cond=cond, branches=(then, other), results=results, scalars=scalars), here=True)
 
 

@@ -98,7 +98,8 @@ def spec_lines(spec: Spec) -> Iterator[str]:
         yield from _body(spec.body, spec.stores)
     elif isinstance(spec, DuetSpec):
         yield from spec_lines(spec.step)
-        yield f"beside it, in turn {_extent(spec.turn)}, a share of the next {spec.block} rows of"
+        turn, first = _extent(spec.turn), _extent(spec.first)
+        yield f"beside it, in turn {turn}, a share of the next {spec.block} rows, from row {first} on, of"
         yield from spec_lines(spec.rows)
     elif isinstance(spec, PickSpec):
         place = f"[{_access(spec.index)} of {_extent(spec.count)}, step {_extent(spec.step)}]"

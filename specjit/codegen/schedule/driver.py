@@ -1,8 +1,7 @@
 """`schedule`: one block, from IR to plan.
 
 Enters: a typed block, the layouts of its inputs, and which of them are parameters. Leaves: a `RegionPlan`.
-Invariant: outputs alias what eager's would: an output is fresh storage, a view of another output's storage, or a view
-of an input. Where that cannot be known beforehand the block is refused.
+Invariant: outputs alias what eager's would (`outputs`); where that cannot be said the block is refused.
 """
 
 from __future__ import annotations
@@ -10,25 +9,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from specjit.codegen.abi import Status
 from specjit.codegen.schedule import memory, prune
 from specjit.codegen.schedule.build import Builder
 from specjit.codegen.schedule.code import Code
 from specjit.codegen.schedule.contract import contracted
-from specjit.codegen.schedule.control_items import claim
 from specjit.codegen.schedule.errors import NotSchedulable
-from specjit.codegen.schedule.items import Check, Instr
 from specjit.codegen.schedule.lower import Lowering
 from specjit.codegen.schedule.lower_loop import targets
 from specjit.codegen.schedule.memory import MemoryPlan
-from specjit.codegen.schedule.model import NOTHING, Home, Pointer, Reg, Scalar, Source, Storage, View
+from specjit.codegen.schedule.model import NOTHING, Pointer, Reg, Scalar, Storage, View
+from specjit.codegen.schedule.outputs import deliver_all
 from specjit.codegen.schedule.plan import InputPlan, Note, OutputPlan, PackedPlan, RegionPlan, StoragePlan
 from specjit.codegen.schedule.spread import spread
 from specjit.codegen.schedule.steps import Call, LoopStep, Spec, Step, walk, work
 from specjit.ir.dims import Poly, product
 from specjit.ir.graph import Block, Value
 
-Outputs = list[View | Scalar]
 # What may be left out, by the name that `stance(disable=...)` takes.
 DECISIONS = {"spread": spread}
 
@@ -68,47 +64,6 @@ def place_of(view: View) -> list[Scalar]:
     return [Scalar("int", s) for s in (*ref.sizes, *ref.strides, ref.offset) if isinstance(s, Poly)]
 
 
-def deliver(b: Builder, value: Value) -> View | Scalar:
-    """Say where an output must be; what needs a fresh array wants one."""
-    found = b.get(value)
-    if isinstance(found, Scalar):
-        return found
-    if not isinstance(found, View):
-        raise NotSchedulable("a region returns tensors and numbers only")
-    b.check_signs((*found.ref.sizes, *found.ref.strides, found.ref.offset))
-    source = found.source
-    if source.home is not None and isinstance(source.home.base, Storage) and source.home.base.kind == "input":
-        return found
-    if not b.may_share(source.shares):
-        pass
-    elif source.shares.value is True:
-        raise NotSchedulable("an output shares memory with an input in a way that is known only at run time")
-    elif isinstance(source.shares.value, Reg):
-        fresh_one = b.new_reg("bool")
-        b.add(Instr(name="NOT", args=[source.shares], target=fresh_one))
-        b.add(Check(cond=Scalar("bool", fresh_one), status=Status.GUARD))
-    if source.within is not None:
-        # It shares no memory with the array that it is a part of, as far as the caller can see.
-        if source not in b.apart:
-            b.apart[source] = b.copy(source.whole(), fresh(source, source.whole()), here=True)
-        return b.apart[source].whole().with_ref(found.ref)
-    if source in b.fixed:
-        return b.copy(found, fresh(source, found), here=True).whole()
-    place = source.want or source.home
-    base = None if place is None else place.resolved().base
-    if isinstance(base, Storage) and base.kind == "output":
-        return found
-    if claim(b.top, source.whole(), fresh(source, source.whole())):
-        return found
-    return b.copy(found, fresh(source, found), here=True).whole()
-
-
-def fresh(source: Source, view: View) -> Home:
-    elements = product(view.dims)
-    assert elements is not None
-    return Home(Storage("output", source.dtype, elements, source.hint))
-
-
 class Assembly:
     """A block as steps, and the plan's tables made of them. `reorder`: kernels run in the orders that `order` found,
     not in the program's."""
@@ -127,7 +82,7 @@ class Assembly:
         self.name, self.block, self.sizes = name, block, sizes
         self.builder = Builder(block, layouts, fixed)
         self.builder.walk(block)
-        self.outputs: Outputs = [deliver(self.builder, value) for value in block.outputs]
+        self.outputs = deliver_all(self.builder, block.outputs)
         read = [s for o in self.outputs for s in ([o] if isinstance(o, Scalar) else place_of(o))]
         prune.unread_numbers(self.builder.top, read)
         self.low = Lowering(self.builder)

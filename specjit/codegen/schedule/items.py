@@ -241,6 +241,7 @@ class BlockItems:
     def __init__(self, parent: BlockItems | None, kind: Literal["top", "prologue", "loop", "branch"]) -> None:
         self.parent = parent
         self.kind = kind
+        self.index: Reg | None = None  # of the loop whose body it is
         self.items: list[Item] = []
 
     def add(self, item: Item) -> None:
@@ -298,8 +299,7 @@ class CarriedTensor:
     result: Source
     current: Pointer
     following: Pointer
-    flag: CarriedScalar  # whether the current value is the caller's memory
-    shares: Scalar  # whether the initial one is
+    origin: CarriedScalar  # which memory the current value would be in eager
     next: View | None = None
     moved: View | None = None  # the next value is this view of memory that stays: only the pointer moves
 

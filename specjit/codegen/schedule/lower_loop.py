@@ -3,20 +3,18 @@
 Enters: a `Loop` item. Leaves: a `LoopStep` with the pointers that it moves.
 Invariant: the next value of a carried tensor is written over the current one only if nothing reads the current one
 later in the turn, and its own kernel reads it only at the element being written. Otherwise two buffers take turns. A
-value that is also a row of a stack is carried by pointing at the row. A result that must not alias a region input
-never does: zero turns over an outside value leave the region.
+value that is also a row of a stack is carried by pointing at the row.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from specjit.codegen.abi import Status
 from specjit.codegen.kernels.spec import GemmSpec, LoopSpec
 from specjit.codegen.schedule import emit
 from specjit.codegen.schedule.items import CarriedTensor, Loop
 from specjit.codegen.schedule.model import Base, Home, Pointer, Reg, Scalar, Source, Storage, View
-from specjit.codegen.schedule.steps import Addr, Call, Do, IfStep, LoopStep, Require, Step, nanoseconds, walk, work
+from specjit.codegen.schedule.steps import Addr, Call, Do, IfStep, LoopStep, Step, nanoseconds, walk, work
 from specjit.ir.dims import product
 
 if TYPE_CHECKING:
@@ -45,9 +43,6 @@ def loop(low: Lowering, item: Loop, steps: list[Step]) -> None:
     held: set[Storage] = set()
     after: list[Step] = []
     turned = _turned(low, item, after)
-    if turned is not None and any(_leaves(low, t) for t in item.tensors):
-        after.append(Require(turned, Status.GUARD))
-        turned = None
     for t in item.tensors:
         if t.moved is not None:
             if t.moved.source is not t.param:
@@ -123,12 +118,6 @@ def _target(t: CarriedTensor) -> Storage | None:
     want = t.result.want.resolved()
     whole = isinstance(want.base, Storage) and want.offset == 0 and want.strides is None
     return want.base if whole and isinstance(want.base, Storage) else None
-
-
-def _leaves(low: Lowering, t: CarriedTensor) -> bool:
-    """Whether the result becomes an output of the region, and the initial value may be the caller's memory."""
-    target = _target(t)
-    return low.builder.may_share(t.shares) and target is not None and target.kind == "output"
 
 
 def can_overwrite(t: CarriedTensor, body: list[Step]) -> bool:

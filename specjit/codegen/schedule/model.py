@@ -56,8 +56,7 @@ class Scalar:
         return isinstance(self.value, int | float | bool)
 
 
-FRESH = Scalar("bool", False)
-SHARED = Scalar("bool", True)
+CALLERS = Scalar("int", 1)  # the origin of the caller's memory
 
 
 class Storage:
@@ -122,7 +121,7 @@ class Home:
 class Source:
     """One array. `maker` is the item that computes it (None: it is there when its block starts)."""
 
-    __slots__ = ("dims", "dtype", "home", "hint", "maker", "owner", "parts", "serial", "shares", "want", "within")
+    __slots__ = ("dims", "dtype", "home", "hint", "maker", "origin", "owner", "parts", "serial", "want", "within")
 
     def __init__(self, dtype: str, dims: tuple[Size, ...], hint: str = "", home: Home | None = None) -> None:
         self.dtype = dtype
@@ -134,7 +133,7 @@ class Source:
         self.want: Home | None = None  # where it must be put if it is put into memory at all
         self.parts: list[Source] = []  # a source put together from these, which are stored into its home
         self.within: Source | None = None  # an array put together from parts, of which this is one, in its place
-        self.shares = FRESH  # whether it is memory of the caller's (an input, or eager would have passed one through)
+        self.origin: Scalar | None = None  # which memory it would be in eager (`origins`); None: its own
         self.serial = next(_serial)
 
     def whole(self) -> View:

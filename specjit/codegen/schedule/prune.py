@@ -70,6 +70,11 @@ def _removable(item: Item) -> bool:
     return isinstance(item, Instr) and item.name in CANNOT_FAIL and item.target is not None
 
 
+def _only_numbers(item: If) -> bool:
+    """Whether all that a branch does is choose numbers."""
+    return not item.results and not any(branch.items for branch in item.branches)
+
+
 def _collect(block: BlockItems, needs: dict[str, set[str]], live: set[str]) -> None:
     for item in block.items:
         live.update(_symbols(Item.sizes(item) if isinstance(item, Loop | If) else item.sizes()))
@@ -83,9 +88,10 @@ def _collect(block: BlockItems, needs: dict[str, set[str]], live: set[str]) -> N
                 needs.setdefault(s.param.name, set()).update(names([s.init, s.next]))
             _collect(item.body, needs, live)
         elif isinstance(item, If):
-            live.update(names([item.cond]))
+            if not _only_numbers(item):
+                live.update(names([item.cond]))
             for reg, a, b in item.scalars:
-                needs.setdefault(reg.name, set()).update(names([a, b]))
+                needs.setdefault(reg.name, set()).update(names([a, b, item.cond]))
             for branch in item.branches:
                 _collect(branch, needs, live)
         elif _removable(item):
@@ -106,3 +112,4 @@ def _drop(block: BlockItems, live: set[str]) -> None:
             item.scalars = [row for row in item.scalars if row[0].name in live]
             for branch in item.branches:
                 _drop(branch, live)
+    block.items = [i for i in block.items if not (isinstance(i, If) and _only_numbers(i) and not i.scalars)]

@@ -1,6 +1,6 @@
 """A product over the rows of a sequence, spread over the turns of the loop that reads them.
 
-    p = x @ w                          p[:8] = x[:8] @ w
+    p = x @ w                          p[:n] = x[:n] @ w
     for t in range(T):          ->     for t in range(T):
         ... p[t] ... h @ u ...             ... p[t] ... h @ u, and beside it a share of the next 8 rows of x @ w ...
 
@@ -65,20 +65,21 @@ def _inner(step: Step) -> list[list[Step]]:
 
 
 def _spread_one(steps: list[Step], call: Call, loop: LoopStep, new_reg: NewReg) -> Note:
-    name = _name(call)
+    names, places = tuple(call.ops), tuple(call.locs[:1])
+    what = f"the product over rows ({', '.join(call.ops[:4])})"
     try:
         pair = _Pair(call, steps[steps.index(call) + 1 : steps.index(loop)], loop)
         partner = pair.partner()
         pair.check()
     except _Refused as refused:
-        return Note("NOT_FUSED", f"{name} of all rows runs before the loop: {refused}", (name,), tuple(call.locs[:1]))
+        return Note("NOT_FUSED", f"{what} is computed before the loop: {refused}", names, places)
+    counting, first = pair.first_rows(new_reg)
     at = steps.index(call)
-    steps[at : at + 1] = pair.first_block(new_reg("int"))
-    made = pair.duet(partner)
-    loop.body[loop.body.index(partner)] = made
+    steps[at : at + 1] = [*counting, pair.before(first)]
+    loop.body[loop.body.index(partner)] = pair.duet(partner, first)
     loop.weight = nanoseconds(work(loop.body))
-    text = f"{name} of all rows runs {duet.BLOCK} rows ahead of the loop that reads them, beside {_name(partner)}"
-    return Note("FUSED", text, (name, _name(partner)), (*call.locs[:1], *partner.locs[:1]))
+    text = f"{what} is computed {duet.BLOCK} rows ahead in the loop, beside the loop's own"
+    return Note("FUSED", text, (*names, *partner.ops), (*places, *partner.locs[:1]))
 
 
 def _written(call: Call) -> set[Storage]:
@@ -136,6 +137,8 @@ class _Pair:
             raise _Refused("the loop does not make one turn for each of its rows")
         if any(i.kind == "index" for i in self.spec.body):
             raise _Refused("what follows it depends on the row's number")
+        if loop.reverse and not all(isinstance(access.strides[0], int) for access in self._by_row()):
+            raise _Refused("how far apart its rows are is known only at run time")
         if len(written) < len(self.spec.stores):
             raise _Refused("it is stored in parts")
         inputs = _read(self.call)
@@ -151,6 +154,11 @@ class _Pair:
             for k in reader.reads:
                 for storage in _storages(reader.operands[k]) & written:
                     self._check_reader(reader, k, storage)
+
+    def _by_row(self) -> list[Access]:
+        """All accesses but those of the weights."""
+        spec = self.spec
+        return [spec.a, *(i.access for i in spec.body if i.access), *(s.access for s in spec.stores)]
 
     def _check_reader(self, reader: Call, operand: int, storage: Storage) -> None:
         """What turn t reads lies in row t."""
@@ -197,30 +205,41 @@ class _Pair:
             assert isinstance(b, Addr)
             moves = not isinstance(b.offset, int) and index & b.offset.symbols()
             if b.base in pointers or moves or _storages(b) & changed:
-                return "the loop's product has other weights in every turn"
+                return "the loop's own has other weights in every turn"
         return ""
 
     # -- the new steps
 
-    def first_block(self, count: Reg) -> list[Step]:
-        """The rows that are needed before the first share is done."""
+    def first_rows(self, new_reg: NewReg) -> tuple[list[Step], Size]:
+        """How many rows are computed before the loop: as many as leave whole blocks."""
+        rows, least, block = self.rows, duet.LEAST_FIRST, duet.BLOCK
+        if isinstance(rows, int):
+            return [], (rows - least) % block + least
+        rest, first = new_reg("int"), new_reg("int")
+        steps: list[Step] = [
+            Do("MOD", rest, [Scalar("int", rows - least), Scalar("int", block)]),
+            Do("MIN", first, [Scalar("int", rest.size + least), Scalar("int", rows)]),
+        ]
+        return steps, first.size
+
+    def before(self, first: Size) -> Call:
+        """The product of the first rows."""
         spec, operands = self._in_turns()
-        least = Do("MIN", count, [Scalar("int", self.rows), Scalar("int", duet.BLOCK)])
         spec = replace(spec, rows=Arg(len(operands)))
         weight = self.call.weight * duet.BLOCK // max(estimate(self.rows), duet.BLOCK)
-        return [least, self._call(spec, [*operands, Scalar("int", count.size)], weight)]
+        return self._call(spec, [*operands, Scalar("int", first)], weight)
 
-    def duet(self, partner: Call) -> Call:
+    def duet(self, partner: Call, first: Size) -> Call:
         """The kernel of both products."""
         assert isinstance(partner.spec, GemmSpec)
         spec, operands = self._in_turns()
         index = self.loop.index.size
-        turn = Scalar("int", self.rows - 1 - index if self.loop.reverse else index)
-        both = [*partner.operands, *operands, turn]
+        turn = self.rows - 1 - index if self.loop.reverse else index
+        both = [*partner.operands, *operands, Scalar("int", turn), Scalar("int", first)]
         spec = spec.shifted(len(partner.operands))
         beside = self._call(spec, both, self.call.weight // max(estimate(self.rows), 1))
         return Call(
-            DuetSpec(partner.spec, spec, Arg(len(both) - 1), duet.BLOCK),
+            DuetSpec(partner.spec, spec, Arg(len(both) - 2), Arg(len(both) - 1), duet.BLOCK),
             both,
             partner.reads | beside.reads,
             partner.writes | beside.writes,
