@@ -1,7 +1,8 @@
-"""A long run of random graphs through the whole pipeline: `python -m tests.fuzz --minutes 10 [--seed 0]`.
+"""A long run of random graphs, in every way there is to run them: `python -m tests.fuzz --minutes 10 [--seed 0]`.
 
-Prints the seed of the first graph on which optimized and unoptimized meaning differ, the graph made as small as it
-still fails, and what it becomes; the exit status is 1 then.
+Every problem is printed with its seed, the smallest graph that has it, and what that becomes; `--dump folder` writes
+each to a file of its own. The exit status is 1 if there was one. Random programs have a run of their own:
+`FUZZ_PROGRAMS=0:5000 pytest tests/capture/test_random_programs.py`.
 """
 
 from __future__ import annotations
@@ -9,47 +10,41 @@ from __future__ import annotations
 import argparse
 import itertools
 import time
+from pathlib import Path
 
-import specjit.passes as passes
-from specjit import config
-from specjit.ir.graph import Graph, copy_graph
-from specjit.ir.verify import verify
-from tests.golden import check_same
-from tests.passes.random_graphs import random_graph, shrink
+from tests.graphs import FULL, random_graph
+from tests.graphs.check import INTERPRETED, PLANNED, Way, find_problem, report, smallest, some_passes
 
 
-def problem(graph: Graph) -> str:
-    """What is wrong with the optimized graph; empty if nothing is."""
-    optimized = copy_graph(graph)
-    try:
-        with config.options(check=True):
-            passes.optimize(optimized)
-        check_same(graph, optimized, exact=False)
-    except Exception as error:
-        return f"{type(error).__name__}: {error}"
-    return ""
+def ways(seed: int) -> list[Way]:
+    """The whole pipeline, some of it, and plans whose kernels run in plain Python."""
+    return list(dict.fromkeys([INTERPRETED, some_passes(seed), PLANNED]))
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])  # type: ignore[union-attr]
     parser.add_argument("--minutes", type=float, default=1.0)
     parser.add_argument("--seed", type=int, default=0, help="the first seed; the next graphs count up from it")
+    parser.add_argument("--dump", type=Path, help="a folder for the problems found")
     options = parser.parse_args()
     end = time.monotonic() + 60 * options.minutes
-    done = 0
+    found = 0
     for seed in itertools.count(options.seed):
         if time.monotonic() > end:
             break
-        for writes in (False, True):
-            graph = random_graph(seed, writes=writes)
-            verify(graph, f"random_graph({seed}, writes={writes})")
-            if problem(graph):
-                small = shrink(graph, lambda g: bool(problem(g)))
-                print(f"seed {seed}, writes={writes}: {problem(small)}\n\nthe smallest graph that fails:\n{small}")
-                return 1
-            done += 1
-    print(f"{done} graphs, seeds {options.seed} to {seed - 1}: no difference")
-    return 0
+        graph = random_graph(seed, FULL)
+        for way in ways(seed):
+            problem = find_problem(graph, way)
+            if problem is not None:
+                found += 1
+                text = f"random_graph({seed})\n{report(smallest(graph, problem), problem)}\n"
+                print(text, flush=True)
+                if options.dump:
+                    options.dump.mkdir(parents=True, exist_ok=True)
+                    options.dump.joinpath(f"{seed}_{way.name}.txt").write_text(text, encoding="utf-8")
+                break
+    print(f"{seed - options.seed} graphs, seeds from {options.seed}: {found or 'no'} problems")
+    return int(found > 0)
 
 
 if __name__ == "__main__":

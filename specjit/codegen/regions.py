@@ -178,8 +178,8 @@ def _is_view(node: Node) -> bool:
 
 
 def _own_views(run: list[Node], views: dict[Value, Node]) -> dict[Value, Node]:
-    """Copies of the views that `run` reads and did not make, for its front, in order. Across the border of a region a view would
-    be a tensor of unknown strides, and a view of a parameter would be no parameter."""
+    """Copies of the views that `run` reads and did not make, for its front, in order. Across the border of a region a
+    view would be a tensor of unknown strides, and a view of a parameter would be no parameter."""
     own = {r for node in run for r in node.results}
     mapping: dict[Value, Value] = {}
     made: dict[Value, Node] = {}

@@ -78,7 +78,8 @@ def _trunc_divide_composite(a: Any, b: Any) -> Any:
         return (a / b).trunc()
     if not is_tensor(a):
         raise TraceError("trunc_divide of a number by ints")
-    return (a - a.fmod(b)) // b
+    rest = a.fmod(b)
+    return (a.to(rest.dtype) - rest) // b
 
 
 trunc_divide = _quotient(

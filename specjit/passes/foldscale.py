@@ -53,6 +53,8 @@ class _Chain:
         weights = first.args[0 if self.left else 1]
         if weights not in fixed or len(weights.type.dims or ()) < 2 or (not self.left and len(weights.type.dims) != 2):  # type: ignore[arg-type]
             return
+        if self.left and len(first.args[1].type.dims or ()) < 2:
+            return  # the product of a vector has rows, no channels
         value = first.result
         while (node := self._next(value)) is not None:
             self.nodes.append(node)

@@ -94,6 +94,7 @@ def test_what_is_not_fused_says_why():
     apart = [n for n in plan.notes if n.kind == "NOT_FUSED"]
     assert [n.text for n in apart] == [
         "sum starts a kernel of its own: it needs whole rows of a matrix product",
+        "sub reads what another kernel stores: no matrix product runs inside it",
         "the product over rows (matmul, add) is computed before the loop: the loop's own has more than one row",
     ]
     assert next(n.ops for n in plan.notes if n.kind == "FUSED") == ("matmul", "add")
@@ -594,3 +595,41 @@ def test_what_reads_backwards_needs_no_copy_of_its_own() -> None:
 def test_a_flip_of_an_input_is_a_copy() -> None:
     plan = check("graph @g(%x: f32[2,3]) -> f32[2,3] {\n%y: f32[2,3] = flip(%x, [0])\nreturn %y\n}", f32(RNG, 2, 3))
     assert plan.outputs[0].of == "fresh"
+
+
+@pytest.mark.parametrize(
+    ("body", "result", "why"),
+    [
+        (
+            "%a = tanh(%x); %y = matmul(%a, %w)",
+            "f32[B,8]",
+            "matmul starts a kernel of its own: a matrix product reads its operands from memory, in panels and rows",
+        ),
+        (
+            "%a = tanh(%x); %y = cumsum(%a, 1)",
+            "f32[B,8]",
+            "cumsum starts a kernel of its own: running sums need whole rows in order",
+        ),
+        (
+            "%p = matmul(%x, %w); %q = matmul(%x, %v); %y = mul(%p, %q)",
+            "f32[B,8]",
+            "mul reads what another kernel stores: a kernel has one matrix product",
+        ),
+    ],
+)
+def test_every_refusal_has_a_reason(body, result, why):
+    lines = body.replace("; ", "\n").replace("%a =", f"%a: {result} =").replace("%y =", f"%y: {result} =")
+    lines = lines.replace("%p =", f"%p: {result} =").replace("%q =", f"%q: {result} =")
+    text = f"graph @f(%x: f32[B,8], %w: f32[8,8], %v: f32[8,8]) -> {result} {{\n{lines}\nreturn %y\n}}"
+    plan = plan_of(text, params=("w", "v"))
+    assert [n.text for n in plan.notes if n.kind == "NOT_FUSED"] == [why]
+
+
+def test_what_fuses_gives_no_reason():
+    text = """graph @f(%x: f32[B,8], %w: f32[8,8], %b: f32[8]) -> f32[B,8] {
+      %p: f32[B,8] = matmul(%x, %w)
+      %a: f32[B,8] = add(%p, %b)
+      %y: f32[B,8] = tanh(%a)
+      return %y
+    }"""
+    assert not [n for n in plan_of(text, params=("w", "b")).notes if n.kind == "NOT_FUSED"]

@@ -99,16 +99,25 @@ class Generator:
         carried = [self.name() for _ in range(int(self.rng.integers(1, 3)))]
         params = [f"{c}p: {M} = {self.pick(scope)}" for c in carried]
         symbolic = bool(self.rng.integers(0, 2))
-        stacked = [self.name() for _ in range(int(self.rng.integers(0, 2)))] if symbolic else []
-        trip = "%n" if symbolic else str(self.rng.integers(0, 3))
-        reverse = " reverse" if self.rng.integers(0, 3) == 0 else ""
+        ends = self.rng.integers(0, 3) == 0  # on a condition
+        stacked = [self.name() for _ in range(int(self.rng.integers(0, 2)))] if symbolic and not ends else []
+        trip = "%n" if symbolic else str(self.rng.choice(["None", "2"])) if ends else str(self.rng.integers(0, 3))
+        reverse = " reverse" if self.rng.integers(0, 3) == 0 and not ends else ""
         inner = scope + [f"{c}p" for c in carried]
         body = self.block(
             inner, [*loops, index] if symbolic else loops, depth + 1, int(self.rng.integers(1, 5)), pad + "  "
         )
         results = ", ".join([f"{c}: {M}" for c in carried] + [f"{s}: {STACK}" for s in stacked])
         kept = f" | stacked {', '.join(self.pick(inner) for _ in stacked)}" if stacked else ""
-        tail = f"{pad}  yield True, {', '.join(self.pick(inner) for _ in carried)}{kept}"
+        if ends:
+            body += [
+                f"{pad}  {index}s: f64[] = sum({self.pick(inner)})",
+                f"{pad}  {index}g: bool[] = lt({index}s, 0.4)",
+                f"{pad}  {index}b: bool = py.bool({index}g)",
+                f"{pad}  {index}f: bool = py.lt({index}, 2)",
+                f"{pad}  {index}c: bool = py.and({index}b, {index}f)",
+            ]
+        tail = f"{pad}  yield {f'{index}c' if ends else 'True'}, {', '.join(self.pick(inner) for _ in carried)}{kept}"
         head = f"{pad}{results} = loop {trip}, True, ({', '.join([f'{index}: int', *params])}){reverse} {{"
         scope += carried
         after = [f"{pad}{s}m: {M} = sum({s}, [0])" for s in stacked]

@@ -26,6 +26,11 @@ def test_variance_of_fewer_elements_than_its_correction_is_that_of_eager():
     assert "py.max" in [n.op.name for n in graph.walk()]
 
 
+def test_a_truncated_quotient_of_truth_values_is_of_whole_numbers():
+    graph = run_pass("decompose", "(%m: bool[N,4]) { %q = trunc_divide(%m, 4); return %q }")
+    assert "trunc_divide" not in [n.op.name for n in graph.walk()]
+
+
 def test_a_softmax_of_nothing_stays():
     check_unchanged("decompose", "(%x: f32[B,0]) { %m = softmax(%x, -1); return %m }")
 

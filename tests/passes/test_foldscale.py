@@ -100,3 +100,8 @@ def test_a_convnet_folds_its_normalizations_and_follows_its_parameters():
     assert "scale and shift of channels in the weights" in " ".join(variant.told)
     assert program.events("REPACKED")
     assert program.stats()["fast"] >= 4
+
+
+def test_a_product_with_a_vector_has_no_channels():
+    text = "(param %w: f32[4,4], param %b: f32[4], %x: f32[4]) { %p = matmul(%w, %x); %y = mul(%p, %b); return %y }"
+    check_unchanged("foldscale", text, numerics="fast", exact=False)

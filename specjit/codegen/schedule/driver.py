@@ -14,6 +14,7 @@ from specjit.codegen.schedule.build import Builder
 from specjit.codegen.schedule.code import Code
 from specjit.codegen.schedule.contract import contracted
 from specjit.codegen.schedule.errors import NotSchedulable
+from specjit.codegen.schedule.items import Map, Matmul, Reduce
 from specjit.codegen.schedule.lower import Lowering
 from specjit.codegen.schedule.lower_loop import targets
 from specjit.codegen.schedule.memory import MemoryPlan
@@ -244,9 +245,9 @@ class Assembly:
         notes = [Note("FUSED", hint_of(step), tuple(step.ops), tuple(step.locs)) for step in fused]
         live = {item for group in self.low.groups for item in group.items}
         for item, why in self.low.apart:
-            if item in live:
+            if item in live or not isinstance(item, Map | Reduce | Matmul):
                 places = () if item.loc is None else (item.loc,)
-                notes.append(Note("NOT_FUSED", f"{item.op} starts a kernel of its own: {why}", (item.op,), places))
+                notes.append(Note("NOT_FUSED", why, (item.op,), places))
         return [*notes, *self.decided]
 
 

@@ -16,11 +16,17 @@ from specjit.codegen.abi import Status
 from specjit.codegen.schedule.fit import consistent, fit_map, fit_reduce, solve_axis, solve_view
 from specjit.codegen.schedule.group import Group, axes_used, new_axes
 from specjit.codegen.schedule.index import KAPPA, Axis, Index
-from specjit.codegen.schedule.items import Check, Item, Map, Matmul, Reduce
+from specjit.codegen.schedule.items import Check, Fetch, If, Item, Loop, Map, Matmul, Part, Pick, Reduce, Scan
 from specjit.codegen.schedule.model import Source
 from specjit.codegen.schedule.redimension import Shape, over
 
 MAX_MEMBERS = 64
+KERNELS: dict[type[Item], str] = {
+    Matmul: "a matrix product reads its operands from memory, in panels and rows",
+    Scan: "running sums need whole rows in order",
+    Pick: "positions that are known at run time are read from memory",
+    Fetch: "a number for the program is read from memory",
+}
 MEMORY_CHECKS = (Status.GUARD, Status.INDEX)  # what these let through may be read without looking again
 
 
@@ -70,8 +76,10 @@ class Fuser:
                     self.replace(candidate, joined)
                     self.merge_neighbours(joined, item)
                     return
-            if item.op and found:
-                self.refused.append((item, self.why_apart(found[0], item)))
+            if found:
+                self.refuse(item, f"starts a kernel of its own: {self.why_apart(found[0], item)}")
+        elif not isinstance(item, Loop | If | Part) and self.candidates(item):
+            self.refuse(item, f"starts a kernel of its own: {KERNELS.get(type(item), 'it is no loop over elements')}")
         fresh = Group(order)
         fresh.after = self.check
         fresh.items.append(item)
@@ -106,7 +114,12 @@ class Fuser:
         self.groups[self.groups.index(old)] = new
         self.register(new)
 
-    def candidates(self, item: Map | Reduce) -> list[Group]:
+    def refuse(self, item: Item, why: str) -> None:
+        """Remember, for a person, why what the item does is not in one kernel with what it reads."""
+        if item.op:
+            self.refused.append((item, f"{item.op} {why}"))
+
+    def candidates(self, item: Item) -> list[Group]:
         """Groups whose values the item reads: first the biggest product, then reductions, then what was touched
         last."""
         found = {self.of[v.source] for v in item.views() if v.source in self.of and self.of[v.source].fusible}
@@ -160,23 +173,32 @@ class Fuser:
         if not isinstance(item, Map):
             return
         for other in self.candidates(item):
-            if other is g or other.product is not None or len(other.items) + len(g.items) > MAX_MEMBERS:
+            if other is g:
                 continue
-            if other in self.inputs(g) and any(
-                v.source in other.maps for i in g.items if i is not item for v in i.views()
-            ):
-                continue
-            if self.reaches([h for h in self.inputs(g) if h is not other], other) or self.reaches(
-                self.inputs(other), g
-            ):
-                continue
-            merged = merge(g, other, item)
-            if merged is None or not all(consistent(merged, i) for i in merged.items):
+            merged = self.merged(g, other, item)
+            if isinstance(merged, str):
+                self.refuse(item, f"reads what another kernel stores: {merged}")
                 continue
             merged.order = max(g.order, other.order)
             self.groups.remove(other)
             self.replace(g, merged)
             g = merged
+
+    def merged(self, g: Group, other: Group, item: Map) -> Group | str:
+        """One group that does what both do, or why there is none; they meet in `item`, a member of `g`."""
+        if other.product is not None:
+            return "a kernel has one matrix product" if g.product is not None else "no matrix product runs inside it"
+        if len(other.items) + len(g.items) > MAX_MEMBERS:
+            return "together they would be too large"
+        if other in self.inputs(g) and any(v.source in other.maps for i in g.items if i is not item for v in i.views()):
+            return "more of this kernel reads it, and was there before"
+        others = [h for h in self.inputs(g) if h is not other]
+        if self.reaches(others, other) or self.reaches(self.inputs(other), g):
+            return "something between the two needs one and makes the other"
+        found = merge(g, other, item)
+        if found is None or not all(consistent(found, i) for i in found.items):
+            return "their loops differ"
+        return found
 
     def ordered(self) -> list[Group]:
         """Groups after what they depend on, otherwise by their last item's place in the program."""
