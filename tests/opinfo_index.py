@@ -155,6 +155,94 @@ def slice_backward_reference(g: np.ndarray, sizes: Any, dim: int, start: Any, en
 row("slice_backward", slice_backward_samples, slice_backward_reference, exact=True)
 
 
+def select_scatter_samples(make: Make) -> Iterator[Sample]:
+    yield (make(3, 4), make(4), 0, 1), {}
+    yield (make(3, 4), make(3), -1, -4), {}
+    yield (make(3), make(), 0, 2), {}
+    yield (make(4, 3, layout="T"), make(3), 0, 0), {}
+    yield (make(2, 0), make(0), 0, 0), {}
+
+
+def select_scatter_reference(x: np.ndarray, src: np.ndarray, dim: int, index: int) -> np.ndarray:
+    rows = list(np.moveaxis(x, dim, 0))
+    rows[index] = src
+    return np.stack(rows, dim)
+
+
+row(
+    "select_scatter",
+    select_scatter_samples,
+    select_scatter_reference,
+    dtypes=ALL,
+    exact=True,
+    errors=[
+        (lambda: X.select_scatter(X[0], 0, 9), IndexError, "out of bounds"),
+        (lambda: X.select_scatter(X[0, :1], 0, 0), RuntimeError, "expected src to have a size"),
+    ],
+)
+
+
+def slice_scatter_samples(make: Make) -> Iterator[Sample]:
+    yield (make(5, 4), make(2, 4), 0, 1, 3), {}
+    yield (make(5, 4), make(5, 2), 1, None, None, 2), {}
+    yield (make(3), make(3)), {}
+    yield (make(3), make(0), 0, 2, 1), {}
+    yield (make(4, 3, layout="T"), make(4, 2), 1), {"start": -2}
+
+
+def slice_scatter_reference(
+    x: np.ndarray, src: np.ndarray, dim: int = 0, start: Any = None, end: Any = None, step: int = 1
+) -> np.ndarray:
+    parts = list(np.moveaxis(x, dim, 0))
+    for k, position in enumerate(range(*slice(start, end, step).indices(len(parts)))):
+        parts[position] = np.moveaxis(src, dim, 0)[k]
+    return np.stack(parts, dim)
+
+
+row(
+    "slice_scatter",
+    slice_scatter_samples,
+    slice_scatter_reference,
+    dtypes=ALL,
+    exact=True,
+    errors=[(lambda: X.slice_scatter(X[:1], 0, 0, 2), RuntimeError, "expected src to have a size")],
+)
+
+
+def filled_samples(make: Make) -> Iterator[Sample]:
+    yield (make(3, 4), 2), {}
+    yield (make(3, 4, layout="T"), make()), {}
+    yield (make(2, 0), 1), {}
+    yield (make(), True), {}
+
+
+row(
+    "filled",
+    filled_samples,
+    lambda x, value: np.zeros(x.shape, x.dtype) + np.asarray(value, x.dtype),
+    dtypes=NUMBERS,
+    exact=True,
+    errors=[(lambda: get("filled").fn(X, X), RuntimeError, "without dimensions")],
+)
+
+
+def overwritten_samples(make: Make) -> Iterator[Sample]:
+    yield (make(3, 4), make(3, 4)), {}
+    yield (make(3, 4), make(1, 1, 4)), {}
+    yield (make(4, 3, layout="T"), make()), {}
+    yield (make(2, 0), make(1)), {}
+
+
+row(
+    "overwritten",
+    overwritten_samples,
+    lambda x, src: np.broadcast_to(src.reshape(src.shape[max(src.ndim - x.ndim, 0) :]), x.shape).astype(x.dtype),
+    dtypes=ALL,
+    exact=True,
+    errors=[(lambda: get("overwritten").fn(X, specjit.ones(2)), RuntimeError, "expanded size")],
+)
+
+
 def index_samples(make: Make) -> Iterator[Sample]:
     yield (make(3, 4), (make.ints(5, high=3),)), {}
     yield (make(3, 4), (None, make.ints(2, 2, high=4))), {}

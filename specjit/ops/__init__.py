@@ -19,6 +19,7 @@ from specjit.ops import (
     linalg,
     masks,
     methods,
+    parts,
     pointwise,
     rectify,
     reduce,

@@ -11,7 +11,7 @@ import numpy as np
 
 from specjit.dtypes import dtype_of
 from specjit.ir.types import Type
-from specjit.ops import arithmetic, gather, infer, masks, pointwise, power
+from specjit.ops import arithmetic, gather, infer, masks, parts, pointwise, power
 from specjit.ops.creation import check_number
 from specjit.ops.eager import writable
 from specjit.ops.grads import sum_to
@@ -49,18 +49,13 @@ def _fill(x: np.ndarray, value: Any) -> np.ndarray:
     return x
 
 
-def _fill_infer(x: Type, value: Any) -> Type:
-    if x.dtype is not None and not infer.is_tensor(value):
-        check_number(x.dtype, value)
-    return infer.same(x)
-
-
 fill_ = defop(
     "fill_(input, value: 'Tensor|Scalar') -> Tensor",
     eager=quiet(_fill),
-    infer=_fill_infer,
+    infer=parts.filled_infer,
     vjp=lambda g, _y, _x, _value: (lambda: g * 0.0, lambda: sum_to(g, _value)),
     traits=WRITES_SELF,
+    functional=parts.filled,
     doc="Set all elements to `value`.",
 )
 
@@ -76,6 +71,7 @@ zero_ = defop(
     infer=infer.same,
     vjp=lambda g, _y, _x: g * 0.0,
     traits=WRITES_SELF,
+    functional=parts.filled,
     doc="Set all elements to 0.",
 )
 
@@ -97,5 +93,6 @@ copy_ = defop(
     infer=_copy_infer,
     vjp=lambda g, _y, _x, _src, non_blocking: (lambda: g * 0.0, lambda: sum_to(g, _src)),
     traits=WRITES_SELF,
+    functional=parts.overwritten,
     doc="Copy `src`, broadcast and converted, into the tensor.",
 )

@@ -61,7 +61,8 @@ class Op:
     reads                             per tensor parameter, the argument positions that its gradient reads by value;
                                       None: all
     lower, traits, doc                see `ops.lowering`, `ir.traits`
-    functional                        of an op that writes argument 0: the op that returns the new content instead
+    functional                        of an op that writes argument 0: the op that returns the new content instead, of
+                                      as many of the arguments as it takes
     assumed(args, found)              sizes that must be at least 1 for `found`, what `infer` answers, to hold
     fn                                the public function
     """
@@ -309,7 +310,8 @@ def defop(
                function without arguments, called only if needed.
     reads      for each tensor parameter, the positions of the arguments that its gradient reads by value (default: all
                that vjp reads): the tape keeps an argument only if a wanted gradient reads it
-    functional the op that gives the new content of argument 0, for an op that writes it
+    functional the op that gives the new content of argument 0, for an op that writes it (of as many of the arguments as
+               it takes)
     assumes    with the arguments of infer: sizes that must be at least 1 for infer's answer to hold
     method     the name of the Tensor method (True: the op's name; None: True if the first parameter is a Tensor named
                input)

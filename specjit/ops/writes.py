@@ -21,11 +21,15 @@ from specjit.ops.quiet import quiet
 from specjit.ops.registry import Op, defop
 
 WRITES_SELF = Traits(view_of=0, writes=frozenset({0}))
+# np.negative(x, out=x) of a strided float32 x is wrong in NumPy 2.4: it reads what it has written.
+NOT_IN_PLACE = (np.negative,)
 
 
 def _eager(op: Op) -> Callable[..., Any]:
     compute = getattr(op.eager, "raw", op.eager)
     inline: Inline | None = getattr(op.eager, "inline", None)
+    if inline is not None and inline.fn in NOT_IN_PLACE:
+        inline = None
 
     def eager(x: np.ndarray, *rest: Any) -> np.ndarray:
         writable(x)

@@ -14,7 +14,20 @@ from __future__ import annotations
 import warnings
 
 from specjit.ir.graph import Graph
-from specjit.passes import concat, cse, dce, decompose, fold, foldscale, hoist, licm, prune, simplify, sink
+from specjit.passes import (
+    concat,
+    cse,
+    dce,
+    decompose,
+    fold,
+    foldscale,
+    functionalize,
+    hoist,
+    licm,
+    prune,
+    simplify,
+    sink,
+)
 from specjit.passes.manager import ALL, Context, Fact, Pass, Pipeline, Record, Repeat, Report, dump, run_pipeline
 from specjit.passes.stages import Stage, Stages, replay
 
@@ -45,6 +58,7 @@ CLEAN = Repeat(
     )
 )
 PIPELINE: Pipeline = (
+    Pass("functionalize", functionalize.run),
     CLEAN,
     Pass("decompose", decompose.run),
     CLEAN,

@@ -21,9 +21,13 @@ CONTAINERS = ("list", "tuple", "dict", "set", "optional", "class", "any", "funct
 
 
 class Aliases:
-    """Classes of values that may share storage (union-find)."""
+    """Classes of values that may share storage (union-find).
 
-    def __init__(self, graph: Graph) -> None:
+    bundles: whether a list is in one class with its items. A caller that looks after lists itself can say False: then
+    a list that is only read, by operators without effects, joins nothing."""
+
+    def __init__(self, graph: Graph, bundles: bool = True) -> None:
+        self._read_only = set() if bundles else _only_read(graph)
         self._parent: dict[Value, Value] = {}
         self._outside = Value(ANY)
         self._written_values: list[Value] = []
@@ -71,6 +75,10 @@ class Aliases:
         input)."""
         return not value.is_const and self.find(value) in self._escaping
 
+    def outside(self, value: Value) -> bool:
+        """Whether unknown code may get hold of the storage of `value`."""
+        return self.find(value) is self.find(self._outside)
+
     def _block(self, block: Block) -> None:
         for node in block.nodes:
             for inner in node.blocks:
@@ -106,7 +114,7 @@ class Aliases:
             # A result of a writing op is its argument; what a container is given, it may hold.
             holds = node.args if node.args[k].type.kind in CONTAINERS else [node.args[k]]
             self.union([*holds, *node.results])
-        if any(r.type.kind in CONTAINERS for r in node.results):
+        if any(r.type.kind in CONTAINERS and r not in self._read_only for r in node.results):
             self.union([*node.args, *node.results])
 
 
@@ -120,3 +128,14 @@ def objects(graph: Graph) -> set[Value]:
     blocks = [graph.block, *(b for node in graph.walk() for b in node.blocks)]
     held = {a for node in graph.walk() if node.op.name.startswith("py.") for a in node.args}
     return held | {o for block in blocks for o in block.outputs}
+
+
+def _only_read(graph: Graph) -> set[Value]:
+    """Lists and tuples that nothing but operators without effects gets to see."""
+    made = {r for node in graph.walk() if node.op.name in ("py.list", "py.tuple") for r in node.results}
+    for node in graph.walk():
+        if not node.op.traits.pure or node.blocks or any(r.type.kind in CONTAINERS for r in node.results):
+            made.difference_update(node.args)
+        for block in node.blocks:
+            made.difference_update(block.outputs)
+    return made.difference(graph.outputs)

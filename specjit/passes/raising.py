@@ -12,6 +12,7 @@ from typing import Any
 from specjit.ir.builder import abstract
 from specjit.ir.dims import Dim, Poly, product, symbol
 from specjit.ir.graph import Block, Graph, Node, Value
+from specjit.ir.signature import find_op
 from specjit.ir.structure import IF, LOOP, trip_dim
 from specjit.ir.types import SCALAR_KINDS
 from specjit.ir.viewref import ViewRef
@@ -55,7 +56,7 @@ def may_raise(node: Node, bounds: Bounds) -> bool:
     if isinstance(lower, Reduction):
         return lower.kind not in EMPTY_REDUCTIONS and not _never_empty(node)
     if isinstance(lower, Special):
-        return lower.name not in SAFE_SPECIALS
+        return lower.name not in SAFE_SPECIALS and not _part_fits(node, bounds)
     if isinstance(lower, Viewing):
         return not _view_in_bounds(node, bounds)
     return _scalar_may_fail(node)
@@ -96,7 +97,11 @@ def _view_in_bounds(node: Node, bounds: Bounds) -> bool:
 
 
 def _select_in_bounds(node: Node, dims: tuple[Dim, ...], bounds: Bounds) -> bool:
-    axis, index = node.args[1:3]
+    return _inside(node.args[1], node.args[2], dims, bounds)
+
+
+def _inside(axis: Value, index: Value, dims: tuple[Dim, ...], bounds: Bounds) -> bool:
+    """Whether a tensor of these sizes has this position along `axis`."""
     if not axis.is_const:
         return False
     size = dims[axis.const]
@@ -106,6 +111,18 @@ def _select_in_bounds(node: Node, dims: tuple[Dim, ...], bounds: Bounds) -> bool
     if isinstance(position, int) and isinstance(size, int):
         return -size <= position < size
     return not_negative(position) and size is not None and not_negative(size - 1 - position)
+
+
+def _part_fits(node: Node, bounds: Bounds) -> bool:
+    """Whether a write into a part of a tensor finds the part, and content of its size."""
+    view = {"select_scatter": "select", "slice_scatter": "slice"}.get(node.op.name)
+    if view is None:
+        return False
+    x, part, *where = node.args
+    there = find_op(view).infer(x.type, *map(abstract, where)).dims
+    if there is None or None in there or there != part.type.dims:
+        return False
+    return view == "slice" or _inside(where[0], where[1], _dims(x), bounds)
 
 
 def _narrow_in_bounds(node: Node, dims: tuple[Dim, ...], bounds: Bounds) -> bool:

@@ -24,8 +24,9 @@ from specjit.passes.raising import layout
 from specjit.passes.rewrite import rewrite
 from specjit.passes.rules_algebra import ALGEBRA, CASTS
 from specjit.passes.rules_views import JOINS, SIZES, VIEWS
+from specjit.passes.rules_writes import WRITES
 
-RULES = (*ALGEBRA, *CASTS, *VIEWS, *SIZES, *JOINS)
+RULES = (*ALGEBRA, *CASTS, *VIEWS, *SIZES, *JOINS, *WRITES)
 CHAIN = 4  # views looked back through, to one that they undo
 
 

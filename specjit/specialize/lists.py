@@ -33,7 +33,6 @@ def append(spec: Specializer, seq: Seq, item: Any) -> Abstract:
     if not isinstance(item, Value) or not item.type.is_tensor:
         raise NeedsUnrolling("a list of things other than tensors grows in a loop", spec.loc)
     appended[id(seq)] = (seq, item)
-    spec.shared.add(spec.root(item))
     return Known(None)
 
 

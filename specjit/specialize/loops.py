@@ -123,7 +123,6 @@ def _rolled(spec: Specializer, node: Node, trip: Any, cond: Any, init: list[Any]
     explicit = len(leaves)
     leaves += hidden
     written = written_roots(spec, node, init)
-    owned = {k for k in range(explicit) if _owned(spec, leaves, k, written)}
     names = (hints + [""] * len(leaves))[: len(leaves)] if all(s == "leaf" for s in structure) else [""] * len(leaves)
     assumed: list[Any] = [a if isinstance(a, Known) else a.type for a in leaves]
     for _ in range(MAX_WIDENINGS):
@@ -139,9 +138,7 @@ def _rolled(spec: Specializer, node: Node, trip: Any, cond: Any, init: list[Any]
                 if isinstance(p, Value) and isinstance(leaf, Value):
                     spec.origins.same(p, leaf)
             for k, p in enumerate(params[:explicit]):
-                if k in owned:
-                    spec.fresh.add(p)
-                elif isinstance(p, Value) and isinstance(leaves[k], Value) and spec.root(leaves[k]) in written:
+                if isinstance(p, Value) and isinstance(leaves[k], Value) and spec.root(leaves[k]) in written:
                     spec.roots[p] = spec.root(leaves[k])
             turn = spec.call("py.add", i, first) if first else i
             spec.env.update(zip(body.params, [turn, *unflatten_all(structure, params[:explicit])], strict=True))
@@ -154,10 +151,6 @@ def _rolled(spec: Specializer, node: Node, trip: Any, cond: Any, init: list[Any]
             appended = list(scope.appended.values())
         if spec.outside_state != before:
             continue  # what a turn reads first may be what the turn before has set
-        lost = {k for k in owned if not _still_owned(spec, params, after, k)}
-        if lost:
-            owned -= lost
-            continue
         widened = [_widen(a, o, spec) for a, o in zip(assumed, after, strict=True)]
         if all(a is w or a == w for a, w in zip(assumed, widened, strict=True)):
             break
@@ -190,27 +183,6 @@ def _rolled(spec: Specializer, node: Node, trip: Any, cond: Any, init: list[Any]
     for (seq, _), rows in zip(appended, made.results[len(run_time) :], strict=True):
         seq.items.append(Rows(rows, trip_dim(made)))
     return unflatten_all(structure, results)
-
-
-def _owned(spec: Specializer, leaves: list[Any], k: int, written: set[Value]) -> bool:
-    """Whether carried leaf k is written in the loop and is the only name of storage that this program made."""
-    leaf = leaves[k]
-    if not isinstance(leaf, Value) or not leaf.type.is_tensor:
-        return False
-    root = spec.root(leaf)
-    others = [x for j, x in enumerate(leaves) if j != k and isinstance(x, Value) and spec.root(x) is root]
-    return root in written and root in spec.fresh and root not in spec.shared and not others
-
-
-def _still_owned(spec: Specializer, params: list[Any], after: list[Any], k: int) -> bool:
-    """Whether the value that a turn hands on is again storage of its own, made here, under one name."""
-    out = after[k]
-    if not isinstance(out, Value) or out.is_const:
-        return False
-    root = spec.root(out)
-    others = [x for j, x in enumerate(after) if j != k and isinstance(x, Value) and spec.root(x) is root]
-    elsewhere = [p for j, p in enumerate(params) if j != k and isinstance(p, Value) and spec.root(p) is root]
-    return root in spec.fresh and root not in spec.shared and not others and not elsewhere
 
 
 def _widen(assumed: Any, out: Any, spec: Specializer) -> Any:

@@ -52,8 +52,6 @@ class Specializer:
             tuple[str, dict[int, tuple[Seq, Value]]]
         ] = []  # open blocks: kind, rows appended to outer lists
         self.roots: dict[Value, Value] = {}  # the storage a view shares, by value
-        self.fresh: set[Value] = set()  # roots whose storage this program made
-        self.shared: set[Value] = set()  # roots that a list holds, or that unknown code may have kept
         self.copied: set[Value] = set()  # roots of rows that a finished loop has copied into a stack
         self.loc: Location | None = None
         self.hints: list[str] = []
@@ -161,10 +159,6 @@ class Specializer:
     def emit(self, op: Any, args: list[Any], types: Any) -> Abstract:
         exact = op.name.startswith("py.")
         values = [self.materialize(a, exact) for a in args]
-        if op.traits.writes:
-            done = self.without_write(op, values, types)
-            if done is not None:
-                return done
         many = op.several and not isinstance(types, Type)  # how many, a size may say that is not known
         if not many and op.traits.effect_free and not op.traits.reads:
             constants = _known_of(types, self.depth)
@@ -178,8 +172,6 @@ class Specializer:
         if op.traits.view_of is not None:
             root = self.root(values[op.traits.view_of])
             self.roots.update(dict.fromkeys(out.results, root))
-        else:
-            self.fresh.update(r for r in out.results if r.type.is_tensor)
         for written in op.traits.writes:
             self.written(values[written], out.results[0] if out.results else None)
         if many:
@@ -190,8 +182,6 @@ class Specializer:
         """Emit an op as it stands, with materialized arguments; it will run as Python."""
         self.origins.note(op, args, self.loc)
         self.escape(args)
-        for a in args:
-            each_value(a, lambda v: self.shared.add(self.root(v)))
         return self.block.append(
             op, [self.materialize(a, True) for a in args], types, loc=self.loc, hints=self.hints
         ).results
@@ -275,30 +265,6 @@ class Specializer:
         done: set[int] = set()
         for key, a in self.env.items():
             self.env[key] = substitute(a, renewed, done)
-
-    def without_write(self, op: Any, values: list[Value], types: Any) -> Abstract | None:
-        """A write to storage that this program made and that goes by one name only is a new value under that name."""
-        target = values[0]
-        functional = getattr(op, "functional", None)
-        root = self.root(target)
-        if functional is None or root not in self.fresh or root in self.shared or self._other_names(target, root):
-            return None
-        made = functional.infer(*map(self.infer_view, values))
-        if not isinstance(made, Type) or made.dtype != target.type.dtype or made.dims != target.type.dims:
-            return None
-        after = self.block.append(functional, values, [made], loc=self.loc, hints=[target.hint]).result
-        self.fresh.add(after)
-        done: set[int] = set()
-        for key, a in self.env.items():
-            self.env[key] = substitute(a, {target: after}, done)
-        return after if isinstance(types, Type) and types.is_tensor else Known(None)
-
-    def _other_names(self, target: Value, root: Value) -> bool:
-        """Whether another live value shares the storage of `target`."""
-        found: list[Value] = []
-        for a in self.env.values():
-            each_value(a, lambda v: found.append(v) if v is not target and self.root(v) is root else None)
-        return bool(found)
 
     def escape(self, args: list[Any]) -> None:
         """A container handed to unknown code may change there: what we know of it would be a guess."""

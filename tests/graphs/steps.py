@@ -341,6 +341,24 @@ def looked_up(m: Maker) -> None:
         m.call("getitem", x, m.rng.choice([at, (at, slice(None)), (slice(None, 1), None)]))
 
 
+@step("index", 1, smooth=True)
+def part_written(m: Maker) -> None:
+    """New content for all of a tensor, or for a part of it."""
+    x = m.floating(lambda t: t.dims)
+    d = m.axis(x)
+    way = m.rng.choice(["select_scatter", "slice_scatter", "filled", "overwritten"])
+    if way == "select_scatter":
+        at = m.rng.randint(-1, 1)
+        m.call(way, x, m.call("neg", m.call("select", x, d, at)), d, at)
+    elif way == "slice_scatter":
+        where = [m.rng.choice([None, 0, 1]), m.rng.choice([None, 2, -1]), m.rng.choice([1, 1, 2])]
+        m.call(way, x, m.call("neg", m.call("slice", x, d, *where)), d, *where)
+    elif way == "filled":
+        m.call(way, x, m.constant(x.type.dtype))
+    else:
+        m.call(way, x, m.call("slice", x, d, 0, 1))
+
+
 @step("index", 2)
 def scattered(m: Maker) -> None:
     """The gradients of reads, and adding at positions."""

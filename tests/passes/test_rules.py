@@ -29,6 +29,8 @@ ROWS = "%a = select(%x, 1, 0); %b = select(%x, 1, 1); %c = select(%x, 1, -1); "
 UNBOUND = "%a, %b, %c = unbind(%x, 1); "
 CUT = "%a, %b, %c = split(%x, 1, 1); "
 HALVES = "%a, %b = chunk(%x, 2, 1); %l = py.list(%a, %b); "
+OVER = "%a = select_scatter(%x, %u, 0, 1); %r = "
+OVER2 = "%a = slice_scatter(%x, %u, 0, 1, 3); %r = "
 LIST = "%l = py.list(%a, %b, %c); "
 
 # Inputs, lines, result; per pattern: where it fires, where it must not.
@@ -287,6 +289,66 @@ CASES: dict[str, tuple[list[Program], list[Program]]] = {
             (S, CUT + "%l = py.list(%a, %c, %b); %r = cat(%l, 1)"),
             (S, CUT + "%l = py.list(%a, %b); %r = cat(%l, 1)"),
             ("%x: f32[N,6]", HALVES + "%r = cat(%l, 0)"),
+        ],
+    ),
+    "select_scatter(x, select(x, d, i), d, i)": (
+        [
+            (S, "%a = select(%x, 1, 2); %r = select_scatter(%x, %a, 1, 2)"),
+            ("%x: f32[3,4], %i: int", "%a = select(%x, 0, %i); %r = select_scatter(%x, %a, 0, %i)"),
+        ],
+        [
+            (S, "%a = select(%x, 1, 2); %r = select_scatter(%x, %a, 1, 1)"),
+            (S, "%a = select(%y, 1, 2); %r = select_scatter(%x, %a, 1, 2)"),
+        ],
+    ),
+    "slice_scatter(x, slice(x, d, a, b, s), d, a, b, s)": (
+        [(S, "%a = slice(%x, 1, 0, 2, 1); %r = slice_scatter(%x, %a, 1, 0, 2, 1)")],
+        [(S, "%a = slice(%x, 1, 0, 2, 1); %r = slice_scatter(%x, %a, 1, 1, 3, 1)")],
+    ),
+    "select_scatter(select_scatter(x, u, d, i), v, d, i)": (
+        [("%x: f32[3,4], %u: f32[4], %v: f32[4]", OVER + "select_scatter(%a, %v, 0, 1)")],
+        [
+            ("%x: f32[3,4], %u: f32[4], %v: f32[4]", OVER + "select_scatter(%a, %v, 0, 2)"),
+            ("%x: f32[3,3], %u: f32[3], %v: f32[3]", OVER + "select_scatter(%a, %v, 1, 1)"),
+        ],
+    ),
+    "slice_scatter(slice_scatter(x, u, d, a, b, s), v, d, a, b, s)": (
+        [("%x: f32[4], %u: f32[2], %v: f32[2]", OVER2 + "slice_scatter(%a, %v, 0, 1, 3)")],
+        [("%x: f32[4], %u: f32[2], %v: f32[2]", OVER2 + "slice_scatter(%a, %v, 0, 0, 2)")],
+    ),
+    "select(select_scatter(x, v, d, i), d, i)": (
+        [("%x: f32[3,4], %u: f32[4], %v: f32[4]", OVER + "select(%a, 0, 1)")],
+        [
+            ("%x: f32[3,4], %u: f32[4], %v: f32[4]", OVER + "select(%a, 0, 0)"),
+            ("%x: f32[3,4], %u: f64[4], %v: f32[4]", OVER + "select(%a, 0, 1)"),
+            ("%x: f32[3,3], %u: f32[3], %v: f32[3]", OVER + "select(%a, 1, 1)"),
+        ],
+    ),
+    "slice(slice_scatter(x, v, d, a, b, s), d, a, b, s)": (
+        [("%x: f32[4], %u: f32[2], %v: f32[2]", OVER2 + "slice(%a, 0, 1, 3)")],
+        [("%x: f32[4], %u: f32[2], %v: f32[2]", OVER2 + "slice(%a, 0, 1, 2)")],
+    ),
+    "select(select_scatter(x, v, d, i), d, j)": (
+        [("%x: f32[3,4], %u: f32[4], %v: f32[4]", OVER + "select(%a, 0, -1)")],
+        [
+            ("%x: f32[3,4], %u: f32[4], %v: f32[4]", OVER + "select(%a, 0, -2)"),
+            ("%x: f32[3,4], %u: f32[4], %j: int", OVER + "select(%a, 0, %j)"),
+            ("%x: f32[N,4], %u: f32[4]", "%a = select_scatter(%x, %u, 0, 0); %r = select(%a, 0, -1)"),
+        ],
+    ),
+    "slice_scatter(x, v, d, a, b, s)": (
+        [(F, "%r = slice_scatter(%x, %y)"), ("%x: f32[4,2], %y: f64[4,2]", "%r = slice_scatter(%x, %y, 0, 0, 4)")],
+        [("%x: f32[4], %y: f32[3]", "%r = slice_scatter(%x, %y, 0, 1, 4)")],
+    ),
+    "index_write(x, m, v)": (
+        [
+            (F, "%m = lt(%x, %y); %r = index_write(%x, %m, 0.5)"),
+            (I, "%m = lt(%x, %y); %r = index_write(%x, %m, 3)"),
+        ],
+        [
+            (I, "%m = lt(%x, %y); %r = index_write(%x, %m, 2.5)"),
+            ("%x: f32[4,3], %m: bool[4]", "%r = index_write(%x, %m, 0.5)"),
+            ("%x: f32[4,3]", "%r = index_write(%x, 1, 0.5)"),
         ],
     ),
 }

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from specjit.codegen.schedule import draws, gathers
-from specjit.codegen.schedule.joins import cat, creation, cumsum, flip, inverse_of_part, stack
+from specjit.codegen.schedule.joins import cat, creation, cumsum, flip, inverse_of_part, part_written, stack
 from specjit.codegen.schedule.tensors import matmul, pointwise, reduction, viewing
 from specjit.ir.graph import Node
 from specjit.ops import lowering
@@ -45,6 +45,8 @@ SPECIAL = {
     "flip": flip,
     "select_backward": inverse_of_part,
     "slice_backward": inverse_of_part,
+    "select_scatter": part_written,
+    "slice_scatter": part_written,
     **gathers.RULES,
     **draws.RULES,
 }

@@ -7,6 +7,7 @@ Invariant: the parts cover the whole array, each element once.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from specjit.codegen.schedule.control_items import claim
@@ -139,28 +140,49 @@ def _stacked(item: View, dtype: str) -> bool:
 
 def inverse_of_part(b: Builder, n: Node) -> View:
     """Zeros of a size, with the argument in one slice (the gradient of slice) or at one position (of select)."""
-    grad = b.tensor(n.args[0])
+    dtype, dims = tensor_type(n.result.type, n.op.name)
+
+    def zeros(dim: int, first: Size, extent: Size) -> View:
+        return full(b, dtype, (*dims[:dim], extent, *dims[dim + 1 :]), Scalar("int", 0))
+
+    return _around(b, n, b.tensor(n.args[0]), n.args[3:], n.op.name == "select_backward", zeros)
+
+
+def part_written(b: Builder, n: Node) -> View:
+    """A tensor with other content in one slice or at one position."""
+    base = b.tensor(n.args[0])
+
+    def kept(dim: int, first: Size, extent: Size) -> View:
+        return base.with_ref(base.ref.narrow(dim, first, extent))
+
+    return _around(b, n, b.tensor(n.args[1]), n.args[3:], n.op.name == "select_scatter", kept)
+
+
+def _around(
+    b: Builder, n: Node, part: View, where: list[Value], one: bool, rest: Callable[[int, Size, Size], View]
+) -> View:
+    """`part` at the position (`one`) or in the slice of the result's dimension that `where` says, and around it what
+    `rest(dim, first, extent)` gives."""
     dtype, dims = tensor_type(n.result.type, n.op.name)
     dim = ViewRef.contiguous(dims).axis(int(constant(b, n, "dim")))
-    if n.op.name == "select_backward":
-        at = checked_index(b, arg_type(b, n.args[3]), dims[dim])
+    if one:
+        at = checked_index(b, arg_type(b, where[0]), dims[dim])
         first: Any = at.dim if isinstance(at, Type) else at + dims[dim] if isinstance(at, int) and at < 0 else at
-        grad = grad.with_ref(grad.ref.unsqueeze(dim))
+        part = part.with_ref(part.ref.unsqueeze(dim))
     else:
         if constant(b, n, "step") != 1:
             raise b.fail("a step other than 1")
         whole = ViewRef.contiguous(dims)
-        part = slice_of(whole, dim, arg_type(b, n.args[3]), arg_type(b, n.args[4]))
-        check_part(b, whole, part, dim, 1)
-        if part.sizes != grad.dims:
-            raise b.fail(f"a slice of sizes {part.sizes} where {grad.dims} are given")
-        first = divide(part.offset, whole.strides[dim])
-    left: Size = dims[dim] - first - grad.dims[dim]
-    parts = [grad]
-    for position, extent in ((0, first), (2, left)):
+        found = slice_of(whole, dim, arg_type(b, where[0]), arg_type(b, where[1]))
+        check_part(b, whole, found, dim, 1)
+        if found.sizes != part.dims:
+            raise b.fail(f"a slice of sizes {found.sizes} where {part.dims} are given")
+        first = divide(found.offset, whole.strides[dim])
+    after = first + part.dims[dim]
+    parts = [part]
+    for position, start, extent in ((0, 0, first), (2, after, dims[dim] - after)):
         if extent != 0:
-            zeros = full(b, dtype, (*dims[:dim], extent, *dims[dim + 1 :]), Scalar("int", 0))
-            parts.insert(position, zeros)
+            parts.insert(position, rest(dim, start, extent))
     return join(b, parts, dtype, dims, dim)
 
 
