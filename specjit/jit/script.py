@@ -82,7 +82,7 @@ class ScriptedModule(ScriptFunction):
 
     def _slow(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         model = self._model
-        if (model._forward_hooks or model._forward_pre_hooks) and not self._closed:
+        if _has_hooks(model) and not self._closed:
             return Module.__call__(self, *args, **kwargs)  # type: ignore[arg-type]
         return super()._slow(args, kwargs)
 
@@ -94,7 +94,7 @@ class ScriptedModule(ScriptFunction):
         return found
 
     def _follow(self) -> None:
-        if not (self._model._forward_hooks or self._model._forward_pre_hooks or self.__dict__["_written"] is None):
+        if not (_has_hooks(self._model) or self.__dict__["_written"] is None):
             super()._follow()
 
     def __getattr__(self, name: str) -> Any:
@@ -151,7 +151,21 @@ def _recursive(fn: types.FunctionType) -> Program[Any, Any]:
     return known
 
 
-marks.recursive = _recursive
+def _invoke(callee: Any, /, *args: Any, **kwargs: Any) -> Any:
+    """A call in a script whose callee was not known when it was captured: Python functions are compiled now."""
+    if isinstance(callee, types.MethodType):
+        return _invoke(callee.__func__, callee.__self__, *args, **kwargs)
+    if isinstance(callee, Module) and type(callee).__call__ is Module.__call__ and not _has_hooks(callee):
+        return _invoke(type(callee).forward, callee, *args, **kwargs)
+    closed = not isinstance(callee, types.FunctionType) or callee.__closure__ or getattr(callee, marks.IGNORED, False)
+    return callee(*args, **kwargs) if closed else _recursive(callee)(*args, **kwargs)
+
+
+def _invoke_method(owner: Any, name: str, /, *args: Any, **kwargs: Any) -> Any:
+    return _invoke(getattr(owner, name), *args, **kwargs)
+
+
+marks.recursive, marks.invoke, marks.invoke_method = _recursive, _invoke, _invoke_method
 
 
 def _returns(scripted: ScriptedModule, method: Any) -> Any:
@@ -163,6 +177,10 @@ def _returns(scripted: ScriptedModule, method: Any) -> Any:
         return scripted if out is scripted._model else out
 
     return call
+
+
+def _has_hooks(module: Module) -> bool:
+    return bool(module._forward_hooks or module._forward_pre_hooks)
 
 
 def _has_forward(module: Module) -> bool:

@@ -14,7 +14,7 @@ from specjit import locks
 from specjit.capture.errors import CaptureError
 from specjit.capture.script import capture
 from specjit.ir.guard import Guard
-from specjit.limits import MAX_CAPTURES, MAX_RECAPTURES, clipped
+from specjit.limits import MAX_CAPTURES, MAX_RECAPTURES, MAX_SCRIPTED, clipped
 from specjit.profile.signature import observe
 from specjit.runtime.events import EventKind
 from specjit.runtime.history import MISS, Retired
@@ -38,6 +38,7 @@ class Sites:
         self.recent: Site | None = None
         self.full = False  # more structures came than are captured
         self.retired = Retired()
+        self.limit = MAX_SCRIPTED if program._options.scripting else MAX_CAPTURES
         self._lock = locks.lock()
 
     def find(self, values: tuple[Any, ...]) -> Site | None:
@@ -61,7 +62,7 @@ class Sites:
             for other in self.by_structure.values():  # a string or an object may differ where the capture does not care
                 if other is not None and other.holds(*other.leading, *values):
                     return other
-            if len(self.by_structure) >= MAX_CAPTURES:
+            if len(self.by_structure) >= self.limit:
                 self._too_many()
                 return None
             return self._capture(arguments, key)
@@ -71,7 +72,7 @@ class Sites:
     def _too_many(self) -> None:
         if not self.full:
             self.full = True
-            reason = f"more structures of arguments came than are captured ({MAX_CAPTURES})"
+            reason = f"more structures of arguments came than are captured ({self.limit})"
             hint = "pass containers of fixed lengths, and options as attributes of the model"
             self.program.runs_eagerly(CaptureError("limit", reason, hint=hint))
 

@@ -161,10 +161,11 @@ class Program(Generic[P, R]):
 
     def _unscripted(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Exception:
         """The error for a call that has no captured code, where plain Python would be another program."""
-        try:
-            self._target.signature.bind(*args, **kwargs) if self._target is not None else None
-        except TypeError as error:
-            return error
+        if self._target is not None and self._bind(args, kwargs) is None:
+            try:
+                self._model(*args, **kwargs)  # does not fit the parameters, and says so before any of it runs
+            except TypeError as error:
+                return error
         told = self.events(EventKind.FALLBACK)
         return CaptureError("limit", told[-1].message if told else self._no_target or "it is closed")
 

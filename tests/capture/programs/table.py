@@ -25,6 +25,7 @@ class Program:
     cases   tuples of positional arguments (a `Named` at the end: keyword arguments), copied for every run; a module's
             calls follow one another on one instance
     opaque  something of it runs in Python under `optimize`, and is an error under `strict` and `script`
+    dynamic the same, but a script compiles it when it is called: what is called is known only then
     traced  it can be traced: nothing but tensor operations and decisions on its inputs
     typed   the types of its parameters can be said, so it can be scripted
     """
@@ -32,6 +33,7 @@ class Program:
     fn: Any
     cases: tuple[Case, ...]
     opaque: bool = False
+    dynamic: bool = False
     traced: bool = False
     typed: bool = True
 
