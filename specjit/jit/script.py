@@ -89,7 +89,7 @@ class ScriptedModule(ScriptFunction):
     def _method(self, name: str) -> ScriptFunction:
         scripted: dict[str, Any] = self.__dict__["_scripted"]
         if name not in scripted:
-            scripted[name] = ScriptFunction(getattr(self._model, name), name=f"{self.name}.{name}")
+            scripted[name] = ScriptFunction(getattr(self._model, name), name=f"{self._log_name}.{name}")
         found: ScriptFunction = scripted[name]
         return found
 
