@@ -144,7 +144,9 @@ def _looks_at_caller(obj: Any, args: list[Abstract]) -> bool:
 
 
 NOISY = (eval, exec, compile, open, input, breakpoint, __import__, map, filter, property, super)
-QUIET_MODULES = ("builtins", "_operator", "itertools", "_functools", "collections", "dataclasses", "copy", "operator")
+QUIET_MODULES = frozenset(
+    ("builtins", "_operator", "operator", "itertools", "_functools", "collections", "contextlib", "copy", "dataclasses")
+)
 QUIET_TYPES = (functools.partial,)
 _STDLIB = sysconfig.get_path("stdlib")
 
