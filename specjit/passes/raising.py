@@ -151,9 +151,9 @@ def layout(*chain: Node) -> Any:
         return None
     ref: Any = ViewRef(sizes, tuple(symbol(f"stride{k}") for k in range(len(sizes))))
     for node in chain:
-        ref = node.op.lower.fn(ref, *(abstract(a) for a in node.args[1:]))  # type: ignore[attr-defined]
-        if ref is None:
+        if not isinstance(ref, ViewRef):
             return None
+        ref = node.op.lower.fn(ref, *(abstract(a) for a in node.args[1:]))  # type: ignore[attr-defined]
     return ref
 
 

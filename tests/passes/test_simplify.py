@@ -163,6 +163,10 @@ def test_views_that_do_not_undo_each_other(lines):
     assert (next(n for n in graph.walk() if n.op.name == "tanh").args[0] is graph.inputs[0]) == ("expand" in lines)
 
 
+def test_a_view_of_a_part():
+    check_unchanged("simplify", "(%x: f32[4,3]) { %a = chunk(%x, 1, 0); %b = unsqueeze(%a, 0); return %b }")
+
+
 def test_a_view_that_the_caller_gets_stays_an_object_of_its_own():
     check_unchanged("simplify", "(%x: f32[N,3]) { %a = unsqueeze(%x, 1); %b = squeeze(%a, 1); return %b }")
 
