@@ -80,11 +80,10 @@ def call_function(f: Frame, fn: types.FunctionType, args: list[Abstract], kwargs
     if is_own(fn):
         session.touched = True
         return f.emit("py.call", Known(fn), tuple(kwargs) or None, *args, *kwargs.values())
-    if session.strict and reason:
-        raise f.unsupported(
-            f"the call of {fn.__qualname__} ({reason})", hint="use @specjit.jit.ignore to run it in Python"
-        )
-    opaque.note(f, f"{fn.__qualname__} runs as plain Python: {reason}")
+    what = f"the call of {fn.__qualname__} ({reason})"
+    if session.strict:
+        raise f.unsupported(what, hint="use @specjit.jit.ignore to run it in Python")
+    opaque.note(f, what)
     session.touched = True
     return f.emit("py.call", Known(fn), tuple(kwargs) or None, *args, *kwargs.values())
 

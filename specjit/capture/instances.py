@@ -16,6 +16,7 @@ from typing import Any
 
 from specjit.capture import generated
 from specjit.capture.frame import Frame
+from specjit.capture.pycalls import is_library
 from specjit.capture.values import Abstract, Known, Method
 from specjit.ir.types import Type
 from specjit.nn.module import Module
@@ -40,7 +41,7 @@ def construct(f: Frame, cls: type, args: list[Abstract], kwargs: dict[str, Abstr
     given = generated.arguments_of(cls, args, kwargs) if generated.is_generated(cls) else None
     if given is None and (generated.is_generated(cls) or (initialize is object.__init__ and (args or kwargs))):
         return f.emit("py.call", Known(cls), names, *args, *kwargs.values())  # the call is wrong, and says so
-    if not isinstance(initialize, types.FunctionType) and initialize is not object.__init__:
+    if initialize is not object.__init__ and (not isinstance(initialize, types.FunctionType) or is_library(initialize)):
         return None
     made = f.emit("py.call", Known(object.__new__), None, Known(cls))
     made.type = kind

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 from specjit.capture import elements, marks, opaque
-from specjit.capture.errors import CaptureError
+from specjit.capture.errors import to_capture_error
 from specjit.capture.frame import Frame
 from specjit.capture.values import (
     Abstract,
@@ -49,7 +49,7 @@ def python_call(f: Frame, callee: Abstract, args: list[Abstract], kwargs: dict[s
     obj = callee.obj if isinstance(callee, Known) else None
     if _looks_at_caller(obj, args):
         what = f"{_name(obj)} looks at the variables of the function that calls it"
-        raise CaptureError("unsupported", what, location=f.location(), hint="pass it what it needs as arguments")
+        raise to_capture_error(f.unsupported(what, hint="pass it what it needs as arguments"))
     values = [f.value(a) for a in (*args, *kwargs.values())]
     names = tuple(kwargs) or None
     if obj is not None and is_pure_function(obj):
@@ -144,7 +144,9 @@ def _looks_at_caller(obj: Any, args: list[Abstract]) -> bool:
 
 
 NOISY = (eval, exec, compile, open, input, breakpoint, __import__, map, filter, property, super)
-QUIET_MODULES = ("builtins", "_operator", "itertools", "_functools", "collections", "dataclasses", "copy", "operator")
+QUIET_MODULES = frozenset(
+    ("builtins", "_operator", "operator", "itertools", "_functools", "collections", "contextlib", "copy", "dataclasses")
+)
 QUIET_TYPES = (functools.partial,)
 _STDLIB = sysconfig.get_path("stdlib")
 

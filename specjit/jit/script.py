@@ -18,6 +18,8 @@ from specjit import config
 from specjit.capture import marks
 from specjit.capture.annotations import INTERFACE, alternatives, declared_constants
 from specjit.capture.errors import CaptureError
+from specjit.capture.frame import is_own
+from specjit.capture.pycalls import is_library
 from specjit.jit.schema import FunctionSchema, schema_of
 from specjit.nn.module import Module
 from specjit.runtime.program import Program
@@ -157,15 +159,40 @@ def _invoke(callee: Any, /, *args: Any, **kwargs: Any) -> Any:
         return _invoke(callee.__func__, callee.__self__, *args, **kwargs)
     if isinstance(callee, Module) and type(callee).__call__ is Module.__call__ and not _has_hooks(callee):
         return _invoke(type(callee).forward, callee, *args, **kwargs)
-    closed = not isinstance(callee, types.FunctionType) or callee.__closure__ or getattr(callee, marks.IGNORED, False)
-    return callee(*args, **kwargs) if closed else _recursive(callee)(*args, **kwargs)
+    return _recursive(callee)(*args, **kwargs) if _is_compiled(callee) else callee(*args, **kwargs)
+
+
+def _is_compiled(callee: Any) -> bool:
+    """Whether a script compiles what it calls: functions of the user that are no closures (those are made anew again
+    and again) and not marked to be ignored."""
+    if not isinstance(callee, types.FunctionType) or callee.__closure__ or getattr(callee, marks.IGNORED, False):
+        return False
+    return not (is_own(callee) or is_library(callee))
 
 
 def _invoke_method(owner: Any, name: str, /, *args: Any, **kwargs: Any) -> Any:
     return _invoke(getattr(owner, name), *args, **kwargs)
 
 
-marks.recursive, marks.invoke, marks.invoke_method = _recursive, _invoke, _invoke_method
+class _Managed:
+    """A context manager in a script: its methods are compiled when they are called."""
+
+    __slots__ = ("manager",)
+
+    def __init__(self, manager: Any) -> None:
+        for name in ("__enter__", "__exit__"):
+            if not hasattr(type(manager), name):
+                raise TypeError(f"'{type(manager).__name__}' object does not support the context manager protocol")
+        self.manager = manager
+
+    def __enter__(self) -> Any:
+        return _invoke(type(self.manager).__enter__, self.manager)
+
+    def __exit__(self, *error: Any) -> Any:
+        return _invoke(type(self.manager).__exit__, self.manager, *error)
+
+
+marks.recursive, marks.invoke, marks.invoke_method, marks.managed = _recursive, _invoke, _invoke_method, _Managed
 
 
 def _returns(scripted: ScriptedModule, method: Any) -> Any:

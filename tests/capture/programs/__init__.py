@@ -28,6 +28,7 @@ from tests.capture.programs import (
     managers,
     modules,
     mutation,
+    odd,
     outside,
     patterns,
     records,
@@ -46,6 +47,7 @@ THEMES = {
     "types": (annotated, classes, records),
     "calls": (functions, calls, outside),
     "mutation and aliasing": (mutation, modules),
+    "what cannot be compiled": (odd,),
 }
 
 __all__ = ["PROGRAMS", "THEMES"]

@@ -58,7 +58,7 @@ def try_stmt(n):
     return out
 
 
-@prog((2,), opaque=True)
+@prog((2,))
 def with_stmt(n):
 
     with contextlib.suppress(ValueError):

@@ -296,3 +296,11 @@ def iterators_run_out(xs):
 
 def twice_over(items):
     return list(items), list(items)
+
+
+@prog(([1, 2],), ([],))
+def numbers_a_zip_of_a_map(xs):
+    out = []
+    for i, (x, text) in enumerate(zip(xs, map(str, xs))):
+        out.append((i, x, text))
+    return out
