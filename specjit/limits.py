@@ -11,6 +11,7 @@ from __future__ import annotations
 
 # Per Program.
 MAX_CAPTURES = 8  # structures of arguments that are captured; others run as plain Python
+MAX_SCRIPTED = 64  # the same of a script, whose other calls are errors
 MAX_RECAPTURES = 16  # of one Program, because a global, a closure or a method that it relies on changed
 MAX_EVENTS = 10_000  # the latest ones
 MAX_REASONS = 200  # told apart per kind of event; the rest are counted together

@@ -16,7 +16,7 @@ PACKAGE = Path(specjit.__file__).parent
 # Each room imports only from itself and from the rooms before it. Rooms in one row do not see each other.
 ORDER = [
     {"version", "locks", "limits"},
-    {"config"},
+    {"config", "parsing"},
     {"dtypes"},
     {"ir"},
     {"tensor"},

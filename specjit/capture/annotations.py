@@ -26,6 +26,7 @@ from specjit.capture.errors import CaptureError
 from specjit.capture.source import FunctionSource, parameter_nodes
 from specjit.dtypes import DType
 from specjit.ir.graph import Location
+from specjit.parsing import parse
 from specjit.tensor.devices import device
 from specjit.tensor.tensor import Tensor, wrap
 
@@ -327,13 +328,13 @@ def _from_comments(source: FunctionSource) -> dict[str, str]:
     text = "".join(linecache.getline(source.file, line) for line in range(node.lineno, last + 1))
     if "# type:" not in text:
         return {}
-    (again,) = ast.parse(textwrap.dedent(text), type_comments=True).body
+    (again,) = parse(textwrap.dedent(text), type_comments=True).body
     assert isinstance(again, ast.FunctionDef)
     each = parameter_nodes(again)
     said = {name: arg.type_comment for name, arg in each.items() if arg.type_comment}
     if again.type_comment is None:
         return said
-    signature = ast.parse(again.type_comment, mode="func_type")
+    signature = parse(again.type_comment, mode="func_type")
     types_ = [ast.unparse(t) for t in signature.argtypes]
     names = list(each)[len(each) - len(types_) :]  # `self` has none
     if types_ != ["..."]:

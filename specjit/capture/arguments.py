@@ -1,7 +1,8 @@
 """The arguments of a call, as syntax says them.
 
 Enters: `ast.Call` nodes, and the callee. Leaves: abstract positional and keyword arguments.
-Invariant: arguments are evaluated from left to right; starred ones must have a known length, or be sizes.
+Invariant: arguments are evaluated from left to right, each once. Where their number or names are known only when the
+call happens, they are run-time lists and dicts.
 """
 
 from __future__ import annotations
@@ -14,21 +15,20 @@ from typing import Any
 from specjit.capture.displays import displayed
 from specjit.capture.frame import Frame
 from specjit.capture.pycalls import Keywords
-from specjit.capture.values import Abstract, Known, Method, Value, constant_of
+from specjit.capture.values import Abstract, Known, Method, Value, const, constant_of
 from specjit.ir.types import INT, Type
 from specjit.ops.composites import CompositeFunction
 from specjit.ops.registry import Op
 
+Named = dict[str, Abstract]
 
-def positional(f: Frame, callee: Abstract, node: ast.Call) -> list[Abstract]:
-    """The positional arguments; starred sizes of an unknown number as one list, where the callee takes that too."""
+
+def positional(f: Frame, callee: Abstract, node: ast.Call) -> list[Abstract] | Value:
+    """The positional arguments; as one list where their number is known only at run time. Sizes may come as a list."""
     items = displayed(f, node.args)
-    if isinstance(items, list):
-        return items
-    if items.type == Type.list(INT) and _takes_sizes(callee):
+    if isinstance(items, Value) and items.type == Type.list(INT) and _takes_sizes(callee):
         return [items]
-    star = next(a for a in node.args if isinstance(a, ast.Starred))
-    raise f.unsupported("* of something whose length is not known", star, "use a tuple")
+    return items
 
 
 def _takes_sizes(callee: Abstract) -> bool:
@@ -45,33 +45,38 @@ def _takes_sizes(callee: Abstract) -> bool:
     return bool(params) and params[0].type.spread
 
 
-def keywords(f: Frame, node: ast.Call) -> dict[str, Abstract]:
-    kwargs: dict[str, Abstract] = {}
+def keywords(f: Frame, node: ast.Call) -> Named | list[Value]:
+    """The keyword arguments by name; as mappings to be joined where the names are known only at run time."""
+    known: Named = {}
+    mappings: list[Value] = []
     for k in node.keywords:
-        if k.arg is None and isinstance(k.value, ast.Dict) and all(_is_text(x) for x in k.value.keys):
-            kwargs.update({x.value: f.expr(v) for x, v in zip(k.value.keys, k.value.values)})  # type: ignore[union-attr]
-        elif k.arg is None:
-            kwargs.update(_mapping_items(f, f.expr(k.value), k.value))
-        else:
-            kwargs[k.arg] = f.expr(k.value)
-    return kwargs
+        named = {k.arg: f.expr(k.value)} if k.arg is not None else _spread(f, k.value)
+        if isinstance(named, dict) and not known.keys() & named.keys():
+            known |= named
+            continue
+        mappings += [*_as_dict(f, known), *([named] if isinstance(named, Value) else _as_dict(f, named))]
+        known = {}
+    return [*mappings, *_as_dict(f, known)] if mappings else known
 
 
-def _is_text(node: ast.expr | None) -> bool:
-    return isinstance(node, ast.Constant) and isinstance(node.value, str)
+def _as_dict(f: Frame, named: Named) -> list[Value]:
+    return [f.emit("py.dict", *(x for k, v in named.items() for x in (const(k), v)))] if named else []
 
 
-def _mapping_items(f: Frame, value: Abstract, node: ast.AST) -> dict[str, Abstract]:
-    if isinstance(value, Value) and value.node is not None and value.node.op.name == "py.dict":
-        keys, values = value.node.args[::2], value.node.args[1::2]
-        if all(k.is_const and isinstance(k.const, str) for k in keys) and f.session.block.nodes[-1:] == [value.node]:
-            return {k.const: v for k, v in zip(keys, values)}
-    ok, constant = constant_of(value)
-    if ok and constant == {}:
-        return {}
+def _spread(f: Frame, node: ast.expr) -> Named | Value:
+    """What `**node` gives: values by name, or the mapping where its keys are not known."""
+    if isinstance(node, ast.Dict) and all(isinstance(k, ast.Constant) and isinstance(k.value, str) for k in node.keys):
+        return {k.value: f.expr(v) for k, v in zip(node.keys, node.values)}  # type: ignore[union-attr]
+    value = f.expr(node)
     if isinstance(value, Keywords):
         return dict(value.named)
-    raise f.unsupported("** of something whose keys are not known", node, "name the arguments")
+    return {} if constant_of(value) == (True, {}) else f.value(value)
+
+
+def as_values(f: Frame, args: list[Abstract] | Value, kwargs: Named | list[Value]) -> tuple[Value, Value]:
+    """Arguments as a run-time list, and a run-time list of mappings."""
+    given = args if isinstance(args, Value) else f.emit("py.list", *args)
+    return given, f.emit("py.list", *(kwargs if isinstance(kwargs, list) else _as_dict(f, kwargs)))
 
 
 def has_no_effect(n: ast.expr) -> bool:
@@ -91,4 +96,4 @@ def takes_all(callee: Abstract) -> bool:
     return callee.name in TAKERS.get(callee.owner.type.kind, ())
 
 
-__all__ = ["has_no_effect", "keywords", "positional", "takes_all"]
+__all__ = ["as_values", "has_no_effect", "keywords", "positional", "takes_all"]

@@ -165,10 +165,13 @@ def delete(f: Frame, target: ast.expr) -> None:
     elif isinstance(target, ast.Subscript):
         f.emit("py.delitem", f.value(f.expr(target.value)), f.expr(target.slice))
     elif isinstance(target, ast.Attribute):
-        owner = f.expr(target.value)
-        f.emit("py.delattr", owner, target.attr)
-        learn_attribute(f, owner, target.attr, ANY)
+        delete_attribute(f, f.expr(target.value), target.attr)
     else:
         assert isinstance(target, ast.Tuple | ast.List)
         for each in target.elts:
             delete(f, each)
+
+
+def delete_attribute(f: Frame, owner: Abstract, name: str) -> None:
+    f.emit("py.delattr", owner, name)
+    learn_attribute(f, owner, name, ANY)

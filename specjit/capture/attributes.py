@@ -9,21 +9,27 @@ runs while capturing.
 from __future__ import annotations
 
 import builtins
+import collections
+import enum
 import types
+from collections.abc import Callable
 from typing import Any
 
+from specjit.capture import opaque
 from specjit.capture.annotations import declared_constants
-from specjit.capture.frame import SIMPLE, Frame
+from specjit.capture.frame import SIMPLE, Frame, is_own
 from specjit.capture.guards import Group, is_stable_module
 from specjit.capture.instances import is_fresh
 from specjit.capture.values import Abstract, Known, Method, Shape, TupleOf, Value, const, type_for
 from specjit.dtypes import DType
 from specjit.ir.types import ANY, BOOL, INT, Type
-from specjit.nn.containers import ModuleDict, ModuleList, Sequential
 from specjit.nn.module import Module
 from specjit.tensor.methods import TensorMethods
 from specjit.tensor.tensor import Tensor
 
+_FIELD = type(vars(collections.namedtuple("_", "field"))["field"])
+GETTERS = (types.MemberDescriptorType, _FIELD)  # of slots and named tuples: reading them runs no code of the user
+BUILTIN_METHODS = (types.MethodDescriptorType, types.WrapperDescriptorType, types.ClassMethodDescriptorType)
 FUNCTIONS = (types.FunctionType, types.BuiltinFunctionType, types.MethodType, types.MethodDescriptorType, type)
 ALWAYS_KNOWN = (*FUNCTIONS, types.ModuleType, DType)
 TENSOR_ATTRIBUTES = {
@@ -38,11 +44,16 @@ REGISTRIES = ("_parameters", "_buffers", "_modules")  # of a Module
 MISSING = object()
 
 
+def is_operator(obj: Any) -> bool:
+    """Whether the object is a callable of this package that stands for an operator record."""
+    return is_own(type(obj)) and hasattr(obj, "record")
+
+
 def describe(f: Frame, obj: Any, group: Group, source: str, fetch: str, read: Any) -> Abstract:
     """The abstract value of `obj`, found at `source`; `read()` emits the node that reads it at run time."""
     origin = f.origin()
     facts = f.session.facts
-    if isinstance(obj, ALWAYS_KNOWN) or hasattr(obj, "record"):
+    if isinstance(obj, ALWAYS_KNOWN) or is_operator(obj):
         facts.add(group, source, "identity", obj, origin, fetch)
         return Known(obj)
     if f.session.scripting and getattr(type(obj), "__specjit_scripted__", False):
@@ -89,10 +100,10 @@ def global_value(f: Frame, name: str) -> Abstract:
     if name in fn.__code__.co_freevars:
         return _closure_value(f, fn, name)
     scope = fn.__globals__
-    stable = _stable_function(fn)
+    stable = is_own(fn)
     if name in scope:
         obj = scope[name]
-        if stable and (isinstance(obj, ALWAYS_KNOWN) or hasattr(obj, "record")):
+        if stable and (isinstance(obj, ALWAYS_KNOWN) or is_operator(obj)):
             return Known(obj)
         fetch = f"{f.session.facts.bind(scope)}[{name!r}]"
         source = f"globals[{name!r}]" if fn is f.session.root else f"{fn.__module__}.{name}"
@@ -120,14 +131,10 @@ def _closure_value(f: Frame, fn: types.FunctionType, name: str) -> Abstract:
     return describe(f, obj, "globals", f"closure[{name!r}]", fetch, read)
 
 
-def _stable_function(fn: types.FunctionType) -> bool:
-    return (fn.__module__ or "").split(".")[0] == "specjit"
-
-
 # attributes
 
 
-BUILTIN_KINDS = {t.__name__: t for t in (list, dict, set, str, tuple, int, float, bool)}
+BUILTIN_KINDS = {t.__name__: t for t in (list, dict, set, str, tuple, int, float, bool, complex)}
 
 
 def attribute(f: Frame, owner: Abstract, name: str) -> Abstract:
@@ -192,7 +199,7 @@ def _module_attribute(f: Frame, owner: Known, name: str) -> Abstract:
     if is_stable_module(module):
         if type(found) in SIMPLE:
             return const(found)
-        if isinstance(found, ALWAYS_KNOWN) or hasattr(found, "record"):
+        if isinstance(found, ALWAYS_KNOWN) or is_operator(found):
             return Known(found)
     fetch = f"{f.session.facts.bind(module)}.{name}"
     return describe(
@@ -204,6 +211,8 @@ def _class_attribute(f: Frame, cls: type, name: str) -> Abstract:
     for base in cls.__mro__:
         if name in base.__dict__:
             raw = base.__dict__[name]
+            if isinstance(raw, types.MethodDescriptorType) and base.__module__ == "builtins":
+                return Known(raw)
             if isinstance(raw, staticmethod | classmethod | types.FunctionType):
                 found = getattr(cls, name)
                 guard_method(f, cls, name, raw)
@@ -226,7 +235,7 @@ def _instance_attribute(f: Frame, owner: Known, name: str) -> Abstract:
     fresh = is_fresh(owner)
     place: tuple[Group, str, str] = ("arguments", "", "") if fresh else place_of(owner)
     group, source, fetch = place
-    raw = _class_lookup(cls, name)
+    raw = class_lookup(cls, name)
     read = lambda: f.emit("py.getattr", owner, name, hint=name)  # noqa: E731
     if name == "__class__":
         return Known(cls)
@@ -241,7 +250,7 @@ def _instance_attribute(f: Frame, owner: Known, name: str) -> Abstract:
                 )
             return call_function(f, raw.fget, [owner], {})
         return read()
-    if isinstance(raw, types.MemberDescriptorType):
+    if isinstance(raw, GETTERS):
         found = getattr(obj, name, MISSING)
     else:
         found = instance_data(obj, name)
@@ -254,7 +263,9 @@ def _instance_attribute(f: Frame, owner: Known, name: str) -> Abstract:
         if not f.session.touched:
             value.type = f.session.written.get((id(obj), name), ANY)
         return value
-    if found is MISSING or (f.session.touched and not _registered(obj, name)):
+    if found is MISSING and class_lookup(cls, "__getattr__") is not MISSING and not isinstance(obj, Module):
+        return _computed(f, read, "an attribute that __getattr__ computes")
+    if found is MISSING or (f.session.touched and not is_registered(obj, name)):
         return read()
     inner = group if group != "structure" or isinstance(obj, Module) else "arguments"
     if isinstance(obj, Module) and inner == "arguments":
@@ -290,12 +301,23 @@ def _class_member(f: Frame, owner: Known, name: str, raw: Any, read: Any) -> Abs
         f.session.facts.add("globals", f"{cls.__qualname__}.{name}", "identity", raw, f.origin(), fetch)
         _guard_not_shadowed(f, owner, name)
         return Method(Known(cls), name, raw.__func__)
-    if hasattr(type(raw), "__get__"):
+    if isinstance(raw, BUILTIN_METHODS):
         return Method(owner, name)
+    if isinstance(raw, types.DynamicClassAttribute) and isinstance(owner.obj, enum.Enum):
+        return read()  # its name or value
+    if hasattr(type(raw), "__get__"):
+        return _computed(f, read, "an attribute that a descriptor computes")
     if is_fresh(owner):
         return read()
     group, source, fetch = place_of(owner)
     return describe(f, raw, "globals" if group == "structure" else group, f"{source}.{name}", f"{fetch}.{name}", read)
+
+
+def _computed(f: Frame, read: Callable[[], Value], what: str) -> Value:
+    """An attribute that code of the user gives, which then runs in Python."""
+    f.session.touched = True
+    opaque.note(f, what)
+    return read()
 
 
 def _guard_not_shadowed(f: Frame, owner: Known, name: str) -> None:
@@ -307,7 +329,7 @@ def _guard_not_shadowed(f: Frame, owner: Known, name: str) -> None:
         f.session.facts.add(inner, f"vars({source})[{name!r}]", "absent", name, f.origin(), f"{fetch}.__dict__")
 
 
-def _class_lookup(cls: type, name: str) -> Any:
+def class_lookup(cls: type, name: str) -> Any:
     for base in cls.__mro__:
         if name in base.__dict__:
             return base.__dict__[name]
@@ -326,44 +348,6 @@ def instance_data(obj: Any, name: str) -> Any:
     return MISSING
 
 
-def _registered(obj: Any, name: str) -> bool:
+def is_registered(obj: Any, name: str) -> bool:
     """Parameters, buffers and submodules: what a Program owns. They are not expected to move within one call."""
     return isinstance(obj, Module) and isinstance(instance_data(obj, name), Module | Tensor)
-
-
-def module_items(f: Frame, owner: Known) -> list[Abstract] | None:
-    """The members of a ModuleList or Sequential (keys of a ModuleDict), in order; None if `owner` is something else."""
-    names = _child_names(f, owner)
-    if names is None:
-        return None
-    if isinstance(owner.obj, ModuleDict):
-        _, source, fetch = place_of(owner)
-        f.session.facts.add(
-            "structure", f"keys({source})", "value", tuple(names), f.origin(), f"tuple({fetch}._modules)"
-        )
-        return [const(name) for name in names]
-    return [attribute(f, owner, name) for name in names]
-
-
-def _child_names(f: Frame, owner: Known) -> list[str] | None:
-    """The names of a container's children, whose number is guarded."""
-    cls = type(owner.obj)
-    plain = isinstance(owner.obj, ModuleList | Sequential) and cls.__getitem__ is ModuleList.__getitem__
-    keyed = isinstance(owner.obj, ModuleDict) and cls.__getitem__ is ModuleDict.__getitem__
-    if not ((plain and cls.__iter__ is ModuleList.__iter__) or (keyed and cls.__iter__ is ModuleDict.__iter__)):
-        return None
-    names = list(owner.obj._modules)
-    _, source, fetch = place_of(owner)
-    origin = f.origin()
-    f.session.facts.add("structure", f"len({source})", "length", len(names), origin, f"{fetch}._modules")
-    return names
-
-
-def module_item(f: Frame, owner: Known, index: int | str) -> Abstract | None:
-    """`modules[index]` as an attribute read; None where Python would raise."""
-    names = _child_names(f, owner)
-    if names is None:
-        return None
-    if isinstance(index, int) and not isinstance(owner.obj, ModuleDict):
-        return attribute(f, owner, names[index]) if -len(names) <= index < len(names) else None
-    return attribute(f, owner, index) if isinstance(index, str) and index in names else None

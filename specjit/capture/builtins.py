@@ -9,14 +9,18 @@ from __future__ import annotations
 
 import functools
 import inspect
+import types
 from collections.abc import Callable
 from typing import Any
 
 from specjit.capture import marks
-from specjit.capture.attributes import MISSING, attribute, instance_data, module_items
+from specjit.capture.attributes import MISSING, attribute, class_lookup, instance_data, is_registered
+from specjit.capture.containers import VIEWS, is_view, module_items, view, view_items
 from specjit.capture.frame import Frame
+from specjit.capture.instances import super_object
+from specjit.capture.opaque import note
 from specjit.capture.operators import binary, truth
-from specjit.capture.pycalls import BUILTINS, METHODS, python_call, python_method
+from specjit.capture.pycalls import BUILTINS, METHODS, is_quiet, python_call, python_method
 from specjit.capture.values import (
     NONE_VALUE,
     Abstract,
@@ -31,6 +35,7 @@ from specjit.capture.values import (
     constant_of,
 )
 from specjit.ir.types import ANY, INT, Type
+from specjit.nn.containers import ModuleDict
 from specjit.ops.control import asked_by_class
 from specjit.ops.pyinfer import SIZE
 from specjit.tensor import Size, Tensor
@@ -41,6 +46,9 @@ CONTAINERS = ("list", "dict", "set", "str")
 CLASSES = {"int": int, "float": float, "bool": bool, "str": str, "list": list, "tuple": tuple, "dict": dict}
 # Builtins that read their arguments and change nothing.
 QUIET: tuple[Any, ...] = (pow, sorted, any, all, ord, chr, divmod, hash, id, repr, bin, hex, oct, slice, complex)
+
+
+METHODS_OF_A_CLASS = (types.FunctionType, classmethod, staticmethod, types.MethodDescriptorType)
 
 
 def builtin(*functions: Any) -> Callable[[Any], Any]:
@@ -89,10 +97,9 @@ for _function in QUIET:
 def _len(f: Frame, x: Abstract, /) -> Abstract:
     if isinstance(x, TupleOf):
         return const(len(x.items))
-    if isinstance(x, Known):
-        items = module_items(f, x)
-        if items is not None:
-            return const(len(items))
+    items = module_items(f, x) if isinstance(x, Known) else view_items(x) if is_view(x) else None  # type: ignore[arg-type]
+    if items is not None:
+        return const(len(items))
     if isinstance(x, Shape):
         return f.emit("py.len", x, type=INT)
     return f.emit("py.len", x)
@@ -112,6 +119,21 @@ def _enumerate(f: Frame, iterable: Abstract, start: Abstract | None = None) -> A
 @builtin(zip)
 def _zip(f: Frame, /, *iterables: Abstract) -> Abstract | None:
     return Iteration("zip", iterables) if iterables else None
+
+
+@builtin(map)
+def _map(f: Frame, function: Abstract, /, *iterables: Abstract) -> Abstract | None:
+    return Iteration("map", (function, *iterables)) if iterables else None
+
+
+@builtin(filter)
+def _filter(f: Frame, function: Abstract, iterable: Abstract, /) -> Abstract:
+    """Python calls the function, which is the user's own business where it has a name."""
+    known = function.obj if isinstance(function, Known) and function.value is None else None
+    if not (constant_of(function) == (True, None) or isinstance(function, Local) or is_quiet(known)):
+        f.session.touched = True
+        note(f, "a function that filter calls")
+    return quiet_call(filter, f, function, iterable)
 
 
 @builtin(reversed)
@@ -165,6 +187,11 @@ def _type(f: Frame, x: Abstract, /) -> Abstract:
     return Known(type(x.obj)) if isinstance(x, Known) else quiet_call(type, f, x)
 
 
+@builtin(super)
+def _super(f: Frame, /) -> Abstract | None:
+    return super_object(f)
+
+
 @builtin(callable)
 def _callable(f: Frame, x: Abstract, /) -> Abstract:
     if isinstance(x, Known):
@@ -177,10 +204,13 @@ def _hasattr(f: Frame, owner: Abstract, name: Abstract, /) -> Abstract:
     ok, attr = constant_of(name)
     if ok and isinstance(attr, str):
         if isinstance(owner, Known):
-            if any(attr in base.__dict__ for base in type(owner.obj).__mro__):
+            raw = class_lookup(type(owner.obj), attr)
+            if raw is not MISSING and (isinstance(raw, METHODS_OF_A_CLASS) or not hasattr(type(raw), "__get__")):
                 return const(True)
-            deletable = f.session.written.get((id(owner.obj), attr)) == ANY  # the program may delete it
-            if instance_data(owner.obj, attr) is not MISSING and not deletable:
+            # The program, or what it calls, may delete it.
+            stays = is_registered(owner.obj, attr) or not f.session.touched
+            stays &= f.session.written.get((id(owner.obj), attr)) != ANY
+            if raw is MISSING and stays and instance_data(owner.obj, attr) is not MISSING:
                 attribute(f, owner, attr)  # notes the guard
                 return const(True)
         if isinstance(owner, Value) and owner.type.is_tensor and hasattr(Tensor, attr):
@@ -213,6 +243,17 @@ def _setattr(f: Frame, owner: Abstract, name: Abstract, value: Abstract, /) -> A
     if not ok or not isinstance(attr, str):
         return None
     set_attribute(f, owner, attr, value)
+    return NONE_VALUE
+
+
+@builtin(delattr)
+def _delattr(f: Frame, owner: Abstract, name: Abstract, /) -> Abstract | None:
+    from specjit.capture.assignments import delete_attribute
+
+    ok, attr = constant_of(name)
+    if not ok or not isinstance(attr, str):
+        return None
+    delete_attribute(f, owner, attr)
     return NONE_VALUE
 
 
@@ -313,6 +354,17 @@ def _annotate(f: Frame, the_type: Abstract, the_value: Abstract) -> Abstract:
 @builtin(marks.has_type)
 def _has_type(f: Frame, x: Abstract, target_type: Abstract) -> Abstract:
     return quiet_call(marks.has_type, f, x, target_type)
+
+
+# containers of modules
+
+
+def _view(kind: str, f: Frame, owner: Abstract, /) -> Abstract | None:
+    return view(f, owner, kind) if isinstance(owner, Known) else None
+
+
+for _kind in VIEWS:
+    builtin(getattr(ModuleDict, _kind))(functools.partial(_view, _kind))
 
 
 # tensors

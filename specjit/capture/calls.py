@@ -13,15 +13,17 @@ import types
 from collections.abc import Sequence
 from typing import Any
 
-from specjit.capture.arguments import has_no_effect, keywords, positional, takes_all
+from specjit.capture import marks, opaque
+from specjit.capture.arguments import Named, as_values, has_no_effect, keywords, positional, takes_all
 from specjit.capture.attributes import attribute, place_of
-from specjit.capture.frame import Frame, lowers
+from specjit.capture.frame import Frame, is_own, lowers
 from specjit.capture.inline import call_function, call_local
 from specjit.capture.instances import construct, super_method
-from specjit.capture.pycalls import BUILTINS, METHODS, python_call, python_method
+from specjit.capture.pycalls import BUILTINS, METHODS, apply, is_quiet, python_call, python_method
 from specjit.capture.values import (
     NONE_VALUE,
     Abstract,
+    Iteration,
     Known,
     Local,
     Method,
@@ -42,7 +44,10 @@ def _call(f: Frame, node: ast.Call) -> Abstract:
     if node.args and isinstance(node.args[0], ast.GeneratorExp):
         return _consumed(f, callee, node.args[0], node)
     args = positional(f, callee, node)
-    return call(f, callee, args, keywords(f, node))
+    kwargs = keywords(f, node)
+    if isinstance(args, list) and isinstance(kwargs, dict):
+        return call(f, callee, args, kwargs)
+    return spread_call(f, callee, args, kwargs)
 
 
 def _callee(f: Frame, node: ast.expr) -> Abstract:
@@ -62,6 +67,19 @@ def _callee(f: Frame, node: ast.expr) -> Abstract:
         f.at = saved
 
 
+def spread_call(f: Frame, callee: Abstract, args: list[Abstract] | Value, kwargs: Named | list[Value]) -> Abstract:
+    """A call whose number of arguments, or their names, are known only at run time."""
+    given, named = as_values(f, args, kwargs)
+    obj = callee.obj if isinstance(callee, Known) and callee.value is None else None
+    if obj is not None and (is_quiet(obj) or obj is print or is_own(obj)):
+        return f.emit("py.call", Known(apply), None, callee, given, named)
+    f.session.touched = True
+    if f.session.scripting and marks.invoke is not None:
+        return f.emit("py.call", Known(apply), None, Known(marks.invoke), given, named, callee)
+    opaque.note(f, "a call with arguments whose number or names are not known")
+    return f.emit("py.call", Known(apply), None, callee, given, named)
+
+
 def _consumed(f: Frame, callee: Abstract, generator: ast.GeneratorExp, node: ast.Call) -> Abstract:
     """A call with a generator expression as its first argument, by a callee that takes items until it knows enough."""
     from specjit.capture.comprehensions import comprehension, quantified
@@ -74,7 +92,10 @@ def _consumed(f: Frame, callee: Abstract, generator: ast.GeneratorExp, node: ast
     if not takes_all(callee) or not all(map(has_no_effect, others)):
         raise f.unsupported("a generator expression here", generator, "write a list comprehension")
     items = comprehension(f, generator)
-    return call(f, callee, [items, *map(f.expr, node.args[1:])], keywords(f, node))
+    kwargs = keywords(f, node)
+    if isinstance(kwargs, list):
+        raise f.unsupported("** beside a generator expression", generator, "write a list comprehension")
+    return call(f, callee, [items, *map(f.expr, node.args[1:])], kwargs)
 
 
 # dispatch
@@ -82,6 +103,10 @@ def _consumed(f: Frame, callee: Abstract, generator: ast.GeneratorExp, node: ast
 
 def call(f: Frame, callee: Abstract, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
     """`callee(*args, **kwargs)`."""
+    if args and isinstance(args[0], Iteration) and args[0].kind == "map" and takes_all(callee):
+        from specjit.capture.comprehensions import collected
+
+        args = [collected(f, args[0]), *args[1:]]
     if isinstance(callee, Known) and callee.value is None:
         return _call_known(f, callee.obj, args, kwargs)
     if isinstance(callee, Known):
@@ -113,7 +138,7 @@ def _call_known(f: Frame, obj: Any, args: list[Abstract], kwargs: dict[str, Abst
         bound = [_plain(a) for a in obj.args]
         named = {k: _plain(v) for k, v in obj.keywords.items()}
         return _call_known(f, obj.func, [*bound, *args], {**named, **kwargs})
-    if isinstance(obj, type) and f.session.strict:
+    if isinstance(obj, type):
         made = construct(f, obj, args, kwargs)
         if made is not None:
             return made

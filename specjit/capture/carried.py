@@ -16,19 +16,8 @@ from specjit.capture import elements, merge
 from specjit.capture.frame import Frame
 from specjit.capture.merge import BROKE, CONTINUED, DEAD, RETURN_VALUE, RETURNED
 from specjit.capture.scope import assigned
-from specjit.capture.values import (
-    UNBOUND,
-    Abstract,
-    Ran,
-    TupleOf,
-    Unbound,
-    Value,
-    const,
-    same_abstract,
-    type_of_abstract,
-    widen,
-)
-from specjit.ir.constants import same
+from specjit.capture.values import Abstract, Ran, TupleOf, Unbound, Value, const, same_abstract, type_of_abstract, widen
+from specjit.ir.constants import UNBOUND, same
 from specjit.ir.graph import Block, Node, replace_uses, uses
 from specjit.ir.structure import make_loop
 from specjit.ir.types import INT, NONE, Type, join

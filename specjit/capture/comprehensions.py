@@ -10,27 +10,31 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from specjit.capture.closures import needs_cell
 from specjit.capture.frame import Frame, lowers
-from specjit.capture.inline import call_local
+from specjit.capture.inline import ITEMS, call_local
 from specjit.capture.iteration import plan
 from specjit.capture.loops import assign_target, for_each
 from specjit.capture.merge import bound_flag
 from specjit.capture.scope import Do, assigned
-from specjit.capture.values import Abstract, Local
-
-_ITEMS = "__specjit_items__"  # the parameter of a generator that is read as a function
+from specjit.capture.values import Abstract, Cell, Local
 
 
 @lowers(ast.ListComp, ast.SetComp, ast.DictComp)
 def comprehension(f: Frame, node: ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp) -> Abstract:
     """The container it builds. A generator is built as a list: only for consumers that take all of it."""
     targets = {n for g in node.generators for n in assigned(g.target)}
+    return _scoped(f, targets, lambda: _comprehension(f, node))
+
+
+def _scoped(f: Frame, targets: set[str], make: Callable[[], Abstract]) -> Abstract:
+    """What `make` gives where `targets` are variables of a scope of their own."""
     saved = {n: f.env.get(n) for t in targets for n in (t, bound_flag(t))}
     outer, f.shadowed = f.shadowed, f.shadowed | targets
     shadowing = targets - f.locals
     f.locals |= targets
     try:
-        return _comprehension(f, node)
+        return make()
     finally:
         f.locals -= shadowing
         f.shadowed = outer
@@ -56,9 +60,9 @@ def _comprehension(f: Frame, node: Any) -> Abstract:
 def _filled(f: Frame, node: Any, first: ast.comprehension, iterable: Abstract) -> Abstract:
     if isinstance(node, ast.ListComp | ast.GeneratorExp) and len(node.generators) == 1 and not first.ifs:
         mark = f.session.mark()
-        items = plan(f, iterable).items
-        if items is not None:
-            return f.emit("py.list", *(_element(f, first.target, item, node.elt) for item in items))
+        how = plan(f, iterable)
+        if how.items is not None:
+            return f.emit("py.list", *(_element(f, first.target, how.turn(item), node.elt) for item in how.items))
         f.session.rollback(mark)
     kind = {ast.SetComp: "py.set", ast.DictComp: "py.dict"}.get(type(node), "py.list")
     target = f.emit(kind)
@@ -74,6 +78,16 @@ def _filled(f: Frame, node: Any, first: ast.comprehension, iterable: Abstract) -
 
     _generators(f, node, 0, iterable, add)
     return target
+
+
+def collected(f: Frame, iterable: Abstract) -> Abstract:
+    """The items of an iterable as a list: `[item for item in iterable]`."""
+    name = ast.Name(ITEMS, ast.Store())
+    node = ast.ListComp(ast.Name(ITEMS, ast.Load()), [ast.comprehension(name, ast.Constant(None), [], 0)])
+    for n in ast.walk(node):
+        if "lineno" in n._attributes:
+            ast.copy_location(n, f.at)
+    return _scoped(f, {ITEMS}, lambda: _filled(f, node, node.generators[0], iterable))
 
 
 def _element(f: Frame, target: ast.expr, item: Abstract, elt: ast.expr) -> Abstract:
@@ -108,21 +122,33 @@ def _generators(f: Frame, node: Any, k: int, iterable: Abstract | None, add: Cal
     for_each(f, loop, f.expr(generator.iter) if iterable is None else iterable)
 
 
+def _bound_outside(f: Frame, node: ast.GeneratorExp) -> list[str]:
+    """The variables of the function around it that a generator assigns with `:=`. They have to live in cells."""
+    names = sorted({n.target.id for n in ast.walk(node) if isinstance(n, ast.NamedExpr)})
+    for name in names:
+        home = f.home(name)
+        if home is None or name in home.shadowed:
+            raise f.unsupported("an assignment in a generator expression", node, "write a list comprehension")
+        if not isinstance(home.env.get(name), Cell):
+            raise needs_cell(home, name)
+    return names
+
+
 def quantified(f: Frame, wanted: bool, node: ast.GeneratorExp) -> Abstract:
     """`any(...)` (wanted: True) or `all(...)` of a generator: a function that returns when an item has decided."""
-    if any(isinstance(n, ast.NamedExpr) for n in ast.walk(node)):
-        raise f.unsupported("an assignment in a generator expression", node, "write a list comprehension")
+    outside = _bound_outside(f, node)
     first = node.generators[0]
     decides = node.elt if wanted else ast.UnaryOp(ast.Not(), node.elt)
     body: ast.stmt = ast.If(decides, [ast.Return(ast.Constant(wanted))], [])
     for generator in reversed(node.generators):
         for test in reversed(generator.ifs):
             body = ast.If(test, [body], [])
-        source = ast.Name(_ITEMS, ast.Load()) if generator is first else generator.iter
+        source = ast.Name(ITEMS, ast.Load()) if generator is first else generator.iter
         body = ast.For(generator.target, source, [body], [])
-    takes = ast.arguments(posonlyargs=[], args=[ast.arg(_ITEMS)], kwonlyargs=[], kw_defaults=[], defaults=[])
+    takes = ast.arguments(posonlyargs=[], args=[ast.arg(ITEMS)], kwonlyargs=[], kw_defaults=[], defaults=[])
     otherwise = ast.Return(ast.Constant(not wanted))
-    function = ast.FunctionDef(name="genexpr", args=takes, body=[body, otherwise], decorator_list=[])
+    says: list[ast.stmt] = [ast.Nonlocal(outside)] if outside else []
+    function = ast.FunctionDef(name="genexpr", args=takes, body=[*says, body, otherwise], decorator_list=[])
     for n in ast.walk(function):
         if "lineno" in n._attributes and not hasattr(n, "lineno"):
             ast.copy_location(n, node)

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import ast
 
-from specjit.capture import merge, opaque
+from specjit.capture import marks, merge, opaque
 from specjit.capture.assignments import assign
 from specjit.capture.frame import Frame, lowers
 from specjit.capture.handlers import Shared, append, handed_out, join_handled
+from specjit.capture.pycalls import is_quiet
 from specjit.capture.scope import assigned
 from specjit.capture.values import Known, Value
 from specjit.ir.graph import Node
@@ -49,11 +50,13 @@ def _enter(f: Frame, s: ast.With, items: list[ast.withitem]) -> None:
 
 
 def _managed(f: Frame, s: ast.With, items: list[ast.withitem]) -> None:
-    """A context manager whose own code runs in Python."""
+    """A context manager whose own code runs in Python, or is compiled when a script gets there."""
     item, *others = items
     noted = len(f.session.opaque)
     manager = f.value(f.expr(item.context_expr))
-    if len(f.session.opaque) == noted:
+    if f.session.scripting and marks.managed is not None:
+        manager = f.emit("py.call", Known(marks.managed), None, manager)
+    elif len(f.session.opaque) == noted and not _is_library_manager(manager):
         saved, f.at = f.at, item.context_expr
         opaque.note(f, "entering and leaving a context manager")
         f.at = saved
@@ -71,6 +74,13 @@ def _managed(f: Frame, s: ast.With, items: list[ast.withitem]) -> None:
         suppressed = merge.Branch(block, f.env)
     join_handled(f, USING, [manager], body, suppressed, f.live.after[s])
     f.session.touched = True
+
+
+def _is_library_manager(manager: Value) -> bool:
+    """Whether the manager is one of Python's own that does nothing but what it is told (`contextlib.suppress`)."""
+    made = manager.node
+    callee = made.args[0].const if made is not None and made.op.name == "py.call" and made.args[0].is_const else None
+    return isinstance(callee, type) and is_quiet(callee)
 
 
 def _name(item: ast.withitem) -> str:

@@ -20,7 +20,7 @@ MAX_ITEMS = 256  # of a range that is written out
 @lowers(ast.Tuple)
 def _tuple(f: Frame, node: ast.Tuple) -> Abstract:
     items = displayed(f, node.elts)
-    return TupleOf(tuple(items)) if isinstance(items, list) else f.emit("py.to_tuple", items)
+    return TupleOf(tuple(map(f.held, items))) if isinstance(items, list) else f.emit("py.to_tuple", items)
 
 
 @lowers(ast.List)
@@ -70,8 +70,11 @@ def displayed(f: Frame, nodes: list[ast.expr]) -> list[Abstract] | Value:
         if not isinstance(n, ast.Starred):
             items.append(f.expr(n))
             continue
-        value = f.expr(n.value)
-        known = known_items(f, value)
+        if isinstance(n.value, ast.List | ast.Tuple):
+            value: Abstract | list[Abstract] = displayed(f, n.value.elts)
+        else:
+            value = f.expr(n.value)
+        known = value if isinstance(value, list) else known_items(f, value)
         if known is not None:
             items += known
             continue

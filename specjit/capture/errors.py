@@ -34,6 +34,7 @@ class Unsupported(Exception):
         self.what = what
         self.node = node
         self.hint = hint
+        self.own = False  # in a function of this package, which can be called as it is
         self.place: Place | None = None
 
 

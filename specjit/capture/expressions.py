@@ -10,13 +10,13 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable
 
-from specjit.capture import merge
-from specjit.capture.attributes import attribute, global_value, module_item, module_items
+from specjit.capture import containers, merge
+from specjit.capture.attributes import attribute, global_value
 from specjit.capture.frame import Frame, lowers
+from specjit.capture.instances import super_attribute
 from specjit.capture.operators import truth
 from specjit.capture.values import (
     NONE_VALUE,
-    UNBOUND,
     Abstract,
     Cell,
     Iteration,
@@ -29,6 +29,7 @@ from specjit.capture.values import (
     const,
     constant_of,
 )
+from specjit.ir.constants import UNBOUND
 from specjit.ir.types import ANY, INT
 from specjit.ops.pyinfer import SIZE
 from specjit.ops.registry import all_ops, get
@@ -67,13 +68,14 @@ def _name(f: Frame, node: ast.Name) -> Abstract:
 
 @lowers(ast.NamedExpr)
 def _walrus(f: Frame, node: ast.NamedExpr) -> Abstract:
-    value = f.expr(node.value)
+    value = f.held(f.expr(node.value))
     bind_name(f, node.target.id, value)
     return value
 
 
 def bind_name(f: Frame, name: str, value: Abstract) -> None:
     """Bind a local variable; the value takes its name, if it has none."""
+    value = f.held(value)
     if name in f.globals and name not in f.shadowed:
         _bind_global(f, name, value)
         return
@@ -143,7 +145,8 @@ def _ternary(f: Frame, node: ast.IfExp) -> Abstract:
 
 @lowers(ast.Attribute)
 def _attribute(f: Frame, node: ast.Attribute) -> Abstract:
-    return attribute(f, f.expr(node.value), node.attr)
+    above = super_attribute(f, node)
+    return attribute(f, f.expr(node.value), node.attr) if above is None else above
 
 
 @lowers(ast.Slice)
@@ -168,6 +171,10 @@ def getitem(f: Frame, owner: Abstract, index: Abstract) -> Abstract:
             return TupleOf(owner.items[i])
         if -len(owner.items) <= i < len(owner.items):
             return owner.items[i]
+    if isinstance(owner, Iteration) and owner.kind == "slice" and ok and type(i) is int:
+        items = containers.view_items(owner)
+        if -len(items) <= i < len(items):
+            return items[i]
     if isinstance(owner, Shape):
         if ok and type(i) is int:
             return f.emit("size", owner.tensor, i)
@@ -175,7 +182,7 @@ def getitem(f: Frame, owner: Abstract, index: Abstract) -> Abstract:
         kind = SIZE if sliced or (ok and isinstance(i, slice)) else INT
         return f.emit("py.getitem", owner, index, type=kind)
     if isinstance(owner, Known):
-        found = attribute_item(f, owner, index)
+        found = containers.member(f, owner, index)
         if found is not None:
             return found
     whole, items = constant_of(owner)
@@ -188,18 +195,6 @@ def getitem(f: Frame, owner: Abstract, index: Abstract) -> Abstract:
     if v.type.is_tensor and "getitem" in all_ops():
         return f.emit("getitem", v, index)
     return f.emit("py.getitem", v, index)
-
-
-def attribute_item(f: Frame, owner: Known, index: Abstract) -> Abstract | None:
-    """`modules[i]` for a container of modules and a known index."""
-    ok, i = constant_of(index)
-    if ok:
-        return module_item(f, owner, i) if isinstance(i, int | str) else None
-    if (f.session.unrollable or f.session.strict) and module_items(f, owner) is not None:
-        from specjit.capture.iteration import NeedsConstant
-
-        raise NeedsConstant("an index into a container of modules that is known only at run time")
-    return None
 
 
 def unpack(f: Frame, value: Abstract, n: int) -> tuple[Abstract, ...]:

@@ -20,7 +20,7 @@ from specjit.capture.guards import Facts
 from specjit.capture.scope import Liveness, declared, local_names, rebound
 from specjit.capture.source import FunctionSource
 from specjit.capture.values import (
-    UNBOUND,
+    ITERATORS,
     Abstract,
     Cell,
     Iteration,
@@ -36,6 +36,7 @@ from specjit.capture.values import (
     constant_of,
     widen,
 )
+from specjit.ir.constants import UNBOUND
 from specjit.ir.graph import Block, Location, Node, OpLike
 from specjit.ir.types import ANY, TENSOR, Type, type_of
 from specjit.ops.pyinfer import SIZE
@@ -59,6 +60,10 @@ def lowers(*kinds: type) -> Callable[[Any], Any]:
     return register
 
 
+class Restart(Exception):
+    """Something was found that has to be known from the start: capture begins anew."""
+
+
 @dataclass
 class Session:
     """What one capture has produced so far."""
@@ -67,6 +72,7 @@ class Session:
     root: types.FunctionType
     written: dict[tuple[int, str], Type]  # types of attributes that the program sets: of all turns and paths
     elements: dict[Any, Type]  # element types of lists by origin: of all turns and paths
+    celled: set[tuple[ast.AST, str]]  # (function, variable): variables that functions share which outlive their call
     scripting: bool = False
     block: Block = field(default_factory=Block)
     facts: Facts = field(default_factory=Facts)
@@ -78,6 +84,7 @@ class Session:
     unsettled: bool = False  # `written` has grown: capture again
     unrollable: int = 0  # open loops over ranges that could be unrolled
     sunk: int = 0
+    making: list[str] = field(default_factory=list)  # variables whose functions are being made
     trying: int = 0  # blocks around that something watches for exceptions
     handling: list[Value | None] = field(default_factory=list)  # what the handlers around have caught; None: unknown
     origins: dict[Value, frozenset[Any]] = field(default_factory=dict)  # where the lists come from
@@ -124,6 +131,7 @@ class Frame:
         self.globals = declared(source.node, ast.Global)
         self.live = Liveness(source.node, self.body)
         self.watched: list[dict[str, Value]] = []  # cells of variables that handlers around may need, by name
+        self.own = is_own(function)
         self.via: tuple[Location, ...] = () if caller is None else (*caller.via, caller.location())
 
     # places
@@ -140,6 +148,7 @@ class Frame:
 
     def unsupported(self, what: str, node: ast.AST | None = None, hint: str = "") -> Unsupported:
         error = Unsupported(what, node or self.at, hint)
+        error.own = self.own
         self.place(error)
         return error
 
@@ -168,8 +177,9 @@ class Frame:
                 self.emit("py.store", cells[name], self.env.get(name, UNBOUND))
 
     def open_cells(self) -> None:
-        """Variables that nested functions assign live in cells from the start."""
-        for name in sorted(rebound(self.source.node)):
+        """Variables that nested functions assign, or see change, live in cells from the start."""
+        seen = {name for function, name in self.session.celled if function is self.source.node}
+        for name in sorted(rebound(self.source.node) | seen):
             self.env[name] = Cell(self.emit("py.cell", self.env.get(name, UNBOUND), hint=f"{name}_cell"))
 
     # syntax
@@ -286,14 +296,34 @@ class Frame:
         if isinstance(a, Iteration):
             if a.kind == "range":
                 return self.emit("py.range", *a.parts)
+            if a.kind == "slice":
+                return self.emit("py.getitem", *a.parts[:2])
+            if a.kind in ("keys", "values", "items"):
+                return self.emit("py.method", a.parts[0], a.kind, None)
+            if a.kind == "map":
+                return self.mapped(a)
             function = {"enumerate": enumerate, "zip": zip, "reversed": reversed}[a.kind]
             return self.emit("py.call", Known(function), None, *a.parts)
         if isinstance(a, Cell):
             return self.emit("py.load", a.cell)
         assert isinstance(a, Local)
-        from specjit.capture.opaque import function_value
+        from specjit.capture.closures import function_value
 
         return function_value(self, a)
+
+    def held(self, a: Abstract) -> Abstract:
+        """`a` as something that is kept: an iterator, which whoever comes second finds used up, is an object then."""
+        return self.value(a) if isinstance(a, Iteration) and a.kind in ITERATORS else a
+
+    def mapped(self, a: Iteration) -> Value:
+        """A map object: Python calls the function, whenever somebody asks for an item."""
+        from specjit.capture.opaque import note
+
+        function = a.parts[0].obj if isinstance(a.parts[0], Known) and a.parts[0].value is None else None
+        if not isinstance(function, types.BuiltinFunctionType | type) and not isinstance(a.parts[0], Local):
+            self.session.touched = True
+            note(self, "a function that map calls")
+        return self.emit("py.call", Known(map), None, *a.parts)
 
     def lookup(self, name: str) -> Abstract | None:
         """A variable of this function or of the captured functions around it; None if the name is not theirs."""
@@ -306,6 +336,11 @@ class Frame:
         while frame is not None and name not in frame.locals:
             frame = frame.parent
         return frame
+
+
+def is_own(fn: Any) -> bool:
+    """Whether the function or class is one of this package, which does to the program what it is documented to do."""
+    return (getattr(fn, "__module__", None) or "").split(".")[0] == "specjit"
 
 
 def generic(t: Type) -> Type:

@@ -16,7 +16,8 @@ from specjit.capture.expressions import bind_name, unbind
 from specjit.capture.frame import Frame, lowers
 from specjit.capture.merge import DEAD, RETURN_VALUE, Branch, Joiner
 from specjit.capture.scope import Exits, assigned, read
-from specjit.capture.values import UNBOUND, Abstract, Cell, Unbound, Value, same_abstract, widen
+from specjit.capture.values import Abstract, Cell, Unbound, Value, same_abstract, widen
+from specjit.ir.constants import UNBOUND
 from specjit.ir.graph import Block, Node
 from specjit.ir.structure import FINALLY, TRY, StructuralOp
 from specjit.ir.types import ANY, Type, join

@@ -12,11 +12,12 @@ import types
 from typing import Any
 
 from specjit.capture import marks, opaque
+from specjit.capture.closures import needs_cell, refers_to_itself
 from specjit.capture.errors import CaptureError, Unsupported
-from specjit.capture.frame import MAX_DEPTH, Frame
+from specjit.capture.frame import MAX_DEPTH, Frame, is_own
 from specjit.capture.loops import NeedsConstant
 from specjit.capture.merge import DEAD, RETURN_VALUE
-from specjit.capture.pycalls import BUILTINS, Keywords, python_call
+from specjit.capture.pycalls import BUILTINS, Keywords, is_library, python_call
 from specjit.capture.source import FunctionSource, source_of
 from specjit.capture.values import (
     NONE_VALUE,
@@ -27,6 +28,8 @@ from specjit.capture.values import (
     Unbound,
     const,
 )
+
+ITEMS = "__specjit_items__"  # the parameter of a generator that is read as a function: who takes items once
 
 
 def call_function(f: Frame, fn: types.FunctionType, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
@@ -50,13 +53,15 @@ def call_function(f: Frame, fn: types.FunctionType, args: list[Abstract], kwargs
         reason = "recursion"
     elif len(session.active) >= MAX_DEPTH:
         reason = f"more than {MAX_DEPTH} nested calls"
+    if is_library(fn):
+        return python_call(f, Known(fn), args, kwargs)
     mark = session.mark()
     if not reason:
         try:
             source = source_of(fn)
             env = bind_parameters(f, source.node, fn, args, kwargs)
-            if env is None:
-                return python_call(f, Known(fn), args, kwargs)
+            if env is None:  # the call is wrong, and says so when it happens, before any of the function runs
+                return f.emit("py.call", Known(fn), tuple(kwargs) or None, *args, *kwargs.values())
             _guard_code(f, fn)
             return inline(f, source, fn, env)
         except CaptureError as error:
@@ -64,7 +69,7 @@ def call_function(f: Frame, fn: types.FunctionType, args: list[Abstract], kwargs
         except NeedsConstant:
             raise
         except Unsupported as error:
-            if session.strict:
+            if session.strict and not (error.own and is_own(fn)):
                 raise
             session.rollback(mark)
             f.place(error)
@@ -72,17 +77,19 @@ def call_function(f: Frame, fn: types.FunctionType, args: list[Abstract], kwargs
     if reason == "recursion" and session.scripting and marks.recursive is not None:
         session.touched = True
         return f.emit("py.call", Known(marks.recursive(fn)), tuple(kwargs) or None, *args, *kwargs.values())
-    if session.strict and reason:
-        raise f.unsupported(
-            f"the call of {fn.__qualname__} ({reason})", hint="use @specjit.jit.ignore to run it in Python"
-        )
-    opaque.note(f, f"{fn.__qualname__} runs as plain Python: {reason}")
+    if is_own(fn):
+        session.touched = True
+        return f.emit("py.call", Known(fn), tuple(kwargs) or None, *args, *kwargs.values())
+    what = f"the call of {fn.__qualname__} ({reason})"
+    if session.strict:
+        raise f.unsupported(what, hint="use @specjit.jit.ignore to run it in Python")
+    opaque.note(f, what)
     session.touched = True
     return f.emit("py.call", Known(fn), tuple(kwargs) or None, *args, *kwargs.values())
 
 
 def _guard_code(f: Frame, fn: types.FunctionType) -> None:
-    if (fn.__module__ or "").split(".")[0] == "specjit":
+    if is_own(fn):
         return
     fetch = f.session.facts.bind(fn)
     f.session.facts.add(
@@ -113,8 +120,13 @@ def inline(
 
 def call_local(f: Frame, local: Local, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
     """A function defined in the captured program; it sees the variables around it."""
-    if local.node in f.session.active:
-        raise f.unsupported(f"recursion in the nested function {local.name!r}")
+    if local.node in f.session.active:  # then it is called as a function object
+        names = refers_to_itself(local)
+        if not names:
+            raise f.unsupported(f"recursion in the nested function {local.name!r}")
+        home = local.frame.home(names[0])
+        assert home is not None
+        raise needs_cell(home, names[0])
     env = _bind_ast(f, local.node, args, kwargs, list(local.defaults), list(local.kw_defaults))
     if env is None:
         raise f.unsupported(f"a call of {local.name!r} with the wrong arguments")
@@ -139,7 +151,7 @@ def bind_parameters(
     defaults = [_default(f, fn, d) for d in fn.__defaults__ or ()]
     named = fn.__kwdefaults__ or {}
     kw_defaults = [_default(f, fn, named[p.arg]) if p.arg in named else None for p in node.args.kwonlyargs]
-    if defaults and (fn.__module__ or "").split(".")[0] != "specjit":
+    if defaults and not is_own(fn):
         fetch = f.session.facts.bind(fn)
         source = f"{fn.__qualname__}.__defaults__"
         f.session.facts.add("globals", source, "identity", fn.__defaults__, f.origin(), f"{fetch}.__defaults__")
@@ -167,11 +179,12 @@ def _bind_ast(
 ) -> dict[str, Abstract] | None:
     a = node.args
     positional = [p.arg for p in (*a.posonlyargs, *a.args)]
-    env: dict[str, Abstract] = dict(zip(positional, args))
-    extra = args[len(positional) :]
+    kept = args if positional == [ITEMS] else [f.held(x) for x in args]
+    env: dict[str, Abstract] = dict(zip(positional, kept))
+    extra = kept[len(positional) :]
     if extra and a.vararg is None:
         return None
-    left = dict(kwargs)
+    left = {name: f.held(x) for name, x in kwargs.items()}
     for name in [*positional[len(a.posonlyargs) :], *(p.arg for p in a.kwonlyargs)]:
         if name in left:
             if name in env:

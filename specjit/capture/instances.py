@@ -14,18 +14,18 @@ import types
 import weakref
 from typing import Any
 
-from specjit.capture.frame import SIMPLE, Frame
-from specjit.capture.values import Abstract, Known, Method, const
+from specjit.capture import generated
+from specjit.capture.frame import Frame
+from specjit.capture.pycalls import is_library
+from specjit.capture.values import Abstract, Known, Method
 from specjit.ir.types import Type
 from specjit.nn.module import Module
 
-_MADE = "<string>"  # the file of methods that dataclasses and namedtuple generate
 _blank: weakref.WeakKeyDictionary[type, Any] = weakref.WeakKeyDictionary()
 
 
 def construct(f: Frame, cls: type, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract | None:
     """`cls(*args, **kwargs)`, where what that runs is known."""
-    from specjit.capture.assignments import set_attribute
     from specjit.capture.attributes import guard_method
     from specjit.capture.inline import call_function
 
@@ -38,9 +38,10 @@ def construct(f: Frame, cls: type, args: list[Abstract], kwargs: dict[str, Abstr
     if not _is_plain(cls):
         return None
     initialize: Any = cls.__init__  # type: ignore[misc]
-    fields = _fields(f, cls, args, kwargs)
-    generated = not isinstance(initialize, types.FunctionType) or initialize.__code__.co_filename == _MADE
-    if generated and fields is None:
+    given = generated.arguments_of(cls, args, kwargs) if generated.is_generated(cls) else None
+    if given is None and (generated.is_generated(cls) or (initialize is object.__init__ and (args or kwargs))):
+        return f.emit("py.call", Known(cls), names, *args, *kwargs.values())  # the call is wrong, and says so
+    if initialize is not object.__init__ and (not isinstance(initialize, types.FunctionType) or is_library(initialize)):
         return None
     made = f.emit("py.call", Known(object.__new__), None, Known(cls))
     made.type = kind
@@ -48,38 +49,103 @@ def construct(f: Frame, cls: type, args: list[Abstract], kwargs: dict[str, Abstr
         _blank[cls] = object.__new__(cls)
     out = Known(_blank[cls], made)
     guard_method(f, cls, "__init__", initialize)
-    if fields is None:
+    if given is not None:
+        generated.fill(f, cls, out, given)
+    elif isinstance(initialize, types.FunctionType):
         call_function(f, initialize, [out, *args], kwargs)
-    else:
-        for name, value in fields.items():
-            set_attribute(f, out, name, value)
     return out
 
 
-def super_method(f: Frame, node: ast.Attribute) -> Abstract | None:
-    """`super().name` as what is called, where that is a plain function of a class above; None for anything else."""
-    call = node.value
-    plain = isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and not (call.args or call.keywords)
-    free = f.function.__code__.co_freevars
-    if not plain or call.func.id != "super" or "__class__" not in free:  # type: ignore[attr-defined]
+@dataclasses.dataclass
+class Above:
+    """What `super().name` finds: `raw` in the dict of the class `home`. `owner`: the instance or class it is asked
+    for."""
+
+    owner: Known
+    home: type
+    raw: Any
+
+
+def above(f: Frame, node: ast.Attribute) -> Above | None:
+    """The member that `super().name` means; None for anything else, and where only Python can tell."""
+    if not is_super(f, node.value):
         return None
-    if "super" in f.env or f.function.__globals__.get("super", super) is not super:
-        return None
-    cls = (f.function.__closure__ or ())[free.index("__class__")].cell_contents
+    cls = _class_around(f)
     owner = f.env.get(f.function.__code__.co_varnames[0])
-    if not isinstance(owner, Known) or owner.value is None or not isinstance(owner.obj, cls):
+    if cls is None or not isinstance(owner, Known):
         return None
-    order = type(owner.obj).__mro__
-    home = next(base for base in order[order.index(cls) + 1 :] if node.attr in base.__dict__ or base is object)
-    raw = home.__dict__.get(node.attr)
+    made_of = owner.obj if owner.value is None else type(owner.obj)
+    if not isinstance(made_of, type) or not issubclass(made_of, cls):
+        return None
+    order = made_of.__mro__
+    home = next((base for base in order[order.index(cls) + 1 :] if node.attr in base.__dict__), None)
+    return None if home is None else Above(owner, home, home.__dict__[node.attr])
+
+
+def is_super(f: Frame, node: ast.expr) -> bool:
+    """Whether an expression is `super()` without arguments."""
+    plain = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not (node.args or node.keywords)
+    if not plain or node.func.id != "super" or f.lookup("super") is not None:  # type: ignore[attr-defined]
+        return False
+    return f.function.__globals__.get("super", super) is super
+
+
+def _class_around(f: Frame) -> type | None:
+    """The class in whose body the function is defined."""
+    free = f.function.__code__.co_freevars
+    if "__class__" not in free:
+        return None
+    found: type = (f.function.__closure__ or ())[free.index("__class__")].cell_contents
+    return found
+
+
+def super_method(f: Frame, node: ast.Attribute) -> Abstract | None:
+    """`super().name` as what is called; None for anything else."""
+    found = above(f, node)
+    if found is None:
+        return None
+    owner, raw = found.owner, found.raw
     if raw is object.__init__:
         return Known(_nothing)
-    if not isinstance(raw, types.FunctionType):
+    function = raw if isinstance(raw, types.FunctionType) else getattr(raw, "__func__", None)
+    if not isinstance(function, types.FunctionType):
         return None
     from specjit.capture.attributes import guard_method
 
-    guard_method(f, home, node.attr, raw)
-    return Method(owner, node.attr, raw)
+    guard_method(f, found.home, node.attr, raw)
+    if isinstance(raw, staticmethod) or (owner.value is None and not isinstance(raw, classmethod)):
+        return Known(function)
+    if isinstance(raw, classmethod) and owner.value is not None:
+        owner = Known(type(owner.obj))
+    return Method(owner, node.attr, function)
+
+
+def super_attribute(f: Frame, node: ast.Attribute) -> Abstract | None:
+    """`super().name` where that is a property of a class above; None for anything else."""
+    found = above(f, node)
+    getter = getattr(found.raw, "fget", None) if found is not None and isinstance(found.raw, property) else None
+    if found is None or found.owner.value is None or not isinstance(getter, types.FunctionType):
+        return None
+    from specjit.capture.inline import call_function
+
+    f.session.facts.add(
+        "globals",
+        f"{found.home.__qualname__}.{node.attr}",
+        "identity",
+        found.raw,
+        f.origin(),
+        f"{f.session.facts.bind(found.home)}.{node.attr}",
+    )
+    return call_function(f, getter, [found.owner], {})
+
+
+def super_object(f: Frame) -> Abstract | None:
+    """`super()` itself, with its arguments spelled out: in generated code no class is around it."""
+    cls, first = _class_around(f), f.function.__code__.co_varnames[:1]
+    if cls is None or not first or first[0] not in f.env:
+        return None
+    f.session.touched = True
+    return f.emit("py.call", Known(super), None, Known(cls), f.env[first[0]])
 
 
 def _nothing() -> None:
@@ -114,30 +180,3 @@ def _is_plain(cls: type) -> bool:
         and not issubclass(cls, Module)
         and cls.__module__.split(".")[0] not in ("specjit", "builtins")
     )
-
-
-def _fields(f: Frame, cls: type, args: list[Abstract], kwargs: dict[str, Abstract]) -> dict[str, Abstract] | None:
-    """What the constructor of a dataclass stores, by attribute; None for any other class, or a call that fails."""
-    code = getattr(cls.__init__, "__code__", None)  # type: ignore[misc]
-    if not dataclasses.is_dataclass(cls) or hasattr(cls, "__post_init__") or code is None or code.co_filename != _MADE:
-        return None
-    if cls.__dataclass_params__.frozen or len(args) > len(given := _parameters(cls)):  # type: ignore[attr-defined]
-        return None
-    said = dict(zip(given, args))
-    if not kwargs.keys() <= given.keys() - said.keys():
-        return None
-    said.update(kwargs)
-    for field in dataclasses.fields(cls):
-        if field.name in said:
-            continue
-        if field.default is not dataclasses.MISSING:
-            said[field.name] = const(field.default) if isinstance(field.default, SIMPLE) else Known(field.default)
-        elif field.default_factory in (list, dict, set):
-            said[field.name] = f.emit(f"py.{field.default_factory.__name__}")
-        else:
-            return None
-    return {field.name: said[field.name] for field in dataclasses.fields(cls)}
-
-
-def _parameters(cls: Any) -> dict[str, Any]:
-    return {field.name: field for field in dataclasses.fields(cls) if field.init and not field.kw_only}

@@ -8,9 +8,9 @@ Invariant: making a plan evaluates the header once and nothing twice.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from specjit.capture.attributes import module_items
+from specjit.capture.containers import is_view, module_items, view_items
 from specjit.capture.errors import Unsupported
 from specjit.capture.expressions import getitem, unpack
 from specjit.capture.frame import Frame
@@ -45,6 +45,11 @@ class Plan:
     each: bool = False  # over one list or tensor, in order
     element: Type = ANY  # of what an iterator yields
     watched: tuple[Value, ...] = ()  # lists that must keep their length for `count` to be right
+    then: Callable[[Abstract], Abstract] | None = None  # what becomes of an item when its turn begins
+
+    def turn(self, item: Abstract) -> Abstract:
+        """What the loop's target is given."""
+        return item if self.then is None else self.then(item)
 
 
 # headers
@@ -62,7 +67,7 @@ def plan(f: Frame, it: Abstract, protocol: bool = False) -> Plan:
         if items is not None:
             return Plan(items=items)
     if isinstance(it, Iteration):
-        return _iteration(f, it, protocol)
+        return Plan(items=view_items(it)) if is_view(it) else _iteration(f, it, protocol)
     v = f.value(it)
     if v.type.kind == "tuple":
         return Plan(items=list(unpack(f, v, len(v.type.args))))
@@ -91,10 +96,14 @@ def _element_of(f: Frame, v: Value, i: Value) -> Abstract:
 def _iteration(f: Frame, it: Iteration, protocol: bool) -> Plan:
     if it.kind == "range":
         return _range(f, *it.parts)
+    if it.kind == "map":
+        return _mapped(f, it, protocol)
     if not all(_countable(f, p, protocol) for p in it.parts[: 1 if it.kind != "zip" else None]):
         return Plan(iterator=f.emit("py.iter", f.value(it)))
     if it.kind == "enumerate":
         inner, start = plan(f, it.parts[0], protocol), it.parts[1]
+        if inner.then is not None:
+            raise f.unsupported("enumerate over this")
         number = lambda i: f.emit("py.add", start, i)  # noqa: E731
         if inner.items is not None:
             return Plan(items=[TupleOf((number(const(k)), x)) for k, x in enumerate(inner.items)])
@@ -113,14 +122,32 @@ def _iteration(f: Frame, it: Iteration, protocol: bool) -> Plan:
     return _reversed(f, it, plan(f, it.parts[0], False))
 
 
+def _mapped(f: Frame, it: Iteration, protocol: bool) -> Plan:
+    """`map(function, *iterables)`: the function is called when an item's turn begins."""
+    from specjit.capture.calls import call
+
+    function, *iterables = it.parts
+    inner = plan(f, iterables[0] if len(iterables) == 1 else Iteration("zip", tuple(iterables)), protocol)
+    before = inner.then
+
+    def then(item: Abstract) -> Abstract:
+        item = item if before is None else before(item)
+        several = len(iterables) > 1
+        return call(f, function, list(unpack(f, item, len(iterables))) if several else [item], {})
+
+    return replace(inner, then=then, each=False)
+
+
 def _countable(f: Frame, it: Abstract, protocol: bool) -> bool:
     """Whether `plan` would know the number of items beforehand."""
     if isinstance(it, TupleOf | Shape):
         return True
     if isinstance(it, Known):
         return module_items(f, it) is not None
+    if isinstance(it, Iteration) and it.kind == "map":
+        return False
     if isinstance(it, Iteration):
-        return (
+        return is_view(it) or (
             all(_countable(f, p, protocol) for p in it.parts[: 1 if it.kind != "zip" else None]) or it.kind == "range"
         )
     if isinstance(it, Value):
@@ -131,7 +158,7 @@ def _countable(f: Frame, it: Abstract, protocol: bool) -> bool:
 def _zip(f: Frame, it: Iteration, plans: list[Plan]) -> Plan:
     if all(p.items is not None for p in plans):
         return Plan(items=[TupleOf(x) for x in zip(*(p.items or () for p in plans))])
-    if any(p.iterator is not None for p in plans):
+    if any(p.iterator is not None or p.then is not None for p in plans):
         raise f.unsupported("zip over this")
     # A known tuple beside something counted is indexed like the rest.
     whole = [f.value(TupleOf(tuple(p.items))) if p.items is not None else None for p in plans]

@@ -27,7 +27,7 @@ from specjit.capture.values import (
     constant_of,
     same_abstract,
 )
-from specjit.ir.graph import Block
+from specjit.ir.graph import Block, Node
 from specjit.ops.registry import get
 
 MAX_ATTEMPTS = 12
@@ -106,11 +106,11 @@ class _Resized(Exception):
 
 def _for_plan(f: Frame, s: ast.For, p: Plan) -> None:
     if p.items is not None:
-        _unroll(f, s, p.items)
+        _unroll(f, s, p.items, p.turn)
     elif p.item is not None:
         item = p.item
         block = f.session.block
-        run_loop(f, s, p.count, None, lambda i: assign_target(f, s.target, item(i)), [])
+        run_loop(f, s, p.count, None, lambda i: assign_target(f, s.target, p.turn(item(i))), [])
         loop = next((n for n in reversed(block.nodes) if n.op.name == "loop"), None)
         if loop is not None and p.watched and _may_resize(loop.blocks[0], p.watched):
             raise _Resized
@@ -125,20 +125,35 @@ def _for_plan(f: Frame, s: ast.For, p: Plan) -> None:
             f.env[slot] = node.results[1]
             return node.results[0]
 
-        run_loop(f, s, None, test, lambda _i: assign_target(f, s.target, f.env[slot]), [slot])
+        run_loop(f, s, None, test, lambda _i: assign_target(f, s.target, p.turn(f.env[slot])), [slot])
         f.env.pop(slot, None)
 
 
-_KEEP_LENGTHS = frozenset(("py.print", "py.setitem", "py.assert", "py.raise", "py.reraise"))
+_KEEP_LENGTHS = frozenset(("py.print", "py.assert", "py.raise", "py.reraise"))
+
+
+def _replaces(node: Node, keyed: bool) -> bool:
+    """Whether a `py.setitem` certainly puts something in the place of something else. keyed: one of the containers is
+    a dict."""
+    target, index = node.args[:2]
+    if target.type.kind == "list" or not keyed:
+        return not (index.is_const and isinstance(index.const, slice)) and index.type.kind not in ("any", "class")
+    made, keys = index.node, None
+    if made is not None and made.op.name == "py.getitem":
+        keys = made.args[0].node
+    return keys is not None and keys.op.name == "py.iter_list" and keys.args[0] is target
 
 
 def _may_resize(block: Block, lists: tuple[Value, ...]) -> bool:
-    """Whether a node inside may change the length of one of `lists`. Two lists of which one is made by the program are
-    not the same."""
+    """Whether a node inside may change the length of one of `lists`, which may be dicts and sets too. Two lists of
+    which one is made by the program are not the same."""
     fresh = [v for v in lists if v.node is not None and v.node.op.name == "py.list"]
+    kinds = {"any", *(v.type.kind for v in lists)}
     for node in block.walk():
         name = node.op.name
-        if name in _KEEP_LENGTHS or (name == "py.method" and node.args[0].type.kind not in ("list", "any")):
+        if name in _KEEP_LENGTHS or (name == "py.method" and node.args[0].type.kind not in kinds):
+            continue
+        if name == "py.setitem" and _replaces(node, "dict" in kinds):
             continue
         callee = node.args[0].const if name == "py.call" and node.args[0].is_const else None
         if makes_an_exception(callee) and callee.__module__ == "builtins":
@@ -155,8 +170,8 @@ def _may_resize(block: Block, lists: tuple[Value, ...]) -> bool:
     return False
 
 
-def _unroll(f: Frame, s: ast.For, items: list[Abstract]) -> None:
-    """One copy of the body per item."""
+def _unroll(f: Frame, s: ast.For, items: list[Abstract], begin: Callable[[Abstract], Abstract] = lambda x: x) -> None:
+    """One copy of the body per item. begin: what the target is given for an item."""
     if len(items) > MAX_UNROLL:
         raise f.unsupported(f"a loop over {len(items)} known items")
     from specjit.capture.statements import guarded, run
@@ -167,7 +182,7 @@ def _unroll(f: Frame, s: ast.For, items: list[Abstract]) -> None:
         if k == len(items):
             run(f, s.orelse)
             return
-        assign_target(f, s.target, items[k])
+        assign_target(f, s.target, begin(items[k]))
         run(f, s.body)
         f.env.pop(CONTINUED, None)
         f.env[left] = f.env.pop(BROKE, merge.FALSE)

@@ -16,7 +16,6 @@ from typing import Any
 from specjit.capture import elements
 from specjit.capture.frame import Frame
 from specjit.capture.values import (
-    UNBOUND,
     Abstract,
     Iteration,
     Known,
@@ -32,6 +31,7 @@ from specjit.capture.values import (
     same_abstract,
     type_of_abstract,
 )
+from specjit.ir.constants import UNBOUND
 from specjit.ir.graph import Block, Node
 from specjit.ir.graph import Value as IRValue
 from specjit.ir.structure import make_if

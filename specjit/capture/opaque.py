@@ -13,20 +13,24 @@ import types
 from typing import Any
 
 from specjit.capture import merge
+from specjit.capture.closures import captures_what_changes
 from specjit.capture.errors import Unsupported
 from specjit.capture.frame import Frame
-from specjit.capture.scope import Do, Exits, assigned, declared, local_names, read
-from specjit.capture.values import UNBOUND, Abstract, Cell, Known, Local, Unbound, Value, same_abstract
+from specjit.capture.scope import Do, Exits, assigned, read
+from specjit.capture.values import Abstract, Cell, Known, Unbound, Value, same_abstract
+from specjit.ir.constants import UNBOUND
 from specjit.ir.types import ANY
 from specjit.ops.registry import get
+from specjit.parsing import parse
 
 # Statements that bind their names last, when nothing can fail any more.
 SIMPLE = (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Expr, ast.FunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
 
 
 def note(f: Frame, reason: str) -> None:
-    """Something at this place runs in Python: an error under `strict`, else remembered for the event."""
-    if f.session.strict:
+    """Something at this place runs in Python: an error under `strict`, else remembered for the event. In a function of
+    this package it is an error always, so that the function is called as it is."""
+    if f.session.strict or f.own:
         raise f.unsupported(reason)
     f.session.opaque.append((f.location(), reason))
 
@@ -71,6 +75,8 @@ def outline_expression(f: Frame, node: ast.expr, error: Unsupported) -> Value:
     """Append an expression as an opaque node; its value has no known type."""
     if any(isinstance(n, ast.NamedExpr | ast.Yield | ast.YieldFrom | ast.Await) for n in ast.walk(node)):
         raise error
+    if captures_what_changes(f, node):
+        raise error
     reads, _ = _names(f, node, error)
     function = _compile(f, node, [ast.Return(node)], reads)
     out, _ = f.emit_node(
@@ -79,55 +85,6 @@ def outline_expression(f: Frame, node: ast.expr, error: Unsupported) -> Value:
     out.results[0].type = ANY
     _taint(f, error)
     return out.results[0]
-
-
-def function_value(f: Frame, local: Local) -> Value:
-    """A nested function as a Python function object, made from its own source over the values it captures.
-
-    Python's closures see later assignments; so the captured variables must have none.
-    """
-    home = local.frame
-    if home is not f or home.parent is not None:
-        raise f.unsupported(f"the function {local.name!r} as a value here", hint="pass data instead of a function")
-    if isinstance(local.node, ast.FunctionDef) and declared(local.node, ast.Nonlocal):
-        what = f"the function {local.name!r} as a value: it assigns variables of the function around it"
-        raise f.unsupported(what, hint="return what changes")
-    own = local_names(local.node)
-    names = sorted((read(local.node) - own) & home.locals)
-    for name in names:
-        if (
-            isinstance(home.env.get(name), Cell)
-            or stores(home.source.node, name) > 1
-            or not same_abstract(merge.bound(home.env, name), merge.TRUE)
-        ):
-            what = f"the function {local.name!r} as a value: it captures {name!r}, which is assigned more than once"
-            raise f.unsupported(what, hint="pass the variable as a default argument")
-    node = local.node
-    made: list[ast.stmt] = (
-        [ast.Return(node)] if isinstance(node, ast.Lambda) else [node, ast.Return(ast.Name(node.name, ast.Load()))]
-    )
-    maker = _compile(f, node, made, names)
-    if not names:
-        return f.value(Known(maker()))
-    return f.emit("py.call", Known(maker), None, *(home.env[n] for n in names))
-
-
-def stores(function: ast.AST, name: str) -> int:
-    """How often a function may bind `name`; a binding in a loop counts twice."""
-    count = 0
-
-    def visit(node: ast.AST, weight: int) -> None:
-        nonlocal count
-        if isinstance(node, ast.arg) and node.arg == name and weight == 1:
-            count += 1
-        if isinstance(node, ast.Name) and node.id == name and not isinstance(node.ctx, ast.Load):
-            count += weight
-        for child in ast.iter_child_nodes(node):
-            if not isinstance(child, ast.Lambda | ast.FunctionDef):
-                visit(child, 2 if isinstance(node, ast.For | ast.While) else weight)
-
-    visit(function, 1)
-    return count
 
 
 def _taint(f: Frame, error: Unsupported) -> None:
@@ -155,7 +112,7 @@ def _names(f: Frame, s: ast.AST, error: Unsupported) -> tuple[list[str], list[st
 
 def _maybe(name: str) -> ast.expr:
     """`locals().get(name, UNBOUND)`, spelled with names that no program defines."""
-    call = ast.parse("__specjit_locals__().get(0, __specjit_unbound__)", mode="eval").body
+    call = parse("__specjit_locals__().get(0, __specjit_unbound__)", mode="eval").body
     assert isinstance(call, ast.Call)
     call.args[0] = ast.Constant(name)
     return call
@@ -163,7 +120,7 @@ def _maybe(name: str) -> ast.expr:
 
 def _unbound_again(name: str) -> ast.stmt:
     """A parameter whose variable has no value yet has none in the outlined function either."""
-    (test,) = ast.parse("if 0 is __specjit_unbound__: del _").body
+    (test,) = parse("if 0 is __specjit_unbound__: del _").body
     assert isinstance(test, ast.If)
     assert isinstance(test.test, ast.Compare)
     test.test.left = ast.Name(name, ast.Load())

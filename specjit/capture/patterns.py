@@ -18,7 +18,8 @@ from specjit.capture.expressions import bind_name, unpack
 from specjit.capture.frame import Frame, lowers
 from specjit.capture.merge import DEAD
 from specjit.capture.operators import binary, compare, truth
-from specjit.capture.values import UNBOUND, Abstract, Known, TupleOf, Value, const
+from specjit.capture.values import Abstract, Known, TupleOf, Value, const
+from specjit.ir.constants import UNBOUND
 from specjit.ops.control import asked_by_class, is_sequence_class
 from specjit.ops.registry import get
 

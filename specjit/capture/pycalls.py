@@ -6,14 +6,17 @@ Invariant: after a call that may run anything, attributes are read anew with not
 
 from __future__ import annotations
 
+import enum
+import functools
 import inspect
 import sys
+import sysconfig
 import types
 from collections.abc import Callable
 from typing import Any
 
-from specjit.capture import elements, opaque
-from specjit.capture.errors import CaptureError
+from specjit.capture import elements, marks, opaque
+from specjit.capture.errors import to_capture_error
 from specjit.capture.frame import Frame
 from specjit.capture.values import (
     Abstract,
@@ -23,7 +26,7 @@ from specjit.capture.values import (
     const,
 )
 from specjit.ir.types import ANY, BOOL, INT, STR
-from specjit.tensor.methods import TensorMethods
+from specjit.tensor.tensor import Tensor
 
 Handler = Callable[[Frame, list[Abstract], dict[str, Abstract]], Abstract]
 BUILTINS: dict[int, Handler] = {}  # by id of the Python callable; `builtins.py` fills it
@@ -46,7 +49,7 @@ def python_call(f: Frame, callee: Abstract, args: list[Abstract], kwargs: dict[s
     obj = callee.obj if isinstance(callee, Known) else None
     if _looks_at_caller(obj, args):
         what = f"{_name(obj)} looks at the variables of the function that calls it"
-        raise CaptureError("unsupported", what, location=f.location(), hint="pass it what it needs as arguments")
+        raise to_capture_error(f.unsupported(what, hint="pass it what it needs as arguments"))
     values = [f.value(a) for a in (*args, *kwargs.values())]
     names = tuple(kwargs) or None
     if obj is not None and is_pure_function(obj):
@@ -55,16 +58,35 @@ def python_call(f: Frame, callee: Abstract, args: list[Abstract], kwargs: dict[s
             if folded is not None:
                 return folded
         return f.emit("py.call", callee, names, *values)
+    if obj is None and f.session.scripting and marks.invoke is not None:
+        f.session.touched = True
+        return f.emit("py.call", Known(marks.invoke), names, callee, *values)
     result = f.emit("py.call", callee, names, *values)
-    if not makes_an_exception(obj):
+    if is_quiet(obj):
+        f.session.touched |= obj in (setattr, next)
+    elif not makes_an_exception(obj):
         f.session.touched = True
         opaque.note(f, f"a call of {_name(obj)}" if obj is not None else "a call of an unknown function")
     return result
 
 
+def apply(function: Any, args: Any, mappings: Any, *first: Any) -> Any:
+    """`function(*first, *args, **mappings[0], **mappings[1], ...)`, as a node can say it."""
+    named: dict[str, Any] = {}
+    for more in mappings:
+        if not hasattr(more, "keys") or named.keys() & more.keys():
+            return function(*first, *args, **named, **more)  # an error, in Python's own words
+        named |= more
+    return function(*first, *args, **named)
+
+
 def python_method(f: Frame, owner: Abstract, name: str, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
     values = [f.value(a) for a in (*args, *kwargs.values())]
     target = f.value(owner)
+    unknown = target.type.kind not in KNOWN_KINDS
+    f.session.touched |= unknown
+    if unknown and f.session.scripting and marks.invoke_method is not None and not is_builtin_method(name):
+        return f.emit("py.call", Known(marks.invoke_method), tuple(kwargs) or None, target, name, *values)
     result = f.emit("py.method", target, name, tuple(kwargs) or None, *values)
     if target.type.kind == "str" and name in SPLITTERS:
         result.type = elements.start(f.session, result, (id(f.at), f.via, name), STR)
@@ -72,16 +94,24 @@ def python_method(f: Frame, owner: Abstract, name: str, args: list[Abstract], kw
         result.type = STR_METHODS.get(name, ANY)
     if target.type.kind in ("list", "dict", "set") and name == "copy":
         result.type = target.type
-    if target.type.kind not in ("list", "dict", "set", "str", "tuple", "int", "float", "bool", "tensor"):
-        f.session.touched = True
-        if f.session.scripting or not _may_be_a_tensor(target, name):
-            opaque.note(f, f"a call of the method {name!r} of an unknown object")
+    if unknown and not is_builtin_method(name):
+        opaque.note(f, f"a call of the method {name!r} of an unknown object")
     return result
 
 
-def _may_be_a_tensor(target: Value, name: str) -> bool:
-    """Whether specialization may find that the call is an op, which is not to be reported as a call of unknown code."""
-    return target.type.kind in ("any", "optional") and not target.is_const and hasattr(TensorMethods, name)
+KNOWN_KINDS = ("list", "dict", "set", "str", "tuple", "int", "float", "bool", "complex", "tensor")
+BUILTIN_METHODS = frozenset(
+    name
+    for kind in (list, dict, set, frozenset, str, bytes, tuple, int, float, complex, Tensor)
+    for name in dir(kind)
+    if name[:2] != "__"
+) | {"_replace", "_asdict", "_make"}  # of named tuples
+
+
+def is_builtin_method(name: str) -> bool:
+    """Whether a method of an unknown object is most likely one of a container, a text, a number or a tensor. What it
+    does to the program is then known once its owner is; a method of the user's that has such a name runs in Python."""
+    return name in BUILTIN_METHODS
 
 
 ON_CALLER = (locals, globals, sys._getframe, inspect.currentframe, inspect.stack)
@@ -111,6 +141,40 @@ def _looks_at_caller(obj: Any, args: list[Abstract]) -> bool:
     """Whether a call gives another answer in generated code, which has variables of its own."""
     enough = 2 if obj is eval or obj is exec else 1 if obj is vars or obj is dir else 0
     return len(args) < enough or any(obj is function for function in ON_CALLER)
+
+
+NOISY = (eval, exec, compile, open, input, breakpoint, __import__, map, filter, property, super)
+QUIET_MODULES = frozenset(
+    ("builtins", "_operator", "operator", "itertools", "_functools", "collections", "contextlib", "copy", "dataclasses")
+)
+QUIET_TYPES = (functools.partial,)
+_STDLIB = sysconfig.get_path("stdlib")
+
+
+def is_quiet(obj: Any) -> bool:
+    """Functions and types that Python itself brings and that do nothing but what their arguments define."""
+    if any(obj is noisy for noisy in NOISY):
+        return False
+    if isinstance(obj, types.FunctionType):
+        return obj.__module__ in QUIET_MODULES and is_library(obj)
+    if obj is str.maketrans:  # says nothing of where it is from
+        return True
+    owner = getattr(obj, "__self__", None)
+    if isinstance(obj, types.BuiltinFunctionType) and isinstance(owner, type):  # dict.fromkeys
+        return owner.__module__ == "builtins"
+    if isinstance(obj, types.MethodDescriptorType):  # str.upper
+        return obj.__objclass__.__module__ == "builtins"
+    if isinstance(obj, enum.EnumType):
+        return "__new__" not in vars(obj) or "_missing_" not in vars(obj)
+    known = isinstance(obj, types.BuiltinFunctionType | type) and getattr(obj, "__module__", "") in QUIET_MODULES
+    return known or any(obj is t for t in QUIET_TYPES)
+
+
+def is_library(fn: types.FunctionType) -> bool:
+    """Whether the function belongs to Python's own library, or to NumPy: what it does inside is no part of the
+    program."""
+    file = fn.__code__.co_filename
+    return (file.startswith(_STDLIB) and "-packages" not in file) or (fn.__module__ or "").split(".")[0] == "numpy"
 
 
 def makes_an_exception(obj: Any) -> bool:

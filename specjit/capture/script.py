@@ -26,9 +26,9 @@ from specjit.capture import (
     patterns,
     statements,
 )
-from specjit.capture.attributes import describe
+from specjit.capture.attributes import describe, is_operator
 from specjit.capture.errors import CaptureError, Unsupported, to_capture_error
-from specjit.capture.frame import SIMPLE, Frame, Session
+from specjit.capture.frame import SIMPLE, Frame, Restart, Session
 from specjit.capture.guards import Checks
 from specjit.capture.iteration import NeedsConstant
 from specjit.capture.merge import DEAD, RETURN_VALUE
@@ -40,6 +40,7 @@ from specjit.ir.types import Type
 from specjit.tensor.tensor import Tensor
 
 MAX_RESTARTS = 30
+KNOWN_INPUTS = (types.FunctionType, types.BuiltinFunctionType, type, types.ModuleType)
 _WAY_OUT = (
     "move it into a function marked @specjit.jit.ignore, or use specjit.optimize without strict=True, which runs such "
     "lines in Python"
@@ -100,10 +101,13 @@ def capture(
         raise CaptureError("signature", f"{fn.__qualname__}: no example for {', '.join(missing)}")
     written: dict[tuple[int, str], Type] = {}
     held: dict[Any, Type] = {}
+    celled: set[Any] = set()
     for _ in range(MAX_RESTARTS):
-        session = Session(strict, fn, written, held, scripting)
+        session = Session(strict, fn, written, held, celled, scripting)
         try:
             block = _run(session, fn, source, params, examples, root)
+        except Restart:
+            continue
         except (Unsupported, NeedsConstant) as error:
             if session.unsettled:
                 continue  # with better types it may be supported
@@ -177,9 +181,7 @@ def _input(f: Frame, name: str, example: Any) -> Abstract:
     """An input, typed by the Python structure of its example."""
     value = f.session.block.param(Type("any"), name)
     facts = f.session.facts
-    if isinstance(example, types.FunctionType | types.BuiltinFunctionType | type | types.ModuleType) or hasattr(
-        example, "record"
-    ):
+    if isinstance(example, KNOWN_INPUTS) or is_operator(example):
         facts.add("arguments", name, "identity", example, f.origin(), name)
         return Known(example)
     if type(example) in (list, dict, set):

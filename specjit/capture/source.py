@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from specjit.capture.errors import CaptureError
 from specjit.ir.graph import Location
 from specjit.limits import MAX_PARSED_FILES
+from specjit.parsing import parse
 
 FunctionNode = ast.FunctionDef | ast.Lambda
 _CALL_IT = "build a list and return it, or call the function without specjit"
@@ -47,7 +48,7 @@ class _File:
         self.lines = lines
         self.functions: dict[tuple[str, int], list[FunctionNode | ast.AsyncFunctionDef]] = {}
         self.codes: dict[tuple[str, int], list[types.CodeType]] = {}
-        tree = ast.parse("".join(lines), file)
+        tree = parse("".join(lines), file)
         self._add_codes(compile(tree, file, "exec", dont_inherit=True))
         for node in ast.walk(tree):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):

@@ -130,7 +130,11 @@ def _statement(f: Frame, s: ast.stmt, rest: list[ast.stmt]) -> bool:
 
 def _outline(f: Frame, s: ast.stmt, error: Unsupported, mark: Any, env: dict[str, Abstract]) -> None:
     """The statement as an opaque node; re-raises where it has to be captured."""
-    if f.session.strict or (isinstance(s, ast.Expr) and isinstance(s.value, ast.Yield | ast.YieldFrom | ast.Await)):
+    if (
+        f.session.strict
+        or f.own
+        or (isinstance(s, ast.Expr) and isinstance(s.value, ast.Yield | ast.YieldFrom | ast.Await))
+    ):
         raise error
     f.session.rollback(mark)
     f.env = dict(env)
@@ -196,7 +200,7 @@ def _or_opaque(f: Frame, node: ast.expr) -> Abstract:
         raise
     except Unsupported as error:
         f.place(error)
-        if f.session.strict:
+        if f.session.strict or f.own:
             raise
         f.session.rollback(mark)
         f.env = dict(env)

@@ -12,28 +12,13 @@ import ast
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from specjit.ir.constants import same
+from specjit.ir.constants import Unbound, same
 from specjit.ir.graph import Value
 from specjit.ir.types import ANY, NONE, Type, type_of
 from specjit.ops.pyinfer import SIZE
 
 if TYPE_CHECKING:
     from specjit.capture.frame import Frame
-
-
-class Unbound:
-    """The content of a local variable that has no value yet, where control flow merges. One instance: `UNBOUND`."""
-
-    __ir_constant__ = {"name": "UNBOUND"}
-
-    def __repr__(self) -> str:
-        return "UNBOUND"
-
-    def __reduce__(self) -> str:
-        return "UNBOUND"
-
-
-UNBOUND = Unbound()
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -81,7 +66,8 @@ class Local:
 @dataclass(frozen=True, eq=False, slots=True)
 class Iteration:
     """A lazy iterable: kind "range" (start, stop, step), "enumerate" (iterable, start), "zip" (iterables), "reversed"
-    (sequence)."""
+    (sequence), "map" (function, iterables). Or a view of a container of modules, whose items are known: "slice" (owner,
+    index, items), "keys", "values" and "items" (owner, items)."""
 
     kind: str
     parts: tuple[Abstract, ...]
@@ -106,6 +92,9 @@ class Cell:
     """A variable that a nested function assigns: its value is in a cell (`py.load`, `py.store`)."""
 
     cell: Value
+
+
+ITERATORS = ("enumerate", "zip", "reversed", "map")  # the kinds of `Iteration` that run out
 
 
 Abstract = Cell | Value | Known | TupleOf | Method | Local | Iteration | Shape | Ran | Unbound

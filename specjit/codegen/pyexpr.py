@@ -412,7 +412,7 @@ def _closure(node: Node, args: list[Text], scope: Scope) -> Text:
 
 
 def _load(node: Node, args: list[Text], scope: Scope) -> Text:
-    return Text(f"{args[0].at(ATOM)}.cell_contents")
+    return Text(f"_content({args[0].text})")
 
 
 def _bound(node: Node, args: list[Text], scope: Scope) -> Text:

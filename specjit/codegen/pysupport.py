@@ -16,8 +16,9 @@ from typing import Any
 
 from specjit.ir.graph import Location
 from specjit.ir.types import Type
-from specjit.ops import control
+from specjit.ops import control, exceptions
 from specjit.ops.registry import get
+from specjit.parsing import parse
 from specjit.tensor import state
 
 GRAD_MODES = {"no_grad": state.no_grad, "enable_grad": state.enable_grad}
@@ -38,11 +39,11 @@ def with_places(source: str, file: str) -> ast.Module:
     through.
 
     The code finds its table of places under the name `_places`."""
-    tree = ast.parse(source, file)
+    tree = parse(source, file)
     function = tree.body[0]
     assert isinstance(function, ast.FunctionDef)
     text = "try:\n    pass\nexcept BaseException as _error:\n    _show_places(_error, _places)\n    raise\n"
-    handler = ast.parse(text).body[0]
+    handler = parse(text).body[0]
     assert isinstance(handler, ast.Try)
     for node in ast.walk(handler):
         if hasattr(node, "lineno"):
@@ -137,6 +138,7 @@ def _unbound(name: str, free: bool = False) -> Any:
 HELPERS: dict[str, Any] = {
     "_bound": control.bound,
     "_closure": _closure,
+    "_content": exceptions.load_cell,
     "_global": _global,
     "_guard": control.check_guard,
     "_next": control.next_item,

@@ -21,7 +21,7 @@ from specjit.codegen.pyexpr import AUGMENTED, TERNARY, expression, index_text, o
 from specjit.codegen.pyhandlers import HandlerWriter
 from specjit.codegen.pyjumps import ALIASES, EXITS, RETURN
 from specjit.codegen.pyleft import is_dead
-from specjit.codegen.pywriter import is_none, place
+from specjit.codegen.pywriter import is_none, is_unbound, place
 from specjit.ir.graph import Block, Graph, Location, Node, Value, free_values
 from specjit.ir.structure import EXCEPTIONAL, IF, LOOP, REGION, WITH
 
@@ -61,6 +61,12 @@ def generate_block(
     if missing:
         raise ValueError(f"the block also uses {missing}")
     return _Function(function, name, regions, True).finish()
+
+
+def _is_list_of_one(node: Node) -> bool:
+    """Whether the op gives a list, and the node's one result is the tensor in it."""
+    returns = getattr(node.op, "returns", ())
+    return returns[:1] == ("Tensor[]",) and node.result.type.is_tensor
 
 
 class _Function(HandlerWriter):
@@ -141,7 +147,7 @@ class _Function(HandlerWriter):
         text = expression(node, args, self.scope)
         if text is None:
             raise NotImplementedError(f"no Python for {node.op.name}")
-        if len(node.results) == 1:
+        if len(node.results) == 1 and not _is_list_of_one(node):
             self.give(node.result, text)
         else:
             self.flush()
@@ -193,7 +199,8 @@ class _Function(HandlerWriter):
             self.line(f"{self.scope.bind(args[1].const.__globals__, 'g')}[{args[0].const!r}] = {content.text}")
         elif name == "py.store":
             cell, content = self.statement(args)
-            self.line(f"{cell.at(14)}.cell_contents = {content.text}")
+            held = f"{cell.at(14)}.cell_contents"
+            self.line(f"del {held}" if is_unbound(args[1]) else f"{held} = {content.text}")
         elif name == "py.assert":
             cond, message = self.statement(args)
             self.line(f"assert {truth(cond).text}" + (f", {message.text}" if not is_none(args[1]) else ""))

@@ -12,13 +12,27 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from specjit.codegen import pysupport
 from specjit.codegen.pyexits import threaded
 from specjit.codegen.pyexpr import NOT, TERNARY, Scope, Text, truth
 from specjit.codegen.pynames import Names
 from specjit.codegen.pyshape import Shape
 from specjit.codegen.pyturns import settle
+from specjit.ir.constants import UNBOUND
 from specjit.ir.graph import Block, Location, Node, Value
+from specjit.tensor.tensor import wrap
+
+
+def _tensor(constant: Any) -> Any:
+    """A constant tensor as Python code sees it: passes hold it as an array."""
+    return wrap(constant) if isinstance(constant, np.ndarray) else constant
+
+
+def _same_line(place: tuple[Location, ...], other: tuple[Location, ...]) -> bool:
+    a, b = place[:1], other[:1]
+    return not a or not b or (a[0].line == b[0].line and a[0].file == b[0].file and place[1:] == other[1:])
 
 
 @dataclass(slots=True)
@@ -76,24 +90,21 @@ class Writer:
         fits = bool(asked) and tail[len(tail) - len(asked) :] == asked
         if fits:
             waiting = self.pending[len(self.pending) - len(asked) :]
-            fits = self.one_line > 0 or all(self.same_line(p.place) for p in waiting)
+            # A node without a place of its own stands where its parts stand, which then is one line.
+            here = self.here or next((p.place for p in waiting if p.place), ())
+            fits = self.one_line > 0 or all(_same_line(p.place, here) for p in waiting)
         if asked and not fits:
             self.flush()
             asked = []
         texts = {p.value: p.text for p in self.pending[len(self.pending) - len(asked) :]} if asked else {}
         if asked:
-            # A node without a place of its own stands where its parts stand.
             self.here = self.here or next((p.place for p in self.pending[-len(asked) :] if p.place), ())
             del self.pending[len(self.pending) - len(asked) :]
         return [texts[v] if v in texts else self.simple(v) for v in wanted]
 
-    def same_line(self, place: tuple[Location, ...]) -> bool:
-        a, b = place[:1], self.here[:1]
-        return not a or not b or (a[0].line == b[0].line and a[0].file == b[0].file and place[1:] == self.here[1:])
-
     def simple(self, v: Value) -> Text:
         if v.is_const:
-            return self.scope.constant(v.const)
+            return self.scope.constant(_tensor(v.const) if v.type.is_tensor else v.const)
         return Text(self.names[v])
 
     def statement(self, values: Sequence[Value]) -> list[Text]:
@@ -142,6 +153,10 @@ def place(node: Node) -> tuple[Location, ...]:
 
 def is_none(v: Value) -> bool:
     return v.is_const and v.const is None
+
+
+def is_unbound(v: Value) -> bool:
+    return v.is_const and v.const is UNBOUND
 
 
 def negation(t: Text) -> str:

@@ -18,11 +18,11 @@ from specjit.ir.types import Type, type_of
 
 def abstract(value: Value) -> Any:
     """What `op.infer` sees of an argument: a constant is itself, a list built here is a list, everything else its
-    type."""
+    type. A list that starts empty is there to be filled."""
     if value.is_const:
         return value.type if isinstance(value.const, np.ndarray) else value.const
     node = value.node
-    if node is not None and node.op.name in ("py.list", "py.tuple"):
+    if node is not None and (node.op.name == "py.tuple" or (node.op.name == "py.list" and node.args)):
         items = [abstract(a) for a in node.args]
         return items if node.op.name == "py.list" else tuple(items)
     if value.type.kind == "int" and isinstance(value.type.dim, int):

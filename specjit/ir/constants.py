@@ -24,6 +24,21 @@ LITERAL_BITS = 10_000  # so does a longer int: Python refuses to print it
 SIMPLE = (bool, int, str, bytes, type(None), type(...), type(NotImplemented))
 
 
+class Unbound:
+    """The content of a local variable that has no value yet, where control flow merges. One instance: `UNBOUND`."""
+
+    __ir_constant__ = {"name": "UNBOUND"}
+
+    def __repr__(self) -> str:
+        return "UNBOUND"
+
+    def __reduce__(self) -> str:
+        return "UNBOUND"
+
+
+UNBOUND = Unbound()
+
+
 class Opaque:
     """Stands for a value that the text only names, when the text is read without a table of such values."""
 

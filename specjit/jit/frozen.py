@@ -28,11 +28,11 @@ class FrozenModule(ScriptedModule):
             return super().__getattr__(name)
         if name in ("_forward_hooks", "_forward_pre_hooks"):
             return {}
-        raise AttributeError(f"'{self.name}' is frozen: '{name}' is not among its preserved_attrs")
+        raise AttributeError(f"'{self._log_name}' is frozen: '{name}' is not among its preserved_attrs")
 
     def __setattr__(self, name: str, value: Any) -> None:
         if "_frozen" in self.__dict__ and not hasattr(type(self), name) and name not in self.__dict__:
-            raise RuntimeError(f"'{self.name}' is frozen: '{name}' cannot be set")
+            raise RuntimeError(f"'{self._log_name}' is frozen: '{name}' cannot be set")
         super().__setattr__(name, value)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> FrozenModule:

@@ -18,6 +18,8 @@ from specjit import config
 from specjit.capture import marks
 from specjit.capture.annotations import INTERFACE, alternatives, declared_constants
 from specjit.capture.errors import CaptureError
+from specjit.capture.frame import is_own
+from specjit.capture.pycalls import is_library
 from specjit.jit.schema import FunctionSchema, schema_of
 from specjit.nn.module import Module
 from specjit.runtime.program import Program
@@ -82,19 +84,19 @@ class ScriptedModule(ScriptFunction):
 
     def _slow(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         model = self._model
-        if (model._forward_hooks or model._forward_pre_hooks) and not self._closed:
+        if _has_hooks(model) and not self._closed:
             return Module.__call__(self, *args, **kwargs)  # type: ignore[arg-type]
         return super()._slow(args, kwargs)
 
     def _method(self, name: str) -> ScriptFunction:
         scripted: dict[str, Any] = self.__dict__["_scripted"]
         if name not in scripted:
-            scripted[name] = ScriptFunction(getattr(self._model, name), name=f"{self.name}.{name}")
+            scripted[name] = ScriptFunction(getattr(self._model, name), name=f"{self._log_name}.{name}")
         found: ScriptFunction = scripted[name]
         return found
 
     def _follow(self) -> None:
-        if not (self._model._forward_hooks or self._model._forward_pre_hooks or self.__dict__["_written"] is None):
+        if not (_has_hooks(self._model) or self.__dict__["_written"] is None):
             super()._follow()
 
     def __getattr__(self, name: str) -> Any:
@@ -151,7 +153,46 @@ def _recursive(fn: types.FunctionType) -> Program[Any, Any]:
     return known
 
 
-marks.recursive = _recursive
+def _invoke(callee: Any, /, *args: Any, **kwargs: Any) -> Any:
+    """A call in a script whose callee was not known when it was captured: Python functions are compiled now."""
+    if isinstance(callee, types.MethodType):
+        return _invoke(callee.__func__, callee.__self__, *args, **kwargs)
+    if isinstance(callee, Module) and type(callee).__call__ is Module.__call__ and not _has_hooks(callee):
+        return _invoke(type(callee).forward, callee, *args, **kwargs)
+    return _recursive(callee)(*args, **kwargs) if _is_compiled(callee) else callee(*args, **kwargs)
+
+
+def _is_compiled(callee: Any) -> bool:
+    """Whether a script compiles what it calls: functions of the user that are no closures (those are made anew again
+    and again) and not marked to be ignored."""
+    if not isinstance(callee, types.FunctionType) or callee.__closure__ or getattr(callee, marks.IGNORED, False):
+        return False
+    return not (is_own(callee) or is_library(callee))
+
+
+def _invoke_method(owner: Any, name: str, /, *args: Any, **kwargs: Any) -> Any:
+    return _invoke(getattr(owner, name), *args, **kwargs)
+
+
+class _Managed:
+    """A context manager in a script: its methods are compiled when they are called."""
+
+    __slots__ = ("manager",)
+
+    def __init__(self, manager: Any) -> None:
+        for name in ("__enter__", "__exit__"):
+            if not hasattr(type(manager), name):
+                raise TypeError(f"'{type(manager).__name__}' object does not support the context manager protocol")
+        self.manager = manager
+
+    def __enter__(self) -> Any:
+        return _invoke(type(self.manager).__enter__, self.manager)
+
+    def __exit__(self, *error: Any) -> Any:
+        return _invoke(type(self.manager).__exit__, self.manager, *error)
+
+
+marks.recursive, marks.invoke, marks.invoke_method, marks.managed = _recursive, _invoke, _invoke_method, _Managed
 
 
 def _returns(scripted: ScriptedModule, method: Any) -> Any:
@@ -163,6 +204,10 @@ def _returns(scripted: ScriptedModule, method: Any) -> Any:
         return scripted if out is scripted._model else out
 
     return call
+
+
+def _has_hooks(module: Module) -> bool:
+    return bool(module._forward_hooks or module._forward_pre_hooks)
 
 
 def _has_forward(module: Module) -> bool:

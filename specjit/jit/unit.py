@@ -20,6 +20,7 @@ import specjit
 from specjit.capture.errors import CaptureError
 from specjit.ir.graph import Location
 from specjit.jit.script import ScriptFunction
+from specjit.parsing import parse
 
 _numbers = itertools.count(1)
 
@@ -46,7 +47,7 @@ class CompilationUnit:
         file = f"<specjit unit {next(_numbers)}>"
         text = textwrap.dedent(source)
         try:
-            tree = ast.parse(text, file)
+            tree = parse(text, file)
         except SyntaxError as error:
             place = Location(file, error.lineno or 1, max((error.offset or 1) - 1, 0))
             linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)

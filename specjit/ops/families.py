@@ -38,7 +38,7 @@ FAMILIES: dict[str, str] = {
     "__rlshift__ __ilshift__ __rshift__ __rrshift__ __irshift__",
     "overwriting": "Tensor: sign_ reciprocal_ rsqrt_ square_ exp2_ expm1_ log_ log2_ log10_ log1p_ sin_ cos_ tan_ erf_ "
     "trunc_ floor_divide_ remainder_ eq_ ne_ lt_ le_ gt_ ge_ logical_and_ logical_or_ logical_xor_ logical_not_ "
-    "bitwise_and_ bitwise_or_ bitwise_xor_ bitwise_not_",
+    "bitwise_and_ bitwise_or_ bitwise_xor_ bitwise_not_ __ifloordiv__ __imod__ __iand__ __ior__ __ixor__",
     "grids": "eye scalar_tensor linspace logspace tril_indices triu_indices",
     "distributions": "multinomial normal randint_like",
     "aliases": "absolute negative multiply subtract true_divide clip fix greater greater_equal less less_equal "

@@ -67,7 +67,10 @@ for _name, _fn in UNARY.items():
 attach_method("__matmul__", operator_function(registry.get("matmul"), "__matmul__"))
 
 
-def _augmented(fn: Any) -> Any:
+def augmented(fn: Any) -> Any:
+    """The method of an augmented assignment that writes through `fn`; an operand of a foreign type gets its own
+    chance."""
+
     def method(self: Any, other: Any) -> Any:
         return fn(self, other) if isinstance(other, OPERANDS) else NotImplemented
 
@@ -76,7 +79,7 @@ def _augmented(fn: Any) -> Any:
 
 
 for _name, _fn in AUGMENTED.items():
-    attach_method(f"__{_name}__", _augmented(_fn))
+    attach_method(f"__{_name}__", augmented(_fn))
 
 
 @composite_function

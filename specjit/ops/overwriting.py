@@ -1,11 +1,13 @@
 """In-place variants of records that `import specjit` defines, for which few programs ask.
 
-Enters: records. Leaves: methods; `inplace` has the common ones.
+Enters: records. Leaves: methods, the augmented assignments of some among them; `inplace` has the common ones.
 """
 
 from __future__ import annotations
 
 from specjit.ops import compare, division, pointwise
+from specjit.ops.call import attach_method
+from specjit.ops.methods import augmented
 from specjit.ops.writes import in_place
 
 for _fn in (
@@ -24,8 +26,6 @@ for _fn in (
     pointwise.tan,
     pointwise.erf,
     pointwise.trunc,
-    division.floor_divide,
-    division.remainder,
     compare.eq,
     compare.ne,
     compare.lt,
@@ -36,9 +36,16 @@ for _fn in (
     compare.logical_or,
     compare.logical_xor,
     compare.logical_not,
-    compare.bitwise_and,
-    compare.bitwise_or,
-    compare.bitwise_xor,
     compare.bitwise_not,
 ):
     in_place(_fn)
+
+AUGMENTED = {
+    "ifloordiv": division.floor_divide,
+    "imod": division.remainder,
+    "iand": compare.bitwise_and,
+    "ior": compare.bitwise_or,
+    "ixor": compare.bitwise_xor,
+}
+for _name, _fn in AUGMENTED.items():
+    attach_method(f"__{_name}__", augmented(in_place(_fn)))

@@ -13,6 +13,8 @@ from collections.abc import Callable, Sequence
 from inspect import Parameter, signature
 from typing import Any, NamedTuple, Protocol
 
+from specjit.parsing import parse
+
 REQUIRED = Parameter.empty
 
 TYPE_SYNTAX = re.compile(r"(?P<base>\w+)(?P<scalar>\|Scalar)?(?P<many>\[\*?\])?(?P<optional>\?)?$")
@@ -98,7 +100,7 @@ def parse_schema(schema: str) -> tuple[str, tuple[Param, ...], tuple[str, ...]]:
     if match is None:
         raise ValueError(f"a schema reads 'name(parameters) -> result', got {schema!r}")
     name, signature, returns = match.groups()
-    tree = ast.parse(f"def op({signature}): pass").body[0]
+    tree = parse(f"def op({signature}): pass").body[0]
     assert isinstance(tree, ast.FunctionDef)
     a = tree.args
     params: list[Param] = []

@@ -123,10 +123,13 @@ def _slice_assumes(x: Type, dim: Any, start: Any, end: Any, step: Any) -> list[D
     return inside if isinstance(b, int) else [*inside, b + 1, n - b + 1, b - a + 1]
 
 
-def _slice_ref(ref: ViewRef, dim: int, start: Any, end: Any, step: Any) -> ViewRef:
+def _slice_ref(ref: ViewRef, dim: int, start: Any, end: Any, step: Any) -> ViewRef | None:
+    by = 1 if step is None else infer.known_int(step)
+    if by is None:
+        return None
     at = ref.axis(dim)
     first, length = slice_bounds(ref.sizes[at], start, end, step)
-    return ref.narrow(at, first, length, step)
+    return ref.narrow(at, first, length, by)
 
 
 slice_op = defop(

@@ -18,6 +18,7 @@ from specjit.ir import signature
 from specjit.ir.builder import Builder
 from specjit.ir.constants import same
 from specjit.ir.graph import Node, Value
+from specjit.parsing import parse
 
 Bindings = dict[str, Value]
 
@@ -89,7 +90,7 @@ class Rule:
 
 def parse_pattern(text: str) -> Any:
     """`Call`s, variable names (str) and numbers."""
-    return _read(ast.parse(text, mode="eval").body)
+    return _read(parse(text, mode="eval").body)
 
 
 def _read(tree: ast.expr) -> Any:

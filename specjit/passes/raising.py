@@ -156,17 +156,15 @@ def _broadcasts(value: Value, result: Value) -> bool:
 
 def layout(*chain: Node) -> Any:
     """Where the result of views, one of the other, lies in the argument of the first, whose strides may be any; None
-    where sizes are not known, a copy is needed, or there are several (one part of a split in one part is a view)."""
+    where sizes are not known or a copy is needed."""
     sizes = chain[0].args[0].type.dims
     if sizes is None or None in sizes:
         return None
     ref: Any = ViewRef(sizes, tuple(symbol(f"stride{k}") for k in range(len(sizes))))
     for node in chain:
-        ref = node.op.lower.fn(ref, *(abstract(a) for a in node.args[1:]))  # type: ignore[attr-defined]
-        if isinstance(ref, list | tuple):
-            ref = ref[0] if len(ref) == len(node.results) == 1 else None
-        if ref is None:
+        if not isinstance(ref, ViewRef):
             return None
+        ref = node.op.lower.fn(ref, *(abstract(a) for a in node.args[1:]))  # type: ignore[attr-defined]
     return ref
 
 

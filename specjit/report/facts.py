@@ -32,7 +32,7 @@ def collect(program: Program[Any, Any]) -> Facts:
     sites = [site for site in list(program._sites.by_structure.values()) if site is not None]
     variants = [variant(v) for v in program.specializations]
     return {
-        "program": program.name,
+        "program": program._log_name,
         "options": program._options.to_dict(),
         "stats": program.stats(),
         "pending": program._pending,
@@ -60,7 +60,7 @@ def _part(part: Part) -> Facts:
     """Code between opaque lines, which is specialized on its own."""
     numbers = part.stats()
     return {
-        "name": part.name,
+        "name": part._log_name,
         "location": str(part.place.user),
         "calls": numbers["calls"],
         "fast": numbers["fast"],

@@ -73,7 +73,7 @@ def cache_events(program: Any, number: int) -> Iterator[None]:
     """Builds for one variant: what the kernel library does meanwhile is told as its program's."""
     with _cache_events.lock:
         library().on_event = _cache_events
-        _cache_events.emit = functools.partial(program.emit, specialization=number)
+        _cache_events.emit = functools.partial(program._emit, specialization=number)
         try:
             yield
         finally:
@@ -92,10 +92,10 @@ def _build(site: Site, profile: Profile, number: int, disabled: frozenset[str]) 
         specialized = specialize(site.captured.graph, assume, site.root)
     graph = copy_graph(specialized.graph)
     signature = site.target.signature
-    name = f"{program.name}.{number}"
+    name = f"{program._log_name}.{number}"
     context = passes.Context(disable=disabled, numerics=options.numerics, name=name, sizes=_sizes(assume))
     variant = Variant(number, assume, specialized, graph, signature, context)
-    program.emit(EventKind.PROFILED, _describe(assume), specialization=number)
+    program._emit(EventKind.PROFILED, _describe(assume), specialization=number)
     passes.optimize(graph, context)
     variant.least = least_for_ones(graph.attrs["nonempty"])
     report = regions.partition(graph)
@@ -107,7 +107,7 @@ def _build(site: Site, profile: Profile, number: int, disabled: frozenset[str]) 
     variant.python_nodes = sum(1 for n in graph.walk() if not n.blocks) - built.native_nodes
     body_source, body = _body(graph, specialized, variant)
     entry_source, entry = make_entry(
-        variant, specialized, site.captured, site.root, signature, body, f"{program.name}_{number}"
+        variant, specialized, site.captured, site.root, signature, body, f"{program._log_name}_{number}"
     )
     variant.source = entry_source + "\n" + body_source
     passes.dump(context.name, "entry.py", lambda: variant.source)
@@ -121,7 +121,7 @@ def _build(site: Site, profile: Profile, number: int, disabled: frozenset[str]) 
     total = sum(len(r.kernels) for r in variant.regions)
     cache = "unused" if total == 0 else "hit" if hits == total else "miss" if hits == 0 else f"{hits}/{total}"
     how = "background" if options.background else "in the call"
-    program.emit(
+    program._emit(
         EventKind.SPECIALIZE_READY,
         f"{variant.seconds:.1f}s {how}  cache={cache}  {counted(len(variant.regions), 'region')}, "
         f"{variant.native_nodes}/{variant.native_nodes + variant.python_nodes} ops native",
@@ -227,7 +227,7 @@ class _Regions:
         back into the block."""
         label, place = f"region {len(self.made)}", place_of(node.blocks[0])
         maker = Maker(
-            name=f"{self.program.name}_{self.variant.number}_{len(self.made)}",
+            name=f"{self.program._log_name}_{self.variant.number}_{len(self.made)}",
             context=self.context,
             emit=functools.partial(self.emit, label, location=place),
             fell_back=functools.partial(self.fell_back, label),
@@ -266,24 +266,24 @@ class _Regions:
                 job()
             seconds = time.perf_counter() - start
             message = f"{label}: gradients of gradients {seconds:.1f}s"
-            self.program.emit(EventKind.SPECIALIZE_READY, message, specialization=number, seconds=seconds)
+            self.program._emit(EventKind.SPECIALIZE_READY, message, specialization=number, seconds=seconds)
 
-        self.program.emit(EventKind.SPECIALIZE_QUEUED, f"{label}: gradients of gradients", specialization=number)
-        self.program.start(work, number)
+        self.program._emit(EventKind.SPECIALIZE_QUEUED, f"{label}: gradients of gradients", specialization=number)
+        self.program._start_job(work, number)
 
     def emit(self, subject: str, kind: EventKind, message: str, **facts: Any) -> None:
-        event = self.program.emit(kind, f"{subject}: {message}", specialization=self.variant.number, **facts)
+        event = self.program._emit(kind, f"{subject}: {message}", specialization=self.variant.number, **facts)
         if kind == EventKind.NOT_FUSED:
             where = f"  ({event.location})" if event.location else ""
             self.variant.refused.append(f"{event.message}{where}")
 
     def fell_back(self, region: str, message: str, location: Location | None, reason: str) -> None:
         self.variant.counts.fallbacks += 1
-        self.program.emit(
+        self.program._emit(
             EventKind.FALLBACK,
             f"{region} {message}",
             specialization=self.variant.number,
-            call=self.program.calls + 1,
+            call=self.program._calls + 1,
             location=location,
             reason=reason,
         )

@@ -14,7 +14,7 @@ from specjit import locks
 from specjit.capture.errors import CaptureError
 from specjit.capture.script import capture
 from specjit.ir.guard import Guard
-from specjit.limits import MAX_CAPTURES, MAX_RECAPTURES, clipped
+from specjit.limits import MAX_CAPTURES, MAX_RECAPTURES, MAX_SCRIPTED, clipped
 from specjit.profile.signature import observe
 from specjit.runtime.events import EventKind
 from specjit.runtime.history import MISS, Retired
@@ -38,6 +38,7 @@ class Sites:
         self.recent: Site | None = None
         self.full = False  # more structures came than are captured
         self.retired = Retired()
+        self.limit = MAX_SCRIPTED if program._options.scripting else MAX_CAPTURES
         self._lock = locks.lock()
 
     def find(self, values: tuple[Any, ...]) -> Site | None:
@@ -61,7 +62,7 @@ class Sites:
             for other in self.by_structure.values():  # a string or an object may differ where the capture does not care
                 if other is not None and other.holds(*other.leading, *values):
                     return other
-            if len(self.by_structure) >= MAX_CAPTURES:
+            if len(self.by_structure) >= self.limit:
                 self._too_many()
                 return None
             return self._capture(arguments, key)
@@ -71,9 +72,9 @@ class Sites:
     def _too_many(self) -> None:
         if not self.full:
             self.full = True
-            reason = f"more structures of arguments came than are captured ({MAX_CAPTURES})"
+            reason = f"more structures of arguments came than are captured ({self.limit})"
             hint = "pass containers of fixed lengths, and options as attributes of the model"
-            self.program.runs_eagerly(CaptureError("limit", reason, hint=hint))
+            self.program._runs_eagerly(CaptureError("limit", reason, hint=hint))
 
     def _capture(self, arguments: dict[str, Any], key: Any) -> Site | None:
         program = self.program
@@ -90,11 +91,11 @@ class Sites:
             )
             site: Site | None = Site(program, captured, target)
         except CaptureError as error:
-            program.runs_eagerly(error)
+            program._runs_eagerly(error)
             site = None
         else:
             nodes, opaque = sum(1 for _ in captured.graph.walk()), len(captured.opaque)
-            program.emit(
+            program._emit(
                 EventKind.CAPTURED,
                 f"{nodes} nodes, {len(captured.guards)} capture guards"
                 + (f", {opaque} places run in Python" if opaque else ""),
@@ -111,9 +112,9 @@ class Sites:
         self.recaptures += 1
         again = self.recaptures <= MAX_RECAPTURES
         self.program._counts["misses"] += 1
-        self.program.emit(
+        self.program._emit(
             EventKind.GUARD_MISS,
-            call=self.program.calls + 1,
+            call=self.program._calls + 1,
             message=f"the captured code: {guard.missed(actual)}",
             location=guard.origin,
             then="captured again" if again else "",
@@ -129,7 +130,7 @@ class Sites:
         self.by_structure[key] = None
         reason = f"it was captured {MAX_RECAPTURES} times already, and {guard.source} changed again ({guard.origin})"
         hint = f"keep {guard.source} as it is between calls, or pass it as an argument"
-        self.program.runs_eagerly(CaptureError("limit", reason, hint=hint))
+        self.program._runs_eagerly(CaptureError("limit", reason, hint=hint))
         return None
 
     def abandon(self) -> None:
@@ -139,7 +140,7 @@ class Sites:
             for site in list(self.by_structure.values()):
                 if site is not None:
                     site.retire()
-            self.program.emit(EventKind.GUARD_MISS, "the captured code: a call of the model runs another function now")
+            self.program._emit(EventKind.GUARD_MISS, "the captured code: a call of the model runs another function now")
             exhausted = self.recaptures > MAX_RECAPTURES
             self.by_structure = dict.fromkeys(self.by_structure) if exhausted else {}
             self.recent = None
@@ -171,6 +172,6 @@ class Sites:
 
 def _forward(program: Program[Any, Any]) -> Callable[..., None]:
     def on_event(kind: str, message: str, **facts: Any) -> None:
-        program.emit(EventKind(kind), message, **facts)
+        program._emit(EventKind(kind), message, **facts)
 
     return on_event

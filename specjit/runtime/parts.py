@@ -173,7 +173,7 @@ class _Splitter:
         whole.nodes, whole.outputs = stretch, outputs
         given = free_values(whole)
         place = next((n.loc for n in stretch if n.loc is not None), self.site.captured.graph.attrs["place"])
-        graph = Graph(f"{self.site.program.name}.{len(self.parts) + 1}", attrs={"place": place})
+        graph = Graph(f"{self.site.program._log_name}.{len(self.parts) + 1}", attrs={"place": place})
         mapping = {v: graph.block.param(v.type, v.hint) for v in given}
         body = _copied(whole, mapping)
         graph.block.nodes, graph.block.outputs = body.nodes, body.outputs

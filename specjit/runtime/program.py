@@ -121,7 +121,7 @@ class Program(Generic[P, R]):
                     counts["eager"] += 1
                     return self._model(*args, **kwargs)
             for variant in self._variants if stance.kind != "generic" else ():
-                verify = verify_every and self.calls % verify_every == 0
+                verify = verify_every and self._calls % verify_every == 0
                 out = self._verified(variant, args, kwargs) if verify else variant.entry(*args, **kwargs)
                 if out is not MISS:
                     return out
@@ -161,10 +161,11 @@ class Program(Generic[P, R]):
 
     def _unscripted(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Exception:
         """The error for a call that has no captured code, where plain Python would be another program."""
-        try:
-            self._target.signature.bind(*args, **kwargs) if self._target is not None else None
-        except TypeError as error:
-            return error
+        if self._target is not None and self._bind(args, kwargs) is None:
+            try:
+                self._model(*args, **kwargs)  # does not fit the parameters, and says so before any of it runs
+            except TypeError as error:
+                return error
         told = self.events(EventKind.FALLBACK)
         return CaptureError("limit", told[-1].message if told else self._no_target or "it is closed")
 
@@ -182,7 +183,7 @@ class Program(Generic[P, R]):
         except CaptureError as error:
             if str(error) != self._no_target:
                 self._no_target = str(error)
-                self.runs_eagerly(error)
+                self._runs_eagerly(error)
             target = None
         if target is not self._target:
             with self._lock:
@@ -211,9 +212,9 @@ class Program(Generic[P, R]):
 
     def _start(self, site: Site, plan: Plan, disabled: frozenset[str]) -> None:
         """Carry out `plan`."""
-        self.start(lambda: site.build(plan, disabled), plan.number, lambda: site.abandon(plan))
+        self._start_job(lambda: site.build(plan, disabled), plan.number, lambda: site.abandon(plan))
 
-    def start(self, job: Callable[[], None], number: int, abandon: Callable[[], None] = lambda: None) -> None:
+    def _start_job(self, job: Callable[[], None], number: int, abandon: Callable[[], None] = lambda: None) -> None:
         """Do a job for specialization `number` in the background (or now, with background=False), counted by
         `wait`."""
         from specjit.runtime import service
@@ -229,7 +230,7 @@ class Program(Generic[P, R]):
             abandon()
             self._finished(0.0)
             then = "such calls stay generic until a thread can be started"
-            self.emit(EventKind.SPECIALIZE_FAILED, str(error), then=then, specialization=number)
+            self._emit(EventKind.SPECIALIZE_FAILED, str(error), then=then, specialization=number)
 
     def _carry_out(self, job: Callable[[], None]) -> None:
         from specjit.runtime import service
@@ -240,10 +241,10 @@ class Program(Generic[P, R]):
                 job()
         except Refused as refused:  # only under strict
             self._failure = refused
-            self.refused(refused)
+            self._refused(refused)
         except BaseException as error:
             self._failure = error
-            self.emit(
+            self._emit(
                 EventKind.SPECIALIZE_FAILED,
                 f"{type(error).__name__}: {str(error).partition(chr(10))[0]}",
                 then="such calls stay generic. Please report it, with facts['traceback'] of this event",
@@ -308,7 +309,7 @@ class Program(Generic[P, R]):
                 raise TypeError(f"warmup: the arguments {[type(a).__name__ for a in args]} do not fit {what}")
             site = self._sites.find(values)
             if site is None:
-                raise RuntimeError(f"warmup: {self.name} cannot be captured; see Program.events('FALLBACK')")
+                raise RuntimeError(f"warmup: {self._log_name} cannot be captured; see Program.events('FALLBACK')")
             plan = site.observe(values, enough=True)
             if plan is not None:
                 self._start(site, plan, frozenset())
@@ -333,7 +334,7 @@ class Program(Generic[P, R]):
         return {
             **self._counts,
             "eager": self._counts["eager"] + self._rest.taken,
-            "calls": self.calls,
+            "calls": self._calls,
             "fast": fast,
             "fallbacks": fallbacks,
             "compiles": compiled,
@@ -343,12 +344,12 @@ class Program(Generic[P, R]):
         }
 
     @property
-    def calls(self) -> int:
+    def _calls(self) -> int:
         """How often the Program was called."""
         return self._sites.counted()[0] + self._counts["generic"] + self._counts["eager"] + self._rest.taken
 
     @property
-    def name(self) -> str:
+    def _log_name(self) -> str:
         """What logs call it."""
         return self._log.program
 
@@ -367,17 +368,17 @@ class Program(Generic[P, R]):
         """The generic path as Python source."""
         return self._sites.latest().source
 
-    def runs_eagerly(self, error: CaptureError) -> None:
+    def _runs_eagerly(self, error: CaptureError) -> None:
         """Calls run the model itself, for this reason: said in an event, or raised under `strict` and by scripts."""
         if self._options.strict or self._options.scripting:
             raise error
         where = {"location": error.location, "then": error.hint, "text": str(error)}
-        self.emit(EventKind.FALLBACK, f"runs as plain Python: {error.reason}", **where)
+        self._emit(EventKind.FALLBACK, f"runs as plain Python: {error.reason}", **where)
 
-    def refused(self, refused: Refused, number: int | None = None, then: str = "") -> None:
+    def _refused(self, refused: Refused, number: int | None = None, then: str = "") -> None:
         """Tell that a specialization cannot be made."""
         cause = refused.__cause__
-        self.emit(
+        self._emit(
             EventKind.SPECIALIZE_FAILED,
             refused.reason,
             specialization=number,
@@ -387,9 +388,9 @@ class Program(Generic[P, R]):
             **({} if cause is None else {"cause": "".join(traceback.format_exception(cause))}),
         )
 
-    def emit(self, kind: EventKind, message: str, **facts: Any) -> Event:
+    def _emit(self, kind: EventKind, message: str, **facts: Any) -> Event:
         """Record an event; `call` (by default, the calls answered so far) and the other names as `EventLog.emit`."""
-        return self._log.emit(kind, message, **{"call": self.calls, **facts})
+        return self._log.emit(kind, message, **{"call": self._calls, **facts})
 
     def reset(self) -> None:
         """Forget captures, profiles and variants; the model itself is untouched."""

@@ -42,8 +42,8 @@ class Site:
         code = generate(captured.graph, name=captured.graph.name)
         self.source: str = code.source
         self.generic: Callable[..., Any] = code.fn
-        dump(program.name, "capture.ir", lambda: str(captured.graph))
-        dump(program.name, "generic.py", lambda: code.source)
+        dump(program._log_name, "capture.ir", lambda: str(captured.graph))
+        dump(program._log_name, "generic.py", lambda: code.source)
         self.parts: list[Part] = []  # of a graph that is not specialized as a whole
         self.histories: dict[Any, History] = {}
         self.resting = 0
@@ -66,7 +66,7 @@ class Site:
             runs = "ran generic; " if plan is None or self.program._options.background else ""
             self._missed(built, values, runs + then, plan is not None)
         if plan is not None:
-            self.program.emit(plan.kind, plan.message, specialization=plan.number)
+            self.program._emit(plan.kind, plan.message, specialization=plan.number)
         return plan
 
     def _next(self, signature: Signature, history: History, taught: bool, enough: bool) -> tuple[Plan | None, str]:
@@ -164,7 +164,7 @@ class Site:
                 program._adding |= {plan} if drop is None else set()
                 return plan, f"next: #{plan.number} {purpose}"
         if first:
-            program.emit(
+            program._emit(
                 EventKind.MEGAMORPHIC,
                 f"{limit} specializations are live (the limit): other kinds of call run generic",
                 then=f"raise max_specializations (now {limit}), or call it with fewer kinds of shapes and dtypes",
@@ -194,16 +194,16 @@ class Site:
         found = closest(built, self.target.named(values))
         if found is None:
             message = "a specialization was published during the call, or the call's memory is not aligned"
-            call = program.calls + 1
-            program.emit(EventKind.GUARD_MISS, message, call=call, then=then, reason="no guard that is listed")
+            call = program._calls + 1
+            program._emit(EventKind.GUARD_MISS, message, call=call, then=then, reason="no guard that is listed")
             return
         variant, failures = found
         guard, actual = failures[0]
         more = f" (and {counted(len(failures) - 1, 'other guard')})" if len(failures) > 1 else ""
         rest = f"; of further misses one in {EXPLAINED_MISSES} is told" if count == EXPLAINED_MISSES else ""
-        program.emit(
+        program._emit(
             EventKind.GUARD_MISS,
-            call=program.calls + 1,
+            call=program._calls + 1,
             message=f"closest #{variant.number}: {guard.missed(actual)}{more}",
             location=guard.origin,
             then=then + rest,
@@ -244,7 +244,7 @@ class Site:
                 program._adding.discard(plan)
                 if plan.drop is not None:
                     program._sites.retire(plan.drop)
-                    program.emit(
+                    program._emit(
                         EventKind.EVICTED,
                         f"used longest ago, it made room for #{plan.number}",
                         specialization=plan.drop.number,
@@ -261,7 +261,7 @@ class Site:
             self._split()
             parts = counted(len(self.parts), "part")
             then = f"the code between its opaque lines is specialized in {parts}" if self.parts else ""
-            program.refused(refused, plan.number, then)
+            program._refused(refused, plan.number, then)
         except BaseException:
             history.failed_at = history.profile.count
             raise
@@ -295,7 +295,7 @@ class Site:
                     history.unpaid_until = 64 + 4 * history.profile.count
                     history.retry_at = history.misses
             program._sites.retire(variant)
-        program.emit(
+        program._emit(
             EventKind.EVICTED,
             f"native code took {native * 1e6:.1f} us a call, plain Python {python * 1e6:.1f} us",
             specialization=variant.number,

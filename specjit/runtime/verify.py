@@ -62,8 +62,8 @@ def _run_both(program: Program[Any, Any], variant: Variant, args: tuple[Any, ...
         worst = "it drew another amount of random numbers"
     if worst is None:
         return out
-    place, call = site.captured.graph.attrs["place"], program.calls
-    program.emit(
+    place, call = site.captured.graph.attrs["place"], program._calls
+    program._emit(
         EventKind.VERIFY_MISMATCH,
         worst,
         call=call,
@@ -72,7 +72,7 @@ def _run_both(program: Program[Any, Any], variant: Variant, args: tuple[Any, ...
         then="the generic result was returned",
     )
     site.quarantine(variant)
-    program.emit(
+    program._emit(
         EventKind.QUARANTINED,
         "its results differ from the generic path: such calls stay generic",
         call=call,
@@ -100,7 +100,7 @@ def _not_verified(program: Program[Any, Any], variant: Variant, why: str) -> Non
     """Say once per variant that SPECJIT_VERIFY passes it by."""
     if not variant.unverified:
         variant.unverified = True
-        program.emit(
+        program._emit(
             EventKind.FALLBACK, f"SPECJIT_VERIFY does not look at it: {why}", specialization=variant.number, reason=why
         )
 

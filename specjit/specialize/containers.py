@@ -85,7 +85,7 @@ def _object_item(spec: Specializer, target: Obj, index: Any) -> Abstract:
     if not isinstance(index, Known):
         raise NeedsUnrolling(f"{target.path} is indexed by a run-time number", spec.loc)
     children = getattr(target.value, "_modules", None)
-    if children is None:
+    if children is None or isinstance(index.value, slice):
         raise Refused(f"an item of {target.path}", spec.loc)
     name = index.value
     if isinstance(name, int):

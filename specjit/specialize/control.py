@@ -11,8 +11,7 @@ import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from specjit.capture.values import UNBOUND
-from specjit.ir.constants import same
+from specjit.ir.constants import UNBOUND, same
 from specjit.ir.graph import Block, Node, Value
 from specjit.ir.structure import WITH, make_if
 from specjit.ir.types import BOOL, Type, join, type_of

@@ -67,7 +67,7 @@ def item(spec: Specializer, seq: Seq, index: Any) -> Abstract:
         try:
             found = seq.items[index.value]
             return Seq(seq.kind, found, spec.depth) if isinstance(index.value, slice) else found
-        except (IndexError, TypeError) as error:
+        except (IndexError, TypeError, ValueError) as error:
             raise Refused(str(error), spec.loc) from error
     if len(seq.items) == 1 and isinstance(index.value, int):
         return spec.call("clone", spec.call("select", seq.items[0].stacked, 0, index.value))

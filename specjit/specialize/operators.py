@@ -148,6 +148,8 @@ def truth(spec: Specializer, args: list[Any], node: Node) -> Abstract:
     (a,) = args
     negate = node.op.name == "py.not"
     if isinstance(a, (Seq, Mapping)):
+        if isinstance(a, Seq) and not a.plain:  # the loop that filled it may not have taken a turn
+            return spec.call("py.eq" if negate else "py.ne", lists.length(spec, a), 0)
         if isinstance(a, Seq):
             lists.check_readable(spec, a)
         return Known(bool(a.items) != negate)

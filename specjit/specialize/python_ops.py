@@ -19,9 +19,10 @@ from specjit.ops.composites import CompositeFunction
 from specjit.ops.control import asked_by_class, is_sequence_class
 from specjit.ops.results import NAMED
 from specjit.specialize import containers, lists
-from specjit.specialize.abstract import Abstract, Known, Mapping, Obj, Refused, Seq, constant, unknown
+from specjit.specialize.abstract import Abstract, Known, Mapping, Obj, Refused, Seq, unknown
 from specjit.specialize.composed import composed
 from specjit.specialize.handlers import IMMUTABLE, default, handles, is_tensor
+from specjit.tensor.devices import device
 from specjit.tensor.tensor import Size, Tensor
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def get_attribute(spec: Specializer, args: list[Any], node: Node) -> Abstract:
     if is_tensor(target):
         return tensor_attribute(spec, target, name)
     if isinstance(target, Known):
-        return constant(getattr(target.value, name))
+        return spec.fold(node.op, args)
     if isinstance(target, Seq) and name in target.names:
         found: Abstract = target.items[target.names.index(name)]
         return found
@@ -74,7 +75,7 @@ def tensor_attribute(spec: Specializer, x: Value, name: str) -> Abstract:
     if composite is not None and t.dims is not None:
         return composed(spec, composite, [x], {})
     if name == "device" and t.device is not None:
-        return Known(t.device)
+        return Known(device(t.device))
     raise Refused(f"attribute {name!r} of a tensor is not modelled", spec.loc)
 
 

@@ -147,6 +147,12 @@ class Specializer:
             raise
         except (RuntimeError, IndexError, TypeError, ValueError) as error:
             raise Refused(f"{op.name}: {error}", self.loc) from error
+        if isinstance(types, list) and not op.several and any(_holds(s, types) for s in seen):
+            # One of the operands, or an item of one, comes back: it stays the object that it is.
+            for a, s in zip(args, seen, strict=True):
+                if s is types:
+                    return a
+            raise Refused(f"{op.name} gives a list that it finds in another one", self.loc)
         self.nonempty.update(op.assumed(seen, types))
         return self.emit(op, args, types)
 
@@ -279,6 +285,11 @@ def _known_of(t: Any, depth: int) -> Abstract | None:
     if t.kind == "none":
         return Known(None)
     return None
+
+
+def _holds(a: Any, wanted: list[Any]) -> bool:
+    """Whether the list is `a`, or in it."""
+    return a is wanted or (isinstance(a, list | tuple) and any(_holds(x, wanted) for x in a))
 
 
 def _row_type(a: Seq) -> Type:

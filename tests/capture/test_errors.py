@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import textwrap
 
@@ -12,6 +13,8 @@ from specjit import jit
 from specjit.capture.errors import CaptureError
 from specjit.capture.script import capture
 from specjit.codegen.python import generate
+from tests.capture.programs import PROGRAMS, modes
+from tests.capture.programs.observe import run
 
 HELP = (
     "move it into a function marked @specjit.jit.ignore, or use specjit.optimize without strict=True, which runs such "
@@ -168,6 +171,34 @@ def test_strict_errors(fn):
     text = re.sub(r":\d+:", ":LINE:", str(caught.value).replace(__file__, "FILE"), count=1)
     assert text == textwrap.dedent(wanted).strip()
     assert caught.value.location.file == __file__
+
+
+@pytest.mark.parametrize("program", [p for p in PROGRAMS if p.says], ids=lambda p: p.name)
+def test_errors_of_the_table(program):
+    reason, way_out, caret = program.says
+    lines, first = inspect.getsourcelines(program.fn)
+    body = next(k for k, line in enumerate(lines) if line.startswith("def ")) + 1
+    at = next(k for k, line in enumerate(lines[body:], body) if caret in line)
+    column = lines[at].index(caret)
+    width = 1 if caret.endswith(":") else len(caret)  # of what goes on in further lines only the beginning is marked
+    indent = len(lines[at]) - len(lines[at].lstrip())
+    told = f"{inspect.getsourcefile(program.fn)}:{first + at}:{column + 1}: {reason}"
+    shown = f"    {lines[at].strip()}\n    {' ' * (column - indent)}{'^' * width}\n  {way_out}"
+    for case in program.cases:
+        with pytest.raises(CaptureError) as caught:
+            modes.captured(program, case, strict=True)
+        assert caught.value.kind == "unsupported"
+        assert str(caught.value) == f"{told}\n{shown}"
+
+
+@pytest.mark.parametrize("program", [p for p in PROGRAMS if p.says], ids=lambda p: p.name)
+def test_events_of_the_table(program):
+    """Under `optimize` an event names the reason and the place."""
+    optimized = modes.generic(program)
+    run(optimized, program.cases[0])
+    (event,) = optimized.events("FALLBACK" if program.whole else "OPAQUE")[:1]
+    assert program.says[0] in event.message
+    assert event.location.startswith("odd.py:")
 
 
 WHOLE = [a_generator, a_coroutine, a_match]

@@ -39,7 +39,7 @@ def f(k):
         x_cell.cell_contents = x
         y = x
     finally:
-        x3 = x_cell.cell_contents
+        x3 = _content(x_cell)
         x2 = x3 + 100
         print('x is', x2)
     return (x2, y)

@@ -69,7 +69,7 @@ def test_making_one_changes_nothing(chatty) -> None:
 def test_it_is_a_snapshot(trained) -> None:
     explanation = trained.explain()
     text = str(explanation)
-    trained.emit("FUSED", "later")
+    trained._emit("FUSED", "later")
     assert str(explanation) == text == repr(explanation)
     assert isinstance(explanation, Explanation)
 

@@ -140,9 +140,9 @@ def test_eager_generic_and_specialized_agree(model, capsys) -> None:
             check_same(run(program, input_of(steps), capsys), expected)
     parts = parts_of(program)
     assert len(parts) >= PARTS.get(model, 1)
-    assert all(part.stats()["fast"] > 0 for part in parts if part.calls)
+    assert all(part.stats()["fast"] > 0 for part in parts if part._calls)
     assert any(variant.regions for part in parts for variant in part.specializations)
-    assert not any(is_opaque(n) for part in parts if part.calls for n in part.graph.walk())
+    assert not any(is_opaque(n) for part in parts if part._calls for n in part.graph.walk())
     assert str(program.explain()).count(" native; ") == len(parts)
 
 
@@ -235,7 +235,7 @@ def test_training_goes_through_parts() -> None:
     assert [bool(part.stats()["fast"]) for part in parts_of(program)] == [True, True]
     explained = str(program.explain())
     assert "runs in parts" in explained
-    assert all(f"{part.name}: {part.stats()['fast']} of" in explained for part in parts_of(program))
+    assert all(f"{part._log_name}: {part.stats()['fast']} of" in explained for part in parts_of(program))
     np.testing.assert_allclose(model.history, twin.history, rtol=1e-4)
 
 

@@ -341,3 +341,34 @@ def test_a_library_function_that_calls_itself_runs_in_python() -> None:
         count, y = program(specjit.ones(rows))
         assert count == rows
         assert y.tolist() == [2] * rows
+
+
+def test_names_of_the_machinery_are_the_models() -> None:
+    """What `Program` needs for itself is private: a model may have methods and attributes of nearly any name."""
+
+    class Named(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.name, self.calls, self.number = "mine", 7, 3.0
+
+        def start(self, n: int) -> int:
+            return n + 1
+
+        def emit(self) -> str:
+            return "emitted"
+
+        def refused(self) -> str:
+            return "refused"
+
+        def forward(self, x):
+            return x * self.number
+
+    fast = specjit.optimize(Named(), background=False)
+    for _ in range(5):
+        assert fast(specjit.ones(2)).tolist() == [3.0, 3.0]
+    assert fast.stats()["fast"] > 0
+    assert (fast.name, fast.calls, fast.start(1), fast.emit(), fast.refused()) == ("mine", 7, 2, "emitted", "refused")
+    public = {n for n in dir(type(fast)) if n[0] != "_"}
+    assert public == {
+        "wait", "warmup", "explain", "events", "stats", "specializations", "graph", "code", "reset", "close",
+    }  # fmt: skip

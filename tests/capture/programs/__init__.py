@@ -1,40 +1,53 @@
-"""Small programs in the style of users, each with the arguments of several runs, a file per theme.
+"""Small programs in the style of users, each with the arguments of several runs: a file per theme, the themes by the
+items of what capture promises.
 
-Enters: nothing. Leaves: `PROGRAMS`, (function, cases); a case is a tuple of positional arguments, copied for every run.
+Enters: nothing. Leaves: `PROGRAMS`, in the order of the themes. Importing the themes fills it.
 """
 
 from tests.capture.programs import (
+    annotated,
+    arithmetic,
+    assignments,
     branches,
+    builtin_functions,
+    calls,
+    classes,
+    collections,
+    comprehensions,
+    conditions,
     containers,
     displays,
     effects,
     finallys,
+    formatting,
     functions,
     generators,
     handlers,
+    iterables,
     loops,
     managers,
+    modules,
+    mutation,
+    odd,
     outside,
     patterns,
+    records,
     scalars,
+    slices,
+    strings,
 )
 from tests.capture.programs.table import PROGRAMS
 
-# Importing them fills PROGRAMS.
-THEMES = (
-    branches,
-    containers,
-    displays,
-    effects,
-    finallys,
-    functions,
-    generators,
-    handlers,
-    loops,
-    managers,
-    outside,
-    patterns,
-    scalars,
-)
+THEMES = {
+    "statements": (branches, loops, iterables, assignments, effects, handlers, finallys, managers, patterns),
+    "expressions": (
+        *(scalars, arithmetic, conditions, comprehensions, generators, displays, slices, formatting, strings),
+        *(containers, collections, builtin_functions),
+    ),
+    "types": (annotated, classes, records),
+    "calls": (functions, calls, outside),
+    "mutation and aliasing": (mutation, modules),
+    "what cannot be compiled": (odd,),
+}
 
 __all__ = ["PROGRAMS", "THEMES"]

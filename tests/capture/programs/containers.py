@@ -201,7 +201,7 @@ def dicts(d):
     return out, e, d.get("a", 7), "a" in d, len(d), list(d)
 
 
-@prog(({"x": 1},), ({},), opaque=True)
+@prog(({"x": 1},), ({},))
 def dict_methods(d):
     d["y"] = d.get("x", 0) + 1
     d.setdefault("z", []).append(3)

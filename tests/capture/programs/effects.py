@@ -30,7 +30,7 @@ def index_error(xs, i):
     return y
 
 
-@prog((0,), (1,), (2,), opaque=True)
+@prog((0,), (1,), (2,), dynamic=True)
 def errors_in_order(k):
     out = []
 
@@ -58,7 +58,7 @@ def try_stmt(n):
     return out
 
 
-@prog((2,), opaque=True)
+@prog((2,))
 def with_stmt(n):
 
     with contextlib.suppress(ValueError):
@@ -67,7 +67,7 @@ def with_stmt(n):
     return x + n
 
 
-@prog(*((k,) for k in range(-1, 8)), opaque=True)
+@prog(*((k,) for k in range(-1, 8)))
 def errors_in_branches_that_may_not_run(k):
     if k == 0:
         return 3 in "abc"

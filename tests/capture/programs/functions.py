@@ -55,7 +55,7 @@ def nested_functions_in_loops(n):
     return out
 
 
-@prog((0, 3), (1, 3), (2, 3), (3, 3), (4, 3), (5, 3), (6, 3), (7, 3), opaque=True)
+@prog((0, 3), (1, 3), (2, 3), (3, 3), (4, 3), (5, 3), (6, 3), (7, 3))
 def builtins_called_wrongly(k, x):
     if k == 0:
         return len()

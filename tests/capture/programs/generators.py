@@ -84,7 +84,7 @@ def a_function_that_takes_a_generator(xs):
     return [next(x + 1 for x in xs), lengths([x for x in xs])]
 
 
-@prog(([1, 2],), ([],), opaque=True)
+@prog(([1, 2],), ([],))
 def binds_a_name_outside(xs):
     found = any((y := x) > 1 for x in xs)
     return found, y

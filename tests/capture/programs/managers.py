@@ -23,7 +23,7 @@ class Log:
         return kind is not None and issubclass(kind, tuple(self.swallow))
 
 
-@prog((1,), (0,), opaque=True)
+@prog((1,), (0,), dynamic=True)
 def enters_and_exits(n):
     lines = []
     with Log(lines, "a") as a, Log(lines, "b", [ZeroDivisionError]) as b:
@@ -32,7 +32,7 @@ def enters_and_exits(n):
     return lines
 
 
-@prog((1,), (0,), opaque=True)
+@prog((1,), (0,), dynamic=True)
 def suppressed_leaves_unbound(n):
     lines = []
     with Log(lines, "s", [ZeroDivisionError]):
@@ -42,7 +42,7 @@ def suppressed_leaves_unbound(n):
     return x
 
 
-@prog((1,), (0,), opaque=True)
+@prog((1,), (0,), dynamic=True)
 def exit_sees_the_error(n):
     lines = []
     try:
@@ -53,7 +53,7 @@ def exit_sees_the_error(n):
     return lines
 
 
-@prog((0,), (1,), (2,), (3,), opaque=True)
+@prog((0,), (1,), (2,), (3,), dynamic=True)
 def leaves_in_every_way(k):
     lines = []
     for i in range(3):
@@ -70,7 +70,7 @@ def leaves_in_every_way(k):
     return lines
 
 
-@prog(("7", "8"), ("q", "8"), ("7", "q"), opaque=True)
+@prog(("7", "8"), ("q", "8"), ("7", "q"))
 def library_manager(a, b):
     x = y = None
     with contextlib.suppress(ValueError):
@@ -79,7 +79,7 @@ def library_manager(a, b):
     return x, y
 
 
-@prog((2,), (0,), opaque=True)
+@prog((2,), (0,), dynamic=True)
 def manager_with_a_target_in_a_tuple(n):
     lines = []
     with Log(lines, ("p", "q")) as (p, q):

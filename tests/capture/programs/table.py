@@ -25,6 +25,9 @@ class Program:
     cases   tuples of positional arguments (a `Named` at the end: keyword arguments), copied for every run; a module's
             calls follow one another on one instance
     opaque  something of it runs in Python under `optimize`, and is an error under `strict` and `script`
+    dynamic the same, but a script compiles it when it is called: what is called is known only then
+    whole   all of it stays Python under `optimize`, because its odd statement cannot stand alone
+    says    the reason and the way out of that error, and the source text under the caret
     traced  it can be traced: nothing but tensor operations and decisions on its inputs
     typed   the types of its parameters can be said, so it can be scripted
     """
@@ -32,6 +35,9 @@ class Program:
     fn: Any
     cases: tuple[Case, ...]
     opaque: bool = False
+    dynamic: bool = False
+    whole: bool = False
+    says: tuple[str, str, str] | None = None
     traced: bool = False
     typed: bool = True
 
@@ -77,7 +83,13 @@ def _holds_tensor(x: Any) -> bool:
 PROGRAMS: list[Program] = []
 
 
-def prog(*cases: Case, **where: bool) -> Callable[[Any], Any]:
+ASK_IGNORE = (
+    "move it into a function marked @specjit.jit.ignore, or use specjit.optimize without strict=True, which runs such "
+    "lines in Python"
+)
+
+
+def prog(*cases: Case, **where: Any) -> Callable[[Any], Any]:
     """Add a program with these cases; `where` are the fields of `Program`."""
 
     def register(fn: Any) -> Any:
@@ -87,4 +99,9 @@ def prog(*cases: Case, **where: bool) -> Callable[[Any], Any]:
     return register
 
 
-__all__ = ["PROGRAMS", "Named", "Program", "prog"]
+def odd(reason: str, way_out: str, caret: str, *cases: Case, **where: Any) -> Callable[[Any], Any]:
+    """Add a program that cannot be compiled."""
+    return prog(*cases, opaque=True, says=(reason, way_out, caret), **where)
+
+
+__all__ = ["ASK_IGNORE", "PROGRAMS", "Named", "Program", "odd", "prog"]
