@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -37,6 +38,9 @@ os.environ["SPECJIT_GATE"] = "0"  # what a test sees must not depend on times
 # Child processes (compile workers, the command line) must run the code under test, not an installed copy of it.
 os.environ["PYTHONPATH"] = os.pathsep.join([str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
 _session_cache()
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell starts its background jobs so, and children inherit it; tests of Ctrl-C need the signal.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile(
     "specjit",
