@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import sys
 import textwrap
 
 import pytest
@@ -173,6 +174,13 @@ def test_strict_errors(fn):
     assert caught.value.location.file == __file__
 
 
+@pytest.fixture
+def not_imported_yet(monkeypatch):
+    """Whatever ran before in this process, the module that a program imports is not loaded."""
+    monkeypatch.delitem(sys.modules, "colorsys", raising=False)
+
+
+@pytest.mark.usefixtures("not_imported_yet")
 @pytest.mark.parametrize("program", [p for p in PROGRAMS if p.says], ids=lambda p: p.name)
 def test_errors_of_the_table(program):
     reason, way_out, caret = program.says
@@ -191,6 +199,7 @@ def test_errors_of_the_table(program):
         assert str(caught.value) == f"{told}\n{shown}"
 
 
+@pytest.mark.usefixtures("not_imported_yet")
 @pytest.mark.parametrize("program", [p for p in PROGRAMS if p.says], ids=lambda p: p.name)
 def test_events_of_the_table(program):
     """Under `optimize` an event names the reason and the place."""
