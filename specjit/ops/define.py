@@ -37,7 +37,7 @@ def float_function(
     """`name(input)`, computed in floating point: ints and bools give the default float dtype.
 
     fn(x) on float arrays (float16 too: see `eager.half_as_float`); vjp(g, y, x); text: the kernel's expression, or
-    another lowering.
+    another lowering; doc: a sentence about the function, without what is said of ints here.
     """
     made = defop(
         f"{name}(input) -> Tensor",
@@ -45,7 +45,7 @@ def float_function(
         infer=infer.same_float,
         vjp=vjp,
         lower=_lowering(text),
-        doc=doc,
+        doc=f"{doc.removesuffix('.')}; ints give the default float dtype.",
     )
     if inplace:
         in_place(made)

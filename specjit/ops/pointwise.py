@@ -38,102 +38,98 @@ def _sigmoid(x: Any) -> Any:
     return np.reciprocal(out, out)
 
 
-exp = _float(
-    "exp", np.exp, lambda g, y, _x: g * y, "exp({0})", doc="e to the power of input; ints give the default float dtype."
-)
+exp = _float("exp", np.exp, lambda g, y, _x: g * y, "exp({0})", doc="e to the power of input.")
 exp2 = _float(
     "exp2",
     np.exp2,
     lambda g, y, _x: g * y * 0.6931471805599453,
     "exp2({0})",
-    doc="2 to the power of input; ints give the default float dtype.",
+    doc="2 to the power of input.",
 )
 expm1 = _float(
     "expm1",
     np.expm1,
     lambda g, y, _x: g * (y + 1),
     "expm1({0})",
-    doc="exp(input) - 1, precise near 0; ints give the default float dtype.",
+    doc="exp(input) - 1, precise near 0.",
 )
-log = _float(
-    "log", np.log, lambda g, _y, x: g / x, "log({0})", doc="The natural logarithm; ints give the default float dtype."
-)
+log = _float("log", np.log, lambda g, _y, x: g / x, "log({0})", doc="The natural logarithm.")
 log2 = _float(
     "log2",
     np.log2,
     lambda g, _y, x: g / (x * 0.6931471805599453),
     "log2({0})",
-    doc="The logarithm to base 2; ints give the default float dtype.",
+    doc="The logarithm to base 2.",
 )
 log10 = _float(
     "log10",
     np.log10,
     lambda g, _y, x: g / (x * 2.302585092994046),
     "log10({0})",
-    doc="The logarithm to base 10; ints give the default float dtype.",
+    doc="The logarithm to base 10.",
 )
 log1p = _float(
     "log1p",
     np.log1p,
     lambda g, _y, x: g / (x + 1),
     "log1p({0})",
-    doc="log(1 + input), precise near 0; ints give the default float dtype.",
+    doc="log(1 + input), precise near 0.",
 )
 sqrt = _float(
     "sqrt",
     np.sqrt,
     lambda g, y, _x: g / (y * 2),
     "sqrt({0})",
-    doc="The square root; ints give the default float dtype.",
+    doc="The square root.",
 )
 rsqrt = _float(
     "rsqrt",
     lambda x: (1 / np.sqrt(x)).astype(x.dtype, copy=False),
     lambda g, y, _x: g * -0.5 * (y * y * y),
     "1 / sqrt({0})",
-    doc="1 / sqrt(input); ints give the default float dtype.",
+    doc="1 / sqrt(input).",
 )
 reciprocal = _float(
     "reciprocal",
     np.reciprocal,
     lambda g, y, _x: -g * y * y,
     "1 / {0}",
-    doc="1 / input; ints give the default float dtype.",
+    doc="1 / input.",
 )
 sigmoid = _float(
     "sigmoid",
     _sigmoid,
     lambda g, y, _x: g * (y * (1 - y)),
     "sigmoid({0})",
-    doc="1 / (1 + exp(-input)); ints give the default float dtype.",
+    doc="1 / (1 + exp(-input)).",
 )
 tanh = _float(
     "tanh",
     np.tanh,
     lambda g, y, _x: g * (1 - y * y),
     "tanh({0})",
-    doc="The hyperbolic tangent; ints give the default float dtype.",
+    doc="The hyperbolic tangent.",
 )
 sin = _float(
     "sin",
     np.sin,
     lambda g, _y, x: g * x.cos(),
     "sin({0})",
-    doc="The sine (radians); ints give the default float dtype.",
+    doc="The sine (radians).",
 )
 cos = _float(
     "cos",
     np.cos,
     lambda g, _y, x: -g * x.sin(),
     "cos({0})",
-    doc="The cosine (radians); ints give the default float dtype.",
+    doc="The cosine (radians).",
 )
 tan = _float(
     "tan",
     np.tan,
     lambda g, y, _x: g * (1 + y * y),
     "tan({0})",
-    doc="The tangent (radians); ints give the default float dtype.",
+    doc="The tangent (radians).",
 )
 erf = _float(
     "erf", erf_values, lambda g, _y, x: g * 1.1283791670955126 * (-(x * x)).exp(), "erf({0})", doc="The error function."

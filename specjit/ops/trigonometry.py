@@ -21,51 +21,51 @@ asin = float_function(
     "asin",
     np.arcsin,
     lambda g, _y, x: g * (1 - x * x).rsqrt(),
-    doc="The angle (radians) in [-pi/2, pi/2] of this sine; ints give the default float dtype.",
+    doc="The angle (radians) in [-pi/2, pi/2] of this sine.",
 )
 acos = float_function(
     "acos",
     np.arccos,
     lambda g, _y, x: g * -(1 - x * x).rsqrt(),
-    doc="The angle (radians) in [0, pi] of this cosine; ints give the default float dtype.",
+    doc="The angle (radians) in [0, pi] of this cosine.",
 )
 atan = float_function(
     "atan",
     np.arctan,
     lambda g, _y, x: g / (x * x + 1),
-    doc="The angle (radians) in [-pi/2, pi/2] of this tangent; ints give the default float dtype.",
+    doc="The angle (radians) in [-pi/2, pi/2] of this tangent.",
 )
 sinh = float_function(
     "sinh",
     np.sinh,
     lambda g, _y, x: g * x.cosh(),
     "sinh({0})",
-    doc="The hyperbolic sine; ints give the default float dtype.",
+    doc="The hyperbolic sine.",
 )
 cosh = float_function(
     "cosh",
     np.cosh,
     lambda g, _y, x: g * x.sinh(),
     "cosh({0})",
-    doc="The hyperbolic cosine; ints give the default float dtype.",
+    doc="The hyperbolic cosine.",
 )
 asinh = float_function(
     "asinh",
     np.arcsinh,
     lambda g, _y, x: g * (x * x + 1).rsqrt(),
-    doc="The inverse of `sinh`; ints give the default float dtype.",
+    doc="The inverse of `sinh`.",
 )
 acosh = float_function(
     "acosh",
     np.arccosh,
     lambda g, _y, x: g * (x * x - 1).rsqrt(),
-    doc="The inverse of `cosh`; NaN below 1; ints give the default float dtype.",
+    doc="The inverse of `cosh`; NaN below 1.",
 )
 atanh = float_function(
     "atanh",
     np.arctanh,
     lambda g, _y, x: g / (1 - x * x),
-    doc="The inverse of `tanh`; NaN outside [-1, 1]; ints give the default float dtype.",
+    doc="The inverse of `tanh`; NaN outside [-1, 1].",
 )
 
 
