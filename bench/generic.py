@@ -1,6 +1,6 @@
 """`python -m bench.generic`: the generic path against the code it was made from.
 
-Three tables: every program of the capture tests (`tests/capture/programs.py`), as `Program.code` against the user's
+Three tables: the programs of the capture tests (`tests/capture/programs`), as `Program.code` against the user's
 function; the recurrent nets of this folder, through a whole `Program` that never specializes; and what a call through a
 Program costs before any of the user's code runs, in nanoseconds.
 Invariant: both sides get equal, fresh arguments, made outside the timing. A program that raises is measured with its
@@ -24,9 +24,9 @@ from bench import models
 from bench.harness import Case, Contender, Measured, geometric_mean, measure, seconds_text
 from bench.models import Shape
 from specjit import nn
-from specjit.capture.script import Captured, capture
+from specjit.capture.script import Captured
 from specjit.codegen.python import generate
-from tests.capture.programs import PROGRAMS
+from tests.capture.programs import PROGRAMS, modes
 
 PLAIN, GENERIC = "plain Python", "generic"
 LIMIT = 1.10  # the promise: at most this multiple of the plain code's time
@@ -76,17 +76,19 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _program_cases(only: Sequence[str] | None) -> Iterator[tuple[Case, bool]]:
-    """Every program with every arguments; whether they make it raise."""
-    for fn, cases in PROGRAMS:
-        if only and fn.__name__ not in only:
+    """Every function of the table that takes its arguments by position, with every case; whether that raises."""
+    for program in PROGRAMS:
+        if (only and program.name not in only) or program.is_module or program.whole:
             continue
         captured: Captured | None = None
-        for arguments in cases:
+        for case in program.cases:
+            arguments = tuple(program.examples(case).values())
+            if program.fn.__code__.co_argcount < len(arguments):
+                continue  # some are given by name only, or in a tuple
             if captured is None or not captured.checks.all(*arguments):
-                names = fn.__code__.co_varnames[: fn.__code__.co_argcount]
-                captured = capture(fn, dict(zip(names, copy.deepcopy(arguments))))
-            generic = generate(captured.graph, name=fn.__name__).fn
-            yield _program_case(fn, generic, arguments)
+                captured = modes.captured(program, case)
+            generic = generate(captured.graph, name=program.name).fn
+            yield _program_case(program.fn, generic, arguments)
 
 
 def _program_case(fn: Callable[..., Any], generic: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[Case, bool]:
