@@ -41,7 +41,7 @@ def kernel(frame, ops):
     x, y = floats(frame[ops[0]]), floats(frame[ops[1]])
     for i in range({n}):
         v = x[i] * np.float32(1.5) + y[i]
-        y[i] = v / (np.float32(1) + abs(v))
+        y[i] = v / (np.float32(1) + np.abs(v))
     return 0
 """
 EMPTY = "define i64 @empty(ptr %frame, ptr %ops) {\n  ret i64 0\n}\n"
