@@ -26,7 +26,7 @@ from specjit.tensor.devices import device
 from specjit.tensor.random import Generator
 from specjit.tensor.recorded import KeptIndex, OpNode
 from specjit.tensor.tape import edge
-from specjit.tensor.tensor import Parameter, Tensor, wrap
+from specjit.tensor.tensor import Parameter, Tensor, blank, wrap
 
 if TYPE_CHECKING:
     from specjit.ops.registry import Op
@@ -95,6 +95,7 @@ COMMON: dict[str, Any] = {
     "_ndarray": np.ndarray,
     "_asarray": np.asarray,
     "_new": object.__new__,
+    "_blank": blank,
     "_state": state,
     "_thread": state.thread,
     "_dispatch": dispatch,
@@ -251,16 +252,16 @@ def _tensor_branch(op: Op, args: str, tensors: list[int]) -> list[str]:
     else:
         body += ["if type(_r) is not _ndarray:", "    _r = _asarray(_r)"]
         body += [
-            "_out = _new(_Tensor)",
+            "_out = _blank()",
             "_out._data = _r",
             "_out.grad = None",
-            "_out._version = [0]",
             "_out._base = None",
         ]
     if op.differentiable:
         body.append(f"if ({wants}) and _thread.grad and _r.dtype.kind == 'f':")
         body += _indent([*_recording(op, tensors), "return _out"])
     body += ["_out._requires_grad = False", "_out._node = None"]
+    body += ["_out._counter = None"] if op.traits.view_of is None else []
     if op.traits.view_of is not None:
         body.append(f"if _shares: _attach_view(_out, {names[op.traits.view_of]}, {op.differentiable})")
     return lines + _indent([*body, "return _out"])
@@ -377,7 +378,8 @@ def _writing(op: Op, args: str, tensors: list[int], grad: str) -> list[str]:
         f"    _written({target})",
         "    raise",
         *(["finally:", "    _reset(_token)"] if switched else []),
-        f"{target}._version[0] += 1",
+        f"_counter = {target}._counter",
+        "if _counter is not None: _counter[0] += 1",
         "_state.write_epoch = _next_write()",
         f"return {target if op.returns else None}",
     ]
@@ -410,10 +412,10 @@ def _wrap_view(op: Op) -> list[str]:
         *same,
         "_b = _r.base",
         f"_shares = _r is _a{at} or (_b is not None and (_b is _a{at} or _b is _a{at}.base))",
-        "_out = _new(_Tensor)",
+        "_out = _blank()",
         "_out._data = _r",
         "_out.grad = None",
-        "_out._version = [0]",
+        "_out._counter = None",
         "_out._base = None",
     ]
 
@@ -431,7 +433,7 @@ def _recording(op: Op, tensors: list[int]) -> list[str]:
             versions += ["0"] * op.saves[i]
         else:
             edges.append(f"(({n}._node or {n}) if {n}._base is None else _edge({n})) if {n}._requires_grad else None")
-            typed, version = f"(_a{i}.shape, _a{i}.dtype)", f"{n}._version[0]"
+            typed, version = f"(_a{i}.shape, _a{i}.dtype)", f"({n}._counter or {n}._version)[0]"
             if not op.saves[i]:
                 kept.append(typed)
                 continue
@@ -452,7 +454,11 @@ def _recording(op: Op, tensors: list[int]) -> list[str]:
         "_out._requires_grad = True",
         "_out._node = _node",
     ]
-    if op.traits.view_of is not None:
+    if op.traits.view_of is None:
+        # Results on the tape are often kept for the gradient of the next op.
+        lines.append("_out._counter = [0]")
+        version = "_out._counter, 0"
+    else:
         lines.append(f"if _shares: _attach_view(_out, {op.params[op.traits.view_of].name}, True)")
-    kept_result = "(_r, _out._version, _out._version[0])" if op.saves_result else "(_r.shape, _r.dtype)"
-    return [*lines, f"_node.result = {kept_result}"]
+        version = "_out._version, _out._version[0]"
+    return [*lines, f"_node.result = {f'(_r, {version})' if op.saves_result else '(_r.shape, _r.dtype)'}"]

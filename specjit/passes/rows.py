@@ -216,16 +216,13 @@ def _batchable_product(node: Node, is_row: Callable[[Value], bool]) -> bool:
 
 
 def _batch_product(node: Node, batched: Callable[[Value], Value | None], builder: Builder) -> Value:
+    """A sequence has one dimension more than `mm` and `bmm` take: the product is a `matmul`."""
     a, b = node.args[:2]
     left, right = batched(a), batched(b)
-    if left is not None:
-        return builder.emit(node.op, [left, right or b, *node.args[2:]]).result
-    assert right is not None
-    if _rank(b) == 1:
+    if left is None and _rank(b) == 1:
         # w @ x for vectors x: one row of the sequence per turn, so x @ w.T
-        turned = builder.call("permute", a, [1, 0]) if _rank(a) == 2 else a
-        return builder.emit(node.op, [right, turned, *node.args[2:]]).result
-    return builder.emit(node.op, [a, right, *node.args[2:]]).result
+        a, right, left = b, builder.call("permute", a, [1, 0]) if _rank(a) == 2 else a, right
+    return builder.call("matmul", left or a, right or b)
 
 
 def uses_in(body: Block, value: Value) -> int:

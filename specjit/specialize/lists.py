@@ -127,7 +127,8 @@ def _rows_joined(spec: Specializer, stacked: Value, dim: int, new_axis: bool) ->
         raise Refused("rows of unknown size are concatenated", spec.loc)
     front = spec.call("permute", stacked, _moved(len(t.dims), at))
     shape = [*t.dims[1 : 1 + at], lead, *t.dims[2 + at :]]
-    return spec.call("reshape", front, sizes(spec, shape))
+    joined = spec.call("reshape", front, sizes(spec, shape))
+    return joined if at == 0 else spec.call("contiguous", joined)  # the reshape may be a view, where eager copies
 
 
 def sizes(spec: Specializer, shape: list[Any]) -> Abstract:

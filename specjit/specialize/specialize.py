@@ -104,9 +104,14 @@ class GlobalRead:
 
 def read_guard(read: AttributeRead | GlobalRead) -> Guard:
     """What a read relies on, as data: the value of a plain constant, the identity of anything else."""
-    if type(read.expected) in (*PLAIN, tuple):
+    if _is_constant(read.expected):
         return Guard(read.source, "value", read.expected, read.origin)
     return Guard(read.source, "identity", type(read.expected).__name__, read.origin)
+
+
+def _is_constant(found: Any) -> bool:
+    """Whether a value is guarded by value: plain data, or a tuple of it."""
+    return type(found) in PLAIN or (type(found) is tuple and all(type(v) in PLAIN for v in found))
 
 
 def tensor_aspects(fact: TensorFact) -> dict[str, Any]:
@@ -247,10 +252,8 @@ class _Run:
                 self.fixed[id(found)] = leaf
                 self.leaves.append(leaf)
             return self.fixed[id(found)].value
-        if type(found) is tuple and all(type(v) in PLAIN for v in found):
+        if _is_constant(found):
             return constant(found)
-        if type(found) in PLAIN:
-            return Known(found)
         if type(found) in (list, dict, set):
             raise Refused(f"{source} is a container that can change without a guard seeing it", self.spec.loc)
         return Obj(found, source)
@@ -365,7 +368,7 @@ def _distinct(guards: list[Guard]) -> list[Guard]:
 
 def _unchanged(now: Any, expected: Any) -> bool:
     """Whether a read still gives what it gave: the same object, or an equal constant."""
-    return now is expected or (type(now) in PLAIN and same(now, expected))
+    return now is expected or (_is_constant(now) and same(now, expected))
 
 
 def _hint(source: str) -> str:

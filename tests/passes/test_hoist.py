@@ -28,6 +28,12 @@ def loop(body: str, before: str = "", header: str = "loop %n, True, (%i, %h1 = %
             id="row times weights",
         ),
         pytest.param(
+            "%xt = select(%x, 0, %i); %q = mm(%xt, %w)",
+            "%q_ = matmul(%x, %w)",
+            "%xt = select(%x, 0, %i); %q = select(%q_, 0, %i)",
+            id="a product of matrices is one of batches",
+        ),
+        pytest.param(
             "%xt = select(%x, 0, %i); %p = matmul(%xt, %w); %q = add(%p, %b)",
             "%0 = matmul(%x, %w); %q_ = add(%0, %b)",
             "%xt = select(%x, 0, %i); %p = matmul(%xt, %w); %q = select(%q_, 0, %i)",
