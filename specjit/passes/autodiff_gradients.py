@@ -15,6 +15,8 @@ from specjit.ir.dims import Dim, Poly, Size
 from specjit.ir.graph import Block, Location, Node, OpLike, Value
 from specjit.ir.types import Type
 from specjit.passes.autodiff_when import NEVER, Givens, When, either
+from specjit.passes.raising import not_negative, size_expression
+from specjit.passes.rows import affine
 from specjit.tensor.tracer import Scalar, Tracer, wrap
 
 
@@ -140,7 +142,7 @@ def row_of(node: Node, loops: Loops) -> Row | None:
             return None
         first = first - loop.trip + 1
     # A negative index counts from the end, so the rows would not lie side by side.
-    if base in loop.inside or not _never_negative(first):
+    if base in loop.inside or not not_negative(first):
         return None
     axis, dims = node.args[1].const, base.type.dims
     assert dims is not None
@@ -155,37 +157,12 @@ def _reads_one(node: Node, start: tuple[Value, int, Size], loops: Loops) -> bool
     if node.op.name == "select":
         return True
     if node.op.name == "narrow":
-        return _size(node.args[3]) == 1
+        return size_expression(node.args[3]) == 1
     dims = node.results[0].type.dims
     if dims is None or dims[node.args[1].const] != 1:
         return False
     end = affine(node.args[3], loops)
-    return _size(node.args[4]) == 1 and end is not None and end == (*start[:2], start[2] + 1)
-
-
-def affine(value: Value, loops: Loops) -> tuple[Value, int, Size] | None:
-    """An int as (induction variable, its factor 1 or -1, what is added), if it has that form."""
-    if value in loops:
-        return value, 1, 0
-    node = value.node
-    if node is None or node.op.name not in ("py.add", "py.sub", "py.mul", "py.neg"):
-        return None
-    if node.op.name == "py.neg":
-        found = affine(node.args[0], loops)
-        return found and (found[0], -found[1], -found[2])
-    left, right = node.args
-    for a, b in ((left, right), (right, left)):
-        found, size = affine(a, loops), _size(b)
-        if found is None or size is None:
-            continue
-        index, sign, offset = found
-        if node.op.name == "py.add":
-            return index, sign, offset + size
-        if node.op.name == "py.sub":
-            return (index, sign, offset - size) if a is left else (index, -sign, size - offset)
-        if isinstance(size, int) and abs(size) == 1:
-            return index, sign * size, offset * size
-    return None
+    return size_expression(node.args[4]) == 1 and end is not None and end == (*start[:2], start[2] + 1)
 
 
 def place_rows(builder: GradientBuilder, rows: Value, key: Row) -> Value:
@@ -214,17 +191,6 @@ def _unread(builder: GradientBuilder, key: Row, count: Any) -> Value:
     rank = len(key.base.type.dims or ())
     shape = [_value(count, builder), *(builder.size(key.base, k) for k in range(rank) if k != key.axis)]
     return builder.call("zeros", shape, dtype=key.base.type.dtype)
-
-
-def _size(value: Value) -> Dim:
-    if value.is_const:
-        return value.const if isinstance(value.const, int) and not isinstance(value.const, bool) else None
-    return value.type.dim if value.type.kind == "int" else None
-
-
-def _never_negative(size: Size) -> bool:
-    """Whether no values of the symbols make a size negative."""
-    return all(factor >= 0 for factor in size.terms.values()) if isinstance(size, Poly) else size >= 0
 
 
 def _value(x: Any, builder: Builder) -> Value:

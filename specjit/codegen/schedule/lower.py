@@ -19,6 +19,8 @@ from specjit.codegen.schedule.group import Group
 from specjit.codegen.schedule.items import BlockItems, Check, Draw, Fetch, If, Instr, Item, Loop, Part, Pick, Scan
 from specjit.codegen.schedule.model import Home, Reg, Scalar, Source, Storage, View
 from specjit.codegen.schedule.order import Arranger
+from specjit.codegen.schedule.overwrite import coalesce
+from specjit.codegen.schedule.plan import Note
 from specjit.codegen.schedule.steps import Addr, Call, Do, IfStep, Require, Step
 from specjit.codegen.schedule.sums import join_products
 from specjit.ir.dims import Size, product
@@ -34,6 +36,7 @@ class Lowering:
         self.packed = builder.packed
         self.groups: list[Group] = []
         self.apart: list[tuple[Item, str]] = []
+        self.refused: list[Note] = []
         self.readers: dict[Source, list[Item]] = {}
         self.fused: dict[BlockItems, Fuser] = {}
         self.orders: dict[BlockItems, list[Group]] = {}  # instead of the program's order
@@ -68,6 +71,7 @@ class Lowering:
         steps = self.steps.setdefault(block, [])
         for group in self.orders.get(block) or self.fused[block].ordered():
             self.group(group, block, steps)
+        coalesce(steps)
         return steps
 
     # groups
