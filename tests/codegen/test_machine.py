@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from specjit.codegen import abi
 from specjit.codegen.abi import Status
-from specjit.codegen.machine import (
+from specjit.codegen.machine.instructions import (
     OPERANDS,
     Assembler,
     Op,
@@ -22,8 +22,8 @@ from specjit.codegen.machine import (
     instructions,
     verify,
 )
-from specjit.codegen.machine_native import machine
-from specjit.codegen.machine_python import run_python
+from specjit.codegen.machine.native import machine
+from specjit.codegen.machine.python import run_python
 
 SLOTS = 24
 FREE = range(abi.FIRST_FREE, SLOTS)
