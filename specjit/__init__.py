@@ -1,7 +1,7 @@
 """specjit: plain Python models at hand-tuned native speed.
 
-The public names, and nothing else. Operators are public by being defined (`ops.records.registry.publish`), so they are not
-listed here; what compiles (`optimize`, `jit`, events), layers and optimizers are loaded on first use.
+The public names, and nothing else. Operators are public by being defined (`ops.records.registry.publish`), so they
+are not listed here; what compiles (`optimize`, `jit`, events), layers and optimizers are loaded on first use.
 """
 
 from typing import TYPE_CHECKING, Any
