@@ -16,7 +16,7 @@ from specjit.ir.signature import find_op
 from specjit.ir.structure import IF, LOOP, trip_dim
 from specjit.ir.types import SCALAR_KINDS
 from specjit.ir.viewref import ViewRef
-from specjit.ops.lowering import Contraction, Creation, Pointwise, Reduction, Special, Viewing
+from specjit.ops.records.lowering import Contraction, Creation, Pointwise, Reduction, Special, Viewing
 
 Bounds = dict[Value, Dim]
 EMPTY_REDUCTIONS = ("sum", "prod", "any", "all")  # those that have a value over no elements

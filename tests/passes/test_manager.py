@@ -10,7 +10,7 @@ from specjit.ir.graph import Graph
 from specjit.ir.text import parse
 from specjit.ir.types import Type
 from specjit.ir.verify import VerifyError
-from specjit.ops import registry
+from specjit.ops.records import registry
 from tests.golden import graph_of
 
 NEGATIONS = "(%x: f32[N]) { %a = neg(%x); %b = neg(%a); %c = neg(%b); %d = neg(%c); %y = tanh(%d); return %y }"
