@@ -27,6 +27,7 @@ from specjit.passes import (
     prune,
     simplify,
     sink,
+    turn,
     unroll,
 )
 from specjit.passes.manager import ALL, Context, Fact, Pass, Pipeline, Record, Repeat, Report, dump, run_pipeline
@@ -59,6 +60,7 @@ CLEAN = Repeat(
     )
 )
 PIPELINE: Pipeline = (
+    Pass("turn", turn.run),
     Pass("functionalize", functionalize.run),
     CLEAN,
     Pass("decompose", decompose.run),

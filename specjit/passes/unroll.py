@@ -13,9 +13,9 @@ from collections.abc import Iterator
 
 from specjit.ir.graph import Block, Graph, Node, Value, copy_block
 from specjit.ir.structure import IF, LOOP, effects
-from specjit.ops.lowering import Contraction, Creation, Pointwise, Viewing
+from specjit.ops.records.lowering import Contraction, Creation, Pointwise, Viewing
 from specjit.passes.aliases import Aliases
-from specjit.passes.autodiff_cost import SCALARS, calls_functions
+from specjit.passes.autodiff.cost import SCALARS, calls_functions
 from specjit.passes.concat import parameter_values
 from specjit.passes.manager import Context
 from specjit.passes.raising import selected_row
