@@ -16,6 +16,7 @@ from specjit.ir.dims import least_for_one
 from specjit.ir.graph import Node, Value
 from specjit.ir.structure import make_loop, trip_dim
 from specjit.ir.types import Type, join
+from specjit.specialize import bounds
 from specjit.specialize.abstract import Known, NeedsUnrolling, Refused, Rows, flatten
 from specjit.specialize.control import (
     as_value,
@@ -95,7 +96,7 @@ def _peeled(spec: Specializer, node: Node, trip: Any, cond: Any, state: list[Any
     if not any(isinstance(a, Known) for a in state):
         raise reason
     for peeled in range(1, MAX_PEELED + 1):
-        if not (isinstance(cond, Known) and cond.value and _runs(spec, trip, peeled)):
+        if not (bounds.holds(spec, cond) and _runs(spec, trip, peeled)):
             raise reason
         cond, state = _turn(spec, node, peeled - 1, state)
         spec.loc, spec.hints = loc, []
@@ -110,13 +111,13 @@ def _peeled(spec: Specializer, node: Node, trip: Any, cond: Any, state: list[Any
     raise reason
 
 
-def _can_peel(trip: Any, cond: Any) -> bool:
-    """Whether it is known, or can be guarded, that a loop runs at least once."""
-    if not (isinstance(cond, Known) and cond.value):
-        return False
-    if isinstance(trip, Known):
-        return trip.value is None or trip.value >= 1
-    return trip.type.dim is not None and least_for_one(trip.type.dim) is not None
+def _can_peel(spec: Specializer, trip: Any, cond: Any) -> bool:
+    """Whether it is known, or can be guarded, that a loop runs at least once. Nothing is guarded yet."""
+    nonempty, least = set(spec.nonempty), dict(spec.bounds)
+    try:
+        return bounds.holds(spec, cond) and _runs(spec, trip, 1)
+    finally:
+        spec.nonempty, spec.bounds = nonempty, least
 
 
 def _always_bound(spec: Specializer, out: Any) -> bool:
@@ -125,11 +126,13 @@ def _always_bound(spec: Specializer, out: Any) -> bool:
 
 
 def _runs(spec: Specializer, trip: Any, turns: int) -> bool:
-    """Whether a loop runs at least so many turns, which its sizes are then guarded for."""
+    """Whether a loop runs at least so many turns, which its sizes, or the number it goes by, are then guarded for."""
     if isinstance(trip, Known):
         return trip.value is None or trip.value >= turns
-    missing = None if trip.type.dim is None else trip.type.dim - (turns - 1)
-    if missing is None or least_for_one(missing) is None:
+    if trip.type.dim is None:
+        return bounds.at_least(spec, trip, turns)
+    missing = trip.type.dim - (turns - 1)
+    if least_for_one(missing) is None:
         return False
     spec.nonempty.add(missing)
     return True
@@ -178,7 +181,7 @@ def _rolled(spec: Specializer, node: Node, trip: Any, cond: Any, init: list[Any]
             return _rolled(spec, node, trip, cond, shaped, first)
         if spec.outside_state != before:
             continue  # what a turn reads first may be what the turn before has set
-        if _can_peel(trip, cond) and any(unbound(a) and _always_bound(spec, o) for a, o in zip(assumed, after)):
+        if _can_peel(spec, trip, cond) and any(unbound(a) and _always_bound(spec, o) for a, o in zip(assumed, after)):
             raise Refused("a variable has a value from the first turn on", loc)
         widened = [_widen(a, o, spec) for a, o in zip(assumed, after, strict=True)]
         if all(a is w or a == w for a, w in zip(assumed, widened, strict=True)):
