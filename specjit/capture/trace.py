@@ -24,7 +24,7 @@ from specjit.ir.graph import Graph, Location, Value
 from specjit.ir.types import ANY
 from specjit.nn.module import Module
 from specjit.ops.control import GuardFailed
-from specjit.ops.registry import get
+from specjit.ops.records.registry import get
 from specjit.tensor import state
 from specjit.tensor.random import get_rng_state
 from specjit.tensor.tensor import Tensor, type_of_tensor

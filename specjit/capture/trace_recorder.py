@@ -22,8 +22,8 @@ from specjit.ir.graph import Block, Graph, Location, Node, Value
 from specjit.ir.structure import WITH
 from specjit.ir.types import ANY, Type
 from specjit.nn.module import Module
-from specjit.ops import call
-from specjit.ops.registry import Op, get
+from specjit.ops.records import call
+from specjit.ops.records.registry import Op, get
 from specjit.tensor import state
 from specjit.tensor.tensor import Tensor, type_of_tensor
 

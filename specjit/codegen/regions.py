@@ -3,8 +3,8 @@
 Enters: a typed graph. Leaves: the same graph with maximal runs of lowerable, effect-free nodes replaced by `region`
 nodes, and a report.
 Invariant: effects (writes, I/O, random draws) keep their order, and nothing moves across one that stays in Python;
-between those only pure nodes and draws move, the draws in order. A region's arguments and results are tensors and
-numbers.
+between those only pure nodes and draws move; draws and what may raise keep their order among themselves, so that the
+same exception rises, after as many draws. A region's arguments and results are tensors and numbers.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from specjit.codegen.lanes import ITEMSIZE
 from specjit.codegen.schedule.dispatch import SPECIAL
 from specjit.codegen.schedule.numbers import RULES
+from specjit.codegen.vectors.lanes import ITEMSIZE
 from specjit.ir.graph import Block, Graph, Node, Value, free_values, uses
 from specjit.ir.structure import IF, LOOP, REGION, WITH, effects
 from specjit.ir.types import Type
-from specjit.ops import lowering
+from specjit.ops.records import lowering
 from specjit.passes.draws import refusal
-from specjit.passes.raising import may_raise
+from specjit.passes.raising import Bounds, loop_bounds, may_raise
 
 NUMBERS = ("int", "float", "bool")
 LISTS = ("py.list", "py.tuple")
@@ -37,7 +37,7 @@ class Report:
 def partition(graph: Graph) -> Report:
     """Rewrite `graph` in place; one region when all of it lowers."""
     report = Report()
-    _partition(graph.block, report, {})
+    _partition(graph.block, report, {}, loop_bounds(graph))
     return report
 
 
@@ -138,13 +138,13 @@ def _structure(node: Node) -> str | None:
 # making regions
 
 
-def _partition(block: Block, report: Report, views: dict[Value, Node]) -> None:
-    """`views`: what the blocks around have made that a region inside may make again."""
+def _partition(block: Block, report: Report, views: dict[Value, Node], bounds: Bounds) -> None:
+    """`views`: what the blocks around have made that a region inside may make again. bounds: of loop indices."""
     why = {node: lowerable(node) for node in block.nodes}
     views = {**views, **{node.result: node for node in block.nodes if _is_view(node) and why[node] is None}}
     out: list[Node] = []
     for segment in _segments(block.nodes, why):
-        out += _ordered(segment, why)
+        out += _ordered(segment, why, bounds)
     runs = list(_runs(out, why))
     again: set[Value] = set()
     for run in runs:
@@ -169,7 +169,7 @@ def _partition(block: Block, report: Report, views: dict[Value, Node]) -> None:
                 continue
             report.refused.append((node, reason))
             for inner in node.blocks:
-                _partition(inner, report, {} if node.op is WITH else views)
+                _partition(inner, report, {} if node.op is WITH else views, bounds)
     _drop_unused_lists(block)
 
 
@@ -237,33 +237,22 @@ def _segments(nodes: list[Node], why: dict[Node, str | None]) -> Iterator[list[N
         yield segment
 
 
-def _ordered(nodes: list[Node], why: dict[Node, str | None]) -> list[Node]:
-    """Nodes in an order with as few switches between native and Python as a single pass finds. Draws keep their order
-    among themselves, and with what Python runs: where that raises, neither more nor fewer numbers are drawn."""
+def _ordered(nodes: list[Node], why: dict[Node, str | None], bounds: Bounds) -> list[Node]:
+    """Nodes in an order with as few switches between native and Python as a single pass finds. Draws and what may raise
+    keep their order: else another exception might rise, or the same one after more or fewer draws."""
     level: dict[Value, int] = {}
-    draws = {node for node in nodes if effects(node).random}
     last = 0
-    placed: dict[tuple[int, int], list[Node]] = {}
+    placed: dict[int, list[Node]] = {}
     for node in nodes:
         native = why[node] is None
-        own = 0
-        for v in _reads(node):
-            made = level.get(v)
-            if made is not None:
-                own = max(own, made)
-        fixed = node in draws or (bool(draws) and not native)
-        if fixed:
-            own = max(own, last)
-        if native:
-            own = own if own % 2 == 0 else own + 1
-        else:
-            own = own if own % 2 == 1 else own + 1
-        if fixed:
-            last = own
-        for r in node.results:
-            level[r] = own
-        placed.setdefault((own, 0), []).append(node)
-    return [n for key in sorted(placed) for n in placed[key]]
+        fixed = effects(node).random or may_raise(node, bounds)
+        own = max((level.get(v, 0) for v in _reads(node)), default=0)
+        own = max(own, last) if fixed else own
+        own += own % 2 == native  # even levels are native, odd ones Python
+        last = own if fixed else last
+        level.update(dict.fromkeys(node.results, own))
+        placed.setdefault(own, []).append(node)
+    return [n for own in sorted(placed) for n in placed[own]]
 
 
 def _reads(node: Node) -> list[Value]:

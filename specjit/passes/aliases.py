@@ -31,8 +31,10 @@ class Aliases:
         self._parent: dict[Value, Value] = {}
         self._outside = Value(ANY)
         self._written_values: list[Value] = []
+        self._viewed_values: list[Value] = []
         self._block(graph.block)
         self._written = {self.find(v) for v in self._written_values}
+        self._viewed = {self.find(v) for v in self._viewed_values}
         self._escaping = {self.find(v) for v in graph.outputs} | {self.find(self._outside)}
         self.has_writes = bool(self._written_values)
 
@@ -57,7 +59,7 @@ class Aliases:
 
     def merge(self, old: Value, new: Value) -> None:
         """From now on `new` stands where `old` stood: the facts of both hold for it."""
-        facts = [(s, self.find(old) in s or self.find(new) in s) for s in (self._written, self._escaping)]
+        facts = [(s, self.find(old) in s or self.find(new) in s) for s in (self._written, self._viewed, self._escaping)]
         self.union([new, old])
         for members, holds in facts:
             if holds and not new.is_const:
@@ -69,6 +71,10 @@ class Aliases:
     def written(self, value: Value) -> bool:
         """Whether something may write to the storage of `value` while the graph runs."""
         return not value.is_const and self.find(value) in self._written
+
+    def viewed(self, value: Value) -> bool:
+        """Whether a `view`, which fails on some layouts, looks at the storage of `value`."""
+        return not value.is_const and self.find(value) in self._viewed
 
     def escapes(self, value: Value) -> bool:
         """Whether the caller, or unknown Python code, may get hold of the storage of `value` (beyond lending it as an
@@ -109,6 +115,8 @@ class Aliases:
             self._written_values += [v for v in node.args if may_share(v) and not v.is_const]
         if traits.view_of is not None:
             self.union([node.args[traits.view_of], *node.results])
+        if node.op.name == "view":
+            self._viewed_values.append(node.args[0])
         for k in traits.writes:
             self._written_values.append(node.args[k])
             # A result of a writing op is its argument; what a container is given, it may hold.

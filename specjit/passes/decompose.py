@@ -3,27 +3,32 @@
 Enters: typed graphs. Leaves: no op whose record says `lower=composite(fn)`, where `fn` can be run on tracers.
 Legality: the record says that `fn`, written in specjit ops, is the same computation. Where `fn` reduces over a
 symbolic size with a reduction that has no value over nothing (the maximum in a softmax), that holds for sizes from 1
-on: the sizes are added to `graph.attrs["nonempty"]`, for the specializer to guard.
+on: the sizes are added to `graph.attrs["nonempty"]`, for the specializer to guard. What writes into all of a tensor
+keeps that one's layout, which its definition, a copy of the content, does not: where `view` asks for it, the op stays.
 """
 
 from __future__ import annotations
 
 from specjit.ir.dims import Poly, Size, least_for_one
 from specjit.ir.graph import Block, Graph, Node, Value
-from specjit.ops.lowering import Composite, Reduction
+from specjit.ops.records.lowering import Composite, Reduction
+from specjit.passes.aliases import Aliases
 from specjit.passes.manager import Context
 from specjit.passes.raising import EMPTY_REDUCTIONS, reduced_dims
 from specjit.passes.rewrite import rewrite
 from specjit.tensor.tracer import TraceError, argument, recording, wrap
 
+WRITES_ALL = ("filled", "overwritten")
+
 
 def run(graph: Graph, ctx: Context) -> None:
     again = True
+    aliases = Aliases(graph)
 
     def visit(node: Node, block: Block) -> list[Value] | None:
         nonlocal again
         lower = getattr(node.op, "lower", None)
-        if not isinstance(lower, Composite):
+        if not isinstance(lower, Composite) or (node.op.name in WRITES_ALL and aliases.viewed(node.result)):
             return None
         made = expand(node, lower, ctx)
         if made is None:

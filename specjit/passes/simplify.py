@@ -16,7 +16,7 @@ from specjit.ir.dims import symbol
 from specjit.ir.graph import Block, Graph, Node, Value
 from specjit.ir.types import Type
 from specjit.ir.viewref import ViewRef
-from specjit.ops.lowering import Pointwise, Viewing
+from specjit.ops.records.lowering import Pointwise, Viewing
 from specjit.passes.aliases import Aliases, objects
 from specjit.passes.manager import Context
 from specjit.passes.patterns import Call, Rule
@@ -101,7 +101,11 @@ class _Storage:
         with `new`."""
         if not same_type(old.type, new.type) or not records_alike(old.type, new.type):
             return False
-        if not old.type.is_tensor or not self.aliases.escapes(old):
+        if not old.type.is_tensor:
+            return True
+        if not alike and self.aliases.viewed(old):
+            return False  # a copy has a layout of its own
+        if not self.aliases.escapes(old):
             return True
         # An output stays an object of its own, even where it views all of another value.
         return alike and (old not in self.held or new.node in made)

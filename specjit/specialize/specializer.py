@@ -14,8 +14,8 @@ from typing import Any
 from specjit.ir.graph import Block, Graph, Location, Node, Value
 from specjit.ir.structure import EXCEPTIONAL, IF, LOOP, WITH
 from specjit.ir.types import ANY, Type
-from specjit.ops import registry
 from specjit.ops.pyinfer import as_type, known
+from specjit.ops.records import registry
 from specjit.specialize import control, handlers, indexing, lists, loops, operators, python_ops
 from specjit.specialize.abstract import (
     Abstract,
@@ -31,6 +31,7 @@ from specjit.specialize.abstract import (
 )
 from specjit.specialize.liveness import Liveness
 from specjit.specialize.origins import Origins
+from specjit.specialize.sizes import Sizes
 
 HANDLER_MODULES = (operators, python_ops)  # importing them, and what they import, fills handlers.HANDLERS
 
@@ -52,13 +53,17 @@ class Specializer:
             tuple[str, dict[int, tuple[Seq, Value]]]
         ] = []  # open blocks: kind, rows appended to outer lists
         self.roots: dict[Value, Value] = {}  # the storage a view shares, by value
+        self.partial: set[Value] = set()  # results of branches, of variables that not all of these give a value
         self.copied: set[Value] = set()  # roots of rows that a finished loop has copied into a stack
         self.loc: Location | None = None
         self.hints: list[str] = []
         self.set_attributes: set[tuple[int, str]] = set()
         self.touched = False  # unknown code has run: what it may have set is not what it was
+        self.numbers: set[Value] = set()  # the int arguments whose value is not known
+        self.bounds: dict[Value, int] = {}  # the least values of those for which the typed graph means the same
         self.nonempty: set[Any] = set()  # sizes that must be at least 1 for the typed graph to mean the same
         self.origins = Origins(self.root)
+        self.sizes = Sizes(self)
         self.grad = True  # whether gradients are recorded at this point of the program
 
     # -- walking ------------------------------------------------------------------------------------------------------
@@ -66,6 +71,7 @@ class Specializer:
     def run(self, graph: Graph, inputs: list[Abstract]) -> list[Abstract]:
         """Interpret the graph on these inputs; the outputs' abstract values."""
         self.liveness = Liveness(graph)
+        self.sizes.enter(inputs)
         self.env.update(zip(graph.inputs, inputs, strict=True))
         self.walk(graph.block)
         return [self.get(o) for o in graph.outputs]

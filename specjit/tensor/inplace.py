@@ -100,7 +100,8 @@ def check_target(target: Tensor, grads_wanted: bool) -> None:
 
 def written(target: Tensor) -> None:
     """The storage of `target` has changed."""
-    target._version[0] += 1
+    if target._counter is not None:
+        target._counter[0] += 1
     state.bump_write_epoch()
 
 

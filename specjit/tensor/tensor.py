@@ -6,6 +6,7 @@ Invariant: `_data` is an ndarray (never a NumPy scalar), or None on the `meta` d
 shape).
 `_requires_grad` is a real bool. Views share `_version` with their `_base`, which is never itself a view.
 The first slots are read natively at fixed offsets; subclasses add none before them.
+Results are made by `blank`, which costs less than half of a class with a constructor: `Tensor` has none of its own.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from specjit import locks
 from specjit.dtypes import DType, dtype_of, get_default_dtype
 from specjit.ir.types import Type
 from specjit.ir.viewref import contiguous_strides
@@ -24,9 +26,23 @@ from specjit.tensor.methods import TensorMethods
 from specjit.tensor.size import Size
 
 _new = object.__new__
+_counting = locks.lock()
 
 
-class Tensor(TensorMethods):
+class TensorType(type):
+    """The class of tensor classes: holds the constructor of `Tensor`, and gives subclasses one that they can extend."""
+
+    # What a subclass derives from when it names the key.
+    bases: dict[type, type] = {}
+
+    def __new__(mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **options: Any) -> TensorType:
+        return super().__new__(mcs, name, tuple(mcs.bases.get(b, b) for b in bases), namespace, **options)
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        return _construct(_init(blank(), None), *args, **kwargs) if cls is Tensor else super().__call__(*args, **kwargs)
+
+
+class Tensor(TensorMethods, metaclass=TensorType):
     """A multi-dimensional array. Make one with `specjit.tensor(data)`; `Tensor(sequence)` and `Tensor(2, 3)` give
     float32.
 
@@ -39,7 +55,7 @@ class Tensor(TensorMethods):
         "_requires_grad",
         "grad",
         "_node",
-        "_version",
+        "_counter",
         "_base",
         "_attached",
         "_hooks",
@@ -51,23 +67,21 @@ class Tensor(TensorMethods):
     _requires_grad: bool
     grad: Tensor | None
     _node: Any
-    _version: list[Any]
+    _counter: list[Any] | None
     _base: Tensor | None
     _attached: int
     _hooks: dict[int, Callable[..., Any]] | None
     _meta: tuple[DType, tuple[int, ...]]
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
-        return _init(_new(cls), np.empty(0, np.float32))
+    @property
+    def _version(self) -> list[Any]:
+        """The count of writes to the storage (`storage` says what else is in the list), made when first asked for:
+        nobody can have missed a write before."""
+        return self._counter or _counted(self)
 
-    def __init__(self, *args: Any, dtype: DType | None = None) -> None:
-        wanted = (dtype or get_default_dtype()).numpy
-        if args and all(isinstance(a, int) and not isinstance(a, bool) for a in args):
-            self._data = np.zeros(args, wanted)
-        elif len(args) == 1:
-            self._data = np.array(to_numpy(args[0]), dtype=wanted)
-        elif args:
-            raise TypeError("Tensor() takes one sequence, or sizes as ints")
+    @_version.setter
+    def _version(self, version: list[Any]) -> None:
+        self._counter = version
 
     @property
     def dtype(self) -> DType:
@@ -184,7 +198,7 @@ class Tensor(TensorMethods):
 
     def exported(self) -> bool:
         """Whether memory outside (a live `numpy()` array, DLPack, `from_numpy`) shares this storage."""
-        return storage.exported(self._version)
+        return self._counter is not None and storage.exported(self._counter)
 
     def stride(self, dim: int | None = None) -> Any:
         """Strides in elements, or the one of `dim`."""
@@ -421,6 +435,38 @@ class Tensor(TensorMethods):
         return _rebuild, (type(self), held, self._requires_grad, getattr(self, "__dict__", None) or {})
 
 
+# A plain call of the class, past the metaclass.
+blank: Callable[[], Any] = type.__call__.__get__(Tensor)
+
+
+def _construct(out: Any, *args: Any, dtype: DType | None = None) -> Any:
+    """What `Tensor(...)` puts into the new tensor."""
+    wanted = (dtype or get_default_dtype()).numpy
+    if all(isinstance(a, int) and not isinstance(a, bool) for a in args):
+        out._data = np.zeros(args or 0, wanted)
+    elif len(args) == 1:
+        out._data = np.array(to_numpy(args[0]), dtype=wanted)
+    else:
+        raise TypeError("Tensor() takes one sequence, or sizes as ints")
+    return out
+
+
+class _Extensible(Tensor):
+    """The base of subclasses of `Tensor`: its constructor as methods."""
+
+    __slots__ = ()
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        return _init(_new(cls), np.empty(0, np.float32))
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        if args:
+            _construct(self, *args, **kwargs)
+
+
+TensorType.bases[Tensor] = _Extensible
+
+
 class Parameter(Tensor):
     """A tensor that a Module registers when it is assigned as an attribute. `requires_grad` is True by default."""
 
@@ -450,9 +496,17 @@ def _init(out: Any, data: Any) -> Any:
     out._requires_grad = False
     out.grad = None
     out._node = None
-    out._version = [0]
+    out._counter = None
     out._base = None
     return out
+
+
+def _counted(t: Tensor) -> list[Any]:
+    """The version of a tensor that had none: one for all threads that ask."""
+    with _counting:
+        if t._counter is None:
+            t._counter = [0]
+        return t._counter
 
 
 def _rebuild(kind: type, held: Any, requires_grad: bool, extra: dict[str, Any]) -> Tensor:
@@ -467,12 +521,12 @@ def _rebuild(kind: type, held: Any, requires_grad: bool, extra: dict[str, Any]) 
 
 def wrap(data: Any) -> Tensor:
     """A new tensor around an ndarray that nobody else writes to."""
-    out = _new(Tensor)
+    out = blank()
     out._data = data
     out._requires_grad = False
     out.grad = None
     out._node = None
-    out._version = [0]
+    out._counter = None
     out._base = None
     return out
 

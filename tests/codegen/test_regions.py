@@ -144,6 +144,27 @@ def test_draws_stay_on_their_side_of_what_python_runs():
     assert [n.op.name for n in region.nodes] == ["dropout_mask", "add", "exp"]
 
 
+def test_native_work_that_may_raise_stays_behind_python_that_may_raise():
+    """Which exception rises, and after how many draws, is as in eager; what cannot raise joins other native work."""
+    text = """graph @f(%x: f32[T,4], %i: int) -> (f32[T,4], f32[4], f32[T,4]) {
+      %p: f32[T,4] = sigmoid(%x)
+      %g: f32[T,4] = lgamma(%x)
+      %r: f32[4] = select(%x, 0, %i)
+      %s: f32[4] = tanh(%r)
+      %t: f32[4] = exp(%s)
+      %q: f32[T,4] = exp(%p)
+      return %q, %t, %g
+    }"""
+    graph, _ = partitioned(text)
+    assert names(graph) == ["region", "lgamma", "region"]
+    assert [[n.op.name for n in r.blocks[0].nodes] for r in graph.block.nodes[::2]] == [
+        ["sigmoid", "exp"],
+        ["select", "tanh", "exp"],
+    ]
+    graph, _ = partitioned(text.replace("[T,4]", "[3,4]").replace("%i)", "1)"))  # it cannot raise
+    assert names(graph) == ["region", "lgamma"]
+
+
 def test_trivial_work_stays_in_python():
     text = """graph @f(%x: f32[4], %k: int) -> (f32[], int) {
       %m: int = py.mul(%k, 3)

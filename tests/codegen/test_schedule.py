@@ -9,7 +9,7 @@ import pytest
 
 from specjit.codegen.abi import Status
 from specjit.codegen.kernels.spec import GemmSpec, LoopSpec
-from specjit.codegen.machine import verify
+from specjit.codegen.machine.instructions import verify
 from specjit.codegen.schedule import NotSchedulable
 from specjit.codegen.schedule.interp import RegionFailed
 from tests.codegen.plans import calls, check, f32, loop_calls, plan_of, run_plan
@@ -437,6 +437,29 @@ def test_picked_rows():
     with pytest.raises(RegionFailed) as caught:
         run_plan(plan, [f32(RNG, 7, 20), np.full((1, 3), 7), f32(RNG, 1, 3, 20), np.array([1, 0], np.int32)])
     assert caught.value.status is Status.INDEX
+
+
+@pytest.mark.parametrize("line", ["index_select(%x, 1, %i)", "index_add(%x, 1, %i, %v)"])
+def test_positions_are_checked_where_there_is_nothing_to_pick(line):
+    text = f"""graph @f(%x: f32[B,3], %v: f32[B,2], %i: i64[2]) -> f32[B,{2 if "select" in line else 3}] {{
+      %y: f32[B,{2 if "select" in line else 3}] = {line}
+      return %y
+    }}"""
+    check(text, f32(RNG, 4, 3), f32(RNG, 4, 2), np.array([2, 0]))
+    with pytest.raises(RegionFailed) as caught:  # eager mode looks at the positions
+        run_plan(plan_of(text), [f32(RNG, 0, 3), f32(RNG, 0, 2), np.array([7, 0])])
+    assert caught.value.status is Status.INDEX
+    with pytest.raises(NotSchedulable, match="no elements"):
+        plan_of(text.replace("B", "0"))
+
+
+def test_arguments_may_be_views_of_one_another():
+    text = """graph @f(%y: f32[4], %x: f32[T,4]) -> f32[T,4] {
+      %z: f32[T,4] = add(%x, %y)
+      return %z
+    }"""
+    x = f32(RNG, 3, 4)
+    check(text, x[0], x)
 
 
 def test_gather_along_a_dim():

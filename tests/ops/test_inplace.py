@@ -9,7 +9,7 @@ import pytest
 
 import specjit
 from specjit.dtypes import float64, int64
-from specjit.ops.registry import Op, all_ops
+from specjit.ops.records.registry import Op, all_ops
 from specjit.tensor import state
 from specjit.tensor.tensor import Tensor
 from tests.opinfo import OPINFO, samples
@@ -138,6 +138,7 @@ def test_writes_that_run_straight_through():
 def test_an_interrupted_write_counts_as_written(monkeypatch):
     """Ctrl-C may come after NumPy wrote: whoever kept something of the old content must know."""
     x, before = specjit.ones(4, dtype=specjit.float16), state.write_epoch
+    assert x._version == [0]
 
     def interrupted(*_args):
         raise KeyboardInterrupt

@@ -35,6 +35,12 @@ def test_a_softmax_of_nothing_stays():
     check_unchanged("decompose", "(%x: f32[B,0]) { %m = softmax(%x, -1); return %m }")
 
 
+def test_what_is_written_keeps_the_layout_that_a_view_asks_for():
+    text = "(%x: f32[2,3], %y: f32[3,2]) {{ %t = t(%y); %a = overwritten(%x, %t); %b = {}(%a, [6]); return %b }}"
+    check_unchanged("decompose", text.format("view"))
+    assert "clone" in str(run_pass("decompose", text.format("reshape")))
+
+
 def test_ops_with_a_kernel_stay():
     check_unchanged("decompose", "(%x: f32[B,4]) { %m = sum(%x, [1]); %y = tanh(%m); return %y }")
 

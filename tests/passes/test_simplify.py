@@ -6,10 +6,10 @@ import pytest
 
 import specjit.passes as passes
 from specjit.ir.graph import copy_graph
-from specjit.ops import registry
+from specjit.ops.records import registry
 from specjit.passes.patterns import ops_of
 from specjit.passes.simplify import RULES
-from tests.golden import by_name, check_pass, check_same, check_unchanged, graph_of, nameless
+from tests.golden import by_name, check_pass, check_same, check_unchanged, graph_of, nameless, run_pass
 
 
 @pytest.mark.parametrize(
@@ -98,6 +98,14 @@ def test_change_of_type_stays():
 def test_result_that_the_caller_gets_stays_fresh():
     check_unchanged("simplify", "(%x: f32[N]) { %a = mul(%x, 1); return %a }")
     check_unchanged("simplify", "(%x: f32[N]) { %a = mul(%x, 1); %b = unsqueeze(%a, 0); return %b }")
+
+
+def test_a_copy_whose_layout_a_view_asks_for_stays():
+    text = (
+        "(%x: f32[2,1,3]) {{ %a = expand(%x, [2,4,3]); %b = clone(%a); %c = {}(%b, [24]); %d = tanh(%c); return %d }}"
+    )
+    check_unchanged("simplify", text.format("view"))
+    assert "clone" not in str(run_pass("simplify", text.format("reshape")))
 
 
 def test_written_storage_is_not_looked_through():

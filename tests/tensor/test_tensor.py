@@ -318,3 +318,40 @@ def test_constructors():
     assert specjit.arange(3, 9, 2).tolist() == [3, 5, 7]
     assert specjit.full((2,), True).dtype is specjit.bool
     assert specjit.zeros(size=(2,)).shape == (2,)
+
+
+def test_subclasses_extend_the_constructor():
+    class Named(Tensor):
+        def __init__(self, data, name="none"):
+            super().__init__(data)
+            self.name = name
+
+    class Doubled(Tensor):
+        def __new__(cls, data):
+            return super().__new__(cls, data)
+
+        def double(self):
+            return self * 2
+
+    class Plain(Tensor):
+        pass
+
+    named = Named([1.0, 2.0], name="pair")
+    assert (named.name, named.tolist(), (named + 1).tolist()) == ("pair", [1.0, 2.0], [2.0, 3.0])
+    assert Doubled([1.0]).double().tolist() == [2.0]
+    assert (Plain(2, 3).shape, Plain([3.0]).tolist(), Plain().shape, Tensor().shape) == ((2, 3), [3.0], (0,), (0,))
+    assert all(isinstance(t, Tensor) for t in (named, Plain(1))) and not isinstance(3, Tensor)
+    assert copy.deepcopy(Plain([3.0])).tolist() == [3.0]
+    with pytest.raises(TypeError, match="sizes as ints"):
+        Tensor(1, 2.5)
+
+
+def test_a_version_is_one_for_all_who_ask():
+    x = specjit.ones(3)
+    detached, view = x.detach(), x[1:]
+    assert x._version is detached._version is view._version
+    view.add_(1)
+    assert x._version[0] == 1
+    y = specjit.ones(2)
+    y.add_(1)  # nobody asked, so nothing is counted
+    assert y._version == [0]

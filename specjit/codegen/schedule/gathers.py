@@ -28,6 +28,18 @@ def _indices(b: Builder, view: View) -> View:
     return view
 
 
+def _looked_at(b: Builder, around: tuple[Size, ...]) -> None:
+    """A position is checked where an element is picked: where the dims around it have none, eager has to check."""
+    from specjit.codegen.schedule.index import at_least
+    from specjit.codegen.schedule.tensors import numbers_check
+
+    for size in around:
+        if size == 0:
+            raise b.fail("positions at which there are no elements")
+        if not at_least(size, 1):
+            b.add(numbers_check(b, size, 1))
+
+
 def _spread(view: View, before: tuple[Size, ...], after: tuple[Size, ...]) -> View:
     """The view with broadcast dims around its own."""
     ref = view.ref
@@ -42,6 +54,7 @@ def rows(b: Builder, node: Node, table: View, dim: int, index: View) -> View:
     dtype, dims = tensor_type(node.result.type, node.op.name)
     t = table.ref
     before, after = t.sizes[:dim], t.sizes[dim + 1 :]
+    _looked_at(b, (*before, *after))  # type: ignore[arg-type]
     out = Source(dtype, (*before, *index.dims, *after), node.result.hint)  # type: ignore[arg-type]
     picked = ViewRef(out.dims, (*t.strides[:dim], *(0 for _ in index.dims), *t.strides[dim + 1 :]), t.offset)
     b.add(
@@ -167,6 +180,7 @@ def add_at(b: Builder, node: Node) -> View:
     if index.ref.rank != (1 if rows_only else len(dims)) or values.ref.rank != len(dims):
         raise b.fail("operands of different rank")
     if rows_only:
+        _looked_at(b, (*dims[:axis], *dims[axis + 1 :]))
         index = _spread(index, dims[:axis], dims[axis + 1 :])
     for d, want in enumerate(index.dims):
         limits = [values.dims[d]] if d == axis or rows_only else [values.dims[d], dims[d]]

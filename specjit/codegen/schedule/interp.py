@@ -16,11 +16,11 @@ import numpy as np
 from specjit.codegen.abi import NEEDED, WORKSPACE, WORKSPACE_BYTES, Status
 from specjit.codegen.kernels import reference
 from specjit.codegen.kernels.spec import DrawSpec, DuetSpec, GemmSpec, Inst, LoopSpec, PackSpec, PickSpec, ScanSpec
-from specjit.codegen.lanes import ITEMSIZE
-from specjit.codegen.machine import bits_float, float_bits
-from specjit.codegen.machine_python import run_python
+from specjit.codegen.machine.instructions import bits_float, float_bits
+from specjit.codegen.machine.python import run_python
 from specjit.codegen.schedule.plan import RegionPlan
 from specjit.codegen.schedule.steps import Spec
+from specjit.codegen.vectors.lanes import ITEMSIZE
 from specjit.ir.dims import Poly, evaluate
 
 DTYPES = reference.DTYPES
@@ -70,15 +70,16 @@ class Memory:
         return int(array.ctypes.data)
 
     def at(self, address: int, dtype: str) -> Elements:
-        """The block of `address`, seen from there."""
+        """The block of `address`, seen from there; of several (an argument may be a view of another) the one that goes
+        furthest."""
+        around = [b for b in self.blocks if b.ctypes.data <= address < b.ctypes.data + b.size]
+        if not around:
+            return Elements(np.empty(0, DTYPES[dtype]), 0)
+        block = max(around, key=lambda b: b.ctypes.data + b.size)
         item = ITEMSIZE[dtype]
-        for block in self.blocks:
-            start = block.ctypes.data
-            if start <= address < start + block.size:
-                before, shift = divmod(address - start, item)
-                size = (block.size - shift) // item * item
-                return Elements(block[shift : shift + size].view(DTYPES[dtype]), before)
-        return Elements(np.empty(0, DTYPES[dtype]), 0)
+        before, shift = divmod(address - block.ctypes.data, item)
+        size = (block.size - shift) // item * item
+        return Elements(block[shift : shift + size].view(DTYPES[dtype]), before)
 
 
 def _bytes_at(array: np.ndarray, low: int) -> np.ndarray:
