@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from tests.codegen.plans import calls, check, f32, loop_calls, plan_of
 
 RNG = np.random.default_rng(7)
