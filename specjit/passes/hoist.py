@@ -19,7 +19,7 @@ from specjit.ir.builder import Builder
 from specjit.ir.dims import Dim, Poly, product
 from specjit.ir.graph import Block, Graph, Node, Value
 from specjit.ir.structure import LOOP
-from specjit.ops.lowering import Contraction
+from specjit.ops.records.lowering import Contraction
 from specjit.passes.aliases import Aliases
 from specjit.passes.budget import Budget
 from specjit.passes.manager import Context

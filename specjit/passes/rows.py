@@ -16,7 +16,7 @@ from specjit.ir.dims import Size
 from specjit.ir.graph import Block, Node, Value
 from specjit.ir.structure import stacked, trip_dim
 from specjit.ir.types import Type
-from specjit.ops.lowering import Contraction, Pointwise, Reduction, Viewing
+from specjit.ops.records.lowering import Contraction, Pointwise, Reduction, Viewing
 from specjit.passes.raising import dim_position, not_negative, reduced_dims, selected_row, size_expression
 
 

@@ -89,7 +89,8 @@ def test_groups_of_channels():
         ),
         (
             "%u: f32[3,2,14,3] = unfold(%i, 2, 3, 1); %p: f32[3,2,3,14] = permute(%u, [0, 1, 3, 2]); "
-            "%c: f32[3,6,14] = reshape(%p, [3, 6, 14]); %d: f32[3,6,14] = mul(%c, 2.0); %y: f32[3,4,14] = matmul(%a, %d)"
+            "%c: f32[3,6,14] = reshape(%p, [3, 6, 14]); %d: f32[3,6,14] = mul(%c, 2.0); "
+            "%y: f32[3,4,14] = matmul(%a, %d)"
         ),
     ],
     ids=["turned round", "every other element", "short runs", "work behind the copy"],

@@ -10,7 +10,7 @@ from specjit.ir.graph import Graph
 from specjit.ir.text import parse
 from specjit.ir.types import Type
 from specjit.ir.verify import VerifyError
-from specjit.ops import registry
+from specjit.ops.records import registry
 from tests.golden import graph_of
 
 NEGATIONS = "(%x: f32[N]) { %a = neg(%x); %b = neg(%a); %c = neg(%b); %d = neg(%c); %y = tanh(%d); return %y }"
@@ -105,8 +105,8 @@ def test_disabled_passes_do_not_run():
 
 def test_names_are_the_pipeline_in_order():
     assert passes.names() == [
-        "turn", "functionalize", "fold", "simplify", "prune", "cse", "dce", "decompose", "foldscale", "licm", "hoist",
-        "sink", "concat",
+        "turn", "functionalize", "fold", "simplify", "prune", "cse", "dce", "decompose", "unroll", "foldscale", "licm",
+        "hoist", "sink", "concat",
     ]  # fmt: skip
 
 

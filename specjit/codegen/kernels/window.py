@@ -21,7 +21,7 @@ from specjit.codegen.kernels.gemm import classes
 from specjit.codegen.kernels.spec import Arg, DTypeName, Inst, WindowSpec
 from specjit.codegen.kernels.tiling import ROW_BLOCK_BYTES, Shape, accumulators, k_block, panels_of, shape
 from specjit.codegen.kernels.writer import Size
-from specjit.codegen.lanes import ITEMSIZE, lanes
+from specjit.codegen.vectors.lanes import ITEMSIZE, lanes
 
 MOST_ENTRIES = 4096  # of a table: 32 KB of stack
 LEAST_USE = 0.7  # of the lanes: with fewer in use, packing the windows is faster

@@ -27,7 +27,7 @@ from specjit.ir.dims import Size, divide, product
 from specjit.ir.graph import Node, Value
 from specjit.ir.types import Type
 from specjit.ir.viewref import ViewRef, contiguous_strides
-from specjit.ops import lowering
+from specjit.ops.records import lowering
 
 if TYPE_CHECKING:
     from specjit.codegen.schedule.build import Builder
@@ -203,7 +203,7 @@ def _around(
 
 def slice_of(ref: ViewRef, dim: int, start: Any, end: Any) -> ViewRef:
     """`ref[start:end]` along dim, by the rule of the slice op."""
-    from specjit.ops.registry import get
+    from specjit.ops.records.registry import get
 
     lower = get("slice").lower
     assert isinstance(lower, lowering.Viewing)

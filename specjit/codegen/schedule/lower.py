@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from specjit.codegen.kernels.spec import Access, Inst, LoopSpec, Store
-from specjit.codegen.lanes import ITEMSIZE
 from specjit.codegen.schedule import emit, emit_gemm, emit_window, lower_loop
 from specjit.codegen.schedule.build import Builder
 from specjit.codegen.schedule.emit_gemm import Panels
@@ -23,6 +22,7 @@ from specjit.codegen.schedule.overwrite import coalesce
 from specjit.codegen.schedule.plan import Note
 from specjit.codegen.schedule.steps import Addr, Call, Do, IfStep, Require, Step
 from specjit.codegen.schedule.sums import join_products
+from specjit.codegen.vectors.lanes import ITEMSIZE
 from specjit.ir.dims import Size, product
 
 

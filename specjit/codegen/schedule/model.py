@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
-from specjit.codegen.lanes import ITEMSIZE
+from specjit.codegen.vectors.lanes import ITEMSIZE
 from specjit.ir.dims import Poly, Size, symbol
 from specjit.ir.viewref import ViewRef
 

@@ -21,8 +21,8 @@ from specjit.codegen.kernels.spec import (
     ScanSpec,
     WindowSpec,
 )
-from specjit.codegen.lanes import ITEMSIZE
 from specjit.codegen.schedule.model import Base, Reg, Scalar, Storage
+from specjit.codegen.vectors.lanes import ITEMSIZE
 from specjit.ir.dims import Size
 from specjit.ir.graph import Location
 
