@@ -7,12 +7,26 @@ Invariant: the value is evaluated before the target, and an augmented target's p
 from __future__ import annotations
 
 import ast
+import types
 
-from specjit.capture.attributes import MISSING, attribute, instance_data
+from specjit.capture.attributes import (
+    GETTERS,
+    MISSING,
+    attribute,
+    class_lookup,
+    guard_method,
+    guard_property,
+    instance_data,
+    ran_in_python,
+)
+from specjit.capture.errors import to_capture_error
 from specjit.capture.expressions import bind_name, getitem, unbind, unpack
-from specjit.capture.frame import Frame, lowers
-from specjit.capture.instances import hides_method, is_fresh
+from specjit.capture.frame import Frame, is_own, lowers
+from specjit.capture.generated import MADE
+from specjit.capture.inline import call_function
+from specjit.capture.instances import is_fresh
 from specjit.capture.operators import BINARY, TENSOR_BINARY, binary
+from specjit.capture.rebinding import hides, rebinds, stays
 from specjit.capture.values import (
     Abstract,
     Known,
@@ -24,7 +38,10 @@ from specjit.capture.values import (
     widen,
 )
 from specjit.ir.types import ANY, Type, join
-from specjit.ops.registry import all_ops, get
+from specjit.nn.module import Module
+from specjit.ops.records.registry import all_ops, get
+
+SETATTR = (object.__setattr__, Module.__setattr__)
 
 
 @lowers(ast.Assign)
@@ -79,10 +96,62 @@ def _assign_items(f: Frame, target: ast.Tuple | ast.List, value: Abstract) -> No
 
 
 def set_attribute(f: Frame, owner: Abstract, name: str, value: Abstract) -> None:
-    if isinstance(owner, Known) and hides_method(owner, name):
-        raise f.unsupported(f"an attribute that hides the method {name!r}", hint="give the attribute another name")
-    f.emit("py.setattr", owner, name, value)
+    """`owner.name = value`, by a setter of the class if there is one."""
+    _refuse_new_class(f, name)
+    if isinstance(owner, Known) and owner.value is not None and _set_by_class(f, owner, name, value):
+        return
+    store_attribute(f, owner, name, value)
+
+
+def _set_by_class(f: Frame, owner: Known, name: str, value: Abstract) -> bool:
+    """Whether code of the object's class takes the value: a setter that is read here, or something that Python runs."""
+    cls = type(owner.obj)
+    raw, hook = class_lookup(cls, name), class_lookup(cls, "__setattr__")
+    if hook not in SETATTR and not (isinstance(hook, types.FunctionType) and hook.__code__.co_filename == MADE):
+        if isinstance(owner.obj, Module) or not isinstance(hook, types.FunctionType) or not stays(f, "__setattr__"):
+            ran_in_python(f, "an attribute that __setattr__ sets")
+            return False
+        guard_method(f, cls, "__setattr__", hook)
+        call_function(f, hook, [owner, const(name), value], {})
+        return True
+    if isinstance(raw, property) and isinstance(raw.fset, types.FunctionType) and not is_own(cls) and stays(f, name):
+        guard_property(f, cls, name, raw)
+        call_function(f, raw.fset, [owner, value], {})
+        return True
+    if hasattr(type(raw), "__set__") and not isinstance(raw, (*GETTERS, property)):
+        ran_in_python(f, "an attribute that a descriptor sets")
+    return False
+
+
+def store_attribute(f: Frame, owner: Abstract, name: str, value: Abstract, by_object: bool = False) -> None:
+    """Append the write. by_object: by `object.__setattr__`, whatever the object's class says."""
+    bound_anew(f, owner, name)
+    if by_object:
+        f.emit("py.call", Known(object.__setattr__), None, owner, name, value)
+    else:
+        f.emit("py.setattr", owner, name, value)
     learn_attribute(f, owner, name, widen(type_of_abstract(value)))
+
+
+def _refuse_new_class(f: Frame, name: str) -> None:
+    if name == "__class__":
+        what = "an object that changes its class"
+        raise to_capture_error(f.unsupported(what, hint="make an object of the other class"))
+
+
+def bound_anew(f: Frame, owner: Abstract, name: str) -> None:
+    """The attribute is bound or deleted: whatever was found under its name may be hidden from now on."""
+    _refuse_new_class(f, name)
+    if isinstance(owner, Known) and owner.value is not None:
+        if hides(type(owner.obj), class_lookup(type(owner.obj), name)):
+            rebinds(f, name)
+    elif isinstance(owner, Known) or owner_is_open(owner):
+        rebinds(f, name)
+
+
+def owner_is_open(owner: Abstract) -> bool:
+    """Whether the owner may be any object."""
+    return isinstance(owner, Value) and owner.type.kind in ("any", "class", "optional")
 
 
 def learn_attribute(f: Frame, owner: Abstract, name: str, found: Type) -> None:
@@ -173,5 +242,6 @@ def delete(f: Frame, target: ast.expr) -> None:
 
 
 def delete_attribute(f: Frame, owner: Abstract, name: str) -> None:
+    bound_anew(f, owner, name)
     f.emit("py.delattr", owner, name)
     learn_attribute(f, owner, name, ANY)

@@ -20,6 +20,7 @@ from specjit.capture.annotations import declared_constants
 from specjit.capture.frame import SIMPLE, Frame, is_own
 from specjit.capture.guards import Group, is_stable_module
 from specjit.capture.instances import is_fresh
+from specjit.capture.rebinding import ANYTHING, is_unhidden, rebinds, stays
 from specjit.capture.values import Abstract, Known, Method, Shape, TupleOf, Value, const, type_for
 from specjit.dtypes import DType
 from specjit.ir.types import ANY, BOOL, INT, Type
@@ -30,6 +31,8 @@ from specjit.tensor.tensor import Tensor
 _FIELD = type(vars(collections.namedtuple("_", "field"))["field"])
 GETTERS = (types.MemberDescriptorType, _FIELD)  # of slots and named tuples: reading them runs no code of the user
 BUILTIN_METHODS = (types.MethodDescriptorType, types.WrapperDescriptorType, types.ClassMethodDescriptorType)
+BUILTIN_FUNCTIONS = (types.MethodDescriptorType, types.WrapperDescriptorType, types.BuiltinFunctionType)
+METHODS = (types.FunctionType, staticmethod, classmethod)
 FUNCTIONS = (types.FunctionType, types.BuiltinFunctionType, types.MethodType, types.MethodDescriptorType, type)
 ALWAYS_KNOWN = (*FUNCTIONS, types.ModuleType, DType)
 TENSOR_ATTRIBUTES = {
@@ -101,6 +104,8 @@ def global_value(f: Frame, name: str) -> Abstract:
         return _closure_value(f, fn, name)
     scope = fn.__globals__
     stable = is_own(fn)
+    if name in scope and not (stable or stays(f, name)):
+        return f.emit("py.global", name, Known(fn), hint=name)
     if name in scope:
         obj = scope[name]
         if stable and (isinstance(obj, ALWAYS_KNOWN) or is_operator(obj)):
@@ -139,6 +144,8 @@ BUILTIN_KINDS = {t.__name__: t for t in (list, dict, set, str, tuple, int, float
 
 def attribute(f: Frame, owner: Abstract, name: str) -> Abstract:
     """`owner.name`."""
+    if name == "__dict__":
+        return _namespace(f, owner)
     if isinstance(owner, Known):
         return _known_attribute(f, owner, name)
     if isinstance(owner, Value) and owner.type.is_tensor:
@@ -152,6 +159,13 @@ def attribute(f: Frame, owner: Abstract, name: str) -> Abstract:
     if kind is not None and hasattr(kind, name):
         return Method(v, name)
     return f.emit("py.getattr", v, name)
+
+
+def _namespace(f: Frame, owner: Abstract) -> Value:
+    """`owner.__dict__`: whoever has it can bind any attribute."""
+    rebinds(f, ANYTHING)
+    f.session.touched = True
+    return f.emit("py.getattr", owner, "__dict__")
 
 
 def _tensor_attribute(f: Frame, x: Value, name: str) -> Abstract:
@@ -201,6 +215,8 @@ def _module_attribute(f: Frame, owner: Known, name: str) -> Abstract:
             return const(found)
         if isinstance(found, ALWAYS_KNOWN) or is_operator(found):
             return Known(found)
+    elif not stays(f, name) or ANYTHING in f.session.rebound:
+        return f.emit("py.getattr", owner, name)
     fetch = f"{f.session.facts.bind(module)}.{name}"
     return describe(
         f, found, "globals", f"{module.__name__}.{name}", fetch, lambda: f.emit("py.getattr", owner, name, hint=name)
@@ -208,10 +224,10 @@ def _module_attribute(f: Frame, owner: Known, name: str) -> Abstract:
 
 
 def _class_attribute(f: Frame, cls: type, name: str) -> Abstract:
-    for base in cls.__mro__:
+    for base in cls.__mro__ if stays(f, name) else ():
         if name in base.__dict__:
             raw = base.__dict__[name]
-            if isinstance(raw, types.MethodDescriptorType) and base.__module__ == "builtins":
+            if isinstance(raw, BUILTIN_FUNCTIONS) and base.__module__ == "builtins":
                 return Known(raw)
             if isinstance(raw, staticmethod | classmethod | types.FunctionType):
                 found = getattr(cls, name)
@@ -230,6 +246,13 @@ def guard_method(f: Frame, cls: type, name: str, raw: Any) -> None:
     f.session.facts.add("globals", f"{cls.__qualname__}.{name}", "identity", function, f.origin(), fetch)
 
 
+def guard_property(f: Frame, cls: type, name: str, raw: property) -> None:
+    """`cls.name` stays the property it is."""
+    if not is_own(cls):
+        fetch = f"{f.session.facts.bind(cls)}.{name}"
+        f.session.facts.add("globals", f"{cls.__qualname__}.{name}", "identity", raw, f.origin(), fetch)
+
+
 def _instance_attribute(f: Frame, owner: Known, name: str) -> Abstract:
     obj, cls = owner.obj, type(owner.obj)
     fresh = is_fresh(owner)
@@ -240,14 +263,10 @@ def _instance_attribute(f: Frame, owner: Known, name: str) -> Abstract:
     if name == "__class__":
         return Known(cls)
     if isinstance(raw, property):
-        if isinstance(raw.fget, types.FunctionType) and not isinstance(obj, Tensor):
+        if stays(f, name) and isinstance(raw.fget, types.FunctionType) and not isinstance(obj, Tensor):
             from specjit.capture.calls import call_function
 
-            if (cls.__module__ or "").split(".")[0] != "specjit":
-                bound = f.session.facts.bind(cls)
-                f.session.facts.add(
-                    "globals", f"{cls.__qualname__}.{name}", "identity", raw, f.origin(), f"{bound}.{name}"
-                )
+            guard_property(f, cls, name, raw)
             return call_function(f, raw.fget, [owner], {})
         return read()
     if isinstance(raw, GETTERS):
@@ -258,13 +277,13 @@ def _instance_attribute(f: Frame, owner: Known, name: str) -> Abstract:
             return _class_member(f, owner, name, raw, read)
         if raw is not MISSING and hasattr(type(raw), "__set__"):
             return read()
+    if _may_be_computed(f, owner, name, found):
+        return _computed(f, read, "an attribute that __getattr__ computes")
     if fresh:
         value = read()
         if not f.session.touched:
             value.type = f.session.written.get((id(obj), name), ANY)
         return value
-    if found is MISSING and class_lookup(cls, "__getattr__") is not MISSING and not isinstance(obj, Module):
-        return _computed(f, read, "an attribute that __getattr__ computes")
     if found is MISSING or (f.session.touched and not is_registered(obj, name)):
         return read()
     inner = group if group != "structure" or isinstance(obj, Module) else "arguments"
@@ -284,9 +303,23 @@ def _instance_attribute(f: Frame, owner: Known, name: str) -> Abstract:
     return describe(f, found, inner, f"{source}.{name}", where, read)
 
 
+def _may_be_computed(f: Frame, owner: Known, name: str, found: Any) -> bool:
+    """Whether a `__getattr__` of the user is asked for an attribute that the class does not have. `found`: what the
+    example of the object holds under the name."""
+    obj = owner.obj
+    hook = class_lookup(type(obj), "__getattr__")
+    if hook is MISSING or hook is Module.__dict__["__getattr__"]:
+        return False
+    if is_fresh(owner):
+        return (id(obj), name) not in f.session.written
+    return found is MISSING or (isinstance(obj, Module) and name not in obj.__dict__)
+
+
 def _class_member(f: Frame, owner: Known, name: str, raw: Any, read: Any) -> Abstract:
     """An attribute that lives in the class: a method, or data that instances share."""
     cls = type(owner.obj)
+    if isinstance(raw, METHODS) and not is_unhidden(f, owner, name):
+        return Method(owner, name)
     if isinstance(raw, types.FunctionType):
         guard_method(f, cls, name, raw)
         _guard_not_shadowed(f, owner, name)
@@ -315,9 +348,14 @@ def _class_member(f: Frame, owner: Known, name: str, raw: Any, read: Any) -> Abs
 
 def _computed(f: Frame, read: Callable[[], Value], what: str) -> Value:
     """An attribute that code of the user gives, which then runs in Python."""
+    ran_in_python(f, what)
+    return read()
+
+
+def ran_in_python(f: Frame, what: str) -> None:
+    """Code of the user that is not read runs here, as part of the next node."""
     f.session.touched = True
     opaque.note(f, what)
-    return read()
 
 
 def _guard_not_shadowed(f: Frame, owner: Known, name: str) -> None:

@@ -14,13 +14,14 @@ from collections.abc import Callable
 from typing import Any
 
 from specjit.capture import marks
-from specjit.capture.attributes import MISSING, attribute, class_lookup, instance_data, is_registered
+from specjit.capture.attributes import GETTERS, MISSING, attribute, class_lookup, instance_data, is_registered
 from specjit.capture.containers import VIEWS, is_view, module_items, view, view_items
 from specjit.capture.frame import Frame
 from specjit.capture.instances import super_object
 from specjit.capture.opaque import note
 from specjit.capture.operators import binary, truth
 from specjit.capture.pycalls import BUILTINS, METHODS, is_quiet, python_call, python_method
+from specjit.capture.rebinding import ANYTHING, rebinds
 from specjit.capture.values import (
     NONE_VALUE,
     Abstract,
@@ -241,9 +242,31 @@ def _setattr(f: Frame, owner: Abstract, name: Abstract, value: Abstract, /) -> A
 
     ok, attr = constant_of(name)
     if not ok or not isinstance(attr, str):
+        rebinds(f, ANYTHING)
         return None
     set_attribute(f, owner, attr, value)
     return NONE_VALUE
+
+
+@builtin(object.__setattr__)
+def _store(f: Frame, owner: Abstract, name: Abstract, value: Abstract, /) -> Abstract | None:
+    from specjit.capture.assignments import store_attribute
+
+    ok, attr = constant_of(name)
+    if not ok or not isinstance(attr, str):
+        rebinds(f, ANYTHING)
+        return None
+    raw = class_lookup(type(owner.obj), attr) if isinstance(owner, Known) and owner.value is not None else None
+    if raw is None or (hasattr(type(raw), "__set__") and not isinstance(raw, GETTERS)):
+        rebinds(f, attr)
+        return None
+    store_attribute(f, owner, attr, value, by_object=True)
+    return NONE_VALUE
+
+
+@builtin(vars)
+def _vars(f: Frame, owner: Abstract, /) -> Abstract:
+    return attribute(f, owner, "__dict__")
 
 
 @builtin(delattr)
@@ -252,6 +275,7 @@ def _delattr(f: Frame, owner: Abstract, name: Abstract, /) -> Abstract | None:
 
     ok, attr = constant_of(name)
     if not ok or not isinstance(attr, str):
+        rebinds(f, ANYTHING)
         return None
     delete_attribute(f, owner, attr)
     return NONE_VALUE

@@ -15,11 +15,12 @@ from typing import Any
 
 from specjit.capture import marks, opaque
 from specjit.capture.arguments import Named, as_values, has_no_effect, keywords, positional, takes_all
-from specjit.capture.attributes import attribute, place_of
+from specjit.capture.attributes import attribute, class_lookup, guard_method, place_of
 from specjit.capture.frame import Frame, is_own, lowers
 from specjit.capture.inline import call_function, call_local
 from specjit.capture.instances import construct, super_method
 from specjit.capture.pycalls import BUILTINS, METHODS, apply, is_quiet, python_call, python_method
+from specjit.capture.rebinding import stays
 from specjit.capture.values import (
     NONE_VALUE,
     Abstract,
@@ -32,10 +33,10 @@ from specjit.capture.values import (
     const,
     constant_of,
 )
-from specjit.ops.composites import CompositeFunction
-from specjit.ops.registry import Op, get
-from specjit.ops.results import NAMED
-from specjit.ops.schema import Signature
+from specjit.ops.records.composites import CompositeFunction
+from specjit.ops.records.registry import Op, get
+from specjit.ops.records.results import NAMED
+from specjit.ops.records.schema import Signature
 
 
 @lowers(ast.Call)
@@ -159,9 +160,10 @@ def _call_instance(f: Frame, callee: Known, args: list[Abstract], kwargs: dict[s
             return python_call(f, callee, args, kwargs)
         forward = attribute(f, callee, "forward")
         return call(f, forward, args, kwargs)
-    method = attribute(f, callee, "__call__")
-    if isinstance(method, Method) and isinstance(method.function, types.FunctionType):
-        return call(f, method, args, kwargs)
+    method = class_lookup(type(obj), "__call__")
+    if isinstance(method, types.FunctionType) and stays(f, "__call__"):
+        guard_method(f, type(obj), "__call__", method)
+        return call_function(f, method, [callee, *args], kwargs)
     return python_call(f, callee, args, kwargs)
 
 

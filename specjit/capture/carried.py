@@ -41,6 +41,7 @@ class Loop:
         self.template: dict[str, Abstract] = {}
         self.next_cond: Value = const(True)
         self.header: Block | None = None
+        self.touched = False  # whether something may have run in Python in an earlier turn
 
     # one attempt
 
@@ -49,6 +50,7 @@ class Loop:
 
         f = self.f
         f.session.rollback(self.mark)
+        f.session.touched |= self.touched
         outer = f.session.block
         self.body, self.params, self.outputs = Block(), [], []
         i = self.body.param(INT, _index_hint(self.s))
@@ -90,6 +92,10 @@ class Loop:
                 if dead:
                     out = self.template[name]
                 settled &= self.unify((name,), self.template[name], out)
+            if f.session.touched and not (self.touched or dead):
+                # What runs in Python in one turn has run before the next.
+                settled &= self.mark[-1]
+                self.touched = True
         finally:
             f.session.block = outer
             f.env = dict(self.env)

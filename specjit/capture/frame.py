@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from specjit.capture import elements
+from specjit.capture import elements, rebinding
 from specjit.capture.errors import Place, Unsupported
 from specjit.capture.guards import Facts
 from specjit.capture.scope import Liveness, declared, local_names, rebound
@@ -40,8 +40,8 @@ from specjit.ir.constants import UNBOUND
 from specjit.ir.graph import Block, Location, Node, OpLike
 from specjit.ir.types import ANY, TENSOR, Type, type_of
 from specjit.ops.pyinfer import SIZE
-from specjit.ops.registry import get
-from specjit.ops.results import CLASSES
+from specjit.ops.records.registry import get
+from specjit.ops.records.results import CLASSES
 
 MAX_DEPTH = 40  # of inlined calls
 MAX_NODES = 200_000  # unrolling and inlining stop here
@@ -73,6 +73,7 @@ class Session:
     written: dict[tuple[int, str], Type]  # types of attributes that the program sets: of all turns and paths
     elements: dict[Any, Type]  # element types of lists by origin: of all turns and paths
     celled: set[tuple[ast.AST, str]]  # (function, variable): variables that functions share which outlive their call
+    rebound: set[str] = field(default_factory=set)  # names of attributes that the program binds: see `rebinding`
     scripting: bool = False
     block: Block = field(default_factory=Block)
     facts: Facts = field(default_factory=Facts)
@@ -88,6 +89,8 @@ class Session:
     trying: int = 0  # blocks around that something watches for exceptions
     handling: list[Value | None] = field(default_factory=list)  # what the handlers around have caught; None: unknown
     origins: dict[Value, frozenset[Any]] = field(default_factory=dict)  # where the lists come from
+    looked_up: set[str] = field(default_factory=set)  # names of members that were found at capture
+    shared: set[Value] = field(default_factory=set)  # objects that code other than this may hold
     used: set[Value] = field(default_factory=set)  # lists that are an argument of some node already
     examples: dict[Value, Any] = field(default_factory=dict)  # attribute reads: (example, group, source, fetch)
 
@@ -210,6 +213,7 @@ class Frame:
         self.session.block.nodes.append(node)
         elements.made(self, node, self.at)
         elements.used(self, node)
+        rebinding.shares(self, node)
         return node, several
 
     def infer(self, op: OpLike, args: Sequence[Value]) -> tuple[list[Type], bool]:

@@ -12,7 +12,7 @@ import inspect
 from typing import Any
 
 from specjit.capture.frame import SIMPLE, Frame
-from specjit.capture.values import Abstract, Known, const, type_of_abstract, widen
+from specjit.capture.values import Abstract, Known, const
 
 MADE = "<string>"  # the file of methods that dataclasses and namedtuple generate
 
@@ -64,10 +64,9 @@ def _default(f: Frame, field: Any) -> Abstract | None:
 
 
 def _set(f: Frame, made: Known, name: str, value: Abstract, frozen: bool) -> None:
-    from specjit.capture.assignments import learn_attribute, set_attribute
+    from specjit.capture.assignments import set_attribute, store_attribute
 
-    if not frozen:
+    if frozen:
+        store_attribute(f, made, name, value, by_object=True)
+    else:
         set_attribute(f, made, name, value)
-        return
-    f.emit("py.call", Known(object.__setattr__), None, made, name, value)
-    learn_attribute(f, made, name, widen(type_of_abstract(value)))

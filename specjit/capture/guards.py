@@ -138,6 +138,10 @@ class Checks:
         """Whether any fact is in the group."""
         return any(f.group == group for f in self._facts)
 
+    def of_arguments(self, guard: Guard) -> bool:
+        """Whether a guard is about the arguments of a call, and not about what lies around the program."""
+        return any(f.guard is guard and f.group == "arguments" for f in self._facts)
+
     def failing(self, *args: Any) -> tuple[Guard, Any] | None:
         """The first guard that does not hold, in order, with what was found; None if all hold."""
         if self.all(*args):

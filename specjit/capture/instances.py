@@ -2,8 +2,7 @@
 
 Enters: a class and abstract arguments. Leaves: the new object, whose methods are known and whose attributes are read at
 run time; None for a class that makes its objects in a way of its own.
-Invariant: such an object exists only while the program runs, so no guard speaks of it (its `Known` has no source); an
-attribute that would hide a method is an error.
+Invariant: such an object exists only while the program runs, so no guard speaks of it (its `Known` has no source).
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from typing import Any
 from specjit.capture import generated
 from specjit.capture.frame import Frame
 from specjit.capture.pycalls import is_library
+from specjit.capture.rebinding import stays
 from specjit.capture.values import Abstract, Known, Method
 from specjit.ir.types import Type
 from specjit.nn.module import Module
@@ -36,6 +36,8 @@ def construct(f: Frame, cls: type, args: list[Abstract], kwargs: dict[str, Abstr
         made.type = kind
         return made
     if not _is_plain(cls):
+        return None
+    if not stays(f, "__init__"):
         return None
     initialize: Any = cls.__init__  # type: ignore[misc]
     given = generated.arguments_of(cls, args, kwargs) if generated.is_generated(cls) else None
@@ -72,7 +74,7 @@ def above(f: Frame, node: ast.Attribute) -> Above | None:
         return None
     cls = _class_around(f)
     owner = f.env.get(f.function.__code__.co_varnames[0])
-    if cls is None or not isinstance(owner, Known):
+    if cls is None or not isinstance(owner, Known) or not stays(f, node.attr):
         return None
     made_of = owner.obj if owner.value is None else type(owner.obj)
     if not isinstance(made_of, type) or not issubclass(made_of, cls):
@@ -155,11 +157,6 @@ def _nothing() -> None:
 def is_fresh(owner: Known) -> bool:
     """Whether the program made the object itself."""
     return owner.value is not None and not owner.source
-
-
-def hides_method(owner: Known, name: str) -> bool:
-    """Whether setting the attribute of a fresh object would hide what its class has under the name."""
-    return is_fresh(owner) and isinstance(getattr(type(owner.obj), name, None), types.FunctionType)
 
 
 def _is_named_tuple(cls: type) -> bool:

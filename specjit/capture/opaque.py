@@ -16,11 +16,12 @@ from specjit.capture import merge
 from specjit.capture.closures import captures_what_changes
 from specjit.capture.errors import Unsupported
 from specjit.capture.frame import Frame
+from specjit.capture.rebinding import rebinds
 from specjit.capture.scope import Do, Exits, assigned, read
 from specjit.capture.values import Abstract, Cell, Known, Unbound, Value, same_abstract
 from specjit.ir.constants import UNBOUND
 from specjit.ir.types import ANY
-from specjit.ops.registry import get
+from specjit.ops.records.registry import get
 from specjit.parsing import parse
 
 # Statements that bind their names last, when nothing can fail any more.
@@ -43,6 +44,9 @@ def outline(f: Frame, s: ast.stmt, error: Unsupported) -> None:
     )
     if exits.any or unbound or any(isinstance(n, Do) for n in ast.walk(s)):
         raise error
+    for n in ast.walk(s):
+        if isinstance(n, ast.Attribute) and not isinstance(n.ctx, ast.Load):
+            rebinds(f, n.attr)
     reads, writes = _names(f, s, error)
     watched = {n for cells in f.watched for n in cells} | {n for n, a in f.env.items() if isinstance(a, Cell)}
     if (watched & set(writes) and not isinstance(s, SIMPLE)) or (assigned(s)) & f.globals:

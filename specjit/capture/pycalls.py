@@ -95,7 +95,8 @@ def python_method(f: Frame, owner: Abstract, name: str, args: list[Abstract], kw
     if target.type.kind in ("list", "dict", "set") and name == "copy":
         result.type = target.type
     if unknown and not is_builtin_method(name):
-        opaque.note(f, f"a call of the method {name!r} of an unknown object")
+        whose = ", which an attribute may hide" if isinstance(owner, Known) else " of an unknown object"
+        opaque.note(f, f"a call of the method {name!r}{whose}")
     return result
 
 

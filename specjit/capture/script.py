@@ -102,8 +102,9 @@ def capture(
     written: dict[tuple[int, str], Type] = {}
     held: dict[Any, Type] = {}
     celled: set[Any] = set()
+    rebound: set[str] = set()
     for _ in range(MAX_RESTARTS):
-        session = Session(strict, fn, written, held, celled, scripting)
+        session = Session(strict, fn, written, held, celled, rebound, scripting)
         try:
             block = _run(session, fn, source, params, examples, root)
         except Restart:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from specjit.ops.composites import composite_function
+from specjit.ops.records.composites import composite_function
 from specjit.tensor.tensor import Tensor
 
 

@@ -8,6 +8,7 @@ have a dtype of their own (NumPy's numbers, tensors) keep it.
 
 from __future__ import annotations
 
+from collections import UserList, deque
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,17 +18,20 @@ from specjit import dtypes
 from specjit.dtypes import DType, dtype_of
 from specjit.ir.types import Type
 from specjit.ops.creation import OPTIONS, check_number, on_device
-from specjit.ops.quiet import quiet
-from specjit.ops.registry import NO_GRAD, defop, public_function
+from specjit.ops.records.quiet import quiet
+from specjit.ops.records.registry import NO_GRAD, defop, public_function
 from specjit.tensor.promotion import scalar_dtype
 from specjit.tensor.tensor import Tensor, get_default_dtype, wrap
 
-SEQUENCES = (list, tuple, range)
+SEQUENCES = (list, tuple, range, deque, UserList)
 
 
 @quiet
 def _array(data: Any, dtype: DType | None) -> np.ndarray:
-    """A fresh array. Tensors, inside sequences too, have become arrays on the way here; those of one shape stack."""
+    """A fresh array. Tensors, inside lists and tuples too, have become arrays on the way here; those of one shape
+    stack."""
+    if isinstance(data, (deque, UserList)):
+        data = [x._data if isinstance(x, Tensor) else x for x in data]
     if isinstance(data, (np.ndarray, np.generic)):
         return np.array(data, dtype=(dtype_of(data.dtype) if dtype is None else dtype).numpy, order="C")
     if isinstance(data, (bytearray, memoryview)):

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from specjit.dtypes import bool_, int64
-from specjit.ops.composites import composite_function
 from specjit.ops.creation import zeros_like
 from specjit.ops.gather import gather
 from specjit.ops.masks import nonzero_op
+from specjit.ops.records.composites import composite_function
 from specjit.tensor.tensor import Tensor
 
 

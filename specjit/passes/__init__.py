@@ -27,6 +27,8 @@ from specjit.passes import (
     prune,
     simplify,
     sink,
+    turn,
+    unroll,
 )
 from specjit.passes.manager import ALL, Context, Fact, Pass, Pipeline, Record, Repeat, Report, dump, run_pipeline
 from specjit.passes.stages import Stage, Stages, replay
@@ -58,10 +60,11 @@ CLEAN = Repeat(
     )
 )
 PIPELINE: Pipeline = (
+    Pass("turn", turn.run),
     Pass("functionalize", functionalize.run),
     CLEAN,
     Pass("decompose", decompose.run),
-    CLEAN,
+    Repeat((*CLEAN.passes, Pass("unroll", unroll.run))),
     Pass("foldscale", foldscale.run),
     Pass("licm", licm.run),
     Pass("hoist", hoist.run),

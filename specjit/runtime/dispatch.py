@@ -7,6 +7,7 @@ that call: what is captured or counted once, is so under the Program's lock.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -56,18 +57,24 @@ class Sites:
         return site
 
     def _renewed(self, values: tuple[Any, ...], arguments: dict[str, Any], key: Any) -> Site | None:
-        """A site that holds for these arguments: the one there is, or one captured now."""
-        site = self.by_structure.get(key, MISS)
-        if site is MISS:
-            for other in self.by_structure.values():  # a string or an object may differ where the capture does not care
-                if other is not None and other.holds(*other.leading, *values):
-                    return other
-            if len(self.by_structure) >= self.limit:
-                self._too_many()
-                return None
-            return self._capture(arguments, key)
-        broken = None if site is None else site.captured.checks.failing(*site.leading, *values)
-        return site if broken is None else self._recapture(arguments, key, broken)
+        """A site that holds for these arguments: one that there is, or one captured now. Arguments of one structure
+        may need several captures (lists of parameters, and of other tensors), which stand side by side."""
+        for place in itertools.chain((key,), ((key, i) for i in itertools.count(1))):
+            site = self.by_structure.get(place, MISS)
+            if site is MISS:
+                break
+            broken = None if site is None else site.captured.checks.failing(*site.leading, *values)
+            if broken is None:
+                return site
+            if not site.captured.checks.of_arguments(broken[0]):
+                return self._recapture(arguments, place, broken)
+        for other in self.by_structure.values():  # a string or an object may differ where the capture does not care
+            if other is not None and other.holds(*other.leading, *values):
+                return other
+        if len(self.by_structure) >= self.limit:
+            self._too_many()
+            return None
+        return self._capture(arguments, place)
 
     def _too_many(self) -> None:
         if not self.full:

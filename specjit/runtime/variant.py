@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from specjit.ir.constants import same
 from specjit.ir.dims import Poly
 from specjit.ir.graph import Graph
 from specjit.ir.guard import Guard, by_source
@@ -197,7 +198,7 @@ def failures(variant: Variant, arguments: dict[str, Any]) -> list[tuple[Guard, A
             relied = {**tensor_aspects(leaf.fact), **layout_aspects(leaf.fact)}
             found = {**tensor_aspects(fact), **layout_aspects(fact)}
             out += [(leaf.source, kind, relied[kind], found[kind]) for kind in relied]
-    return [(variant.guard(source, kind, was), is_) for source, kind, was, is_ in out if not _equal(was, is_)]
+    return [(variant.guard(source, kind, was), is_) for source, kind, was, is_ in out if not same(was, is_)]
 
 
 def closest(variants: list[Variant], arguments: dict[str, Any]) -> tuple[Variant, list[tuple[Guard, Any]]] | None:
@@ -215,11 +216,6 @@ def _read_failure(read: AttributeRead | GlobalRead) -> tuple[str, str, Any, Any]
     return guard.source, "identity", guard.expected, _another(guard.expected, type(now).__name__)
 
 
-def _equal(a: Any, b: Any) -> bool:
-    """Equal, and equal in sign where they are zeros."""
-    return bool(a == b) and (not isinstance(a, float) or repr(a) == repr(b))
-
-
 def _another(was: str, is_: str) -> str:
     return f"another {is_}" if was == is_ else is_
 
@@ -235,6 +231,8 @@ def _leaf_failures(variant: Variant, expected: Signature, now: Signature) -> lis
                 out.append((source, "type", type(value), type(is_.value)))
             elif value is not None and isinstance(is_, NumberFact):
                 out.append((source, "value", value, is_.value))
+            elif isinstance(is_, NumberFact) and is_.value < (bound := variant.specialized.bounds.get(i, is_.value)):
+                out.append((source, "at least", bound, is_.value))
             continue
         aspects, found = tensor_aspects(was), tensor_aspects(is_)
         out += [(source, kind, aspects[kind], found[kind]) for kind in aspects]

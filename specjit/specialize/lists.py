@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from specjit.ir import dims
 from specjit.ir.graph import Value
 from specjit.ir.types import Type
-from specjit.ops import registry
+from specjit.ops.records import registry
 from specjit.specialize.abstract import Abstract, Known, NeedsUnrolling, Refused, Rows, Seq
 
 if TYPE_CHECKING:
@@ -127,7 +127,8 @@ def _rows_joined(spec: Specializer, stacked: Value, dim: int, new_axis: bool) ->
         raise Refused("rows of unknown size are concatenated", spec.loc)
     front = spec.call("permute", stacked, _moved(len(t.dims), at))
     shape = [*t.dims[1 : 1 + at], lead, *t.dims[2 + at :]]
-    return spec.call("reshape", front, sizes(spec, shape))
+    joined = spec.call("reshape", front, sizes(spec, shape))
+    return joined if at == 0 else spec.call("contiguous", joined)  # the reshape may be a view, where eager copies
 
 
 def sizes(spec: Specializer, shape: list[Any]) -> Abstract:

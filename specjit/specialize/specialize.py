@@ -22,7 +22,7 @@ from specjit.ir.graph import Graph, Node, Value
 from specjit.ir.guard import Guard
 from specjit.ir.types import Type
 from specjit.nn.module import REGISTRIES, Module
-from specjit.ops.results import CLASSES
+from specjit.ops.records.results import CLASSES
 from specjit.profile.lattice import Assumptions
 from specjit.profile.signature import ById, NumberFact, Structure, TensorFact, sources, tensor_fact
 from specjit.specialize.abstract import Abstract, Known, Mapping, Obj, Refused, Rows, Seq, constant
@@ -104,9 +104,14 @@ class GlobalRead:
 
 def read_guard(read: AttributeRead | GlobalRead) -> Guard:
     """What a read relies on, as data: the value of a plain constant, the identity of anything else."""
-    if type(read.expected) in (*PLAIN, tuple):
+    if _is_constant(read.expected):
         return Guard(read.source, "value", read.expected, read.origin)
     return Guard(read.source, "identity", type(read.expected).__name__, read.origin)
+
+
+def _is_constant(found: Any) -> bool:
+    """Whether a value is guarded by value: plain data, or a tuple of it."""
+    return type(found) in PLAIN or (type(found) is tuple and all(type(v) in PLAIN for v in found))
 
 
 def tensor_aspects(fact: TensorFact) -> dict[str, Any]:
@@ -134,6 +139,7 @@ class Specialized:
     leaves: list[Leaf]
     result: Any
     guards: list[Guard]
+    bounds: dict[int, int] = field(default_factory=dict)  # least values of number arguments, by their place
     attributes: list[AttributeRead] = field(default_factory=list)
     globals: list[GlobalRead] = field(default_factory=list)
 
@@ -172,6 +178,7 @@ class _Run:
             self.leaves,
             shape,
             _distinct([*self.argument_guards(), *self.other_guards()]),
+            self.bounds(),
             [read for read, _ in self.attributes.values()],
             [read for read, _ in self.globals.values()],
         )
@@ -205,8 +212,19 @@ class _Run:
         else:
             t = Type.tensor(fact.dtype, self.assume.dims(index), fact.device, fact.requires_grad)
             value = Value(t, None, _hint(source))
+        if value.type.kind == "int":
+            self.spec.numbers.add(value)
         self.leaves.append(Leaf(source, value, fact, argument=index))
         return value
+
+    def bounds(self) -> dict[int, int]:
+        """The least value of every number argument that has one, by its place."""
+        least = self.spec.bounds
+        return {
+            leaf.argument: least[leaf.value]
+            for leaf in self.leaves
+            if leaf.argument is not None and leaf.value in least
+        }
 
     # -- reads --------------------------------------------------------------------------------------------------------
 
@@ -247,10 +265,8 @@ class _Run:
                 self.fixed[id(found)] = leaf
                 self.leaves.append(leaf)
             return self.fixed[id(found)].value
-        if type(found) is tuple and all(type(v) in PLAIN for v in found):
+        if _is_constant(found):
             return constant(found)
-        if type(found) in PLAIN:
-            return Known(found)
         if type(found) in (list, dict, set):
             raise Refused(f"{source} is a container that can change without a guard seeing it", self.spec.loc)
         return Obj(found, source)
@@ -273,12 +289,14 @@ class _Run:
         for name, s in zip(signature.names, signature.structures, strict=True):
             out += _structure_guards(s, name, self.parameter_place(name))
         values = {leaf.argument: leaf.value for leaf in self.leaves}
-        least = least_for_ones(self.spec.nonempty)
+        least, bounds = least_for_ones(self.spec.nonempty), self.bounds()
         for i, (source, fact) in enumerate(zip(sources(signature), signature.facts, strict=True)):
             first_use = functools.partial(self.spec.origins.of, values.get(i), default=self.parameter_place(source))
             if isinstance(fact, NumberFact):
                 if assume.numbers[i] is not None:
                     out.append(Guard(source, "value", assume.numbers[i], first_use()))
+                elif i in bounds:
+                    out.append(Guard(source, "at least", bounds[i], first_use()))
                 continue
             for kind, expected in tensor_aspects(fact).items():
                 out.append(Guard(source, kind, expected, first_use() if kind == "rank" else first_use(VALUE)))
@@ -365,7 +383,7 @@ def _distinct(guards: list[Guard]) -> list[Guard]:
 
 def _unchanged(now: Any, expected: Any) -> bool:
     """Whether a read still gives what it gave: the same object, or an equal constant."""
-    return now is expected or (type(now) in PLAIN and same(now, expected))
+    return now is expected or (_is_constant(now) and same(now, expected))
 
 
 def _hint(source: str) -> str:

@@ -14,8 +14,8 @@ from typing import Any
 from specjit.ir.graph import Block, Graph, Location, Node, Value
 from specjit.ir.structure import EXCEPTIONAL, IF, LOOP, WITH
 from specjit.ir.types import ANY, Type
-from specjit.ops import registry
 from specjit.ops.pyinfer import as_type, known
+from specjit.ops.records import registry
 from specjit.specialize import control, handlers, indexing, lists, loops, operators, python_ops
 from specjit.specialize.abstract import (
     Abstract,
@@ -57,6 +57,8 @@ class Specializer:
         self.hints: list[str] = []
         self.set_attributes: set[tuple[int, str]] = set()
         self.touched = False  # unknown code has run: what it may have set is not what it was
+        self.numbers: set[Value] = set()  # the int arguments whose value is not known
+        self.bounds: dict[Value, int] = {}  # the least values of those for which the typed graph means the same
         self.nonempty: set[Any] = set()  # sizes that must be at least 1 for the typed graph to mean the same
         self.origins = Origins(self.root)
         self.grad = True  # whether gradients are recorded at this point of the program

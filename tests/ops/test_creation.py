@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 
 import numpy as np
 import pytest
@@ -41,6 +42,10 @@ from specjit.dtypes import bool_, float16, float32, float64, int8, int32, int64,
         ([specjit.ones(2), specjit.zeros(2)], float32, (2, 2)),
         ([specjit.tensor(1.5, dtype=float64), 1], float64, (2,)),
         ([specjit.tensor(3, dtype=int8)], int8, (1,)),
+        (deque([1.5, 2.0]), float32, (2,)),
+        ([deque([1, 2]), deque([3, 4])], int64, (2, 2)),
+        (deque([specjit.ones(2), specjit.zeros(2)]), float32, (2, 2)),
+        (deque(), float32, (0,)),
         (-(2**63), int64, ()),
         (math.inf, float32, ()),
     ],

@@ -165,3 +165,21 @@ def test_a_sequence_of_no_steps_raises_as_eager_does() -> None:
             with pytest.raises(RuntimeError, match="non-empty"):
                 call(specjit.zeros(0, 3, 5), args[1])
     assert "size at least" in program.events("GUARD_MISS")[-1].message
+
+
+@pytest.mark.parametrize("dim", [0, 1, -1])
+@pytest.mark.parametrize("join", [specjit.cat, specjit.stack])
+def test_rows_that_a_loop_made_are_joined_in_c_order(join, dim) -> None:
+    def attended(x):
+        outs = []
+        for t in range(x.shape[0]):
+            outs.append(x[t].tanh().unsqueeze(1))
+        return join(outs, dim)
+
+    program = specjit.optimize(attended, warmup=1, background=False)
+    for steps in (3, 3, 4):
+        x = specjit.tensor(np.random.default_rng(steps).standard_normal((steps, 2, 5)).astype(np.float32))
+        found, expected = program(x), attended(x)
+        assert found.stride() == expected.stride()
+        np.testing.assert_allclose(found.view(-1).numpy(), expected.view(-1).numpy(), rtol=1e-6)
+    assert program.stats()["fast"]

@@ -4,7 +4,9 @@ what a call does."""
 from __future__ import annotations
 
 import inspect
+import math
 import re
+from typing import Any
 
 import numpy as np
 import pytest
@@ -227,3 +229,63 @@ def test_a_capture_guard_is_told_with_what_came() -> None:
     assert event.message.startswith("the captured code: self.head._forward_hooks empty expected {}, got ")
     assert event.location == f"{FILE}:{line_of(Net.forward, 'self.head(')}"
     assert event.then == "captured again"
+
+
+def test_captures_for_different_arguments_stand_side_by_side() -> None:
+    """The inner loop of MAML: a list of parameters, then lists of tensors that an update gave, and so on."""
+
+    def apply(x: Any, weights: Any) -> Any:
+        return specjit.matmul(x, weights[0]).add(weights[1])
+
+    program = specjit.optimize(apply, warmup=1, background=False)
+    x = specjit.ones(2, 3)
+    slow = [nn.Parameter(specjit.ones(3, 3)), nn.Parameter(specjit.ones(3))]
+    for _ in range(6):
+        fast = [w.detach() * 2 for w in slow]
+        assert program(x, slow).tolist() == apply(x, slow).tolist()
+        assert program(x, fast).tolist() == apply(x, fast).tolist()
+    assert len(program.events("CAPTURED")) == 2
+    assert program.events("GUARD_MISS") == []
+    assert program.stats()["compiles"] == 2
+
+
+class Remembering(nn.Module):
+    """Its state is a tuple of tensors first, then a number: what guards compare, may have become anything."""
+
+    state: Any
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.state = 2.0
+
+    def forward(self, x: Any) -> Any:
+        return x * self.state
+
+
+def test_an_attribute_that_becomes_a_tensor_is_a_miss() -> None:
+    model = Remembering()
+    program = ready(model, specjit.ones(3))
+    for now in (specjit.ones(3), (1.0, 2.0), 3.0, math.nan):
+        model.state = now
+        if not isinstance(now, tuple):
+            assert np.array_equal(program(specjit.ones(3)).numpy(), (specjit.ones(3) * now).numpy(), equal_nan=True)
+    assert program.events("GUARD_MISS")
+
+
+class Tupled(nn.Module):
+    state: Any
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.state = (specjit.ones(3), specjit.ones(3))
+
+    def forward(self, x: Any) -> Any:
+        return x + len(self.state)
+
+
+def test_a_tuple_of_tensors_is_compared_by_identity() -> None:
+    model = Tupled()
+    program = ready(model, specjit.ones(3))
+    for state in ((specjit.zeros(3), specjit.zeros(3)), (specjit.zeros(3),)):
+        model.state = state
+        assert program(specjit.ones(3)).tolist() == [1.0 + len(state)] * 3

@@ -179,16 +179,44 @@ def makes_objects_its_own_way(n):
     return once.n
 
 
-class Named:
+@odd("an object that changes its class", "make an object of the other class", "x.__class__", (Missing(),), whole=True)
+def changes_the_class_of_an_object(x):
+    x.__class__ = Changed
+    return x.name()
+
+
+class Changed:
     def name(self):
-        return "method"
+        return "changed"
 
 
-@odd("an attribute that hides the method 'name'", "give the attribute another name", "x.name", (3,))
-def hides_a_method(n):
-    x = Named()
-    x.name = "data"
-    return x.name, n
+class Computes:
+    def __getattr__(self, name):
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return f"{name} of {self.n}"
+
+
+@odd("an attribute that __getattr__ computes", ASK_IGNORE, "c.other", (3,))
+def reads_what_getattr_of_a_new_object_makes(n):
+    c = Computes()
+    c.n = n
+    x = c.other
+    return x, c.n
+
+
+class Guarded:
+    def __init__(self, raw):
+        self.raw = raw
+
+    size = Positive()
+
+
+@odd("an attribute that a descriptor sets", ASK_IGNORE, "g.size", (3,))
+def sets_a_descriptor(n):
+    g = Guarded("text")
+    g.size = -n
+    return g.raw + 1, g.size
 
 
 @odd("a class pattern whose class is not known", ASK_IGNORE, "kind()", (1, {"k": int}), ("a", {"k": int}), whole=True)
