@@ -14,7 +14,7 @@ from specjit.capture import containers, merge
 from specjit.capture.attributes import attribute, global_value
 from specjit.capture.frame import Frame, lowers
 from specjit.capture.instances import super_attribute
-from specjit.capture.operators import truth
+from specjit.capture.operators import condition, truth
 from specjit.capture.values import (
     NONE_VALUE,
     Abstract,
@@ -134,7 +134,7 @@ def _operands(f: Frame, conjunction: bool, nodes: list[ast.expr]) -> Abstract:
 
 @lowers(ast.IfExp)
 def _ternary(f: Frame, node: ast.IfExp) -> Abstract:
-    cond = truth(f, f.expr(node.test))
+    cond = condition(f, node.test)
     return merge.either(
         f,
         cond,

@@ -31,6 +31,7 @@ from specjit.specialize.abstract import (
 )
 from specjit.specialize.liveness import Liveness
 from specjit.specialize.origins import Origins
+from specjit.specialize.sizes import Sizes
 
 HANDLER_MODULES = (operators, python_ops)  # importing them, and what they import, fills handlers.HANDLERS
 
@@ -52,6 +53,7 @@ class Specializer:
             tuple[str, dict[int, tuple[Seq, Value]]]
         ] = []  # open blocks: kind, rows appended to outer lists
         self.roots: dict[Value, Value] = {}  # the storage a view shares, by value
+        self.partial: set[Value] = set()  # results of branches, of variables that not all of these give a value
         self.copied: set[Value] = set()  # roots of rows that a finished loop has copied into a stack
         self.loc: Location | None = None
         self.hints: list[str] = []
@@ -61,6 +63,7 @@ class Specializer:
         self.bounds: dict[Value, int] = {}  # the least values of those for which the typed graph means the same
         self.nonempty: set[Any] = set()  # sizes that must be at least 1 for the typed graph to mean the same
         self.origins = Origins(self.root)
+        self.sizes = Sizes(self)
         self.grad = True  # whether gradients are recorded at this point of the program
 
     # -- walking ------------------------------------------------------------------------------------------------------
@@ -68,6 +71,7 @@ class Specializer:
     def run(self, graph: Graph, inputs: list[Abstract]) -> list[Abstract]:
         """Interpret the graph on these inputs; the outputs' abstract values."""
         self.liveness = Liveness(graph)
+        self.sizes.enter(inputs)
         self.env.update(zip(graph.inputs, inputs, strict=True))
         self.walk(graph.block)
         return [self.get(o) for o in graph.outputs]

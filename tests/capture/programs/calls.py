@@ -108,7 +108,7 @@ def recursion_over_lists(x):
     return x
 
 
-@prog((3, tensor([1.0, 2.0])), (0, tensor([1.0, 2.0])), dynamic=True)
+@prog((3, tensor([1.0, 2.0])), (0, tensor([1.0, 2.0])), dynamic=True, traced=True)
 def recursion_over_tensors(n, x):
     if n == 0:
         return x
