@@ -94,3 +94,25 @@ def test_all_of_it_is_one_native_region() -> None:
     (variant,) = program.specializations
     assert (len(variant.regions), variant.python_nodes) == (1, 0), str(program.explain())
     assert any(g.source == "self.layers[0].weight" for g in variant.guards)
+
+
+class Grows(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.steps = [twice]
+
+    def forward(self, x, n):
+        for step in self.steps:
+            x = step(x)
+        for _ in range(n):
+            self.steps.append(plus)
+        return x
+
+
+@pytest.mark.parametrize("stance", ["default", "generic"])
+def test_a_list_that_the_program_itself_changes_is_read_anew(stance) -> None:
+    plain, program = Grows(), specjit.optimize(Grows(), warmup=1, background=False)
+    with specjit.stance(stance):
+        for n in (0, 1, 2, 0, 0, 1, 0):
+            np.testing.assert_allclose(program(X, n).numpy(), plain(X, n).numpy())
+    assert program.events("OPAQUE")

@@ -141,20 +141,6 @@ class ActivationThatChanges(nn.Module):
         return y
 
 
-@prog((X, 0), (X, 1), (X, 2), (X, 0), dynamic=True)
-class ListThatGrows(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.steps = [twice]
-
-    def forward(self, x, n: int):
-        for step in self.steps:
-            x = step(x)
-        for _ in range(n):
-            self.steps.append(plus)
-        return x, len(self.steps)
-
-
 @prog((X,), dynamic=True)
 def a_list_of_functions_made_here(x):
     fs = [twice, plus]
