@@ -1,4 +1,4 @@
-"""Runs the rows of tests/opinfo*.py through PyTorch too and prints where the two disagree: `python -m
+"""Runs the rows of tests/opinfo/ through PyTorch too and prints where the two disagree: `python -m
 bench.compare_torch [row or glob ...]`.
 
 Needs the torch wheel (the `bench` extra); nothing else does. Every row's samples run in every dtype, those that the row
@@ -25,7 +25,7 @@ import torch
 import specjit
 from bench.torch_differences import DIFFERENCES, SKIPPED
 from specjit.dtypes import ALL, DType, float16, float32, float64
-from specjit.ops.registry import get
+from specjit.ops.records.registry import get
 from specjit.tensor.tensor import Tensor
 from tests.opinfo import FUNCTIONS, OPINFO, OpInfo, samples
 

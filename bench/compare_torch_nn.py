@@ -1,5 +1,5 @@
 """Layers, losses and optimizers against PyTorch's: `python -m bench.compare_torch_nn [layer ...]`. Needs the torch
-wheel. Layers are the rows of tests/moduleinfo*.py.
+wheel. Layers are the rows of tests/moduleinfo/.
 
 Same parameters (copied through state dicts) and inputs; compared are results and gradients; steps of training in
 `compare_torch_training`.

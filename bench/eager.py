@@ -1,4 +1,4 @@
-"""Eager overhead: each row of tests/opinfo*.py on 4x4 tensors against the bare NumPy computation, without and with
+"""Eager overhead: each row of tests/opinfo/ on 4x4 tensors against the bare NumPy computation, without and with
 gradient recording.
 
 `python -m bench.eager [row or glob ...] [--all]` prints the worst rows first; the limits are 2.5 without and 6 with
@@ -20,8 +20,8 @@ import numpy as np
 
 import specjit
 from specjit.dtypes import DType, bool_, float32, int64
-from specjit.ops import call
-from specjit.ops.registry import Op
+from specjit.ops.records import call
+from specjit.ops.records.registry import Op
 from specjit.tensor import state
 from specjit.tensor.tensor import Tensor
 from tests.opinfo import FUNCTIONS, OPINFO, Make, OpInfo

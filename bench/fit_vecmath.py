@@ -1,4 +1,4 @@
-"""Computes the polynomial coefficients of specjit/codegen/vecmath.py; run it to print them all again. Needs mpmath.
+"""Computes the polynomial coefficients of specjit/codegen/vectors/vecmath.py; prints them all again. Needs mpmath.
 
 Method: Remez exchange in 60-digit arithmetic for the smallest relative (or weighted) error of a polynomial in a given
 basis; the coefficients are then rounded to the working precision. The printed error is that of the rounded

@@ -25,7 +25,7 @@ from bench.harness import Case, Contender, Measured, geometric_mean, measure, se
 from bench.models import Shape
 from specjit import nn
 from specjit.capture.script import Captured
-from specjit.codegen.python import generate
+from specjit.codegen.generic.python import generate
 from tests.capture.programs import PROGRAMS, modes
 
 PLAIN, GENERIC = "plain Python", "generic"

@@ -20,12 +20,12 @@ import numpy as np
 
 from specjit.codegen.cache import DiskCache
 from specjit.codegen.compiler import CompilerPool
-from specjit.codegen.entry import make_entry
-from specjit.codegen.guard_table import GuardTable, equal, store
+from specjit.codegen.entry.binding import make_entry
+from specjit.codegen.entry.guard_table import GuardTable, equal, store
+from specjit.codegen.entry.output_table import OutputTable
 from specjit.codegen.linker import link
 from specjit.codegen.loader import KernelLibrary
-from specjit.codegen.machine import Assembler
-from specjit.codegen.output_table import OutputTable
+from specjit.codegen.machine.instructions import Assembler
 
 KERNEL = """
 from numba import types

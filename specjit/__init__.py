@@ -1,7 +1,7 @@
 """specjit: plain Python models at hand-tuned native speed.
 
-The public names, and nothing else. Operators are public by being defined (`ops.registry.publish`), so they are not
-listed here; what compiles (`optimize`, `jit`, events), layers and optimizers are loaded on first use.
+The public names, and nothing else. Operators are public by being defined (`ops.records.registry.publish`), so they
+are not listed here; what compiles (`optimize`, `jit`, events), layers and optimizers are loaded on first use.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -101,7 +101,9 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module(f"specjit.{name}")
     if name == "__all__":
         return __dir__()
-    found = getattr(importlib.import_module(_LATER[name]), name) if name in _LATER else ops.registry.public(name)
+    found = (
+        getattr(importlib.import_module(_LATER[name]), name) if name in _LATER else ops.records.registry.public(name)
+    )
     if found is None:
         raise AttributeError(f"module 'specjit' has no attribute {name!r}")
     globals()[name] = found
@@ -110,4 +112,4 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     own = [n for n in globals() if n[0] != "_" and n not in _HIDDEN]
-    return sorted({*own, *_PACKAGES, *_LATER, *ops.registry.public_names()})
+    return sorted({*own, *_PACKAGES, *_LATER, *ops.records.registry.public_names()})

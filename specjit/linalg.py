@@ -5,7 +5,7 @@ The functions are those whose operators are named `linalg.<name>`; their familie
 
 from typing import Any
 
-from specjit.ops import registry
+from specjit.ops.records import registry
 
 
 def __getattr__(name: str) -> Any:

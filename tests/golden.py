@@ -26,7 +26,7 @@ from specjit.ir.structure import LOOP
 from specjit.ir.text import parse, print_graph
 from specjit.ir.types import Type
 from specjit.ir.verify import verify
-from specjit.ops import registry
+from specjit.ops.records import registry
 from specjit.passes.aliases import Aliases
 from specjit.tensor.random import default_generator
 from tests.graphs.rounding import Judge, Limited, Noisy, same_bits

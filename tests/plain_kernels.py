@@ -18,10 +18,10 @@ import numpy as np
 
 from specjit.codegen import loader
 from specjit.codegen.kernels import reference
-from specjit.codegen.lanes import ITEMSIZE
-from specjit.codegen.machine import bits_float
+from specjit.codegen.machine.instructions import bits_float
 from specjit.codegen.schedule import render
 from specjit.codegen.schedule.interp import DTYPES, Elements, _insts, operand_dtypes
+from specjit.codegen.vectors.lanes import ITEMSIZE
 
 SIGNATURE = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
 REACH = 1 << 34  # bytes on each side of an address that a kernel may touch

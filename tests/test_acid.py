@@ -17,7 +17,7 @@ import specjit
 from specjit import nn
 from specjit.ir.text import parse, print_graph
 from specjit.ir.verify import verify
-from specjit.ops import registry
+from specjit.ops.records import registry
 
 
 @dataclass

@@ -10,7 +10,7 @@ import pytest
 
 import specjit
 from specjit import nn, optim
-from specjit.ops import composites, registry
+from specjit.ops.records import composites, registry
 from tests.names import MISSING, NAMES
 
 

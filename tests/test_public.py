@@ -8,7 +8,7 @@ import types
 import pytest
 
 import specjit
-from specjit.ops.registry import all_ops
+from specjit.ops.records.registry import all_ops
 
 PLACES = [
     specjit,

@@ -17,8 +17,8 @@ from specjit.capture.frame import Frame
 from specjit.capture.pycalls import Keywords
 from specjit.capture.values import Abstract, Known, Method, Value, const, constant_of
 from specjit.ir.types import INT, Type
-from specjit.ops.composites import CompositeFunction
-from specjit.ops.registry import Op
+from specjit.ops.records.composites import CompositeFunction
+from specjit.ops.records.registry import Op
 
 Named = dict[str, Abstract]
 

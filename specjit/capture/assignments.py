@@ -39,7 +39,7 @@ from specjit.capture.values import (
 )
 from specjit.ir.types import ANY, Type, join
 from specjit.nn.module import Module
-from specjit.ops.registry import all_ops, get
+from specjit.ops.records.registry import all_ops, get
 
 SETATTR = (object.__setattr__, Module.__setattr__)
 

@@ -33,10 +33,10 @@ from specjit.capture.values import (
     const,
     constant_of,
 )
-from specjit.ops.composites import CompositeFunction
-from specjit.ops.registry import Op, get
-from specjit.ops.results import NAMED
-from specjit.ops.schema import Signature
+from specjit.ops.records.composites import CompositeFunction
+from specjit.ops.records.registry import Op, get
+from specjit.ops.records.results import NAMED
+from specjit.ops.records.schema import Signature
 
 
 @lowers(ast.Call)

@@ -32,7 +32,7 @@ from specjit.capture.values import (
 from specjit.ir.constants import UNBOUND
 from specjit.ir.types import ANY, INT
 from specjit.ops.pyinfer import SIZE
-from specjit.ops.registry import all_ops, get
+from specjit.ops.records.registry import all_ops, get
 
 
 @lowers(ast.Constant)

@@ -40,8 +40,8 @@ from specjit.ir.constants import UNBOUND
 from specjit.ir.graph import Block, Location, Node, OpLike
 from specjit.ir.types import ANY, TENSOR, Type, type_of
 from specjit.ops.pyinfer import SIZE
-from specjit.ops.registry import get
-from specjit.ops.results import CLASSES
+from specjit.ops.records.registry import get
+from specjit.ops.records.results import CLASSES
 
 MAX_DEPTH = 40  # of inlined calls
 MAX_NODES = 200_000  # unrolling and inlining stop here

@@ -28,7 +28,7 @@ from specjit.capture.values import (
     same_abstract,
 )
 from specjit.ir.graph import Block, Node
-from specjit.ops.registry import get
+from specjit.ops.records.registry import get
 
 MAX_ATTEMPTS = 12
 

@@ -21,7 +21,7 @@ from specjit.capture.scope import Do, Exits, assigned, read
 from specjit.capture.values import Abstract, Cell, Known, Unbound, Value, same_abstract
 from specjit.ir.constants import UNBOUND
 from specjit.ir.types import ANY
-from specjit.ops.registry import get
+from specjit.ops.records.registry import get
 from specjit.parsing import parse
 
 # Statements that bind their names last, when nothing can fail any more.

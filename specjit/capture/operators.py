@@ -27,7 +27,7 @@ from specjit.capture.values import (
 )
 from specjit.ir.types import BOOL
 from specjit.ops.pyinfer import TENSOR_OPS
-from specjit.ops.registry import get
+from specjit.ops.records.registry import get
 
 BINARY = {
     ast.Add: "add",

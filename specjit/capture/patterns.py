@@ -21,7 +21,7 @@ from specjit.capture.operators import binary, compare, truth
 from specjit.capture.values import Abstract, Known, TupleOf, Value, const
 from specjit.ir.constants import UNBOUND
 from specjit.ops.control import asked_by_class, is_sequence_class
-from specjit.ops.registry import get
+from specjit.ops.records.registry import get
 
 # Classes whose one positional pattern is the subject itself.
 ATOMS = (bool, bytearray, bytes, dict, float, frozenset, int, list, set, str, tuple)

@@ -21,10 +21,10 @@ from specjit.ir.graph import Graph, Location, Value
 from specjit.ir.guard import Guard
 from specjit.ir.types import Type
 from specjit.nn.module import Module
-from specjit.ops import call
 from specjit.ops.control import GuardFailed
-from specjit.ops.registry import Op, get
-from specjit.ops.results import NAMED
+from specjit.ops.records import call
+from specjit.ops.records.registry import Op, get
+from specjit.ops.records.results import NAMED
 from specjit.tensor import state
 from specjit.tensor.random import get_rng_state
 from specjit.tensor.tensor import Tensor, type_of_tensor

@@ -15,7 +15,7 @@ import numpy as np
 from specjit.capture.errors import CaptureError
 from specjit.ir.constants import same
 from specjit.ir.graph import Graph, Value
-from specjit.ops.results import NAMED
+from specjit.ops.records.results import NAMED
 from specjit.tensor import state
 from specjit.tensor.random import get_rng_state, set_rng_state
 from specjit.tensor.tensor import Tensor

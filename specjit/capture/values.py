@@ -37,7 +37,7 @@ class Known:
 class TupleOf:
     """A tuple whose items are known one by one; it becomes a run-time value only where one is needed.
 
-    names: its fields, if it is a result with names (`ops.results`)."""
+    names: its fields, if it is a result with names (`ops.records.results`)."""
 
     items: tuple[Abstract, ...]
     names: tuple[str, ...] = ()

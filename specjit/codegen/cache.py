@@ -35,8 +35,8 @@ _DIGEST = 32
 _SIZES = struct.Struct("<3Q")
 ABANDONED_SECONDS = 3600  # a temporary file this old belongs to no writer
 # Where the worker starts; what these modules import of ours is read from their text.
-WORKER_ROOTS = ("objects", "philox", "simd", "tiles", "vecmath")
-_IMPORT = re.compile(r"^[ ]*from specjit\.codegen(?:\.(\w+))? import (\([^)]*\)|.*)", re.MULTILINE)
+WORKER_ROOTS = ("objects", "vectors.philox", "vectors.simd", "vectors.tiles", "vectors.vecmath")
+_IMPORT = re.compile(r"^[ ]*from specjit\.codegen((?:\.\w+)*) import (\([^)]*\)|.*)", re.MULTILINE)
 
 Event = Callable[..., None]
 
@@ -62,11 +62,12 @@ def worker_sources() -> dict[str, str]:
     folder, found, todo = Path(__file__).parent, dict[str, str](), list(WORKER_ROOTS)
     while todo:
         name = todo.pop()
-        path = folder / f"{name}.py"
+        place = folder.joinpath(*name.split("."))
+        path = place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
         if name not in found and path.exists():
             found[name] = path.read_text()
-            for module, names in _IMPORT.findall(found[name]):
-                todo += [module] if module else re.findall(r"\w+", names)
+            for package, names in _IMPORT.findall(found[name]):  # what is imported may be modules, or names of one
+                todo += [f"{package}.{item}".strip(".") for item in ["", *re.findall(r"\w+", names)]]
     return found
 
 

@@ -141,7 +141,7 @@ def _vocabulary() -> dict[str, Any]:
     """What a kernel's text may say: the vocabulary modules, and every name of their `__all__`."""
     names: dict[str, Any] = {"np": numpy, "numpy": numpy, "math": math, "carray": numba.carray}
     for name in VOCABULARY:
-        qualified = f"specjit.codegen.{name}"
+        qualified = f"specjit.codegen.vectors.{name}"
         if importlib.util.find_spec(qualified) is not None:
             module = importlib.import_module(qualified)
             names[name] = module

@@ -12,13 +12,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from specjit.codegen.lanes import ITEMSIZE
 from specjit.codegen.schedule.dispatch import SPECIAL
 from specjit.codegen.schedule.numbers import RULES
+from specjit.codegen.vectors.lanes import ITEMSIZE
 from specjit.ir.graph import Block, Graph, Node, Value, free_values, uses
 from specjit.ir.structure import IF, LOOP, REGION, WITH, effects
 from specjit.ir.types import Type
-from specjit.ops import lowering
+from specjit.ops.records import lowering
 from specjit.passes.draws import refusal
 from specjit.passes.raising import Bounds, loop_bounds, may_raise
 

@@ -19,8 +19,10 @@ _lookup: list[Callable[[str], OpLike]] = []
 
 
 def set_op_lookup(lookup: Callable[[str], OpLike]) -> None:
-    """Say how ops are found by name (KeyError: there is none); `ops.registry` does this once, since `ir` comes before
-    it."""
+    """Say how ops are found by name (KeyError: there is none).
+
+    `ops.records.registry` does this once, since `ir` comes before it.
+    """
     _lookup[:] = [lookup]
 
 

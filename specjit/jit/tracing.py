@@ -11,7 +11,7 @@ from typing import Any
 
 from specjit.capture.trace import Traced
 from specjit.capture.trace import trace as _trace
-from specjit.codegen.python import generate
+from specjit.codegen.generic.python import generate
 from specjit.ir.graph import Graph
 from specjit.nn.module import Module
 from specjit.runtime.events import EventKind, EventLog

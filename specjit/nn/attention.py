@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from specjit.nn import init
-from specjit.nn.functional_multihead import multi_head_attention_forward
+from specjit.nn.functional.multihead import multi_head_attention_forward
 from specjit.nn.linear import Linear
 from specjit.nn.module import Module
 from specjit.ops.creation import empty

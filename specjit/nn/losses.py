@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from specjit.nn import functional as F
 from specjit.nn.distance import PairwiseDistance
-from specjit.nn.functional_losses import chosen
+from specjit.nn.functional.losses import chosen
 from specjit.nn.module import Module
 from specjit.tensor.tensor import Tensor
 

@@ -12,7 +12,6 @@ from specjit.ops import (
     creation,
     data,
     draws,
-    families,
     gather,
     indexing,
     inplace,
@@ -23,11 +22,11 @@ from specjit.ops import (
     pointwise,
     rectify,
     reduce,
-    registry,
     sampling,
     shape,
     slicing,
     softmax,
 )
+from specjit.ops.records import families, registry
 
 families.promise()

@@ -5,7 +5,7 @@ Enters: a table. Leaves: public functions, methods and in-place variants that ar
 
 from __future__ import annotations
 
-from specjit.ops.registry import alias
+from specjit.ops.records.registry import alias
 
 ALIASES = """
 absolute=abs negative=neg multiply=mul subtract=sub true_divide=divide clip=clamp fix=trunc

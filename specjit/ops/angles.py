@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 
-from specjit.ops.composites import composite_function
+from specjit.ops.records.composites import composite_function
 from specjit.tensor.tensor import Tensor
 
 

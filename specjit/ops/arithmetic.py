@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from specjit.dtypes import TITLES, DType, bool_, dtype_of
-from specjit.ops import infer
-from specjit.ops.eager import binary, inlined, not_implemented
-from specjit.ops.grads import sum_to
-from specjit.ops.lowering import composite, pointwise
-from specjit.ops.quiet import quiet
-from specjit.ops.registry import defop
+from specjit.ops.records import infer
+from specjit.ops.records.eager import binary, inlined, not_implemented
+from specjit.ops.records.grads import sum_to
+from specjit.ops.records.lowering import composite, pointwise
+from specjit.ops.records.quiet import quiet
+from specjit.ops.records.registry import defop
 from specjit.tensor.promotion import common
 
 

@@ -11,9 +11,9 @@ import numpy as np
 
 from specjit import dtypes
 from specjit.ir.types import Type
-from specjit.ops import infer
-from specjit.ops.lowering import pointwise
-from specjit.ops.registry import NO_GRAD, defop
+from specjit.ops.records import infer
+from specjit.ops.records.lowering import pointwise
+from specjit.ops.records.registry import NO_GRAD, defop
 
 
 def _bag_numbers(offsets: np.ndarray, count: int) -> np.ndarray:

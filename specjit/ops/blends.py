@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 
 from specjit.dtypes import TITLES, dtype_of
-from specjit.ops import infer
-from specjit.ops.eager import half_as_float, not_implemented
-from specjit.ops.grads import sum_to
-from specjit.ops.lowering import pointwise
-from specjit.ops.quiet import quiet
-from specjit.ops.registry import defop
-from specjit.ops.writes import in_place
+from specjit.ops.records import infer
+from specjit.ops.records.eager import half_as_float, not_implemented
+from specjit.ops.records.grads import sum_to
+from specjit.ops.records.lowering import pointwise
+from specjit.ops.records.quiet import quiet
+from specjit.ops.records.registry import defop
+from specjit.ops.records.writes import in_place
 from specjit.tensor.promotion import cast_operand, result_type
 
 

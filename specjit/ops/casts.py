@@ -13,12 +13,12 @@ import numpy as np
 from specjit import dtypes
 from specjit.dtypes import DType
 from specjit.ir.types import Type
-from specjit.ops import infer
-from specjit.ops.call import as_dtype
-from specjit.ops.eager import not_implemented
-from specjit.ops.lowering import composite, pointwise
-from specjit.ops.quiet import quiet
-from specjit.ops.registry import NO_GRAD, defop, view
+from specjit.ops.records import infer
+from specjit.ops.records.call import as_dtype
+from specjit.ops.records.eager import not_implemented
+from specjit.ops.records.lowering import composite, pointwise
+from specjit.ops.records.quiet import quiet
+from specjit.ops.records.registry import NO_GRAD, defop, view
 from specjit.tensor.tensor import Tensor, wrap_meta
 
 clone = defop(

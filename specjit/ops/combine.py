@@ -16,10 +16,10 @@ from specjit.dtypes import dtype_of
 from specjit.ir.dims import Dim
 from specjit.ir.types import Type
 from specjit.ir.viewref import ViewRef, add
-from specjit.ops import infer
-from specjit.ops.grads import cast_like
-from specjit.ops.lowering import special, viewing
-from specjit.ops.registry import defop, view
+from specjit.ops.records import infer
+from specjit.ops.records.grads import cast_like
+from specjit.ops.records.lowering import special, viewing
+from specjit.ops.records.registry import defop, view
 from specjit.ops.shape import axis_of
 from specjit.tensor.promotion import promote_types
 

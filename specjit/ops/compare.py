@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from specjit.ops import infer
-from specjit.ops.eager import binary, inlined
-from specjit.ops.lowering import pointwise
-from specjit.ops.quiet import quiet
-from specjit.ops.refuse import FLOATING, Refuse
-from specjit.ops.registry import NO_GRAD, defop
+from specjit.ops.records import infer
+from specjit.ops.records.eager import binary, inlined
+from specjit.ops.records.lowering import pointwise
+from specjit.ops.records.quiet import quiet
+from specjit.ops.records.refuse import FLOATING, Refuse
+from specjit.ops.records.registry import NO_GRAD, defop
 
 
 def _compare(name: str, fn: Any, text: str) -> Any:

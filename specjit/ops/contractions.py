@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 
 from specjit.dtypes import TITLES
 from specjit.ops import combine
-from specjit.ops.composites import composite_function
-from specjit.ops.eager import not_implemented
 from specjit.ops.linalg import matmul, mm
 from specjit.ops.norms import vector_norm
+from specjit.ops.records.composites import composite_function
+from specjit.ops.records.eager import not_implemented
 from specjit.ops.shape import axis_of
 from specjit.ops.views import diagonal
 from specjit.tensor.tensor import Tensor

@@ -18,14 +18,14 @@ import numpy as np
 from specjit.dtypes import TITLES, dtype_of
 from specjit.ir.dims import Dim
 from specjit.ir.types import Type
-from specjit.ops import infer
-from specjit.ops.eager import half_as_float
-from specjit.ops.lowering import composite
 from specjit.ops.padding import constant_pad
 from specjit.ops.pool import windows
-from specjit.ops.quiet import quiet
-from specjit.ops.refuse import Refuse
-from specjit.ops.registry import defop
+from specjit.ops.records import infer
+from specjit.ops.records.eager import half_as_float
+from specjit.ops.records.lowering import composite
+from specjit.ops.records.quiet import quiet
+from specjit.ops.records.refuse import Refuse
+from specjit.ops.records.registry import defop
 from specjit.tensor.tracer import TraceError
 
 SMALL_INTS = ("Byte", "Char", "Short", "Int")

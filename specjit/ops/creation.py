@@ -13,11 +13,11 @@ import numpy as np
 from specjit import dtypes
 from specjit.dtypes import DType, dtype_of, get_default_dtype
 from specjit.ir.types import Type
-from specjit.ops import infer
-from specjit.ops.composites import Ints, Number, Spread, composite_function
-from specjit.ops.eager import not_implemented
-from specjit.ops.lowering import creation
-from specjit.ops.registry import NO_GRAD, defop, public_function
+from specjit.ops.records import infer
+from specjit.ops.records.composites import Ints, Number, Spread, composite_function
+from specjit.ops.records.eager import not_implemented
+from specjit.ops.records.lowering import creation
+from specjit.ops.records.registry import NO_GRAD, defop, public_function
 from specjit.tensor.promotion import cast_operand, scalar_dtype
 from specjit.tensor.tensor import Tensor
 

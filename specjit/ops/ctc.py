@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from specjit.ir.types import Type
-from specjit.ops.quiet import quiet
-from specjit.ops.refuse import INTEGRAL, Refuse
-from specjit.ops.registry import defop
+from specjit.ops.records.quiet import quiet
+from specjit.ops.records.refuse import INTEGRAL, Refuse
+from specjit.ops.records.registry import defop
 
 NEVER = -np.inf
 _refuses = Refuse("ctc_loss_cpu", "Bool", "Half", *INTEGRAL)

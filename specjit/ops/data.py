@@ -18,8 +18,8 @@ from specjit import dtypes
 from specjit.dtypes import DType, dtype_of
 from specjit.ir.types import Type
 from specjit.ops.creation import OPTIONS, check_number, on_device
-from specjit.ops.quiet import quiet
-from specjit.ops.registry import NO_GRAD, defop, public_function
+from specjit.ops.records.quiet import quiet
+from specjit.ops.records.registry import NO_GRAD, defop, public_function
 from specjit.tensor.promotion import scalar_dtype
 from specjit.tensor.tensor import Tensor, get_default_dtype, wrap
 

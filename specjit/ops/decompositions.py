@@ -14,11 +14,11 @@ import numpy as np
 
 from specjit.ir.types import Type
 from specjit.ops.combine import cat
-from specjit.ops.composites import composite_function
 from specjit.ops.inverses import solve_matrices
 from specjit.ops.matrix_functions import LinAlgError, first_failure, least, matrices, matrix_function
 from specjit.ops.rearrange import tril
-from specjit.ops.results import QR, SVD, Eigenpairs
+from specjit.ops.records.composites import composite_function
+from specjit.ops.records.results import QR, SVD, Eigenpairs
 from specjit.ops.views import diag_embed, diagonal
 from specjit.tensor.tensor import Tensor
 

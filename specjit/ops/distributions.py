@@ -12,10 +12,10 @@ import numpy as np
 from specjit import dtypes
 from specjit.dtypes import TITLES, dtype_of
 from specjit.ir.types import Type
-from specjit.ops import infer
 from specjit.ops.draws import check_sampled, randn
-from specjit.ops.grads import sum_to
-from specjit.ops.registry import NO_GRAD, RANDOM, defop, public_function
+from specjit.ops.records import infer
+from specjit.ops.records.grads import sum_to
+from specjit.ops.records.registry import NO_GRAD, RANDOM, defop, public_function
 from specjit.ops.sampling import randint_op
 from specjit.tensor import random
 from specjit.tensor.tensor import get_default_dtype

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 
 from specjit.ops.arithmetic import div
-from specjit.ops.composites import Number, composite_function
-from specjit.ops.eager import binary, inlined
-from specjit.ops.grads import is_tensor, sum_to
-from specjit.ops.infer import pointwise as promoted
-from specjit.ops.lowering import composite, pointwise
-from specjit.ops.refuse import Refuse
-from specjit.ops.registry import alias, defop
+from specjit.ops.records.composites import Number, composite_function
+from specjit.ops.records.eager import binary, inlined
+from specjit.ops.records.grads import is_tensor, sum_to
+from specjit.ops.records.infer import pointwise as promoted
+from specjit.ops.records.lowering import composite, pointwise
+from specjit.ops.records.refuse import Refuse
+from specjit.ops.records.registry import alias, defop
 from specjit.tensor.tensor import Tensor
 from specjit.tensor.tracer import TraceError
 

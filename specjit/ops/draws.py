@@ -15,13 +15,13 @@ import numpy as np
 from specjit import dtypes
 from specjit.dtypes import DType, dtype_of, get_default_dtype
 from specjit.ir.types import Type
-from specjit.ops import infer
 from specjit.ops.arithmetic import where
-from specjit.ops.composites import composite_function
 from specjit.ops.creation import OPTIONS, made, shape_of
-from specjit.ops.eager import not_implemented
-from specjit.ops.lowering import Draw, drawn, special
-from specjit.ops.registry import NO_GRAD, RANDOM, defop
+from specjit.ops.records import infer
+from specjit.ops.records.composites import composite_function
+from specjit.ops.records.eager import not_implemented
+from specjit.ops.records.lowering import Draw, drawn, special
+from specjit.ops.records.registry import NO_GRAD, RANDOM, defop
 from specjit.tensor import random
 from specjit.tensor.random import Generator
 from specjit.tensor.tensor import Tensor

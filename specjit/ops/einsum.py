@@ -13,9 +13,9 @@ import string
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from specjit.ops.composites import composite_function
 from specjit.ops.contractions import count
 from specjit.ops.linalg import bmm
+from specjit.ops.records.composites import composite_function
 from specjit.ops.views import diagonal
 
 LETTERS = string.ascii_uppercase + string.ascii_lowercase

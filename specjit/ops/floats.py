@@ -11,22 +11,23 @@ from typing import Any
 import numpy as np
 
 from specjit.dtypes import TITLES, bool_, float64
-from specjit.ops import compare, infer
+from specjit.ops import compare
 from specjit.ops.arithmetic import where
-from specjit.ops.call import attach_method
-from specjit.ops.composites import Number, composite_function
 from specjit.ops.creation import ones_like
-from specjit.ops.define import binary_function, kept_function
 from specjit.ops.division import no_zero_divisor
-from specjit.ops.eager import half_as_float, inlined
-from specjit.ops.grads import sum_to
-from specjit.ops.lowering import composite, pointwise
 from specjit.ops.pointwise import has_nans
 from specjit.ops.power import pow
-from specjit.ops.quiet import quiet
-from specjit.ops.refuse import INTEGRAL, Refuse
-from specjit.ops.registry import NO_GRAD, defop
-from specjit.ops.writes import in_place
+from specjit.ops.records import infer
+from specjit.ops.records.call import attach_method
+from specjit.ops.records.composites import Number, composite_function
+from specjit.ops.records.define import binary_function, kept_function
+from specjit.ops.records.eager import half_as_float, inlined
+from specjit.ops.records.grads import sum_to
+from specjit.ops.records.lowering import composite, pointwise
+from specjit.ops.records.quiet import quiet
+from specjit.ops.records.refuse import INTEGRAL, Refuse
+from specjit.ops.records.registry import NO_GRAD, defop
+from specjit.ops.records.writes import in_place
 from specjit.tensor.tensor import Tensor
 
 # signs

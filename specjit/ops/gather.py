@@ -12,13 +12,13 @@ import numpy as np
 
 from specjit import dtypes
 from specjit.ir.types import Type
-from specjit.ops import infer
 from specjit.ops.arithmetic import where
 from specjit.ops.creation import zeros
 from specjit.ops.indexing import add_rows
-from specjit.ops.lowering import special
-from specjit.ops.quiet import quiet
-from specjit.ops.registry import defop
+from specjit.ops.records import infer
+from specjit.ops.records.lowering import special
+from specjit.ops.records.quiet import quiet
+from specjit.ops.records.registry import defop
 from specjit.ops.shape import axis_of
 from specjit.tensor.promotion import cast_operand
 

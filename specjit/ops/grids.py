@@ -13,12 +13,12 @@ from specjit import dtypes
 from specjit.dtypes import DType
 from specjit.ir.types import Type
 from specjit.ops import casts
-from specjit.ops.composites import Number, composite_function
 from specjit.ops.creation import OPTIONS, arange, check_number, full, made
-from specjit.ops.eager import not_implemented
-from specjit.ops.lowering import composite
-from specjit.ops.quiet import quiet
-from specjit.ops.registry import NO_GRAD, defop
+from specjit.ops.records.composites import Number, composite_function
+from specjit.ops.records.eager import not_implemented
+from specjit.ops.records.lowering import composite
+from specjit.ops.records.quiet import quiet
+from specjit.ops.records.registry import NO_GRAD, defop
 from specjit.tensor.promotion import cast_operand
 from specjit.tensor.tensor import Tensor, get_default_dtype
 

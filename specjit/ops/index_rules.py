@@ -16,7 +16,7 @@ import numpy as np
 from specjit.dtypes import bool_, dtype_of, uint8
 from specjit.ir.dims import Dim
 from specjit.ir.types import Type
-from specjit.ops import infer
+from specjit.ops.records import infer
 from specjit.ops.slicing import check_index, slice_bounds
 
 

@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 
 from specjit.ir.types import Type
-from specjit.ops import infer
 from specjit.ops.creation import zeros
-from specjit.ops.eager import writable
-from specjit.ops.grads import sum_to
 from specjit.ops.index_rules import as_mask, indexed_dims, infer_getitem, numpy_index, split, take
-from specjit.ops.lowering import special
-from specjit.ops.quiet import quiet
-from specjit.ops.registry import Traits, defop, view, writes
+from specjit.ops.records import infer
+from specjit.ops.records.eager import writable
+from specjit.ops.records.grads import sum_to
+from specjit.ops.records.lowering import special
+from specjit.ops.records.quiet import quiet
+from specjit.ops.records.registry import Traits, defop, view, writes
 from specjit.ops.shape import axis_of
 from specjit.ops.slicing import check_index
 from specjit.tensor.promotion import cast_operand

@@ -11,13 +11,14 @@ import numpy as np
 
 from specjit.dtypes import dtype_of
 from specjit.ir.types import Type
-from specjit.ops import arithmetic, gather, infer, masks, parts, pointwise, power
+from specjit.ops import arithmetic, gather, masks, parts, pointwise, power
 from specjit.ops.creation import check_number
-from specjit.ops.eager import writable
-from specjit.ops.grads import sum_to
-from specjit.ops.quiet import quiet
-from specjit.ops.registry import defop
-from specjit.ops.writes import WRITES_SELF, in_place
+from specjit.ops.records import infer
+from specjit.ops.records.eager import writable
+from specjit.ops.records.grads import sum_to
+from specjit.ops.records.quiet import quiet
+from specjit.ops.records.registry import defop
+from specjit.ops.records.writes import WRITES_SELF, in_place
 from specjit.tensor.promotion import cast_operand
 
 add_ = in_place(arithmetic.add)

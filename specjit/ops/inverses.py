@@ -12,13 +12,13 @@ import numpy as np
 
 from specjit.dtypes import TITLES
 from specjit.ir.types import Type
-from specjit.ops import infer
-from specjit.ops.composites import composite_function
-from specjit.ops.grads import sum_to
 from specjit.ops.matrix_functions import LinAlgError, check_matrix, first_failure, matrices, matrix_function
-from specjit.ops.quiet import quiet
-from specjit.ops.registry import defop
-from specjit.ops.results import SignLogabsdet
+from specjit.ops.records import infer
+from specjit.ops.records.composites import composite_function
+from specjit.ops.records.grads import sum_to
+from specjit.ops.records.quiet import quiet
+from specjit.ops.records.registry import defop
+from specjit.ops.records.results import SignLogabsdet
 from specjit.tensor.tensor import Tensor
 
 SINGULAR = "The inversion could not be completed because the input matrix is singular."

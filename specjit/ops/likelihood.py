@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from specjit.ops import infer
 from specjit.ops.arithmetic import clamp
-from specjit.ops.eager import half_as_float
 from specjit.ops.gather import outside
-from specjit.ops.lowering import special
-from specjit.ops.quiet import quiet
-from specjit.ops.refuse import INTEGRAL, Refuse
-from specjit.ops.registry import NO_GRAD, defop
+from specjit.ops.records import infer
+from specjit.ops.records.eager import half_as_float
+from specjit.ops.records.lowering import special
+from specjit.ops.records.quiet import quiet
+from specjit.ops.records.refuse import INTEGRAL, Refuse
+from specjit.ops.records.registry import NO_GRAD, defop
 
 _refuses = Refuse("binary_cross_entropy", "Bool", *INTEGRAL)
 

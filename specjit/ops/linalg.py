@@ -13,13 +13,13 @@ import numpy as np
 
 from specjit.dtypes import TITLES, bool_
 from specjit.ir.types import Type
-from specjit.ops import infer
-from specjit.ops.composites import Number, composite_function
-from specjit.ops.eager import not_implemented
-from specjit.ops.grads import sum_to
-from specjit.ops.lowering import contraction
-from specjit.ops.quiet import quiet
-from specjit.ops.registry import defop
+from specjit.ops.records import infer
+from specjit.ops.records.composites import Number, composite_function
+from specjit.ops.records.eager import not_implemented
+from specjit.ops.records.grads import sum_to
+from specjit.ops.records.lowering import contraction
+from specjit.ops.records.quiet import quiet
+from specjit.ops.records.registry import defop
 from specjit.tensor.tensor import Tensor
 
 

@@ -12,12 +12,12 @@ import numpy as np
 
 from specjit import dtypes
 from specjit.ir.types import Type
-from specjit.ops import infer
 from specjit.ops.arithmetic import where
-from specjit.ops.grads import sum_to
-from specjit.ops.lowering import pointwise
-from specjit.ops.quiet import quiet
-from specjit.ops.registry import NO_GRAD, defop, public_function
+from specjit.ops.records import infer
+from specjit.ops.records.grads import sum_to
+from specjit.ops.records.lowering import pointwise
+from specjit.ops.records.quiet import quiet
+from specjit.ops.records.registry import NO_GRAD, defop, public_function
 from specjit.tensor.promotion import cast_operand
 
 

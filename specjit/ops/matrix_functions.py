@@ -14,9 +14,9 @@ import numpy as np
 
 from specjit.dtypes import TITLES
 from specjit.ir.types import Type
-from specjit.ops.eager import not_implemented
-from specjit.ops.quiet import quiet
-from specjit.ops.registry import defop
+from specjit.ops.records.eager import not_implemented
+from specjit.ops.records.quiet import quiet
+from specjit.ops.records.registry import defop
 
 
 class LinAlgError(RuntimeError):

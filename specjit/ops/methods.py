@@ -9,22 +9,12 @@ from __future__ import annotations
 from typing import Any
 
 from specjit.dtypes import DType
-from specjit.ops import (
-    arithmetic,
-    casts,
-    compare,
-    division,
-    inplace,
-    masks,
-    pointwise,
-    power,
-    registry,
-    shape,
-)
-from specjit.ops.call import OPERANDS, attach_method
-from specjit.ops.composites import Number, composite_function
+from specjit.ops import arithmetic, casts, compare, division, inplace, masks, pointwise, power, shape
 from specjit.ops.data import tensor
-from specjit.ops.generate import operator_function
+from specjit.ops.records import registry
+from specjit.ops.records.call import OPERANDS, attach_method
+from specjit.ops.records.composites import Number, composite_function
+from specjit.ops.records.generate import operator_function
 from specjit.tensor.methods import TensorMethods
 from specjit.tensor.tensor import Tensor
 

@@ -13,14 +13,15 @@ import numpy as np
 
 from specjit.dtypes import TITLES, DType, dtype_of
 from specjit.ir.types import Type
-from specjit.ops import arithmetic, casts, infer
-from specjit.ops.composites import composite_function
+from specjit.ops import arithmetic, casts
 from specjit.ops.decompositions import svdvals
-from specjit.ops.eager import all_axes
-from specjit.ops.grads import cast_like, unreduce
-from specjit.ops.lowering import composite
-from specjit.ops.quiet import quiet
-from specjit.ops.registry import defop
+from specjit.ops.records import infer
+from specjit.ops.records.composites import composite_function
+from specjit.ops.records.eager import all_axes
+from specjit.ops.records.grads import cast_like, unreduce
+from specjit.ops.records.lowering import composite
+from specjit.ops.records.quiet import quiet
+from specjit.ops.records.registry import defop
 from specjit.ops.shape import axis_of
 from specjit.tensor.tensor import Tensor
 

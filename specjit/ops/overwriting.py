@@ -6,9 +6,9 @@ Enters: records. Leaves: methods, the augmented assignments of some among them; 
 from __future__ import annotations
 
 from specjit.ops import compare, division, pointwise
-from specjit.ops.call import attach_method
 from specjit.ops.methods import augmented
-from specjit.ops.writes import in_place
+from specjit.ops.records.call import attach_method
+from specjit.ops.records.writes import in_place
 
 for _fn in (
     pointwise.sign,

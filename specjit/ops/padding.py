@@ -13,12 +13,12 @@ import numpy as np
 
 from specjit.ir.dims import Dim
 from specjit.ir.types import Type
-from specjit.ops import infer
 from specjit.ops.combine import cat
 from specjit.ops.creation import full
-from specjit.ops.lowering import composite
-from specjit.ops.quiet import quiet
-from specjit.ops.registry import defop
+from specjit.ops.records import infer
+from specjit.ops.records.lowering import composite
+from specjit.ops.records.quiet import quiet
+from specjit.ops.records.registry import defop
 
 
 def _amounts(rank: int, pad: Sequence[int]) -> list[tuple[int, int]]:

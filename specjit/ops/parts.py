@@ -12,12 +12,12 @@ import numpy as np
 
 from specjit.dtypes import dtype_of
 from specjit.ir.types import Type
-from specjit.ops import infer
 from specjit.ops.creation import check_number, full_like, zeros
-from specjit.ops.grads import sum_to
-from specjit.ops.lowering import composite, special
-from specjit.ops.quiet import quiet
-from specjit.ops.registry import defop, get
+from specjit.ops.records import infer
+from specjit.ops.records.grads import sum_to
+from specjit.ops.records.lowering import composite, special
+from specjit.ops.records.quiet import quiet
+from specjit.ops.records.registry import defop, get
 from specjit.tensor.promotion import cast_operand
 from specjit.tensor.tracer import TraceError
 

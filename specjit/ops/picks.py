@@ -8,10 +8,10 @@ from __future__ import annotations
 from typing import Any
 
 from specjit.dtypes import bool_, int64
-from specjit.ops.composites import composite_function
 from specjit.ops.creation import zeros_like
 from specjit.ops.gather import gather
 from specjit.ops.masks import nonzero_op
+from specjit.ops.records.composites import composite_function
 from specjit.tensor.tensor import Tensor
 
 

@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 
 from specjit.dtypes import bool_, dtype_of
-from specjit.ops import infer
 from specjit.ops.arithmetic import where
-from specjit.ops.define import float_function, kept_function
-from specjit.ops.eager import half_as_float, inlined, not_implemented
-from specjit.ops.lowering import composite, pointwise
-from specjit.ops.quiet import quiet
-from specjit.ops.refuse import Refuse
-from specjit.ops.registry import defop
+from specjit.ops.records import infer
+from specjit.ops.records.define import float_function, kept_function
+from specjit.ops.records.eager import half_as_float, inlined, not_implemented
+from specjit.ops.records.lowering import composite, pointwise
+from specjit.ops.records.quiet import quiet
+from specjit.ops.records.refuse import Refuse
+from specjit.ops.records.registry import defop
 from specjit.ops.special import erf_values
 
 # The variants in place are in `inplace` and `overwriting`: the families load at different times.

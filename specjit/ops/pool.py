@@ -19,13 +19,13 @@ import numpy as np
 from specjit import dtypes
 from specjit.ir.dims import Dim
 from specjit.ir.types import Type
-from specjit.ops import infer
-from specjit.ops.eager import half_as_float
-from specjit.ops.lowering import composite
 from specjit.ops.padding import constant_pad
-from specjit.ops.quiet import quiet
-from specjit.ops.refuse import INTEGRAL, Refuse
-from specjit.ops.registry import NO_GRAD, defop
+from specjit.ops.records import infer
+from specjit.ops.records.eager import half_as_float
+from specjit.ops.records.lowering import composite
+from specjit.ops.records.quiet import quiet
+from specjit.ops.records.refuse import INTEGRAL, Refuse
+from specjit.ops.records.registry import NO_GRAD, defop
 from specjit.ops.slicing import slice_op
 from specjit.ops.views import unfold
 from specjit.tensor.tracer import TraceError

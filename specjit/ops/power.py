@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from specjit.ops import infer
 from specjit.ops.arithmetic import where
-from specjit.ops.eager import inlined
-from specjit.ops.grads import sum_to
-from specjit.ops.lowering import composite
-from specjit.ops.quiet import quiet
-from specjit.ops.refuse import Refuse
-from specjit.ops.registry import defop
+from specjit.ops.records import infer
+from specjit.ops.records.eager import inlined
+from specjit.ops.records.grads import sum_to
+from specjit.ops.records.lowering import composite
+from specjit.ops.records.quiet import quiet
+from specjit.ops.records.refuse import Refuse
+from specjit.ops.records.registry import defop
 from specjit.tensor.promotion import common
 
 BOOLS = Refuse("pow", "Bool")

@@ -12,19 +12,19 @@ from typing import Any
 
 import numpy as np
 
-from specjit.ops import infer
 from specjit.ops.casts import to_dtype
 from specjit.ops.combine import cat
 from specjit.ops.creation import full_like
-from specjit.ops.define import scan
-from specjit.ops.eager import along, half_as_float
-from specjit.ops.grads import cast_like, unreduce
-from specjit.ops.lowering import reduction
-from specjit.ops.quiet import quiet
+from specjit.ops.records import infer
+from specjit.ops.records.define import scan
+from specjit.ops.records.eager import along, half_as_float
+from specjit.ops.records.grads import cast_like, unreduce
+from specjit.ops.records.lowering import reduction
+from specjit.ops.records.quiet import quiet
+from specjit.ops.records.refuse import INTEGRAL, Refuse
+from specjit.ops.records.registry import defop
+from specjit.ops.records.writes import in_place
 from specjit.ops.reduce import accumulated, accumulated_infer
-from specjit.ops.refuse import INTEGRAL, Refuse
-from specjit.ops.registry import defop
-from specjit.ops.writes import in_place
 
 
 def _recurrence(decay: np.ndarray, x: np.ndarray, axis: int) -> np.ndarray:

@@ -100,7 +100,7 @@ def _is_tensor(x: Any) -> bool:
 
 def _tensor_rule(name: str, args: tuple[Any, ...]) -> Any:
     """What the tensor op of that name says; ANY where there is none."""
-    from specjit.ops.registry import all_ops
+    from specjit.ops.records.registry import all_ops
 
     op = all_ops().get(TENSOR_OPS.get(name, ""))
     if op is None or any(not _is_tensor(a) and as_type(a).kind not in NUMERIC for a in args):
@@ -306,7 +306,7 @@ def attribute(obj: Any, name: Any) -> Any:
 
 def item(obj: Any, index: Any) -> Any:
     if _is_tensor(obj):
-        from specjit.ops.registry import get
+        from specjit.ops.records.registry import get
 
         return get("getitem").infer(obj, index)
     if known(index) and isinstance(obj, (list, tuple, str)):

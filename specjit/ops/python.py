@@ -21,7 +21,7 @@ from typing import Any
 from specjit.ir.traits import IO, PURE, READS, Traits, writes
 from specjit.ir.types import ANY, BOOL, FLOAT, INT, NONE, STR, Type
 from specjit.ops import pyinfer as rule
-from specjit.ops.registry import NO_GRAD, Op, defop, get
+from specjit.ops.records.registry import NO_GRAD, Op, defop, get
 
 
 def defpy(

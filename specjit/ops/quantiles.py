@@ -11,9 +11,9 @@ from specjit.dtypes import float32, float64, int64
 from specjit.ops.blends import lerp
 from specjit.ops.casts import to_dtype
 from specjit.ops.compare import isnan
-from specjit.ops.composites import composite_function
 from specjit.ops.creation import full
 from specjit.ops.gather import gather
+from specjit.ops.records.composites import composite_function
 from specjit.ops.shape import reshape
 from specjit.ops.sorting import argsort
 from specjit.tensor.tensor import Tensor

@@ -13,14 +13,15 @@ import numpy as np
 
 from specjit.dtypes import int64
 from specjit.ir.types import Type
-from specjit.ops import arithmetic, combine, creation, gather, infer
-from specjit.ops.composites import Ints, Spread, composite_function
-from specjit.ops.eager import not_implemented
-from specjit.ops.lowering import composite, pointwise
-from specjit.ops.registry import NO_GRAD, defop
+from specjit.ops import arithmetic, combine, creation, gather
+from specjit.ops.records import infer
+from specjit.ops.records.composites import Ints, Spread, composite_function
+from specjit.ops.records.eager import not_implemented
+from specjit.ops.records.lowering import composite, pointwise
+from specjit.ops.records.registry import NO_GRAD, defop
+from specjit.ops.records.writes import in_place
 from specjit.ops.shape import axis_of
 from specjit.ops.views import _at_least_1d, _at_least_2d, _at_least_3d
-from specjit.ops.writes import in_place
 from specjit.tensor.tensor import Tensor
 
 packed = defop(

@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from specjit.ops import infer
 from specjit.ops.arithmetic import where
-from specjit.ops.lowering import pointwise
-from specjit.ops.quiet import quiet
-from specjit.ops.refuse import Refuse
-from specjit.ops.registry import defop
-from specjit.ops.writes import in_place
+from specjit.ops.records import infer
+from specjit.ops.records.lowering import pointwise
+from specjit.ops.records.quiet import quiet
+from specjit.ops.records.refuse import Refuse
+from specjit.ops.records.registry import defop
+from specjit.ops.records.writes import in_place
 
 _relu_refuses = Refuse("", "Bool", message="Boolean inputs not supported for relu")
 relu = defop(

@@ -12,16 +12,16 @@ from typing import Any
 import numpy as np
 
 from specjit import dtypes
-from specjit.ops import infer
-from specjit.ops.composites import composite_function
-from specjit.ops.define import scan
-from specjit.ops.eager import needs_float, one_axis, reduce_axes
-from specjit.ops.grads import cast_like, count, unreduce
-from specjit.ops.lowering import composite, reduction, special
-from specjit.ops.quiet import quiet
-from specjit.ops.refuse import Refuse
-from specjit.ops.registry import NO_GRAD, defop
-from specjit.ops.results import ValuesIndices
+from specjit.ops.records import infer
+from specjit.ops.records.composites import composite_function
+from specjit.ops.records.define import scan
+from specjit.ops.records.eager import needs_float, one_axis, reduce_axes
+from specjit.ops.records.grads import cast_like, count, unreduce
+from specjit.ops.records.lowering import composite, reduction, special
+from specjit.ops.records.quiet import quiet
+from specjit.ops.records.refuse import Refuse
+from specjit.ops.records.registry import NO_GRAD, defop
+from specjit.ops.records.results import ValuesIndices
 from specjit.tensor.tensor import Tensor
 
 Type = infer.Type

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from specjit.ops import shape
-from specjit.ops.call import attach_method
+from specjit.ops.records.call import attach_method
 from specjit.tensor import inplace, state
 from specjit.tensor.tensor import Tensor
 from specjit.tensor.tracer import TraceError

@@ -13,11 +13,11 @@ import numpy as np
 from specjit import dtypes
 from specjit.dtypes import DType
 from specjit.ir.types import Type
-from specjit.ops.call import attach_method
 from specjit.ops.creation import OPTIONS, check_number, made, shape_of
 from specjit.ops.draws import bernoulli, check_sampled, rand, randn
-from specjit.ops.eager import not_implemented
-from specjit.ops.registry import NO_GRAD, RANDOM, defop, public_function
+from specjit.ops.records.call import attach_method
+from specjit.ops.records.eager import not_implemented
+from specjit.ops.records.registry import NO_GRAD, RANDOM, defop, public_function
 from specjit.tensor import random
 
 C_NAMES = {

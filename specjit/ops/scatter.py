@@ -12,18 +12,18 @@ from typing import Any
 import numpy as np
 
 from specjit.dtypes import bool_, int64
-from specjit.ops import infer
 from specjit.ops.arithmetic import where
 from specjit.ops.casts import cast
-from specjit.ops.composites import Number, composite_function
 from specjit.ops.creation import full, ones_like, zeros, zeros_like
-from specjit.ops.eager import not_implemented, one_axis
 from specjit.ops.gather import addressed, gather, index_add, index_select, outside, scatter_add, scatter_infer
-from specjit.ops.grads import cast_like, sum_to
-from specjit.ops.infer import Type
-from specjit.ops.quiet import quiet
-from specjit.ops.registry import defop
-from specjit.ops.writes import in_place
+from specjit.ops.records import infer
+from specjit.ops.records.composites import Number, composite_function
+from specjit.ops.records.eager import not_implemented, one_axis
+from specjit.ops.records.grads import cast_like, sum_to
+from specjit.ops.records.infer import Type
+from specjit.ops.records.quiet import quiet
+from specjit.ops.records.registry import defop
+from specjit.ops.records.writes import in_place
 from specjit.tensor.promotion import cast_operand
 from specjit.tensor.tensor import Tensor
 

@@ -11,15 +11,15 @@ import numpy as np
 
 from specjit import dtypes
 from specjit.dtypes import TITLES
-from specjit.ops import infer
-from specjit.ops.composites import Number, composite_function
 from specjit.ops.creation import full
-from specjit.ops.eager import half_as_float, not_implemented
 from specjit.ops.gather import gather
-from specjit.ops.infer import Type
-from specjit.ops.quiet import quiet
-from specjit.ops.refuse import FLOATING, INTEGRAL, Refuse
-from specjit.ops.registry import NO_GRAD, defop
+from specjit.ops.records import infer
+from specjit.ops.records.composites import Number, composite_function
+from specjit.ops.records.eager import half_as_float, not_implemented
+from specjit.ops.records.infer import Type
+from specjit.ops.records.quiet import quiet
+from specjit.ops.records.refuse import FLOATING, INTEGRAL, Refuse
+from specjit.ops.records.registry import NO_GRAD, defop
 from specjit.tensor.tensor import Tensor
 
 # sorted data

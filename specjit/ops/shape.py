@@ -16,9 +16,9 @@ from specjit.ir.dims import Dim, Poly
 from specjit.ir.types import Type
 from specjit.ir.viewref import ViewRef
 from specjit.ir.viewref import mul as dim_mul
-from specjit.ops import infer
-from specjit.ops.lowering import viewing
-from specjit.ops.registry import NO_GRAD, defop, view
+from specjit.ops.records import infer
+from specjit.ops.records.lowering import viewing
+from specjit.ops.records.registry import NO_GRAD, defop, view
 from specjit.tensor.size import Size
 
 
@@ -361,7 +361,7 @@ def _expand(x: np.ndarray, sizes: Any) -> np.ndarray:
 
 
 def _expand_vjp(g: Any, _y: Any, _x: Any, size: Any) -> Any:
-    from specjit.ops.grads import sum_to
+    from specjit.ops.records.grads import sum_to
 
     return sum_to(g, _x)
 

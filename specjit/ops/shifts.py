@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from specjit.ops import infer
-from specjit.ops.call import attach_method
-from specjit.ops.eager import binary, inlined
-from specjit.ops.generate import operator_function
-from specjit.ops.lowering import pointwise
-from specjit.ops.refuse import FLOATING, Refuse
-from specjit.ops.registry import NO_GRAD, defop
-from specjit.ops.writes import in_place
+from specjit.ops.records import infer
+from specjit.ops.records.call import attach_method
+from specjit.ops.records.eager import binary, inlined
+from specjit.ops.records.generate import operator_function
+from specjit.ops.records.lowering import pointwise
+from specjit.ops.records.refuse import FLOATING, Refuse
+from specjit.ops.records.registry import NO_GRAD, defop
+from specjit.ops.records.writes import in_place
 
 
 def _shift(name: str, operator: str, fn: Any, text: str, doc: str) -> Any:

@@ -14,9 +14,9 @@ from specjit.ir.dims import Dim
 from specjit.ir.types import Type
 from specjit.ir.viewref import ViewRef
 from specjit.ir.viewref import sub as dim_sub
-from specjit.ops import infer
-from specjit.ops.lowering import viewing
-from specjit.ops.registry import defop, view
+from specjit.ops.records import infer
+from specjit.ops.records.lowering import viewing
+from specjit.ops.records.registry import defop, view
 from specjit.ops.shape import axis_of
 
 
@@ -59,7 +59,7 @@ select = defop(
 
 
 def _backward(name: str) -> Any:
-    from specjit.ops.registry import get
+    from specjit.ops.records.registry import get
 
     return get(name).fn
 

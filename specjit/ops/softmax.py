@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from specjit.ops import infer
 from specjit.ops.casts import to_dtype, widen
-from specjit.ops.eager import half_as_float, not_implemented, one_axis
-from specjit.ops.grads import cast_like
-from specjit.ops.lowering import composite
-from specjit.ops.quiet import quiet
+from specjit.ops.records import infer
+from specjit.ops.records.eager import half_as_float, not_implemented, one_axis
+from specjit.ops.records.grads import cast_like
+from specjit.ops.records.lowering import composite
+from specjit.ops.records.quiet import quiet
+from specjit.ops.records.registry import defop
 from specjit.ops.reduce import amax, sum
-from specjit.ops.registry import defop
 
 Type = infer.Type
 

@@ -14,15 +14,15 @@ from typing import Any
 import numpy as np
 
 from specjit import dtypes
-from specjit.ops import infer
-from specjit.ops.composites import composite_function
-from specjit.ops.eager import along, one_axis
-from specjit.ops.infer import Type
-from specjit.ops.quiet import quiet
+from specjit.ops.records import infer
+from specjit.ops.records.composites import composite_function
+from specjit.ops.records.eager import along, one_axis
+from specjit.ops.records.infer import Type
+from specjit.ops.records.quiet import quiet
+from specjit.ops.records.refuse import Refuse
+from specjit.ops.records.registry import NO_GRAD, defop
+from specjit.ops.records.results import ValuesIndices
 from specjit.ops.reduce import gathered
-from specjit.ops.refuse import Refuse
-from specjit.ops.registry import NO_GRAD, defop
-from specjit.ops.results import ValuesIndices
 from specjit.tensor.tensor import Tensor
 
 _INDICES = infer.along(lambda _: dtypes.int64)

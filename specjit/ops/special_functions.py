@@ -12,18 +12,19 @@ from typing import Any
 
 import numpy as np
 
-from specjit.ops import gamma, infer, special
+from specjit.ops import gamma, special
 from specjit.ops.arithmetic import where
-from specjit.ops.composites import composite_function
 from specjit.ops.creation import full
-from specjit.ops.define import binary_function, float_function
-from specjit.ops.eager import as_float, binary, half_as_float
-from specjit.ops.grads import sum_to
-from specjit.ops.lowering import composite
-from specjit.ops.quiet import quiet
-from specjit.ops.refuse import INTEGRAL, Refuse
-from specjit.ops.registry import defop
-from specjit.ops.writes import in_place
+from specjit.ops.records import infer
+from specjit.ops.records.composites import composite_function
+from specjit.ops.records.define import binary_function, float_function
+from specjit.ops.records.eager import as_float, binary, half_as_float
+from specjit.ops.records.grads import sum_to
+from specjit.ops.records.lowering import composite
+from specjit.ops.records.quiet import quiet
+from specjit.ops.records.refuse import INTEGRAL, Refuse
+from specjit.ops.records.registry import defop
+from specjit.ops.records.writes import in_place
 from specjit.tensor.tensor import Tensor
 
 erfc = float_function(

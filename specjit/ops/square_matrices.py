@@ -10,7 +10,7 @@ from typing import Any
 
 from specjit.ops import creation, inverses
 from specjit.ops.arithmetic import where
-from specjit.ops.composites import composite_function
+from specjit.ops.records.composites import composite_function
 from specjit.tensor.tensor import Tensor
 
 

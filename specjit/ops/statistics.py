@@ -14,19 +14,19 @@ from typing import Any
 import numpy as np
 
 from specjit.dtypes import TITLES, DType, bool_
-from specjit.ops import infer
 from specjit.ops.arithmetic import where
 from specjit.ops.casts import to_dtype, widen
 from specjit.ops.combine import cat
 from specjit.ops.compare import isnan
-from specjit.ops.composites import Ints, Number, composite_function
-from specjit.ops.eager import half_as_float, reduce_axes
-from specjit.ops.grads import count, unreduce
-from specjit.ops.lowering import composite
-from specjit.ops.quiet import quiet
+from specjit.ops.records import infer
+from specjit.ops.records.composites import Ints, Number, composite_function
+from specjit.ops.records.eager import half_as_float, reduce_axes
+from specjit.ops.records.grads import count, unreduce
+from specjit.ops.records.lowering import composite
+from specjit.ops.records.quiet import quiet
+from specjit.ops.records.registry import defop
+from specjit.ops.records.results import MinMax
 from specjit.ops.reduce import amax, amin, mean, sum
-from specjit.ops.registry import defop
-from specjit.ops.results import MinMax
 from specjit.tensor.tensor import Tensor
 
 # variances

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from specjit.ops.arithmetic import where
-from specjit.ops.define import binary_function, float_function
-from specjit.ops.eager import half_as_float
-from specjit.ops.grads import sum_to
-from specjit.ops.lowering import composite
-from specjit.ops.refuse import INTEGRAL, Refuse
+from specjit.ops.records.define import binary_function, float_function
+from specjit.ops.records.eager import half_as_float
+from specjit.ops.records.grads import sum_to
+from specjit.ops.records.lowering import composite
+from specjit.ops.records.refuse import INTEGRAL, Refuse
 
 asin = float_function(
     "asin",

@@ -16,10 +16,10 @@ import numpy as np
 from specjit.ir.dims import Dim
 from specjit.ir.types import Type
 from specjit.ir.viewref import ViewRef, add, mul
-from specjit.ops import infer
-from specjit.ops.composites import Ints, composite_function
-from specjit.ops.lowering import viewing
-from specjit.ops.registry import defop, view
+from specjit.ops.records import infer
+from specjit.ops.records.composites import Ints, composite_function
+from specjit.ops.records.lowering import viewing
+from specjit.ops.records.registry import defop, view
 from specjit.ops.shape import axis_of
 from specjit.ops.slicing import slice_op
 from specjit.tensor.tensor import Tensor, address

@@ -27,6 +27,7 @@ from specjit.passes import (
     prune,
     simplify,
     sink,
+    turn,
 )
 from specjit.passes.manager import ALL, Context, Fact, Pass, Pipeline, Record, Repeat, Report, dump, run_pipeline
 from specjit.passes.stages import Stage, Stages, replay
@@ -58,6 +59,7 @@ CLEAN = Repeat(
     )
 )
 PIPELINE: Pipeline = (
+    Pass("turn", turn.run),
     Pass("functionalize", functionalize.run),
     CLEAN,
     Pass("decompose", decompose.run),

@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from specjit.ir.dims import Dim
 from specjit.ir.graph import Block, Graph, Node, Value
 from specjit.ir.structure import LOOP, trip_dim
-from specjit.ops.lowering import Contraction
+from specjit.ops.records.lowering import Contraction
 from specjit.passes.aliases import Aliases
 from specjit.passes.budget import Budget
 from specjit.passes.manager import Context

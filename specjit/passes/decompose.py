@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from specjit.ir.dims import Poly, Size, least_for_one
 from specjit.ir.graph import Block, Graph, Node, Value
-from specjit.ops.lowering import Composite, Reduction
+from specjit.ops.records.lowering import Composite, Reduction
 from specjit.passes.aliases import Aliases
 from specjit.passes.manager import Context
 from specjit.passes.raising import EMPTY_REDUCTIONS, reduced_dims

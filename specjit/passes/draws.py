@@ -20,8 +20,8 @@ from specjit.ir.dims import Poly, Size, product
 from specjit.ir.graph import Block, Node, OpLike, Value, copy_block, replace_uses
 from specjit.ir.structure import IF, LOOP, effects, trip_dim
 from specjit.ir.types import INT
-from specjit.ops import registry
-from specjit.ops.lowering import Drawn
+from specjit.ops.records import registry
+from specjit.ops.records.lowering import Drawn
 from specjit.tensor.tracer import TraceError, argument, recording, wrap
 
 Lookup = Callable[[str], OpLike]

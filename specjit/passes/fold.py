@@ -17,7 +17,7 @@ from specjit.ir.builder import abstract
 from specjit.ir.dims import Size, product
 from specjit.ir.graph import Block, Graph, Node, Value
 from specjit.ir.types import Type
-from specjit.ops.lowering import Creation
+from specjit.ops.records.lowering import Creation
 from specjit.passes.aliases import Aliases
 from specjit.passes.manager import Context
 from specjit.passes.raising import not_negative, size_expression

@@ -16,7 +16,7 @@ from __future__ import annotations
 from specjit.ir.builder import Builder
 from specjit.ir.dims import Dim, product
 from specjit.ir.graph import Block, Graph, Node, Value, replace_uses
-from specjit.ops.lowering import Contraction
+from specjit.ops.records.lowering import Contraction
 from specjit.passes.aliases import Aliases
 from specjit.passes.concat import parameter_values
 from specjit.passes.manager import Context

@@ -5,6 +5,7 @@
 
 Enters: loops, innermost first. Leaves: in each, no product of which one operand is a row of an invariant sequence (or
 row-independent work on such rows) and the other is invariant; row-independent work behind such a product moves with it.
+Rows may come from the last one on (x[T - 1 - t]) or start later (x[t + 1]): each turn has one of its own.
 Legality: rows are independent (`passes.rows`), nothing moved can raise or is written, and the loop runs once per row. A
 matrix product may sum in another order; everything else keeps its bits.
 Pays (`pays`): a product of many rows reads its weights once instead of once per turn, which matters where a turn has
@@ -14,15 +15,16 @@ only move data, so it stays.
 
 from __future__ import annotations
 
+from specjit.ir.builder import Builder
 from specjit.ir.dims import Dim, Poly, product
 from specjit.ir.graph import Block, Graph, Node, Value
 from specjit.ir.structure import LOOP
-from specjit.ops.lowering import Contraction
+from specjit.ops.records.lowering import Contraction
 from specjit.passes.aliases import Aliases
 from specjit.passes.budget import Budget
 from specjit.passes.manager import Context
 from specjit.passes.raising import may_raise
-from specjit.passes.rows import Loop, batch, batchable, front, uses_in
+from specjit.passes.rows import Loop, Read, batch, batch_view, batchable, batchable_view, front, uses_in
 
 WHAT = "product for all turns of the loop, before it"
 CACHE_BYTES = 1 << 20  # a second-level cache, of which weights may take all
@@ -48,7 +50,7 @@ def _hoist(node: Node, aliases: Aliases, budget: Budget, ctx: Context) -> list[N
     loop = Loop(node)
     if not loop.full:
         return []
-    rows = _row_nodes(loop, aliases)
+    rows = _Rows(loop, aliases)
     before = Block()
     for root in _worth_moving(loop, rows, ctx):
         if not budget.allows([loop.sequence_type(root.result)], WHAT, root.loc):
@@ -59,15 +61,39 @@ def _hoist(node: Node, aliases: Aliases, budget: Budget, ctx: Context) -> list[N
     return before.nodes
 
 
-def _row_nodes(loop: Loop, aliases: Aliases) -> dict[Value, Node]:
-    """The values of the body that depend on the turn only through rows of invariant sequences, with their nodes."""
-    rows: dict[Value, Node] = {}
-    for node in loop.body.nodes:
-        if any(aliases.written(v) for v in (*node.args, *node.results)):
-            continue
-        if loop.row_source(node) or (batchable(node, rows.__contains__, loop.invariant) and not may_raise(node, {})):
-            rows[node.result] = node
-    return rows
+class _Rows(dict[Value, Node]):
+    """The values of a loop's body that depend on the turn only through rows of invariant sequences, with their nodes.
+    `turned`: those that come from the last row on; `multiplied`: those that a product goes into."""
+
+    def __init__(self, loop: Loop, aliases: Aliases) -> None:
+        super().__init__()
+        self.turned: set[Value] = set()
+        self.multiplied: set[Value] = set()
+        for node in loop.body.nodes:
+            if any(aliases.written(v) for v in (*node.args, *node.results)):
+                continue
+            read = loop.row_read(node)
+            if read is not None:
+                if isinstance(read.first, int):
+                    self._take(node, read.turned)
+            elif self._follows(node, loop) and not may_raise(node, {}):
+                directions = {a in self.turned for a in node.args if a in self}
+                if len(directions) == 1:
+                    self._take(node, *directions)
+
+    def _follows(self, node: Node, loop: Loop) -> bool:
+        """Whether the node can be had for all turns at once. A view behind a product may stay: it costs nothing."""
+        if node.op.traits.view_of is not None:
+            return batchable_view(node, lambda v: v in self and v not in self.multiplied)
+        return batchable(node, self.__contains__, loop.invariant)
+
+    def _take(self, node: Node, turned: bool) -> None:
+        for result in node.results:
+            self[result] = node
+        if turned:
+            self.turned.update(node.results)
+        if _is_product(node) or any(a in self.multiplied for a in node.args):
+            self.multiplied.update(node.results)
 
 
 def _worth_moving(loop: Loop, rows: dict[Value, Node], ctx: Context) -> list[Node]:
@@ -183,35 +209,53 @@ def _row_operands(root: Node, rows: dict[Value, Node]) -> set[Value]:
 
 
 class _Sequences:
-    """Whole sequences for row values, made on demand in the block before the loop."""
+    """Whole sequences for row values, made on demand in the block before the loop. Those of rows that come from the
+    last one on stay in their order: the loop goes on reading them so."""
 
-    def __init__(self, loop: Loop, rows: dict[Value, Node], before: Block, ctx: Context) -> None:
+    def __init__(self, loop: Loop, rows: _Rows, before: Block, ctx: Context) -> None:
         self.loop, self.rows, self.before, self.ctx = loop, rows, before, ctx
         self.made: dict[Value, Value] = {}
 
     def of(self, row: Value) -> Value | None:
-        """The sequence whose row t is `row` in turn t; None for what is invariant."""
+        """The sequence whose row t is `row` in turn t, or the last but t; None for what is invariant."""
         if row not in self.rows:
             return None
         if row not in self.made:
             node = self.rows[row]
             builder = self.ctx.builder(self.before, node.loc)
-            source = self.loop.row_source(node)
-            self.made[row] = front(*source, builder) if source else batch(node, self.of, builder)
+            read = self.loop.row_read(node)
+            if read is not None:
+                self.made[row] = self._rows_read(read, builder)
+            elif node.op.traits.view_of is not None:
+                source = self.of(node.args[0])
+                assert source is not None
+                self.made.update(zip(node.results, batch_view(node, source, builder), strict=True))
+            else:
+                self.made[row] = batch(node, self.of, builder)
         return self.made[row]
 
+    def _rows_read(self, read: Read, builder: Builder) -> Value:
+        """The rows that the loop reads, the turns' dimension first."""
+        base = read.base
+        if not self.loop.whole(read):
+            base = builder.call("narrow", base, read.axis, read.first, self.loop.node.args[0])
+        return front(base, read.axis, builder)
+
     def move(self, root: Node) -> None:
-        """Replace the node in the body by `select(sequence, 0, i)`."""
+        """Replace the node in the body by `select(sequence, 0, i)`, or from the last row on."""
         sequence = self.of(root.result)
         assert sequence is not None
         if root.result.hint and not sequence.hint:
             sequence.hint = root.result.hint
         scratch = Block()
-        select = self.ctx.builder(scratch, root.loc).emit(
-            self.ctx.lookup("select"), [sequence, Value.constant(0), self.loop.body.params[0]]
-        )
+        builder = self.ctx.builder(scratch, root.loc)
+        index = self.loop.body.params[0]
+        if root.result in self.rows.turned:
+            index = builder.call("py.sub", builder.call("py.sub", self.loop.node.args[0], 1), index)
+        select = builder.emit(self.ctx.lookup("select"), [sequence, Value.constant(0), index])
         body = self.loop.body
-        body.nodes[body.nodes.index(root)] = select
+        at = body.nodes.index(root)
+        body.nodes[at : at + 1] = scratch.nodes
         # The value keeps its identity: only its definition changes.
         select.results = root.results
         root.result.node = select

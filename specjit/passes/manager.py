@@ -21,8 +21,8 @@ from specjit.ir.builder import Builder
 from specjit.ir.graph import Block, Graph, Location
 from specjit.ir.text import print_graph
 from specjit.ir.verify import verify
-from specjit.ops import registry
-from specjit.ops.registry import Op
+from specjit.ops.records import registry
+from specjit.ops.records.registry import Op
 from specjit.passes.live import peak_bytes
 
 ALL = "all"  # in limits: every pass

@@ -13,8 +13,8 @@ from typing import Any
 
 from specjit.ir.builder import Builder
 from specjit.ir.graph import Location, Node, OpLike, Value
-from specjit.ops.lowering import Creation
-from specjit.ops.registry import get
+from specjit.ops.records.lowering import Creation
+from specjit.ops.records.registry import get
 
 
 class Refusal(Exception):

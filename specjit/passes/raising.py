@@ -16,7 +16,7 @@ from specjit.ir.signature import find_op
 from specjit.ir.structure import IF, LOOP, trip_dim
 from specjit.ir.types import SCALAR_KINDS
 from specjit.ir.viewref import ViewRef
-from specjit.ops.lowering import Contraction, Creation, Pointwise, Reduction, Special, Viewing
+from specjit.ops.records.lowering import Contraction, Creation, Pointwise, Reduction, Special, Viewing
 
 Bounds = dict[Value, Dim]
 EMPTY_REDUCTIONS = ("sum", "prod", "any", "all")  # those that have a value over no elements
@@ -172,6 +172,12 @@ def _view_of_any_layout(node: Node, dims: tuple[Dim, ...], bounds: Bounds) -> bo
     return isinstance(layout(node), ViewRef)
 
 
+def _cut_of_known_size(node: Node, dims: tuple[Dim, ...], bounds: Bounds) -> bool:
+    """Whether the dimension that is cut has a constant size: then infer checked the cut."""
+    axis = node.args[dim_position(node)]
+    return all(a.is_const for a in node.args[1:]) and isinstance(axis.const, int) and isinstance(dims[axis.const], int)
+
+
 def _always_fits(node: Node, dims: tuple[Dim, ...], bounds: Bounds) -> bool:
     return True
 
@@ -182,6 +188,8 @@ VIEW_RULES: dict[str, Callable[[Node, tuple[Dim, ...], Bounds], bool]] = {
     "expand": _expand_fits,
     "view": _view_of_any_layout,
     "slice": _always_fits,  # positions are clipped
+    "chunk": _cut_of_known_size,
+    "split": _cut_of_known_size,
 }
 
 

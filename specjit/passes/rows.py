@@ -8,14 +8,27 @@ Invariant: which nodes qualify follows from their lowering kind, shapes and dtyp
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
+from dataclasses import dataclass
 
 from specjit.ir.builder import Builder
+from specjit.ir.dims import Size
 from specjit.ir.graph import Block, Node, Value
 from specjit.ir.structure import stacked, trip_dim
 from specjit.ir.types import Type
-from specjit.ops.lowering import Contraction, Pointwise, Reduction
-from specjit.passes.raising import dim_position, reduced_dims, selected_row
+from specjit.ops.records.lowering import Contraction, Pointwise, Reduction, Viewing
+from specjit.passes.raising import dim_position, not_negative, reduced_dims, selected_row, size_expression
+
+
+@dataclass(frozen=True)
+class Read:
+    """What the turns of a loop read of `base`: its rows along `axis` from `first` on, one per turn, in order; or, where
+    `turned`, the last of these rows in turn 0."""
+
+    base: Value
+    axis: int
+    first: Size
+    turned: bool
 
 
 class Loop:
@@ -40,15 +53,32 @@ class Loop:
     def invariant(self, value: Value) -> bool:
         return value.is_const or value not in self.inside
 
+    def row_read(self, node: Node) -> Read | None:
+        """What the loop reads by a node `select(x, axis, index)`, if x is invariant and the index moves by one row
+        in every turn, inside x and without passing its end."""
+        found = selected_row(node)
+        if found is None or self.trip is None or not self.invariant(found[0]):
+            return None
+        base, axis, index = found
+        place, size = affine(index, (self.body.params[0],)), (base.type.dims or ())[axis]
+        if place is None or size is None:
+            return None
+        _, sign, offset = place
+        first, last = (offset, offset + self.trip - 1) if sign > 0 else (offset - self.trip + 1, offset)
+        if not_negative(-1 - last):  # counted from the end
+            first, last = first + size, last + size
+        inside = not_negative(first) and not_negative(size - 1 - last)
+        return Read(base, axis, first, sign < 0) if inside else None
+
+    def whole(self, read: Read) -> bool:
+        """Whether the loop reads all rows that there are."""
+        return read.first == 0 and (read.base.type.dims or ())[read.axis] == self.trip
+
     def row_source(self, node: Node) -> tuple[Value, int] | None:
         """(x, dimension) where the node is `select(x, dimension, i)` for an invariant x that has exactly one row per
         turn."""
-        found = selected_row(node)
-        if found is None or found[2] is not self.body.params[0] or not self.invariant(found[0]):
-            return None
-        x, dim, _ = found
-        size = x.type.dims[dim] if x.type.dims is not None else None
-        return (x, dim) if size is not None and size == self.trip else None
+        read = self.row_read(node)
+        return (read.base, read.axis) if read is not None and self.whole(read) and not read.turned else None
 
     def sequence_type(self, value: Value) -> Type:
         """The type of all turns' values of a value of the body."""
@@ -69,6 +99,31 @@ class Loop:
         self.node.results.append(made)
         self.body.outputs.append(value)
         return made
+
+
+def affine(value: Value, indices: Container[Value]) -> tuple[Value, int, Size] | None:
+    """An int as (induction variable, its factor 1 or -1, what is added), if it has that form."""
+    if value in indices:
+        return value, 1, 0
+    node = value.node
+    if node is None or node.op.name not in ("py.add", "py.sub", "py.mul", "py.neg"):
+        return None
+    if node.op.name == "py.neg":
+        found = affine(node.args[0], indices)
+        return found and (found[0], -found[1], -found[2])
+    left, right = node.args
+    for a, b in ((left, right), (right, left)):
+        found, size = affine(a, indices), size_expression(b)
+        if found is None or size is None:
+            continue
+        index, sign, offset = found
+        if node.op.name == "py.add":
+            return index, sign, offset + size
+        if node.op.name == "py.sub":
+            return (index, sign, offset - size) if a is left else (index, -sign, size - offset)
+        if isinstance(size, int) and abs(size) == 1:
+            return index, sign * size, offset * size
+    return None
 
 
 def batchable(node: Node, is_row: Callable[[Value], bool], invariant: Callable[[Value], bool]) -> bool:
@@ -102,6 +157,29 @@ def batch(node: Node, batched: Callable[[Value], Value | None], builder: Builder
     else:
         args = [_aligned(a, batched(a), rank, builder) for a in node.args]
     return builder.emit(node.op, args).result
+
+
+def batchable_view(node: Node, is_row: Callable[[Value], bool]) -> bool:
+    """Whether `batch_view` can do this node: a view of a row that takes its dimensions one by one."""
+    if not isinstance(getattr(node.op, "lower", None), Viewing) or node.op.traits.view_of != 0 or not _typed(node):
+        return False
+    if not is_row(node.args[0]) or not all(a.is_const for a in node.args[1:]):
+        return False
+    at = dim_position(node)
+    return node.op.name == "permute" or (at >= 0 and isinstance(node.args[at].const, int))
+
+
+def batch_view(node: Node, sequence: Value, builder: Builder) -> list[Value]:
+    """Append the node's views for all turns, of the sequence of its argument."""
+    rank = _rank(node.args[0])
+    args = [sequence, *node.args[1:]]
+    if node.op.name == "permute":
+        args[1] = Value.constant([0, *(d % rank + 1 for d in node.args[1].const)])
+    else:
+        at = dim_position(node)
+        places = rank + (node.op.name == "unsqueeze")  # where the new dimension may stand
+        args[at] = Value.constant(node.args[at].const % max(places, 1) + 1)
+    return builder.emit(node.op, args).results
 
 
 def front(x: Value, dim: int, builder: Builder) -> Value:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from specjit.ir.dims import Poly
 from specjit.ir.graph import Node, Value
-from specjit.ops.lowering import Viewing
+from specjit.ops.records.lowering import Viewing
 from specjit.passes.patterns import Match, Rule
 
 # -- views ------------------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from specjit.ir.dims import symbol
 from specjit.ir.graph import Block, Graph, Node, Value
 from specjit.ir.types import Type
 from specjit.ir.viewref import ViewRef
-from specjit.ops.lowering import Pointwise, Viewing
+from specjit.ops.records.lowering import Pointwise, Viewing
 from specjit.passes.aliases import Aliases, objects
 from specjit.passes.manager import Context
 from specjit.passes.patterns import Call, Rule

@@ -21,7 +21,7 @@ from specjit.ir.dims import product
 from specjit.ir.graph import Block, Graph, Location, Node, Value, replace_uses
 from specjit.ir.structure import LOOP
 from specjit.ir.types import Type
-from specjit.ops.lowering import Contraction, Creation, Pointwise, Reduction
+from specjit.ops.records.lowering import Contraction, Creation, Pointwise, Reduction
 from specjit.passes.aliases import Aliases
 from specjit.passes.budget import Budget
 from specjit.passes.manager import Context

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 from specjit import locks, passes
 from specjit.codegen import regions
+from specjit.codegen.generic.python import generate
 from specjit.codegen.loader import library
-from specjit.codegen.python import generate
 from specjit.ir.dims import Poly, Size, least_for_ones
 from specjit.ir.graph import Block, Graph, Location, Node, Value, copy_graph, replace_uses
 from specjit.ir.structure import LOOP, REGION, WITH
-from specjit.passes.autodiff import watched_by_eager
-from specjit.passes.autodiff_watch import Told
+from specjit.passes.autodiff.derivative import watched_by_eager
+from specjit.passes.autodiff.watch import Told
 from specjit.profile.lattice import Assumptions, Position, Profile
 from specjit.profile.signature import TensorFact, sources
 from specjit.runtime import stance as stances

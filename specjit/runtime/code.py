@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 
 from specjit.codegen import abi, loader
-from specjit.codegen.entry import entry as native_entry
-from specjit.codegen.guard_table import CONTIGUOUS, Dim, GuardTable, Stride, at_least, equal, store, store_stride
-from specjit.codegen.output_table import OutputTable
+from specjit.codegen.entry.binding import entry as native_entry
+from specjit.codegen.entry.guard_table import CONTIGUOUS, Dim, GuardTable, Stride, at_least, equal, store, store_stride
+from specjit.codegen.entry.output_table import OutputTable
 from specjit.dtypes import BY_SHORT
 from specjit.ir.dims import Poly
 from specjit.ir.types import Type

@@ -19,15 +19,15 @@ import numpy as np
 from specjit.dtypes import dtype_of
 from specjit.ir.dims import Poly, evaluate
 from specjit.ops.shape import alias
-from specjit.passes.autodiff import Derivative
-from specjit.passes.autodiff_when import Given
+from specjit.passes.autodiff.derivative import Derivative
+from specjit.passes.autodiff.when import Given
 from specjit.runtime.code import Code, Failed
 from specjit.tensor import Tensor, engine, state, tape
 from specjit.tensor.recorded import modified
 from specjit.tensor.tensor import wrap
 
 if TYPE_CHECKING:
-    from specjit.passes.autodiff_when import Fact
+    from specjit.passes.autodiff.when import Fact
     from specjit.runtime.native import NativeRegion
 
 

@@ -17,14 +17,14 @@ import numpy as np
 
 from specjit import passes
 from specjit.codegen.compiler import CompileError
-from specjit.codegen.python import generate_block
+from specjit.codegen.generic.python import generate_block
 from specjit.codegen.schedule import NotSchedulable, schedule
 from specjit.ir.graph import Block, Graph, Value, copy_block
 from specjit.ir.types import INT
 from specjit.passes import draws as draw
-from specjit.passes.autodiff import Derivative, differentiate, dissolve_grad_modes
-from specjit.passes.autodiff_higher import joined
-from specjit.passes.autodiff_watch import Told
+from specjit.passes.autodiff.derivative import Derivative, differentiate, dissolve_grad_modes
+from specjit.passes.autodiff.higher import joined
+from specjit.passes.autodiff.watch import Told
 from specjit.runtime.code import Code
 from specjit.runtime.draws import Draws
 from specjit.runtime.events import EventKind

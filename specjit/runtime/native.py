@@ -17,8 +17,8 @@ import numpy as np
 from specjit.codegen.abi import Status
 from specjit.ir.graph import Block, Location
 from specjit.ir.types import Type as IrType
-from specjit.ops.call import attach_view
-from specjit.passes.autodiff_watch import NOTHING, Told
+from specjit.ops.records.call import attach_view
+from specjit.passes.autodiff.watch import NOTHING, Told
 from specjit.runtime.code import Code, Failed
 from specjit.runtime.gradient import Backward, Deeper, RegionNode
 from specjit.tensor import Tensor

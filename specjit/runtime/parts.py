@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from specjit.capture.guards import Checks
-from specjit.codegen.python import GenericCode, generate
+from specjit.codegen.generic.python import GenericCode, generate
 from specjit.ir.graph import Block, Graph, Location, Node, Value, copy_block, free_values, uses
 from specjit.ir.structure import EXCEPTIONAL, IF, LOOP, WITH
 from specjit.ir.types import ANY
-from specjit.ops import registry
+from specjit.ops.records import registry
 from specjit.runtime.events import Event, EventLog
 from specjit.runtime.program import Program
 from specjit.specialize.python_ops import PURE_FUNCTIONS

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from specjit.codegen.python import generate
+from specjit.codegen.generic.python import generate
 from specjit.limits import MAX_GLANCES, MAX_PROFILES, clipped
 from specjit.passes import dump
 from specjit.profile.lattice import Position, Profile

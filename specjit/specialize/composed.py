@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from specjit.ir.builder import Builder
 from specjit.ir.graph import Block, Value
-from specjit.ops import registry
-from specjit.ops.composites import CompositeFunction
-from specjit.ops.results import NAMED
+from specjit.ops.records import registry
+from specjit.ops.records.composites import CompositeFunction
+from specjit.ops.records.results import NAMED
 from specjit.specialize.abstract import Abstract, Known, Obj, Refused, Seq
 from specjit.tensor.tracer import TraceError, argument, recording, wrap
 

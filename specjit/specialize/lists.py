@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from specjit.ir import dims
 from specjit.ir.graph import Value
 from specjit.ir.types import Type
-from specjit.ops import registry
+from specjit.ops.records import registry
 from specjit.specialize.abstract import Abstract, Known, NeedsUnrolling, Refused, Rows, Seq
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from numbers import Number
 from typing import TYPE_CHECKING, Any
 
 from specjit.ir.graph import Node, Value
-from specjit.ops import registry
 from specjit.ops.pyinfer import FOLDED_SIZE, TENSOR_OPS
+from specjit.ops.records import registry
 from specjit.specialize import lists
 from specjit.specialize.abstract import Abstract, Known, Mapping, Obj, Refused, Seq
 from specjit.specialize.composed import composed

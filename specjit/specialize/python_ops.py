@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from specjit.ir.graph import Node, Value
 from specjit.nn.module import REGISTRIES, Module
-from specjit.ops import registry, schema
-from specjit.ops.composites import CompositeFunction
 from specjit.ops.control import asked_by_class, is_sequence_class
-from specjit.ops.results import NAMED
+from specjit.ops.records import registry, schema
+from specjit.ops.records.composites import CompositeFunction
+from specjit.ops.records.results import NAMED
 from specjit.specialize import containers, lists
 from specjit.specialize.abstract import Abstract, Known, Mapping, Obj, Refused, Seq, unknown
 from specjit.specialize.composed import composed

@@ -22,7 +22,7 @@ from specjit.ir.graph import Graph, Node, Value
 from specjit.ir.guard import Guard
 from specjit.ir.types import Type
 from specjit.nn.module import REGISTRIES, Module
-from specjit.ops.results import CLASSES
+from specjit.ops.records.results import CLASSES
 from specjit.profile.lattice import Assumptions
 from specjit.profile.signature import ById, NumberFact, Structure, TensorFact, sources, tensor_fact
 from specjit.specialize.abstract import Abstract, Known, Mapping, Obj, Refused, Rows, Seq, constant

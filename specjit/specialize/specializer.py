@@ -14,8 +14,8 @@ from typing import Any
 from specjit.ir.graph import Block, Graph, Location, Node, Value
 from specjit.ir.structure import EXCEPTIONAL, IF, LOOP, WITH
 from specjit.ir.types import ANY, Type
-from specjit.ops import registry
 from specjit.ops.pyinfer import as_type, known
+from specjit.ops.records import registry
 from specjit.specialize import control, handlers, indexing, lists, loops, operators, python_ops
 from specjit.specialize.abstract import (
     Abstract,

@@ -58,7 +58,7 @@ class OpNode(Node):
     result    (array, version, count) if vjp reads the result, else (shape, numpy dtype)
     edges     one per tensor parameter (None for a number), one per item of a list of tensors
 
-    The generated functions of `ops.call` fill these slots themselves in the common case.
+    The generated functions of `ops.records.call` fill these slots themselves in the common case.
     """
 
     __slots__ = ("args", "op", "result", "versions")

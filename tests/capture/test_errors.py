@@ -13,7 +13,7 @@ import specjit
 from specjit import jit
 from specjit.capture.errors import CaptureError
 from specjit.capture.script import capture
-from specjit.codegen.python import generate
+from specjit.codegen.generic.python import generate
 from tests.capture.programs import PROGRAMS, modes
 from tests.capture.programs.observe import run
 

@@ -8,7 +8,7 @@ import numpy as np
 
 import specjit
 from specjit.capture.script import capture
-from specjit.codegen.python import generate
+from specjit.codegen.generic.python import generate
 from tests.capture.programs.handlers import default_by_exception, only_finally
 
 DEFAULT = """\

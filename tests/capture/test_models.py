@@ -11,7 +11,7 @@ import pytest
 import specjit
 from specjit import nn
 from specjit.capture.script import capture
-from specjit.codegen.python import generate
+from specjit.codegen.generic.python import generate
 from specjit.ir.text import print_graph
 from tests.capture import models
 

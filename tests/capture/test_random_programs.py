@@ -12,7 +12,7 @@ import warnings
 import pytest
 
 from specjit.capture.script import capture
-from specjit.codegen.python import generate
+from specjit.codegen.generic.python import generate
 from tests.capture.programs.observe import run
 from tests.capture.random_programs import source
 

@@ -13,7 +13,7 @@ from specjit.codegen.schedule.interp import interpret as run_plan
 from specjit.ir.graph import Graph
 from specjit.ir.interpret import interpret as run_graph
 from specjit.ir.text import parse
-from specjit.ops import registry
+from specjit.ops.records import registry
 
 
 def graph_of(text: str) -> Graph:

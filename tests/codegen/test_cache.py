@@ -118,7 +118,7 @@ def test_keys_differ_by_what_matters(monkeypatch):
     cache.environment_key.cache_clear()
     monkeypatch.undo()
     sources = cache.worker_sources()
-    monkeypatch.setattr(cache, "worker_sources", lambda: sources | {"simd": sources["simd"] + " "})
+    monkeypatch.setattr(cache, "worker_sources", lambda: sources | {"vectors.simd": sources["vectors.simd"] + " "})
     assert key_of("source") != key
     cache.environment_key.cache_clear()
     monkeypatch.undo()

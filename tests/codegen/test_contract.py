@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from specjit.codegen.abi import BUDGET, Status
-from specjit.codegen.machine_native import machine
-from specjit.codegen.registers import has_fma
+from specjit.codegen.machine.native import machine
 from specjit.codegen.schedule.interp import interpret
+from specjit.codegen.vectors.registers import has_fma
 from tests.codegen.plans import check, f32, graph_of, plan_of, run_graph
 from tests.codegen.region_texts import lstm
 

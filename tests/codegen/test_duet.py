@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from specjit.codegen.kernels import duet, gemm
 from specjit.codegen.kernels.reference import DTYPES
 from specjit.codegen.kernels.spec import Access, Arg, DuetSpec, GemmSpec, Inst, Segment, Store
-from specjit.codegen.lanes import lanes, panel_lanes, register_bytes
+from specjit.codegen.vectors.lanes import lanes, panel_lanes, register_bytes
 from tests.codegen.kernel_runs import both, garbage, run
 from tests.codegen.test_gemm import panels, plain
 

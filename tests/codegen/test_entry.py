@@ -13,12 +13,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from specjit.codegen import abi, layout
+from specjit.codegen import abi
 from specjit.codegen.abi import Status
-from specjit.codegen.entry import Entry, make_entry
-from specjit.codegen.guard_table import CONTIGUOUS, IGNORE, GuardTable, at_least, equal, store, store_stride
-from specjit.codegen.machine import Assembler, float_bits
-from specjit.codegen.output_table import OutputTable
+from specjit.codegen.entry import layout
+from specjit.codegen.entry.binding import Entry, make_entry
+from specjit.codegen.entry.guard_table import CONTIGUOUS, IGNORE, GuardTable, at_least, equal, store, store_stride
+from specjit.codegen.entry.output_table import OutputTable
+from specjit.codegen.machine.instructions import Assembler, float_bits
 
 SLOTS = 64
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from specjit.codegen.kernels import gemm, pack, tiling
 from specjit.codegen.kernels.reference import DTYPES
 from specjit.codegen.kernels.spec import Access, Arg, Extent, GemmSpec, Inst, PackSpec, Segment, Store
-from specjit.codegen.lanes import panel_lanes, register_bytes
+from specjit.codegen.vectors.lanes import panel_lanes, register_bytes
 from tests.codegen.kernel_runs import both, garbage, run
 
 ROWS = [1, 1, 2, 3, 5, 7, 12, 13, 40, 130]

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 import specjit
-from specjit.codegen.python import generate, generate_block
+from specjit.codegen.generic.python import generate, generate_block
 from specjit.ir.graph import Block
 from specjit.ir.interpret import interpret
 from specjit.ir.structure import REGION
 from specjit.ir.text import parse
-from specjit.ops import registry
+from specjit.ops.records import registry
 from tests.passes.random_graphs import random_graph
 
 SAMPLES = {

@@ -7,7 +7,7 @@ import textwrap
 import pytest
 
 from specjit.capture.script import capture
-from specjit.codegen.python import generate
+from specjit.codegen.generic.python import generate
 from tests.capture.programs.branches import early_returns, return_in_nested
 from tests.capture.programs.loops import for_else
 

@@ -9,7 +9,7 @@ import pytest
 
 from specjit.codegen.abi import Status
 from specjit.codegen.kernels.spec import GemmSpec, LoopSpec
-from specjit.codegen.machine import verify
+from specjit.codegen.machine.instructions import verify
 from specjit.codegen.schedule import NotSchedulable
 from specjit.codegen.schedule.interp import RegionFailed
 from tests.codegen.plans import calls, check, f32, loop_calls, plan_of, run_plan

@@ -11,7 +11,7 @@ import pytest
 
 from specjit.codegen.abi import BUDGET, Status
 from specjit.codegen.loader import KernelLibrary
-from specjit.codegen.machine_native import machine
+from specjit.codegen.machine.native import machine
 from specjit.codegen.schedule import RegionPlan
 from specjit.codegen.schedule.interp import RegionFailed, interpret
 from tests.codegen.plans import f32, graph_of, plan_of, run_graph

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
 from specjit.codegen.abi import Status
-from specjit.codegen.machine import verify
+from specjit.codegen.machine.instructions import verify
 from specjit.codegen.schedule import NotSchedulable, schedule
 from specjit.codegen.schedule.interp import RegionFailed
 from specjit.codegen.schedule.interp import interpret as run_plan
@@ -20,7 +20,7 @@ from specjit.ir.graph import Block, Graph, Value
 from specjit.ir.interpret import interpret as run_graph
 from specjit.ir.structure import make_if, make_loop
 from specjit.ir.types import BOOL, Type
-from specjit.ops import registry
+from specjit.ops.records import registry
 
 B, T = symbol("B"), symbol("T")
 UNARY = ("tanh", "sigmoid", "neg", "relu", "square", "clone", "contiguous", "abs")

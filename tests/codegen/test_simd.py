@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from specjit.codegen.kernels.reference import DTYPES
-from specjit.codegen.lanes import ITEMSIZE, lanes
+from specjit.codegen.vectors.lanes import ITEMSIZE, lanes
 from tests.codegen.kernel_runs import garbage, run, same_bits
 
 FLOATS, INTS = ("f32", "f64"), ("i64", "i32", "i16", "i8", "u8")

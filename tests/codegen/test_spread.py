@@ -10,11 +10,11 @@ import pytest
 from specjit.codegen.abi import BUDGET, Status
 from specjit.codegen.kernels import duet
 from specjit.codegen.kernels.spec import DuetSpec, GemmSpec
-from specjit.codegen.lanes import register_bytes
 from specjit.codegen.loader import KernelLibrary
-from specjit.codegen.machine_native import machine
+from specjit.codegen.machine.native import machine
 from specjit.codegen.schedule import RegionPlan
 from specjit.codegen.schedule.interp import RegionFailed, interpret
+from specjit.codegen.vectors.lanes import register_bytes
 from specjit.ir.dims import symbol
 from tests.codegen.plans import calls, f32, plan_of
 from tests.codegen.region_texts import gru, lstm, norm_peephole_lstm

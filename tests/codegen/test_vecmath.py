@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from specjit.codegen.kernels.reference import DTYPES, VECMATH
-from specjit.codegen.lanes import ITEMSIZE, lanes
+from specjit.codegen.vectors.lanes import ITEMSIZE, lanes
 from tests.codegen.kernel_runs import garbage, run, ulps
 
 GROUPS = {

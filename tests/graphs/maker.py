@@ -20,7 +20,7 @@ from specjit.ir.builder import Builder, abstract
 from specjit.ir.dims import Dim, Poly, evaluate, product, symbol
 from specjit.ir.graph import Block, Graph, Node, Value
 from specjit.ir.types import BOOL, FLOAT, INT, Type
-from specjit.ops import registry
+from specjit.ops.records import registry
 from tests.graphs.rounding import rounds
 
 T, B, N = symbol("T"), symbol("B"), symbol("N")

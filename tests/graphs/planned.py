@@ -16,7 +16,7 @@ import numpy as np
 
 from specjit import passes
 from specjit.codegen import regions
-from specjit.codegen.machine import verify
+from specjit.codegen.machine.instructions import verify
 from specjit.codegen.schedule import NotSchedulable, RegionPlan, schedule
 from specjit.codegen.schedule.interp import RegionFailed, Runner, bind_symbols
 from specjit.codegen.schedule.interp import interpret as run_plan
@@ -24,7 +24,7 @@ from specjit.ir.dims import evaluate
 from specjit.ir.graph import Block, Graph, Node, copy_block, copy_graph
 from specjit.ir.structure import REGION
 from specjit.passes import draws
-from specjit.passes.autodiff import dissolve_grad_modes
+from specjit.passes.autodiff.derivative import dissolve_grad_modes
 from specjit.tensor.random import default_generator
 from tests.graphs.rounding import Limited
 

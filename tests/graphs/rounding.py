@@ -17,7 +17,7 @@ import numpy as np
 
 from specjit.ir.graph import Block, Node
 from specjit.ir.interpret import Interpreter
-from specjit.ops.lowering import Composite, Contraction, Pointwise, Reduction
+from specjit.ops.records.lowering import Composite, Contraction, Pointwise, Reduction
 
 # Elementwise functions that IEEE does not define to the bit.
 FUNCTIONS = re.compile(r"\b(exp|exp2|expm1|log|log2|log10|log1p|sigmoid|tanh|sin|cos|tan|erf)\(|1 / sqrt")

@@ -11,7 +11,7 @@ from specjit.ir.graph import Graph, copy_graph
 from specjit.ir.text import parse, print_graph
 from specjit.ir.types import Type
 from specjit.ir.verify import verify
-from specjit.ops import registry
+from specjit.ops.records import registry
 from tests.golden import choices_of_sizes, make_inputs, outcome
 from tests.graphs import FULL, PLAIN, SMOOTH, random_graph
 from tests.ir.random_text import shape_of

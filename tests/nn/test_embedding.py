@@ -7,7 +7,7 @@ import pytest
 
 import specjit
 from specjit import nn
-from specjit.ops.registry import get
+from specjit.ops.records.registry import get
 
 F = nn.functional
 

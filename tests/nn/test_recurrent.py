@@ -1,4 +1,4 @@
-"""Recurrent layers and cells: errors, options, dropout, text. Their values: rows of tests/moduleinfo_recurrent.py."""
+"""Recurrent layers and cells: errors, options, dropout, text. Their values: rows of tests/moduleinfo/recurrent.py."""
 
 from __future__ import annotations
 

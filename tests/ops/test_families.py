@@ -8,12 +8,12 @@ import sys
 
 import pytest
 
-from specjit.ops import families
+from specjit.ops.records import families
 
 REPORT = """
 import importlib, json, sys
 import specjit
-from specjit.ops import families, registry
+from specjit.ops.records import families, registry
 from specjit.tensor.methods import TensorMethods
 def state():
     methods = {n for n, m in vars(TensorMethods).items() if not isinstance(m, families.LaterMethod)}

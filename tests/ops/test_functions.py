@@ -12,7 +12,7 @@ from specjit import nn
 from specjit.dtypes import float64
 from specjit.ir.builder import Builder
 from specjit.ir.graph import Block
-from specjit.ops import composites, registry
+from specjit.ops.records import composites, registry
 from specjit.tensor import tracer
 from specjit.tensor.gradcheck import gradcheck, gradgradcheck
 from specjit.tensor.tensor import Tensor, type_of_tensor
@@ -33,7 +33,7 @@ def test_every_function_has_a_row():
     known = set(composites.all_composites()) - set(INPLACE)
     functional = {f"nn.functional.{n}" for n in dir(nn.functional) if _is_function(n)}
     missing = sorted((known | functional) - set(FUNCTIONS))
-    assert not missing, f"functions without a row in tests/opinfo*.py: {missing}"
+    assert not missing, f"functions without a row in tests/opinfo/: {missing}"
     public = {n for n in registry.public_names() if n not in OPINFO and n not in FUNCTIONS and not _is_alias(n)}
     assert public <= PLAIN, f"public, but neither record nor composite: {sorted(public - PLAIN)}"
 

@@ -7,9 +7,9 @@ import pytest
 
 from specjit.dtypes import ALL, TITLES, bool_, float16, float32, float64, int64
 from specjit.ir.types import Type
-from specjit.ops import infer
-from specjit.ops.eager import all_axes, along, half_as_float, needs_float, picked
-from specjit.ops.refuse import INTEGRAL, Refuse
+from specjit.ops.records import infer
+from specjit.ops.records.eager import all_axes, along, half_as_float, needs_float, picked
+from specjit.ops.records.refuse import INTEGRAL, Refuse
 
 
 def test_all_axes():

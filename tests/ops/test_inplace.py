@@ -9,7 +9,7 @@ import pytest
 
 import specjit
 from specjit.dtypes import float64, int64
-from specjit.ops.registry import Op, all_ops
+from specjit.ops.records.registry import Op, all_ops
 from specjit.tensor import state
 from specjit.tensor.tensor import Tensor
 from tests.opinfo import OPINFO, samples

@@ -12,7 +12,7 @@ import specjit
 from specjit.ir.dims import symbol
 from specjit.ir.types import ANY, BOOL, FLOAT, INT, NONE, STR, Type, type_of
 from specjit.ops import python
-from specjit.ops.registry import all_ops, get
+from specjit.ops.records.registry import all_ops, get
 
 T = symbol("T")
 NUMBERS = [0, 1, -3, 7, 2.5, -0.5, True, False, 10**30]

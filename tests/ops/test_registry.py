@@ -11,9 +11,9 @@ import pytest
 
 import specjit
 from specjit.ir.types import Type
-from specjit.ops import infer
-from specjit.ops.registry import NO_GRAD, PURE, Op, all_ops, defop, find_method, get
-from specjit.ops.schema import ParamType, bind, parse_schema
+from specjit.ops.records import infer
+from specjit.ops.records.registry import NO_GRAD, PURE, Op, all_ops, defop, find_method, get
+from specjit.ops.records.schema import ParamType, bind, parse_schema
 from specjit.tensor import state
 from specjit.tensor.promotion import promote_types, result_type
 from specjit.tensor.tensor import Tensor
@@ -108,7 +108,7 @@ def test_what_gradients_keep():
 def test_every_op_that_may_alias_says_so_and_every_vjp_has_a_gradient_per_tensor():
     for op in all_ops().values():
         assert len(op.saves) == len(op.params)
-        assert op.lower is None or type(op.lower).__module__ == "specjit.ops.lowering"
+        assert op.lower is None or type(op.lower).__module__ == "specjit.ops.records.lowering"
         if op.reads is not None:
             assert len(op.reads) == len(op.tensor_positions)
         if op.functional is not None:

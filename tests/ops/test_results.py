@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import specjit
-from specjit.ops.results import MinMax, ValuesIndices
+from specjit.ops.records.results import MinMax, ValuesIndices
 
 X = specjit.tensor([[3.0, 1.0, 2.0], [0.0, 5.0, 4.0]])
 

@@ -14,10 +14,10 @@ from specjit.ir.structure import IF, LOOP
 from specjit.ir.text import parse
 from specjit.ir.types import Type
 from specjit.ir.verify import verify
-from specjit.ops import registry
 from specjit.ops.combine import stack
-from specjit.passes.autodiff import Derivative, differentiate
-from specjit.passes.autodiff_when import Given
+from specjit.ops.records import registry
+from specjit.passes.autodiff.derivative import Derivative, differentiate
+from specjit.passes.autodiff.when import Given
 from specjit.tensor import engine
 from specjit.tensor.tensor import Tensor, wrap
 

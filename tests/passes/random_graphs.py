@@ -18,7 +18,7 @@ from specjit.ir.graph import Block, Graph, Value, copy_graph, replace_uses, uses
 from specjit.ir.structure import make_if, make_loop
 from specjit.ir.types import BOOL, INT, Type
 from specjit.ir.verify import find_faults
-from specjit.ops import registry
+from specjit.ops.records import registry
 
 T, B, K = symbol("T"), symbol("B"), 4
 UNARY = ("tanh", "neg", "sigmoid", "relu", "abs", "clone", "square")

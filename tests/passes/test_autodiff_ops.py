@@ -14,8 +14,8 @@ from specjit.ir.graph import Block, Graph, Value
 from specjit.ir.interpret import interpret
 from specjit.ir.types import Type
 from specjit.ir.verify import verify
-from specjit.ops import registry, schema
-from specjit.passes.autodiff import differentiate
+from specjit.ops.records import registry, schema
+from specjit.passes.autodiff.derivative import differentiate
 from specjit.tensor import engine
 from specjit.tensor.tensor import Tensor, wrap
 from tests.opinfo import OPINFO, OpInfo, Sample, samples

@@ -10,7 +10,7 @@ import pytest
 
 import specjit
 from specjit import nn
-from specjit.passes.autodiff import Derivative
+from specjit.passes.autodiff.derivative import Derivative
 from tests.runtime.models import GRU, LSTM, PeepholeNormLSTM, arguments
 
 

@@ -6,7 +6,7 @@ import pytest
 
 import specjit.passes as passes
 from specjit.ir.graph import Graph, copy_graph
-from specjit.ops import registry
+from specjit.ops.records import registry
 from tests.bisect import first_wrong
 from tests.golden import check_same, graph_of
 

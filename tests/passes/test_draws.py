@@ -13,7 +13,7 @@ from specjit.ir.graph import Graph, Node
 from specjit.ir.interpret import interpret
 from specjit.ir.text import parse, print_graph
 from specjit.ir.verify import verify
-from specjit.ops import registry
+from specjit.ops.records import registry
 from specjit.passes import draws
 from specjit.tensor.random import default_generator
 

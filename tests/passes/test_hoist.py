@@ -9,7 +9,7 @@ from tests.golden import check_pass, check_unchanged, run_pass
 
 HEAD = (
     "(%x: f32[T,B,6], %y: f32[B,T,6], %z: f32[T,6], %w: f32[6,8], %b: f32[8], %u: f32[8,8], %v: f32[6], %k: f32[8,6],"
-    " %h0: f32[B,8], %n: int<T>, %m: int, %c: bool)"
+    " %h0: f32[B,8], %n: int<T>, %m: int, %c: bool, %x1: f32[T+1,B,6], %y6: f32[T,6,B], %u3: f32[3,8])"
 )
 
 
@@ -88,6 +88,52 @@ def loop(body: str, before: str = "", header: str = "loop %n, True, (%i, %h1 = %
             id="with all row-independent work behind it",
         ),
         pytest.param(
+            "%j = py.sub(%n, 1); %k1 = py.sub(%j, %i); %xt = select(%x, 0, %k1); %q = matmul(%xt, %w)",
+            "%q_ = matmul(%x, %w)",
+            "%j = py.sub(%n, 1); %k1 = py.sub(%j, %i); %xt = select(%x, 0, %k1);"
+            " %l = py.sub(%n, 1); %m1 = py.sub(%l, %i); %q = select(%q_, 0, %m1)",
+            id="from the last row on",
+        ),
+        pytest.param(
+            "%j = py.sub(-1, %i); %xt = select(%y, 1, %j); %q = matmul(%xt, %w)",
+            "%0 = permute(%y, [1, 0, 2]); %q_ = matmul(%0, %w)",
+            "%j = py.sub(-1, %i); %xt = select(%y, 1, %j);"
+            " %l = py.sub(%n, 1); %m1 = py.sub(%l, %i); %q = select(%q_, 0, %m1)",
+            id="from the end, time second",
+        ),
+        pytest.param(
+            "%j = py.add(%i, 1); %xt = select(%x1, 0, %j); %q = matmul(%xt, %w)",
+            "%0 = narrow(%x1, 0, 1, %n); %q_ = matmul(%0, %w)",
+            "%j = py.add(%i, 1); %xt = select(%x1, 0, %j); %q = select(%q_, 0, %i)",
+            id="all but the first row",
+        ),
+        pytest.param(
+            "%j = py.add(%i, 1); %a = select(%x1, 0, %j); %d = select(%x1, 0, %i); %e = sub(%a, %d);"
+            " %q = matmul(%e, %w)",
+            "%0 = narrow(%x1, 0, 1, %n); %1 = narrow(%x1, 0, 0, %n); %2 = sub(%0, %1); %q_ = matmul(%2, %w)",
+            "%j = py.add(%i, 1); %a = select(%x1, 0, %j); %d = select(%x1, 0, %i); %e = sub(%a, %d);"
+            " %q = select(%q_, 0, %i)",
+            id="rows next to each other",
+        ),
+        pytest.param(
+            "%xt = select(%x, 0, %i); %a, %d = chunk(%xt, 2, -1); %e = mul(%a, %d); %q = matmul(%e, %u3)",
+            "%0, %1 = chunk(%x, 2, 2); %2 = mul(%0, %1); %q_ = matmul(%2, %u3)",
+            "%xt = select(%x, 0, %i); %a, %d = chunk(%xt, 2, -1); %e = mul(%a, %d); %q = select(%q_, 0, %i)",
+            id="behind a cut",
+        ),
+        pytest.param(
+            "%yt = select(%y6, 0, %i); %a = permute(%yt, [1, 0]); %q = matmul(%a, %w)",
+            "%0 = permute(%y6, [0, 2, 1]); %q_ = matmul(%0, %w)",
+            "%yt = select(%y6, 0, %i); %a = permute(%yt, [1, 0]); %q = select(%q_, 0, %i)",
+            id="behind a transpose",
+        ),
+        pytest.param(
+            "%zt = select(%z, 0, %i); %a = unsqueeze(%zt, 0); %q = matmul(%a, %w)",
+            "%0 = unsqueeze(%z, 1); %q_ = matmul(%0, %w)",
+            "%zt = select(%z, 0, %i); %a = unsqueeze(%zt, 0); %q = select(%q_, 0, %i)",
+            id="behind a new dimension",
+        ),
+        pytest.param(
             "%zt = select(%z, 0, %i); %p = matmul(%zt, %w); %q = add(%p, %h0)",
             "%p_ = matmul(%z, %w)",
             "%zt = select(%z, 0, %i); %p = select(%p_, 0, %i); %q = add(%p, %h0)",
@@ -106,7 +152,20 @@ def test_products_of_rows_move(body, before, after, reverse):
     [
         pytest.param("%xt = select(%x, 0, %i); %a = matmul(%h1, %u); %q = add(%a, %b)", "", id="no row"),
         pytest.param("%xt = select(%x, 0, 1); %q = matmul(%xt, %w)", "", id="always the same row"),
-        pytest.param("%j = py.sub(%i, 1); %xt = select(%x, 0, %j); %q = matmul(%xt, %w)", "", id="another row"),
+        pytest.param("%j = py.sub(%i, 1); %xt = select(%x, 0, %j); %q = matmul(%xt, %w)", "", id="past the start"),
+        pytest.param("%j = py.add(%i, 1); %xt = select(%x, 0, %j); %q = matmul(%xt, %w)", "", id="past the end"),
+        pytest.param("%j = py.mul(%i, 2); %xt = select(%x, 0, %j); %q = matmul(%xt, %w)", "", id="every other row"),
+        pytest.param(
+            "%j = py.sub(-1, %i); %a = select(%x, 0, %j); %d = select(%x, 0, %i); %e = sub(%a, %d);"
+            " %q = matmul(%e, %w)",
+            "",
+            id="rows of both directions in one product",
+        ),
+        pytest.param(
+            "%yt = select(%y6, 0, %i); %a = narrow(%yt, 0, %m, 3); %d = permute(%a, [1, 0]); %q = matmul(%d, %u3)",
+            "",
+            id="behind a cut at a place that is not known",
+        ),
         pytest.param("%xt = select(%x, 0, %i); %q = tanh(%b)", "", id="no product"),
         pytest.param("%xt = select(%x, 0, %i); %a = sum(%xt); %q = add(%b, %a)", "", id="a reduction is no product"),
         pytest.param(

@@ -6,7 +6,7 @@ import pytest
 
 import specjit.passes as passes
 from specjit.ir.graph import copy_graph
-from specjit.ops import registry
+from specjit.ops.records import registry
 from specjit.passes.patterns import ops_of
 from specjit.passes.simplify import RULES
 from tests.golden import by_name, check_pass, check_same, check_unchanged, graph_of, nameless, run_pass

@@ -7,7 +7,7 @@ import pytest
 import specjit
 from specjit import config
 from specjit.ir import parse
-from specjit.ops import registry
+from specjit.ops.records import registry
 from tests.runtime.models import LSTM, arguments, uniform
 
 

@@ -20,7 +20,7 @@ from specjit.dtypes import float32, int64
 from specjit.ir.builder import Builder
 from specjit.ir.graph import Block, Graph, Value
 from specjit.ir.types import INT
-from specjit.ops import registry, schema
+from specjit.ops.records import registry, schema
 from specjit.passes import draws as draw
 from specjit.profile.signature import tensor_fact
 from specjit.runtime.code import Code

@@ -9,7 +9,7 @@ import pytest
 
 import specjit
 from specjit import nn
-from specjit.codegen.lanes import register_bytes
+from specjit.codegen.vectors.lanes import register_bytes
 from tests.runtime.models import LSTM, arguments, lstm_float64
 
 pytestmark = pytest.mark.skipif(register_bytes() < 64, reason="too few registers here")

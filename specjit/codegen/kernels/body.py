@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from specjit.codegen.kernels import writer as w
 from specjit.codegen.kernels.spec import Access, Inst, Store
 from specjit.codegen.kernels.writer import Writer
-from specjit.codegen.lanes import ITEMSIZE
+from specjit.codegen.vectors.lanes import ITEMSIZE
 
 
 class BodyWriter:

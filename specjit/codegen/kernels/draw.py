@@ -9,7 +9,7 @@ from __future__ import annotations
 from specjit.codegen.kernels import writer as w
 from specjit.codegen.kernels.spec import DrawSpec
 from specjit.codegen.kernels.writer import Size, Writer
-from specjit.codegen.lanes import ITEMSIZE, lanes
+from specjit.codegen.vectors.lanes import ITEMSIZE, lanes
 
 PER_BLOCK = {"f32": 4, "f64": 2}
 

@@ -18,7 +18,7 @@ from specjit.codegen.kernels.gemm import GemmWriter, classes, describe
 from specjit.codegen.kernels.spec import DuetSpec, Extent, GemmSpec
 from specjit.codegen.kernels.tiling import L1_BYTES, Tiling, accumulators, choose, weight_bytes
 from specjit.codegen.kernels.writer import Size, Writer
-from specjit.codegen.lanes import register_bytes
+from specjit.codegen.vectors.lanes import register_bytes
 
 BLOCK = 8  # rows: with one vector each, as many sums as fit beside those of one row
 LEAST_FIRST = 2  # rows: one alone would be summed in other chains

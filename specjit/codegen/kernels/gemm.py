@@ -15,7 +15,7 @@ from specjit.codegen.kernels.body import BodyWriter
 from specjit.codegen.kernels.spec import Access, Arg, DTypeName, Extent, GemmSpec, Inst, Segment
 from specjit.codegen.kernels.tiling import Tiling, choose
 from specjit.codegen.kernels.writer import Size
-from specjit.codegen.lanes import ITEMSIZE
+from specjit.codegen.vectors.lanes import ITEMSIZE
 
 
 def render(spec: GemmSpec) -> str:

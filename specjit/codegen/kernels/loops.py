@@ -18,7 +18,7 @@ from specjit.codegen.kernels import writer as w
 from specjit.codegen.kernels.body import BodyWriter
 from specjit.codegen.kernels.nest import Nest, plan
 from specjit.codegen.kernels.spec import Inst, LoopSpec, Store
-from specjit.codegen.lanes import FLOATS
+from specjit.codegen.vectors.lanes import FLOATS
 
 BLOCK = 64  # serial additions per lane in one block of a sum
 KEEP_BYTES = 16 * 1024  # of costly values kept between the sweeps of a row

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from specjit.codegen.kernels.spec import Access, Extent, Inst, LoopSpec, Store
 from specjit.codegen.kernels.writer import Size, is_heavy
-from specjit.codegen.lanes import ITEMSIZE, lanes
+from specjit.codegen.vectors.lanes import ITEMSIZE, lanes
 
 STRIDED_COST = 1.2  # per element, beside 1 per vector that is loaded whole
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from specjit.codegen.kernels import writer as w
 from specjit.codegen.kernels.spec import Arg, GemmSpec, PackSpec
 from specjit.codegen.kernels.writer import Size, Writer
-from specjit.codegen.lanes import ITEMSIZE, as_units, panel_lanes
+from specjit.codegen.vectors.lanes import ITEMSIZE, as_units, panel_lanes
 
 
 def lanes_for(spec: PackSpec | GemmSpec) -> int:

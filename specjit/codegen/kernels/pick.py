@@ -11,7 +11,7 @@ from specjit.codegen.abi import Status
 from specjit.codegen.kernels import writer as w
 from specjit.codegen.kernels.spec import Access, PickSpec
 from specjit.codegen.kernels.writer import Size, Writer
-from specjit.codegen.lanes import ITEMSIZE, lanes
+from specjit.codegen.vectors.lanes import ITEMSIZE, lanes
 
 
 def render(spec: PickSpec) -> str:

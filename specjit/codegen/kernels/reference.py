@@ -283,7 +283,7 @@ def _segment(
 
 
 def _panel_lanes(spec: GemmSpec | PackSpec) -> int:
-    from specjit.codegen.lanes import panel_lanes
+    from specjit.codegen.vectors.lanes import panel_lanes
 
     return panel_lanes(spec.dtype, spec.units if isinstance(spec.units, int) else None)
 

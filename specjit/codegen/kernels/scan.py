@@ -10,7 +10,7 @@ from __future__ import annotations
 from specjit.codegen.kernels import writer as w
 from specjit.codegen.kernels.spec import Access, ScanSpec
 from specjit.codegen.kernels.writer import Size, Writer
-from specjit.codegen.lanes import lanes
+from specjit.codegen.vectors.lanes import lanes
 
 
 def render(spec: ScanSpec) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from specjit.codegen.kernels.spec import GemmSpec
-from specjit.codegen.lanes import ITEMSIZE, panel_lanes, register_bytes
+from specjit.codegen.vectors.lanes import ITEMSIZE, panel_lanes, register_bytes
 
 ROW_BLOCK_BYTES = 24 * 1024  # scratch for one block of rows: it shares the first-level cache with a block of B
 K_BLOCK_BYTES = 32 * 1024  # a block of B that stays in the first-level cache while the row tiles pass over it

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from specjit.codegen.kernels.spec import Access, Arg, DTypeName, Extent, Inst
-from specjit.codegen.lanes import FLOATS, ITEMSIZE
+from specjit.codegen.vectors.lanes import FLOATS, ITEMSIZE
 
 # Functions that take tens of machine instructions.
 HEAVY = frozenset(

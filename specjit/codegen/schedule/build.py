@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 
 from specjit.codegen.abi import Status
-from specjit.codegen.lanes import ITEMSIZE
 from specjit.codegen.schedule import control_items, dispatch, numbers, tensors
 from specjit.codegen.schedule.errors import NotSchedulable
 from specjit.codegen.schedule.items import Binding, BlockItems, Item, Map, Pick
 from specjit.codegen.schedule.model import CALLERS, Home, Reg, Scalar, Source, Storage, View
 from specjit.codegen.schedule.origins import Origins
+from specjit.codegen.vectors.lanes import ITEMSIZE
 from specjit.ir.dims import Poly, Size, product, symbol
 from specjit.ir.graph import Block, Location, Node, Value
 from specjit.ir.structure import IF, LOOP

@@ -141,7 +141,8 @@ def _carried_tensor(b: Builder, init: Value, param: Value, result: Value) -> Car
         raise b.fail(f"a value carried as {param.type} becomes {result.type}")
     if not start.ref.is_contiguous:
         start = b.copy(start).whole()
-    current, following = Pointer(param.hint or "carried"), Pointer(f"{param.hint or 'carried'}'")
+    name, elements = param.hint or "carried", product(dims) or 0
+    current, following = Pointer(name, dtype, elements), Pointer(f"{name}'", dtype, elements)
     inner = Source(dtype, dims, param.hint, Home(current))
     outer = Source(dtype, dims, result.hint, Home(current))
     number = b.origins.register(b, origin)

@@ -11,7 +11,7 @@ from specjit.codegen.schedule import draws, gathers
 from specjit.codegen.schedule.joins import cat, creation, cumsum, flip, inverse_of_part, part_written, stack
 from specjit.codegen.schedule.tensors import matmul, pointwise, reduction, viewing
 from specjit.ir.graph import Node
-from specjit.ops import lowering
+from specjit.ops.records import lowering
 
 if TYPE_CHECKING:
     from specjit.codegen.schedule.build import Builder

@@ -16,10 +16,10 @@ from specjit.codegen.schedule.contract import contracted
 from specjit.codegen.schedule.errors import NotSchedulable
 from specjit.codegen.schedule.items import Map, Matmul, Reduce
 from specjit.codegen.schedule.lower import Lowering
-from specjit.codegen.schedule.lower_loop import targets
 from specjit.codegen.schedule.memory import MemoryPlan
 from specjit.codegen.schedule.model import NOTHING, Pointer, Reg, Scalar, Storage, View
 from specjit.codegen.schedule.outputs import deliver_all
+from specjit.codegen.schedule.overwrite import targets
 from specjit.codegen.schedule.plan import InputPlan, Note, OutputPlan, PackedPlan, RegionPlan, StoragePlan
 from specjit.codegen.schedule.spread import spread
 from specjit.codegen.schedule.steps import Call, LoopStep, Spec, Step, walk, work
@@ -248,7 +248,7 @@ class Assembly:
             if item in live or not isinstance(item, Map | Reduce | Matmul):
                 places = () if item.loc is None else (item.loc,)
                 notes.append(Note("NOT_FUSED", why, (item.op,), places))
-        return [*notes, *self.decided]
+        return [*notes, *self.low.refused, *self.decided]
 
 
 def reordered(after: MemoryPlan, before: MemoryPlan | None, usual: Mapping[str, int]) -> list[Note]:

@@ -11,12 +11,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from specjit.codegen.kernels.spec import GemmSpec, Inst, PackSpec, Segment
-from specjit.codegen.lanes import as_units, panel_lanes
 from specjit.codegen.schedule.emit import Body, Operands, Window, constant_part, finish_call, home_of, memory_index
 from specjit.codegen.schedule.group import Group
 from specjit.codegen.schedule.index import KAPPA, Axis, IMap, Index
 from specjit.codegen.schedule.model import Base, Home, Source, Storage, View, estimate
 from specjit.codegen.schedule.steps import Addr, Call
+from specjit.codegen.vectors.lanes import as_units, panel_lanes
 from specjit.ir.dims import Size, product
 from specjit.ir.viewref import ViewRef
 

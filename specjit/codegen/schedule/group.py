@@ -65,8 +65,10 @@ class Group:
                 elif not isinstance(n.value, int | float):
                     names |= n.value.symbols()
             for s in item.makes():
-                if s.want is not None and not isinstance(s.want.offset, int):
-                    names |= s.want.offset.symbols()
+                place = s.want or s.home
+                offset = 0 if place is None else place.resolved().offset
+                if not isinstance(offset, int):
+                    names |= offset.symbols()
         return names
 
     def chunked(self, axis: Axis, count: int, width: Size) -> bool:

@@ -16,11 +16,11 @@ import numpy as np
 from specjit.codegen.abi import NEEDED, WORKSPACE, WORKSPACE_BYTES, Status
 from specjit.codegen.kernels import reference
 from specjit.codegen.kernels.spec import DrawSpec, DuetSpec, GemmSpec, Inst, LoopSpec, PackSpec, PickSpec, ScanSpec
-from specjit.codegen.lanes import ITEMSIZE
-from specjit.codegen.machine import bits_float, float_bits
-from specjit.codegen.machine_python import run_python
+from specjit.codegen.machine.instructions import bits_float, float_bits
+from specjit.codegen.machine.python import run_python
 from specjit.codegen.schedule.plan import RegionPlan
 from specjit.codegen.schedule.steps import Spec
+from specjit.codegen.vectors.lanes import ITEMSIZE
 from specjit.ir.dims import Poly, evaluate
 
 DTYPES = reference.DTYPES

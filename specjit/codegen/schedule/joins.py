@@ -27,7 +27,7 @@ from specjit.ir.dims import Size, divide, product
 from specjit.ir.graph import Node, Value
 from specjit.ir.types import Type
 from specjit.ir.viewref import ViewRef, contiguous_strides
-from specjit.ops import lowering
+from specjit.ops.records import lowering
 
 if TYPE_CHECKING:
     from specjit.codegen.schedule.build import Builder
@@ -99,8 +99,8 @@ def _item(b: Builder, found: Any) -> View:
 
 
 def join(b: Builder, items: list[View], dtype: str, dims: tuple[Size, ...], dim: int) -> View:
-    """Concatenate along `dim`: every item is stored into its slice of one array. What a loop stacks is stacked there in
-    the first place, if its slice is in one piece."""
+    """Concatenate along `dim`: every item is stored into its slice of one array. What a loop stacks, and what is itself
+    put together from parts, is made there in the first place, if its slice is in one piece."""
     for item in items:
         if len(item.dims) != len(dims) or any(x != y for d, (x, y) in enumerate(zip(item.dims, dims)) if d != dim):
             raise b.fail(f"an item of sizes {item.dims} in {dims}")
@@ -112,11 +112,13 @@ def join(b: Builder, items: list[View], dtype: str, dims: tuple[Size, ...], dim:
     out = Source(dtype, dims, "")
     out.home = Home(storage)
     strides = contiguous_strides(dims)
+    in_one_piece = not fixed and all(d == 1 for d in dims[:dim])
     at: Size = 0
     for item in items:
         offset: Size = at * strides[dim]  # type: ignore[operator]
         at = at + item.dims[dim]
-        if dim == 0 and not fixed and _stacked(item, dtype) and claim(b.block, item, Home(storage, offset)):
+        ready = in_one_piece and _whole_in_memory(item, dtype) and _known_before(b, offset, item.source)
+        if ready and claim(b.block, item, Home(storage, offset)):
             out.parts.append(item.source)
             item.source.within = out
             continue
@@ -132,10 +134,23 @@ def join(b: Builder, items: list[View], dtype: str, dims: tuple[Size, ...], dim:
     return out.whole()
 
 
-def _stacked(item: View, dtype: str) -> bool:
-    """Whether an item is what a loop stacks, in the dtype asked for."""
-    maker = item.source.maker
-    return isinstance(maker, Loop) and item.source in maker.stacked and item.source.dtype == dtype
+def _whole_in_memory(item: View, dtype: str) -> bool:
+    """Whether an item is what a loop stacks, or is itself put together from parts, in the dtype asked for: it is stored
+    as a whole, wherever that is."""
+    source, maker = item.source, item.source.maker
+    stacked = isinstance(maker, Loop) and source in maker.stacked
+    return source.dtype == dtype and (stacked or isinstance(maker, Part))
+
+
+def _known_before(b: Builder, offset: Size, source: Source) -> bool:
+    """Whether a place is known before what makes the source runs: it may have been computed from that."""
+    names = set() if isinstance(offset, int) else offset.symbols()
+    if not names:
+        return True
+    makers = {source.maker, *(part.maker for part in source.parts)}
+    items = b.block.items
+    first = min((k for k, item in enumerate(items) if item in makers), default=0)
+    return not any(reg.name in names for item in items[first:] for reg in item.sets())
 
 
 def inverse_of_part(b: Builder, n: Node) -> View:
@@ -188,7 +203,7 @@ def _around(
 
 def slice_of(ref: ViewRef, dim: int, start: Any, end: Any) -> ViewRef:
     """`ref[start:end]` along dim, by the rule of the slice op."""
-    from specjit.ops.registry import get
+    from specjit.ops.records.registry import get
 
     lower = get("slice").lower
     assert isinstance(lower, lowering.Viewing)

@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from specjit.codegen.lanes import ITEMSIZE
-from specjit.codegen.schedule.lower_loop import in_place, targets
 from specjit.codegen.schedule.model import Pointer, Storage
+from specjit.codegen.schedule.overwrite import in_place, targets
 from specjit.codegen.schedule.steps import Addr, Call, IfStep, LoopStep, Move, Step
+from specjit.codegen.vectors.lanes import ITEMSIZE
 
 Loops = tuple[int, ...]  # the loops around a use, outermost first
 

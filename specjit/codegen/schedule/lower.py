@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from specjit.codegen.kernels.spec import Access, Inst, LoopSpec, Store
-from specjit.codegen.lanes import ITEMSIZE
 from specjit.codegen.schedule import emit, emit_gemm, lower_loop
 from specjit.codegen.schedule.build import Builder
 from specjit.codegen.schedule.emit_gemm import Panels
@@ -19,8 +18,11 @@ from specjit.codegen.schedule.group import Group
 from specjit.codegen.schedule.items import BlockItems, Check, Draw, Fetch, If, Instr, Item, Loop, Part, Pick, Scan
 from specjit.codegen.schedule.model import Home, Reg, Scalar, Source, Storage, View
 from specjit.codegen.schedule.order import Arranger
+from specjit.codegen.schedule.overwrite import coalesce
+from specjit.codegen.schedule.plan import Note
 from specjit.codegen.schedule.steps import Addr, Call, Do, IfStep, Require, Step
 from specjit.codegen.schedule.sums import join_products
+from specjit.codegen.vectors.lanes import ITEMSIZE
 from specjit.ir.dims import Size, product
 
 
@@ -34,6 +36,7 @@ class Lowering:
         self.packed = builder.packed
         self.groups: list[Group] = []
         self.apart: list[tuple[Item, str]] = []
+        self.refused: list[Note] = []
         self.readers: dict[Source, list[Item]] = {}
         self.fused: dict[BlockItems, Fuser] = {}
         self.orders: dict[BlockItems, list[Group]] = {}  # instead of the program's order
@@ -68,6 +71,7 @@ class Lowering:
         steps = self.steps.setdefault(block, [])
         for group in self.orders.get(block) or self.fused[block].ordered():
             self.group(group, block, steps)
+        coalesce(steps)
         return steps
 
     # groups

@@ -1,20 +1,21 @@
 """Loops -> steps: where carried values live from turn to turn.
 
 Enters: a `Loop` item. Leaves: a `LoopStep` with the pointers that it moves.
-Invariant: the next value of a carried tensor is written over the current one only if nothing reads the current one
-later in the turn, and its own kernel reads it only at the element being written. Otherwise two buffers take turns. A
-value that is also a row of a stack is carried by pointing at the row.
+Invariant: the next value of a carried tensor is written over the current one only where `overwrite` says so. Of one
+that is made by writing a part of the current one, all turns are written into one buffer, which is there before the
+first turn. Otherwise two buffers take turns. A value that is also a row of a stack is carried by pointing at the row.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from specjit.codegen.kernels.spec import GemmSpec, LoopSpec
 from specjit.codegen.schedule import emit
 from specjit.codegen.schedule.items import CarriedTensor, Loop
-from specjit.codegen.schedule.model import Base, Home, Pointer, Reg, Scalar, Source, Storage, View
-from specjit.codegen.schedule.steps import Addr, Call, Do, IfStep, LoopStep, Step, nanoseconds, walk, work
+from specjit.codegen.schedule.model import Base, Home, Pointer, Scalar, Source, Storage, View
+from specjit.codegen.schedule.overwrite import can_overwrite, leave_out, rename, stays, targets
+from specjit.codegen.schedule.plan import Note
+from specjit.codegen.schedule.steps import Addr, Do, IfStep, LoopStep, Step, nanoseconds, work
 from specjit.ir.dims import product
 
 if TYPE_CHECKING:
@@ -28,31 +29,36 @@ def address_of(view: View) -> Addr:
     return Addr(home.base, view.source.dtype, home.offset + view.ref.offset)
 
 
-def targets(base: Base | Reg) -> set[Storage]:
-    return {base} if isinstance(base, Storage) else base.targets if isinstance(base, Pointer) else set()
-
-
 def loop(low: Lowering, item: Loop, steps: list[Step]) -> None:
     starts: list[tuple[Base, Addr]] = []
     for t in item.tensors:
-        start = address_of(t.init)
-        starts.append((t.current, start))
-        t.current.targets |= targets(start.base)
+        t.current.targets |= targets(address_of(t.init).base)
     body = low.block(item.body)
     moves: list[tuple[Base, Addr]] = []
     held: set[Storage] = set()
     after: list[Step] = []
     turned = _turned(low, item, after)
     for t in item.tensors:
+        whole = _one_buffer(low, t, body)
+        if whole is not None:
+            held |= targets(whole)
+            steps.append(emit.copy_call(t.init, Home(whole)))
+            t.result.home = Home(whole)
+            if t.result.want is not None and whole is not _whole(t):
+                place = t.result.want.resolved()
+                after.append(emit.copy_call(t.result.whole(), place))
+                t.result.home = place
+            continue
+        starts.append((t.current, address_of(t.init)))
         if t.moved is not None:
             if t.moved.source is not t.param:
-                place = address_of(t.moved)
-                moves.append((t.current, place))
-                t.current.targets |= targets(place.base)
-                held |= targets(place.base)
+                there = address_of(t.moved)
+                moves.append((t.current, there))
+                t.current.targets |= targets(there.base)
+                held |= targets(there.base)
             _deliver(t, None, turned, after)
             continue
-        in_place = can_overwrite(t, body)
+        in_place = can_overwrite(t.current, t.following, body)
         want = _target(t) if in_place else None
         elements = product(t.param.dims)
         assert elements is not None
@@ -65,7 +71,7 @@ def loop(low: Lowering, item: Loop, steps: list[Step]) -> None:
         if not in_place:
             second = Storage("temp", t.param.dtype, elements, t.param.hint)
             held.add(second)
-            spare = Pointer(f"{t.following.name}'")
+            spare = Pointer(f"{t.following.name}'", t.param.dtype, elements)
             for p in (t.current, t.following, spare):
                 p.targets |= {buffer, second}
             starts.append((spare, Addr(second, t.param.dtype)))
@@ -113,61 +119,31 @@ def current_of(t: CarriedTensor) -> View:
 
 def _target(t: CarriedTensor) -> Storage | None:
     """The storage that a wanted result is all of."""
+    base = _whole(t)
+    return base if isinstance(base, Storage) else None
+
+
+def _whole(t: CarriedTensor) -> Base | None:
+    """The memory that a wanted result is all of."""
     if t.result.want is None:
         return None
     want = t.result.want.resolved()
-    whole = isinstance(want.base, Storage) and want.offset == 0 and want.strides is None
-    return want.base if whole and isinstance(want.base, Storage) else None
+    return want.base if want.offset == 0 and want.strides is None else None
 
 
-def can_overwrite(t: CarriedTensor, body: list[Step]) -> bool:
-    """Whether `following` may be the memory of `current`."""
-    return _written(t, body, False) is True
-
-
-def _written(t: CarriedTensor, steps: list[Step], written: bool) -> bool | None:
-    """Whether `following` is written after the steps; None if the current value is read when or after that happens."""
-    for step in steps:
-        if isinstance(step, IfStep):
-            sides = [_written(t, side, written) for side in (step.then, step.other)]
-            if None in sides:
-                return None
-            written = any(sides)
-            continue
-        calls = [s for s in walk([step]) if isinstance(s, Call)]
-        if written and any(reads(c, t.current) for c in calls):
-            return None
-        if any(c.operands[k].base is t.following for c in calls for k in c.writes):  # type: ignore[union-attr]
-            if calls != [step] or not in_place(calls[0], t.current, t.following):
-                return None
-            written = True
-    return written
-
-
-def reads(call: Call, base: Base) -> bool:
-    return any(isinstance(call.operands[k], Addr) and call.operands[k].base is base for k in call.reads)  # type: ignore[union-attr]
-
-
-def in_place(call: Call, current: Base, following: Base) -> bool:
-    """Whether the call can write `following` over `current`: it reads `current` only at the element that it writes at
-    the same point."""
-    spec = call.spec
-    if not isinstance(spec, LoopSpec | GemmSpec):
-        return not reads(call, current)
-    if isinstance(spec, GemmSpec):
-        for k in (k for s in spec.segments for k in (s.a.base, s.b)):
-            if call.operands[k].base is current:  # type: ignore[union-attr]
-                return False
-    written = set()
-    for store in spec.stores:
-        where = call.operands[store.access.base]
-        if isinstance(where, Addr) and where.base is following:
-            written.add((where.offset + store.access.offset, store.access.strides))  # type: ignore[operator]
-    for inst in spec.body:
-        if inst.access is None:
-            continue
-        where = call.operands[inst.access.base]
-        if isinstance(where, Addr) and where.base is current:
-            if len(written) != 1 or (where.offset + inst.access.offset, inst.access.strides) not in written:  # type: ignore[operator]
-                return False
-    return True
+def _one_buffer(low: Lowering, t: CarriedTensor, body: list[Step]) -> Base | None:
+    """The buffer of which every turn writes a part, for a value that is carried so: the body then uses it."""
+    same = stays(body, t.current, t.following) if t.moved is None else []
+    if not same:
+        return None
+    if not can_overwrite(t.current, t.following, body, same):
+        where = tuple(loc for call in same for loc in call.locs)[:1]
+        name = t.param.hint or "an array"
+        why = f"{name} is copied in every turn of the loop: what is written into it comes from other parts of it"
+        low.refused.append(Note("NOT_FUSED", why, tuple(same[0].ops), where))
+        return None
+    leave_out(body, same)
+    buffer = _whole(t) or Storage("temp", t.param.dtype, product(t.param.dims) or 0, t.param.hint)
+    for pointer in (t.current, t.following):
+        rename(body, pointer, buffer)
+    return buffer

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
-from specjit.codegen.lanes import ITEMSIZE
+from specjit.codegen.vectors.lanes import ITEMSIZE
 from specjit.ir.dims import Poly, Size, symbol
 from specjit.ir.viewref import ViewRef
 
@@ -85,13 +85,15 @@ class Storage:
 
 
 class Pointer:
-    """An address that moves: carried by a loop, or chosen by a branch. `targets` are the storages that it may point
-    into."""
+    """An address that moves: carried by a loop, or chosen by a branch. There are `elements` of `dtype`; `targets` are
+    the storages that it may point into."""
 
-    __slots__ = ("name", "targets")
+    __slots__ = ("dtype", "elements", "name", "targets")
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, dtype: str, elements: Size) -> None:
         self.name = name
+        self.dtype = dtype
+        self.elements = elements
         self.targets: set[Storage] = set()
 
     def __repr__(self) -> str:

@@ -17,11 +17,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from specjit.codegen.lanes import ITEMSIZE
 from specjit.codegen.schedule.fuse import Fuser
 from specjit.codegen.schedule.group import Group
 from specjit.codegen.schedule.items import BlockItems, If, Item, Loop, Part
 from specjit.codegen.schedule.model import Source, Storage, estimate
+from specjit.codegen.vectors.lanes import ITEMSIZE
 from specjit.ir.dims import Size, product
 
 WIDTH = 6  # orders that are followed side by side

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from specjit.codegen.abi import Status
-from specjit.codegen.machine import Assembler, MachineCode
-from specjit.codegen.machine import Label as AsmLabel
+from specjit.codegen.machine.instructions import Assembler, MachineCode
+from specjit.codegen.machine.instructions import Label as AsmLabel
 from specjit.codegen.schedule.memory import MemoryPlan
 from specjit.codegen.schedule.steps import Spec
 from specjit.codegen.schedule.values import Kernel, Label, Line

@@ -19,8 +19,8 @@ from dataclasses import dataclass, replace
 
 from specjit.codegen.kernels import duet
 from specjit.codegen.kernels.spec import Access, Arg, DuetSpec, Extent, GemmSpec, LoopSpec, Store
-from specjit.codegen.schedule.lower_loop import targets
 from specjit.codegen.schedule.model import Reg, Scalar, Storage, estimate
+from specjit.codegen.schedule.overwrite import targets
 from specjit.codegen.schedule.plan import Note
 from specjit.codegen.schedule.steps import (
     Addr,

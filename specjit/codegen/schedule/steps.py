@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 
 from specjit.codegen.abi import Status
 from specjit.codegen.kernels.spec import DrawSpec, DuetSpec, GemmSpec, LoopSpec, PackSpec, PickSpec, ScanSpec
-from specjit.codegen.lanes import ITEMSIZE
 from specjit.codegen.schedule.model import Base, Reg, Scalar, Storage
+from specjit.codegen.vectors.lanes import ITEMSIZE
 from specjit.ir.dims import Size
 from specjit.ir.graph import Location
 

@@ -11,16 +11,16 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from specjit.codegen.abi import Status
-from specjit.codegen.lanes import ITEMSIZE
 from specjit.codegen.schedule.errors import NotSchedulable
 from specjit.codegen.schedule.index import at_least
 from specjit.codegen.schedule.items import Binding, Check, Instr, Map, Matmul, Reduce
 from specjit.codegen.schedule.model import Scalar, Source, View
+from specjit.codegen.vectors.lanes import ITEMSIZE
 from specjit.ir.dims import Poly, Size, divide, product
 from specjit.ir.graph import Node, Value
 from specjit.ir.types import Type
 from specjit.ir.viewref import ViewRef
-from specjit.ops import lowering
+from specjit.ops.records import lowering
 
 if TYPE_CHECKING:
     from specjit.codegen.schedule.build import Builder

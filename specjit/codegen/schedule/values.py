@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from specjit.codegen.abi import FIRST_FREE, SELF
-from specjit.codegen.machine import float_bits
+from specjit.codegen.machine.instructions import float_bits
 from specjit.codegen.schedule.model import Pointer, Reg, Scalar, Storage
 from specjit.codegen.schedule.steps import Addr, LoopStep
 from specjit.ir.dims import Poly, Size
