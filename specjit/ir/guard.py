@@ -31,8 +31,8 @@ class Guard:
 
     def missed(self, actual: Any) -> str:
         """What a call with `actual` did to this guard, in words."""
-        if self.kind == "size at least":
-            return f"{self.source} expected size at least {self.expected}, got {actual}"
+        if self.kind.endswith("at least"):
+            return f"{self.source} expected {self.kind} {self.expected}, got {actual}"
         what = self.source if self.kind in ("size", "value") else f"{self.source} {self.kind}"
         return f"{what} expected {self.show(self.expected)}, got {self.show(actual)}"
 

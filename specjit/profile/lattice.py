@@ -17,6 +17,7 @@ from specjit.limits import MAX_SIGNATURES
 from specjit.profile.signature import NumberFact, Signature, TensorFact
 
 Position = tuple[int, int]  # (leaf, dim)
+Pattern = tuple[Any, ...]  # which sizes and numbers vary, and which of them together
 _NAMES = "TBSNMPQRUVW"
 
 
@@ -81,9 +82,38 @@ class Profile:
     def history(self, at: Position) -> tuple[int, ...]:
         return tuple(_tensor(s, at[0]).dims[at[1]] for s in self.kept)
 
+    @property
+    def latest(self) -> Signature:
+        """The latest call."""
+        return self.kept[-1] if self._latest is None else self._latest
+
+    def only_latest(self) -> Profile:
+        """As if no call but the latest had been seen."""
+        found = Profile(self.latest)
+        found.add(self.latest)
+        return found
+
     def varying(self) -> list[list[Position]]:
         """Classes of sizes that changed from call to call, those that always moved together in one class."""
         return [c for c in self.classes() if len(set(self.history(c[0]))) > 1]
+
+    def varying_numbers(self) -> list[int]:
+        """The number leaves that changed from call to call."""
+        return [i for i, value in self._numbers().items() if value is None]
+
+    def _numbers(self) -> dict[int, float | None]:
+        """Each number leaf: its value, or None where that changed."""
+        found: dict[int, float | None] = {}
+        for i, fact in enumerate(self.first.facts):
+            if isinstance(fact, NumberFact):
+                seen = [_number(s, i) for s in self.kept]
+                same = all(v == fact.value and repr(v) == repr(fact.value) for v in seen)
+                found[i] = fact.value if same else None
+        return found
+
+    def pattern(self) -> Pattern:
+        """Which sizes and numbers vary: what is not known of later calls, as far as these tell."""
+        return (tuple(map(tuple, self.varying())), tuple(self.varying_numbers()))
 
     def classes(self) -> list[list[Position]]:
         """Sizes grouped by equal history."""
@@ -94,7 +124,7 @@ class Profile:
 
     def assume(self, symbolic: Iterable[Iterable[Position]] = ()) -> Assumptions:
         """Constants where nothing changed, one symbol per varying class, and one per class in `symbolic` besides."""
-        latest = self.kept[-1]
+        latest = self.latest
         sizes: dict[Position, Size] = {at: _tensor(latest, at[0]).dims[at[1]] for at in self.positions()}
         classes = sorted([*self.varying(), *map(list, symbolic)], key=min)  # names follow the arguments' order
         named: set[Position] = set()
@@ -105,16 +135,18 @@ class Profile:
                 name = symbol(next(names))
                 sizes.update(dict.fromkeys(free, name))
                 named.update(free)
-        numbers: dict[int, float | None] = {}
         strides: dict[int, tuple[int, ...] | None] = {}
         for i, fact in enumerate(self.first.facts):
             seen: list[Any] = [s.facts[i] for s in self.kept]
-            if isinstance(fact, NumberFact):
-                same = all(s.value == fact.value and repr(s.value) == repr(fact.value) for s in seen)
-                numbers[i] = fact.value if same else None
-            elif not all(s.contiguous for s in seen):
+            if isinstance(fact, TensorFact) and not all(s.contiguous for s in seen):
                 strides[i] = seen[0].strides if all(s.strides == seen[0].strides for s in seen) else None
-        return Assumptions(latest, sizes, numbers, strides)
+        return Assumptions(latest, sizes, self._numbers(), strides)
+
+
+def _number(signature: Signature, leaf: int) -> float:
+    fact = signature.facts[leaf]
+    assert isinstance(fact, NumberFact)
+    return fact.value
 
 
 def _tensor(signature: Signature, leaf: int) -> TensorFact:

@@ -24,12 +24,12 @@ from specjit.ir.structure import LOOP, REGION, WITH
 from specjit.passes.autodiff.derivative import watched_by_eager
 from specjit.passes.autodiff.watch import Told
 from specjit.profile.lattice import Assumptions, Position, Profile
-from specjit.profile.signature import TensorFact, sources
+from specjit.profile.signature import NumberFact, TensorFact, sources
 from specjit.runtime import stance as stances
 from specjit.runtime.code import argument_guard
 from specjit.runtime.entry import make_entry
 from specjit.runtime.events import EventKind, counted
-from specjit.runtime.history import MISS
+from specjit.runtime.history import MISS, Scope
 from specjit.runtime.making import Maker
 from specjit.runtime.native import Input, NativeRegion, place_of
 from specjit.runtime.variant import Variant
@@ -37,7 +37,6 @@ from specjit.specialize.abstract import Refused
 from specjit.specialize.specialize import Leaf, Specialized, specialize
 
 if TYPE_CHECKING:
-    from specjit.runtime.history import Plan
     from specjit.runtime.site import Site
 
 MAX_TRIALS = 12
@@ -62,10 +61,10 @@ class _CacheEvents:
 _cache_events = _CacheEvents()
 
 
-def build_variant(site: Site, plan: Plan, disabled: frozenset[str]) -> Variant:
-    """Specialize the site's graph to what the profile says and compile it."""
-    with cache_events(site.program, plan.number):
-        return _build(site, plan.history.profile.frozen(), plan.number, disabled)
+def build_variant(site: Site, profile: Profile, scope: Scope, number: int, disabled: frozenset[str]) -> Variant:
+    """Specialize the site's graph to what the profile says, for the calls in `scope`, and compile it."""
+    with cache_events(site.program, number):
+        return _build(site, profile, scope, number, disabled)
 
 
 @contextlib.contextmanager
@@ -80,16 +79,15 @@ def cache_events(program: Any, number: int) -> Iterator[None]:
             _cache_events.emit = None
 
 
-def _build(site: Site, profile: Profile, number: int, disabled: frozenset[str]) -> Variant:
+def _build(site: Site, profile: Profile, scope: Scope, number: int, disabled: frozenset[str]) -> Variant:
     start = time.perf_counter()
     program = site.program
     options = program._options
-    assume = choose(site, profile, options.dynamic)
+    assume = choose(site, profile, options.dynamic, scope)
     specialized = specialize(site.captured.graph, assume, site.root)
-    small = too_small(assume, least_for_ones(specialized.graph.attrs["nonempty"]))
-    if small:
-        assume = dataclasses.replace(assume, sizes={**assume.sizes, **small})
-        specialized = specialize(site.captured.graph, assume, site.root)
+    within = narrowed(assume, specialized)
+    if within is not assume:
+        assume, specialized = within, specialize(site.captured.graph, within, site.root)
     graph = copy_graph(specialized.graph)
     signature = site.target.signature
     name = f"{program._log_name}.{number}"
@@ -138,13 +136,16 @@ def _build(site: Site, profile: Profile, number: int, disabled: frozenset[str]) 
 # -- which sizes become symbols ---------------------------------------------------------------------------------------
 
 
-def choose(site: Site, profile: Profile, dynamic: Any) -> Assumptions:
+def choose(site: Site, profile: Profile, dynamic: Any, scope: Scope = Scope.EVERY) -> Assumptions:
     """The assumptions to specialize on: varying sizes are symbols; so are, from the start, sizes that only drive a
     loop."""
-    if dynamic is False:
-        latest = Profile(profile.kept[-1])
-        latest.add(profile.kept[-1])
-        return latest.assume()
+    if dynamic is False or scope is Scope.ONE:
+        return profile.only_latest().assume()
+    found = _general(site, profile, dynamic)
+    return found if scope is Scope.EVERY else dataclasses.replace(found, numbers=profile.only_latest().assume().numbers)
+
+
+def _general(site: Site, profile: Profile, dynamic: Any) -> Assumptions:
     constant = [c for c in profile.classes() if len(set(profile.history(c[0]))) == 1]
     if dynamic is True:
         return profile.assume(constant)
@@ -167,6 +168,17 @@ def _sizes(assume: Assumptions) -> dict[str, int]:
         if isinstance(size, Poly) and isinstance(fact, TensorFact):
             found[repr(size)] = fact.dims[d]
     return found
+
+
+def narrowed(assume: Assumptions, specialized: Specialized) -> Assumptions:
+    """The assumptions under which what was specialized takes the latest call: the call's own sizes and numbers for
+    those that are below what the graph needs."""
+    sizes = too_small(assume, least_for_ones(specialized.graph.attrs["nonempty"]))
+    given = {i: fact.value for i, fact in enumerate(assume.signature.facts) if isinstance(fact, NumberFact)}
+    numbers = {i: given[i] for i, least in specialized.bounds.items() if given[i] < least}
+    if not (sizes or numbers):
+        return assume
+    return dataclasses.replace(assume, sizes={**assume.sizes, **sizes}, numbers={**assume.numbers, **numbers})
 
 
 def too_small(assume: Assumptions, least: dict[str, int]) -> dict[Position, Size]:

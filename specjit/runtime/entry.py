@@ -58,6 +58,8 @@ def make_entry(
             leaf = w.leaves[i]
             same = f"{leaf} != {k}" if type(value) is int else f"({leaf} != {k} or repr({leaf}) != repr({k}))"
             w.miss_if(f"type({leaf}) is not {fact.cls.__name__} or {same}")
+        elif i in specialized.bounds:
+            w.miss_if(f"{w.leaves[i]} < {specialized.bounds[i]}")
     w.miss_if(f"_thread.grad is not {assume.signature.grad_mode}")
     given = ", ".join([*(["_root"] if root is not None else []), *assume.signature.names])
     w.names.update(_root=root, _globals=captured.checks.globals, _structure=captured.checks.structure)

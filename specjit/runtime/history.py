@@ -6,17 +6,27 @@ Invariant: nothing here decides; the tables are bounded (`specjit.limits`) and t
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from specjit.limits import MAX_RETIRED
-from specjit.profile.lattice import Profile
+from specjit.profile.lattice import Pattern, Profile
 from specjit.runtime.events import EventKind
 
 if TYPE_CHECKING:
     from specjit.runtime.variant import Counts, Variant
 
 PLAIN = 62  # calls that run the model itself after one for which nothing is to gain; with that one the period is odd
+
+
+class Scope(enum.IntEnum):
+    """How many calls a specialization is for."""
+
+    EVERY = 0  # whatever varied may be anything
+    NUMBERS = 1  # whatever size varied may be anything, numbers are those of one call
+    ONE = 2  # sizes and numbers are those of one call
+    NONE = 3  # none can be made
 
 
 class _Miss:
@@ -89,6 +99,8 @@ class History:
     retry_at     the miss count from which a variant is tried again
     quarantined  a variant of it gave wrong results: no other is built
     unpaid_until the call count before which none is built, because the last one was slower than Python
+    scopes       by what varied: the widest scope for which specializing has not failed
+    told         the reasons for which it did
     """
 
     profile: Profile
@@ -100,3 +112,18 @@ class History:
     retry_at: int = 0
     quarantined: bool = False
     unpaid_until: int = 0
+    scopes: dict[Pattern, Scope] = field(default_factory=dict)
+    told: set[str] = field(default_factory=set)
+
+    def scope(self, profile: Profile) -> Scope:
+        """The widest scope in which such calls can be specialized, as far as has been tried."""
+        return self.scopes.get(profile.pattern(), Scope.EVERY)
+
+    def refuse(self, profile: Profile, scope: Scope) -> Scope:
+        """Specializing failed in this scope: remember, and say what is left to try."""
+        sizes, numbers = pattern = profile.pattern()
+        left = [Scope.NUMBERS] if sizes and numbers else []
+        left += [Scope.ONE] if (sizes or numbers) and self.scopes.get(((), ())) is not Scope.NONE else []
+        found = next((s for s in left if s > scope), Scope.NONE)
+        self.scopes[pattern] = found
+        return found

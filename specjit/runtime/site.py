@@ -17,7 +17,7 @@ from specjit.profile.lattice import Position, Profile
 from specjit.profile.signature import Signature, glance, leaves, observe
 from specjit.runtime import gate
 from specjit.runtime.events import EventKind, counted
-from specjit.runtime.history import MISS, History, Plan
+from specjit.runtime.history import MISS, History, Plan, Scope
 from specjit.tensor import state
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from specjit.runtime.program import Program
     from specjit.runtime.target import Target
     from specjit.runtime.variant import Variant
+    from specjit.specialize.abstract import Refused
 
 EXPLAINED_MISSES = 100
 RESTS = 15  # a site that learns nothing looks at every 16th call only
@@ -72,6 +73,7 @@ class Site:
     def _next(self, signature: Signature, history: History, taught: bool, enough: bool) -> tuple[Plan | None, str]:
         """What to do about a call that was just added to its profile: a plan if it is time to build, and in words."""
         profile, options = history.profile, self.program._options
+        scope = history.scope(profile)
         self.settled = False
         if history.pending:
             self._quiet = 0 if taught else self._quiet + 1
@@ -87,7 +89,7 @@ class Site:
             self.resting = RESTS
             return None, "such calls run in parts"
         if not history.built:
-            if history.failed_at >= 0 and not taught:
+            if scope is Scope.NONE or (history.failed_at >= 0 and not taught and scope is Scope.EVERY):
                 self.resting, self.settled = RESTS, True
                 return None, "such calls stay generic: specializing them failed"
             if profile.count < options.warmup and not enough:
@@ -95,12 +97,16 @@ class Site:
             message = f"{counted(profile.count, 'call')} of this kind"
             return self._plan(history, message, "for such calls", EventKind.SPECIALIZE_QUEUED)
         varied = profile.varying()
+        if scope is not Scope.EVERY and taught:
+            return None, "such calls stay generic unless they come again: specializing for whatever varies failed"
         if taught and varied:
             what = ", ".join(self._position(signature, c[0]) for c in varied)
             one = "a symbol" if len(varied) == 1 else "symbols"
             return self._plan(history, f"{what} became {one}", f"with {what} as {one}", EventKind.GENERALIZED)
         if history.misses >= history.retry_at:
             message = "a guarded attribute, global or number changed"
+            if scope is not Scope.EVERY:
+                message = "such calls came again; for all that vary, it failed"
             return self._plan(history, message, "for what it is now", EventKind.SPECIALIZE_QUEUED)
         return (
             None,
@@ -237,8 +243,10 @@ class Site:
 
         history = plan.history
         program = self.program
+        profile = history.profile.frozen()
+        scope = history.scope(profile)
         try:
-            variant = build_variant(self, plan, disabled)
+            variant = build_variant(self, profile, scope, plan.number, disabled)
             gate.begin(self, variant, MISS)
             with program._lock:
                 program._adding.discard(plan)
@@ -253,22 +261,38 @@ class Site:
                 history.variants = [*history.variants, variant]
                 history.built += 1
                 program._rest.end()
-            history.failed_at = -1
+            history.failed_at, history.retry_at = -1, self._later(history)
         except Refused as refused:
             history.failed_at = history.profile.count
+            history.retry_at = self._later(history)
             if program._options.strict:
                 raise
-            self._split()
-            parts = counted(len(self.parts), "part")
-            then = f"the code between its opaque lines is specialized in {parts}" if self.parts else ""
-            program._refused(refused, plan.number, then)
+            left = history.refuse(profile, scope)
+            self._remember(refused, plan, left)
+            history.retry_at = history.misses + 1 if left < Scope.NONE else self._later(history)
         except BaseException:
             history.failed_at = history.profile.count
+            history.retry_at = self._later(history)
             raise
         finally:
-            history.retry_at = max(4, 2 * history.misses + 4)
             self.abandon(plan)
             self.resting = self._quiet = 0
+
+    @staticmethod
+    def _later(history: History) -> int:
+        """The miss count from which to specialize again: ever more calls apart."""
+        return max(4, 2 * history.misses + 4)
+
+    def _remember(self, refused: Refused, plan: Plan, left: Scope) -> None:
+        """Specializing failed: tell why, once for each reason, and what becomes of such calls."""
+        then = "such calls are specialized for what does not vary, when they come again" if left < Scope.NONE else ""
+        if not plan.history.built:
+            self._split()
+            parts = counted(len(self.parts), "part")
+            then = f"the code between its opaque lines is specialized in {parts}" if self.parts else then
+        if str(refused) not in plan.history.told:
+            plan.history.told.add(str(refused))
+            self.program._refused(refused, plan.number, then)
 
     def _split(self) -> None:
         """Specialize the code between opaque lines on its own, from now on."""

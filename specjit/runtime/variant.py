@@ -231,6 +231,8 @@ def _leaf_failures(variant: Variant, expected: Signature, now: Signature) -> lis
                 out.append((source, "type", type(value), type(is_.value)))
             elif value is not None and isinstance(is_, NumberFact):
                 out.append((source, "value", value, is_.value))
+            elif isinstance(is_, NumberFact) and is_.value < (bound := variant.specialized.bounds.get(i, is_.value)):
+                out.append((source, "at least", bound, is_.value))
             continue
         aspects, found = tensor_aspects(was), tensor_aspects(is_)
         out += [(source, kind, aspects[kind], found[kind]) for kind in aspects]

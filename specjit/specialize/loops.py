@@ -16,6 +16,7 @@ from specjit.ir.dims import least_for_one
 from specjit.ir.graph import Node, Value
 from specjit.ir.structure import make_loop, trip_dim
 from specjit.ir.types import Type, join, type_of
+from specjit.specialize import bounds
 from specjit.specialize.abstract import Known, NeedsUnrolling, Refused, Rows, flatten
 from specjit.specialize.control import as_value, check_usable, either, filled, unflatten_all
 from specjit.specialize.scopes import Scope, rebind, written_outside, written_roots
@@ -86,7 +87,7 @@ def _peeled(spec: Specializer, node: Node, trip: Any, cond: Any, state: list[Any
     if not any(isinstance(a, Known) for a in state):
         raise reason
     for peeled in range(1, MAX_PEELED + 1):
-        if not (isinstance(cond, Known) and cond.value and _runs(spec, trip, peeled)):
+        if not (bounds.holds(spec, cond) and _runs(spec, trip, peeled)):
             raise reason
         cond, state = _turn(spec, node, peeled - 1, state)
         spec.loc, spec.hints = loc, []
@@ -102,11 +103,13 @@ def _peeled(spec: Specializer, node: Node, trip: Any, cond: Any, state: list[Any
 
 
 def _runs(spec: Specializer, trip: Any, turns: int) -> bool:
-    """Whether a loop runs at least so many turns, which its sizes are then guarded for."""
+    """Whether a loop runs at least so many turns, which its sizes, or the number it goes by, are then guarded for."""
     if isinstance(trip, Known):
         return trip.value is None or trip.value >= turns
-    missing = None if trip.type.dim is None else trip.type.dim - (turns - 1)
-    if missing is None or least_for_one(missing) is None:
+    if trip.type.dim is None:
+        return bounds.at_least(spec, trip, turns)
+    missing = trip.type.dim - (turns - 1)
+    if least_for_one(missing) is None:
         return False
     spec.nonempty.add(missing)
     return True

@@ -139,6 +139,7 @@ class Specialized:
     leaves: list[Leaf]
     result: Any
     guards: list[Guard]
+    bounds: dict[int, int] = field(default_factory=dict)  # least values of number arguments, by their place
     attributes: list[AttributeRead] = field(default_factory=list)
     globals: list[GlobalRead] = field(default_factory=list)
 
@@ -177,6 +178,7 @@ class _Run:
             self.leaves,
             shape,
             _distinct([*self.argument_guards(), *self.other_guards()]),
+            self.bounds(),
             [read for read, _ in self.attributes.values()],
             [read for read, _ in self.globals.values()],
         )
@@ -210,8 +212,19 @@ class _Run:
         else:
             t = Type.tensor(fact.dtype, self.assume.dims(index), fact.device, fact.requires_grad)
             value = Value(t, None, _hint(source))
+        if value.type.kind == "int":
+            self.spec.numbers.add(value)
         self.leaves.append(Leaf(source, value, fact, argument=index))
         return value
+
+    def bounds(self) -> dict[int, int]:
+        """The least value of every number argument that has one, by its place."""
+        least = self.spec.bounds
+        return {
+            leaf.argument: least[leaf.value]
+            for leaf in self.leaves
+            if leaf.argument is not None and leaf.value in least
+        }
 
     # -- reads --------------------------------------------------------------------------------------------------------
 
@@ -276,12 +289,14 @@ class _Run:
         for name, s in zip(signature.names, signature.structures, strict=True):
             out += _structure_guards(s, name, self.parameter_place(name))
         values = {leaf.argument: leaf.value for leaf in self.leaves}
-        least = least_for_ones(self.spec.nonempty)
+        least, bounds = least_for_ones(self.spec.nonempty), self.bounds()
         for i, (source, fact) in enumerate(zip(sources(signature), signature.facts, strict=True)):
             first_use = functools.partial(self.spec.origins.of, values.get(i), default=self.parameter_place(source))
             if isinstance(fact, NumberFact):
                 if assume.numbers[i] is not None:
                     out.append(Guard(source, "value", assume.numbers[i], first_use()))
+                elif i in bounds:
+                    out.append(Guard(source, "at least", bounds[i], first_use()))
                 continue
             for kind, expected in tensor_aspects(fact).items():
                 out.append(Guard(source, kind, expected, first_use() if kind == "rank" else first_use(VALUE)))

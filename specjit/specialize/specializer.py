@@ -57,6 +57,8 @@ class Specializer:
         self.hints: list[str] = []
         self.set_attributes: set[tuple[int, str]] = set()
         self.touched = False  # unknown code has run: what it may have set is not what it was
+        self.numbers: set[Value] = set()  # the int arguments whose value is not known
+        self.bounds: dict[Value, int] = {}  # the least values of those for which the typed graph means the same
         self.nonempty: set[Any] = set()  # sizes that must be at least 1 for the typed graph to mean the same
         self.origins = Origins(self.root)
         self.grad = True  # whether gradients are recorded at this point of the program

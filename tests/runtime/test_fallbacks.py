@@ -186,6 +186,37 @@ def test_a_graph_that_cannot_be_typed() -> None:
     assert program.stats()["reasons"]["SPECIALIZE_FAILED"] == {event.facts["reason"]: 1}
 
 
+def keyed(x, n):
+    return {str(n): x * 2.0 + 1.0}
+
+
+def keyed_by_size(x):
+    return {f"{x.shape[0]}": x * 2.0 + 1.0}
+
+
+@pytest.mark.parametrize("by_size", [False, True])
+def test_what_cannot_be_general_is_tried_once_and_then_for_calls_that_come_again(by_size) -> None:
+    def call(n):
+        return program(tensor(n)) if by_size else program(tensor(3), n)
+
+    program = optimized(keyed_by_size if by_size else keyed, max_specializations=4)
+    for n in range(2, 30):  # each of them once
+        np.testing.assert_allclose(call(n)[str(n)].numpy(), uniform(n if by_size else 3, seed=1) * 2 + 1, rtol=1e-6)
+    event = only(program.events("SPECIALIZE_FAILED"))
+    assert "a dict with run-time keys" in event.message
+    assert event.then == "such calls are specialized for what does not vary, when they come again"
+    assert program.stats()["compiles"] == 1
+    for _ in range(70):
+        call(29)
+    assert program.stats()["compiles"] == 2
+    assert "came again" in program.events("SPECIALIZE_QUEUED")[-1].message
+    fast = program.stats()["fast"]
+    for n in (2, 29):
+        assert list(call(n)) == [str(n)]
+    assert program.stats()["fast"] == fast + 2
+    only(program.events("SPECIALIZE_FAILED"))
+
+
 def test_a_kernel_that_does_not_compile(monkeypatch) -> None:
     def fails(self, source, symbol, path, cancelled=None):
         raise CompileError(f"{symbol} did not compile ({path})\nTraceback ...\nTypingError: no float77")

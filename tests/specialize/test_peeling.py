@@ -179,17 +179,85 @@ def test_sizes_that_a_variant_excludes_get_one_of_their_own() -> None:
     assert {v.graph.outputs[0].is_const if v.graph.outputs else True for v in program.specializations} == {True, False}
 
 
-def test_turns_that_no_size_bounds_are_not_peeled() -> None:
+def sum_of_products(x, n):
+    t = 0
+    for i in range(n):
+        t = t + x * i
+    return t
+
+
+def shorter_by_one(x, n):
+    t = None
+    for i in range(n - 1):
+        t = x * i if t is None else t + x
+    return t
+
+
+def float_from_the_first_turn(x, n):
+    s = 0
+    for _ in range(n):
+        s = s + 0.5
+    return x * s
+
+
+def while_below(x, n):
+    t, i = 0.0, 0
+    while i < n:
+        t = t + x * i
+        i += 1
+    return t
+
+
+def while_above(x, n):
+    t, i = None, 2
+    while n >= i:
+        t = x if t is None else t + x * i
+        i += 1
+    return t
+
+
+COUNTED = [sum_of_products, shorter_by_one, float_from_the_first_turn, while_below, while_above]
+
+
+@pytest.mark.parametrize("function", COUNTED, ids=lambda f: f.__name__)
+def test_a_number_of_turns_that_is_an_argument(function) -> None:
+    program = specjit.optimize(function, warmup=1, background=False)
+    x = input_of(3)
+    for n in (3, *range(4, 12), 2, 1, 0, -1, 30):
+        check_same(program(x, n), function(x, n))
+    varying = program.specializations[-1]
+    assert varying.assume.numbers[1] is None
+    assert not program.events("SPECIALIZE_FAILED")
+    (least,) = (g for g in varying.guards if g.kind == "at least")
+    assert (least.source, varying.check(x, least.expected)) == ("n", [])
+    assert varying.check(x, least.expected - 1) == [least]
+    assert f"n expected at least {least.expected}, got {least.expected - 1}" in least.missed(least.expected - 1)
+    before = program.stats()["fast"]
+    program(x, 40)
+    assert program.stats()["fast"] == before + 1
+
+
+def test_a_number_below_what_a_variant_needs_gets_one_of_its_own() -> None:
+    program = specjit.optimize(sum_of_products, warmup=1, background=False)
+    x = input_of(3)
+    for n in (3, *range(4, 12), *[0] * 40):
+        check_same(program(x, n), sum_of_products(x, n))
+    assert [v.assume.numbers[1] for v in program.specializations] == [3, None, 0]
+
+
+def test_turns_that_no_argument_bounds_are_not_peeled() -> None:
     def add_up(x, n):
         t = 0.0
-        for i in range(n):
+        for i in range(n * n):
             t = t + x * i
         return t
 
     program = specjit.optimize(add_up, warmup=1, background=False)
     x = input_of(3)
-    for n in (3, 4, 0, 1, 5, 0):
+    for n in (3, 4, 0, 1, 5, 0, 1, 2, 3, 4):
         check_same(program(x, n), add_up(x, n))
+    (event,) = program.events("SPECIALIZE_FAILED")
+    assert "has no single type" in event.message
 
 
 def test_gradients_flow_through_peeled_turns() -> None:
