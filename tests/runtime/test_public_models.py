@@ -7,9 +7,11 @@ Each test names what once kept such a model in Python, or broke it. The referenc
 from __future__ import annotations
 
 import copy
+import math
 from typing import Any
 
 import numpy as np
+import pytest
 
 import specjit
 from specjit import nn
@@ -77,3 +79,115 @@ class Tree(nn.Module):
 def test_a_module_that_calls_itself_is() -> None:
     program = same_as_plain(Tree(), *[(randn(2, 4, seed=s), ((), ((), ()))) for s in range(4)])
     assert "recursion" in str(program.events("OPAQUE")[0])
+
+
+class Block(nn.Module):
+    """A residual block with an optional projection, as in residual nets: None in one place, a module in another."""
+
+    def __init__(self, channels: int, out: int, stride: int = 1, downsample: Any = None) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, out, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(out)
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample = downsample
+
+    def forward(self, x: Any) -> Any:
+        identity = x
+        out = self.bn1(self.conv1(x))
+        if self.downsample is not None:
+            identity = self.downsample(x)
+        out += identity
+        return self.relu(out)
+
+
+def test_a_residual_net_is_native() -> None:
+    """Its max pool gives one tensor, or a pair where the layer says so: what it says is known."""
+    down = nn.Sequential(nn.Conv2d(4, 6, 1, 2, bias=False), nn.BatchNorm2d(6))
+    blocks = nn.Sequential(Block(4, 4), Block(4, 6, 2, down))
+    stem = [nn.Conv2d(3, 4, 3, 2, 1), nn.MaxPool2d(3, 2, 1)]
+    model = nn.Sequential(*stem, blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 2))
+    program = same_as_plain(model, *[(randn(2, 3, 16, 16, seed=s),) for s in range(3)])
+    assert native(program)
+    assert program.events("OPAQUE") == []
+
+
+def test_the_indices_of_a_pool_may_be_asked_for_later() -> None:
+    model = nn.MaxPool1d(2)
+    program = specjit.optimize(model, warmup=1, background=False)
+    for _ in range(3):
+        assert program(randn(1, 4)).shape == (1, 2)
+    model.return_indices = True
+    for _ in range(3):
+        values, indices = program(randn(1, 4))
+        assert values.shape == indices.shape == (1, 2)
+
+
+class CausalAttention(nn.Module):
+    """`B, T, C = x.size()`, and a scale from `math.sqrt`."""
+
+    def __init__(self, size: int, heads: int) -> None:
+        super().__init__()
+        self.mixed, self.out = nn.Linear(size, 3 * size), nn.Linear(size, size)
+        self.heads, self.size = heads, size
+        self.register_buffer("mask", specjit.tril(specjit.ones(16, 16)).view(1, 1, 16, 16))
+
+    def forward(self, x: Any) -> Any:
+        B, T, C = x.size()
+        q, k, v = self.mixed(x).split(self.size, dim=2)
+        q, k, v = (t.view(B, T, self.heads, C // self.heads).transpose(1, 2) for t in (q, k, v))
+        weights = (q @ k.transpose(-2, -1)) * (1.0 / math.sqrt(k.size(-1)))
+        weights = weights.masked_fill(self.mask[:, :, :T, :T] == 0, float("-inf")).softmax(-1)
+        return self.out((weights @ v).transpose(1, 2).contiguous().view(B, T, C))
+
+
+def test_attention_with_sizes_and_a_square_root_is_native() -> None:
+    program = same_as_plain(CausalAttention(8, 2), *[(randn(2, n, 8, seed=s),) for s, n in enumerate((5, 5, 5, 7, 6))])
+    assert native(program)
+    assert program.events("OPAQUE") == []
+
+
+def test_wrong_calls_of_size_and_dim_raise() -> None:
+    for wrong in (lambda x: x.size(0, 1), lambda x: x.dim(1), lambda x: x.size(other=1)):
+        program = specjit.optimize(wrong, warmup=1, background=False)
+        for _ in range(3):
+            with pytest.raises(TypeError):
+                program(randn(2, 2))
+
+
+def test_functions_of_math_keep_python_s_answers_and_errors() -> None:
+    def scaled(x: Any, n: int, y: float) -> Any:
+        return x * math.sqrt(n) + math.floor(y) + math.isfinite(y), math.gcd(n, 4), math.log(n)
+
+    program = specjit.optimize(scaled, warmup=1, background=False)
+    x = randn(3)
+    for n, y in ((2, 1.5), (2, 1.5), (2, 1.5), (8, -0.5), (9, 2.5), (9, math.inf), (0, 1.0), (-1, 1.0)):
+        try:
+            expected = scaled(x, n, y)
+        except (ValueError, OverflowError) as error:
+            with pytest.raises(type(error)):
+                program(x, n, y)
+            continue
+        found = program(x, n, y)
+        np.testing.assert_allclose(found[0].numpy(), expected[0].numpy(), rtol=1e-6)
+        assert found[1:] == expected[1:]
+
+
+def test_a_generator_whose_items_are_all_taken_is_no_object() -> None:
+    def parts(x: Any) -> Any:
+        a, b = (t * 2 for t in (x, x + 1))
+        return a - b
+
+    def too_many(x: Any) -> Any:
+        a, b = (print(k) or k for k in (x, x, x))
+        return a - b
+
+    program = specjit.optimize(parts, warmup=1, background=False)
+    for _ in range(3):
+        assert program(specjit.ones(2)).tolist() == [-2.0, -2.0]
+    assert native(program)
+    assert program.events("OPAQUE") == []
+    program = specjit.optimize(too_many, warmup=1, background=False)
+    for _ in range(3):
+        with pytest.raises(ValueError, match="too many values"):
+            program(randn(1))
+    assert "GeneratorExp" in str(program.events("OPAQUE")[0])
