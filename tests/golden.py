@@ -69,7 +69,7 @@ def run_pass(name: str, text: str, *, exact: bool = True, numerics: str = "exact
     chosen = passes.PIPELINE if name == "all" else (by_name(name),)
     passes.run_pipeline(graph, chosen, passes.Context(numerics=numerics))
     verify(graph, name)
-    check_same(original, graph, exact=exact)
+    check_same(original, graph, exact=exact, special=numerics == "exact")
     return graph
 
 
@@ -81,14 +81,15 @@ def by_name(name: str) -> passes.Pass:
 # -- evaluating both sides --------------------------------------------------------------------------------------------
 
 
-def check_same(before: Graph, after: Graph, *, exact: bool = True) -> None:
+def check_same(before: Graph, after: Graph, *, exact: bool = True, special: bool = True) -> None:
     """Both graphs do the same on random, special and aliased inputs: to the bit, or (`exact=False`) but for what
-    rounding may change (see `tests.graphs.rounding`)."""
+    rounding may change (see `tests.graphs.rounding`). special=False: on ordinary numbers only, for numerics="fast",
+    which promises nothing of others."""
     for sizes in choices_of_sizes(before):
         if any(evaluate(size, sizes) < 1 for size in after.attrs.get("nonempty", ())):
             continue  # guarded
         for seed in range(3):
-            given = make_inputs(before, sizes, seed, special=seed > 0)
+            given = make_inputs(before, sizes, seed, special=special and seed > 0)
             check_run(before, after, given, exact=exact, what=f"sizes {sizes}, inputs of seed {seed}")
 
 

@@ -28,6 +28,7 @@ from specjit.passes import (
     simplify,
     sink,
     turn,
+    unroll,
 )
 from specjit.passes.manager import ALL, Context, Fact, Pass, Pipeline, Record, Repeat, Report, dump, run_pipeline
 from specjit.passes.stages import Stage, Stages, replay
@@ -63,7 +64,7 @@ PIPELINE: Pipeline = (
     Pass("functionalize", functionalize.run),
     CLEAN,
     Pass("decompose", decompose.run),
-    CLEAN,
+    Repeat((*CLEAN.passes, Pass("unroll", unroll.run))),
     Pass("foldscale", foldscale.run),
     Pass("licm", licm.run),
     Pass("hoist", hoist.run),

@@ -181,8 +181,10 @@ class Context:
         return True
 
     def refuse(self, reason: str, loc: Location | None = None) -> None:
-        """Tell why a rewrite that would be right is not done."""
-        self.facts.append(Fact(self.stage, reason, str(loc) if loc else ""))
+        """Tell why a rewrite that would be right is not done; once, also where the pass runs again."""
+        fact = Fact(self.stage, reason, str(loc) if loc else "")
+        if fact not in self.facts:
+            self.facts.append(fact)
 
     def builder(self, block: Block, loc: Location | None = None) -> Builder:
         return Builder(block, self.lookup, loc)

@@ -19,6 +19,7 @@ from specjit.ir.viewref import ViewRef
 from specjit.ops.records.lowering import Contraction, Creation, Pointwise, Reduction, Special, Viewing
 
 Bounds = dict[Value, Dim]
+DIVISIONS = ("/", "%", "fmod(")
 EMPTY_REDUCTIONS = ("sum", "prod", "any", "all")  # those that have a value over no elements
 SAFE_SPECIALS = (
     "cat",
@@ -47,7 +48,7 @@ def may_raise(node: Node, bounds: Bounds) -> bool:
             return True
         # Integer division is the only elementwise work that can fail.
         floats = all(r.type.dtype is not None and r.type.dtype.is_floating_point for r in node.results)
-        return not floats and any(mark in lower.text for mark in ("/", "%"))
+        return not floats and any(mark in lower.text for mark in DIVISIONS)
     if isinstance(lower, Contraction):
         return not _multiplies(node)
     if isinstance(lower, Creation):

@@ -70,18 +70,20 @@ class Limited(Interpreter):
 
 
 class Noisy(Limited):
-    """A run in which every node that `rounds` has errors of its own."""
+    """A run in which every node that `rounds` has errors of its own. Every other seed adds up in more than the
+    operands' precision: a part of a sum that overflows in one order does not in another."""
 
     def __init__(self, seed: int) -> None:
         super().__init__()
         self.rng = np.random.default_rng(seed)
+        self.wide = seed % 2 == 1
 
     def operation(self, node: Node, args: list[Any]) -> Any:
         if not rounds(node):
             return super().operation(node, args)
         if adds_up(node):
             args = [self.noisy(a) if k not in node.op.traits.writes else a for k, a in enumerate(args)]
-        out = super().operation(node, args)
+        out = self.widely(node, args) if self.wide and adds_up(node) else super().operation(node, args)
         made = self.noisy(np.asarray(out))
         if adds_up(node):  # a sum that is 0 may be of either sign
             tiny = self.rng.choice([-1, 1], made.shape) * np.finfo(made.dtype).smallest_subnormal
@@ -90,6 +92,14 @@ class Noisy(Limited):
             return made
         out[...] = made
         return out
+
+    def widely(self, node: Node, args: list[Any]) -> Any:
+        """A sum or product whose parts are float64."""
+        lower = getattr(node.op, "lower", None)
+        if not isinstance(lower, Contraction | Reduction):
+            return super().operation(node, args)
+        wide = [a.astype(np.float64) if isinstance(a, np.ndarray) and a.dtype.kind == "f" else a for a in args]
+        return np.asarray(super().operation(node, wide), node.result.type.dtype.numpy)  # type: ignore[union-attr]
 
     def noisy(self, data: Any) -> Any:
         if not isinstance(data, np.ndarray) or data.dtype.kind != "f":

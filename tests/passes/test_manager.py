@@ -105,8 +105,8 @@ def test_disabled_passes_do_not_run():
 
 def test_names_are_the_pipeline_in_order():
     assert passes.names() == [
-        "turn", "functionalize", "fold", "simplify", "prune", "cse", "dce", "decompose", "foldscale", "licm", "hoist",
-        "sink", "concat",
+        "turn", "functionalize", "fold", "simplify", "prune", "cse", "dce", "decompose", "unroll", "foldscale", "licm",
+        "hoist", "sink", "concat",
     ]  # fmt: skip
 
 

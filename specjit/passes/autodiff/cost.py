@@ -67,9 +67,13 @@ def price_again(node: Node) -> int | None:
     if isinstance(lower, Special):
         return COPIES[lower.name] * size_of(node.results[0].type) if lower.name in COPIES else None
     if isinstance(lower, Pointwise):
-        calls = set(re.findall(r"([a-z_]\w*)\s*\(", lower.text)) - CHEAP_WORDS
-        return (FUNCTION if calls else ARITHMETIC) * size_of(node.results[0].type)
+        return (FUNCTION if calls_functions(lower) else ARITHMETIC) * size_of(node.results[0].type)
     return None
+
+
+def calls_functions(lower: Pointwise) -> bool:
+    """Whether elementwise work is more than arithmetic: `exp`, `tanh`, ..., each many instructions."""
+    return bool(set(re.findall(r"([a-z_]\w*)\s*\(", lower.text)) - CHEAP_WORDS)
 
 
 def price_keep(value: Value) -> int:
