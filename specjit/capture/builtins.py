@@ -13,7 +13,7 @@ import types
 from collections.abc import Callable
 from typing import Any
 
-from specjit.capture import marks
+from specjit.capture import marks, members
 from specjit.capture.attributes import GETTERS, MISSING, attribute, class_lookup, instance_data, is_registered
 from specjit.capture.containers import VIEWS, is_view, module_items, view, view_items
 from specjit.capture.frame import Frame
@@ -420,7 +420,23 @@ def _numel(f: Frame, owner: Abstract, args: Args, named: Named) -> Abstract:
     return result
 
 
-# lists
+# lists and dicts
+
+
+def _dict_view(kind: str, f: Frame, owner: Abstract, args: Args, named: Named) -> Abstract:
+    known = isinstance(owner, Value) and not args and not named
+    found = members.view(f, owner, kind) if known else None  # type: ignore[arg-type]
+    return python_method(f, owner, kind, args, named) if found is None else found
+
+
+for _kind in VIEWS:
+    method("dict", _kind)(functools.partial(_dict_view, _kind))
+
+
+@method("dict", "get")
+def _get(f: Frame, owner: Abstract, args: Args, named: Named) -> Abstract:
+    found = members.member(f, owner, args[0]) if args and not named and isinstance(owner, Value) else None
+    return python_method(f, owner, "get", args, named) if found is None else found
 
 
 @method("list", "append")

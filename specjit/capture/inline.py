@@ -75,9 +75,10 @@ def call_function(f: Frame, fn: types.FunctionType, args: list[Abstract], kwargs
             session.rollback(mark)
             f.place(error)
             reason = f"{error.what} at {error.place.location}" if error.place else error.what
-    if reason == "recursion" and session.scripting and marks.recursive is not None:
+    if reason == "recursion" and not is_own(fn) and marks.recursive is not None:
         session.touched = True
-        return f.emit("py.call", Known(marks.recursive(fn)), tuple(kwargs) or None, *args, *kwargs.values())
+        again = marks.recursive(fn, session.scripting)
+        return f.emit("py.call", Known(again), tuple(kwargs) or None, *args, *kwargs.values())
     if is_own(fn):
         session.touched = True
         return f.emit("py.call", Known(fn), tuple(kwargs) or None, *args, *kwargs.values())

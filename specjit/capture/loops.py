@@ -15,7 +15,7 @@ from specjit.capture.carried import Loop
 from specjit.capture.frame import Frame, lowers
 from specjit.capture.iteration import MAX_UNROLL, NeedsConstant, Plan, plan
 from specjit.capture.merge import BROKE, CONTINUED, DEAD, RETURN_VALUE, RETURNED
-from specjit.capture.operators import truth
+from specjit.capture.operators import condition
 from specjit.capture.pycalls import makes_an_exception
 from specjit.capture.scope import Exits, assigned
 from specjit.capture.values import (
@@ -39,7 +39,7 @@ MAX_ATTEMPTS = 12
 @lowers(ast.While)
 def _while(f: Frame, s: ast.While) -> None:
     def test() -> Value:
-        return truth(f, f.expr(s.test))
+        return condition(f, s.test)
 
     def begin(_i: Value) -> None:
         merge.refine(f, s.test, True)
@@ -98,6 +98,10 @@ def _guarded_range(f: Frame, parts: list[Abstract]) -> range:
     if len(found) > MAX_UNROLL:
         raise f.unsupported(f"a loop over modules of {len(found)} turns")
     return found
+
+
+def _always(test: ast.expr) -> bool:
+    return isinstance(test, ast.Constant) and bool(test.value)
 
 
 class _Resized(Exception):
@@ -230,6 +234,8 @@ def run_loop(
     else:
         raise f.unsupported("a loop whose variables never settle on a type")
     node = loop.finish()
+    if exits.returns and not exits.breaks and count is None and isinstance(s, ast.While) and _always(s.test):
+        f.env[RETURNED] = merge.TRUE  # there is no other way out
     node.attrs["_loop"] = number = f.session.emitted
     for n in first:
         n.attrs["_first"] = number

@@ -88,10 +88,9 @@ def _accepts_scalar_first(op: Any) -> bool:
 
 @lowers(ast.UnaryOp)
 def _unary(f: Frame, node: ast.UnaryOp) -> Abstract:
-    operand = f.expr(node.operand)
     if isinstance(node.op, ast.Not):
-        return negate(f, operand)
-    v = f.value(operand)
+        return negate(f, condition(f, node.operand))
+    v = f.value(f.expr(node.operand))
     if v.type.is_tensor and isinstance(node.op, ast.USub):
         return f.emit("neg", v)
     return f.emit(f"py.{UNARY[type(node.op)]}", v)
@@ -121,19 +120,47 @@ def truth(f: Frame, a: Abstract) -> Value:
     return v if v.type == BOOL else f.emit("py.bool", v)
 
 
+def condition(f: Frame, test: ast.expr) -> Value:
+    """The truth of an expression of which nothing but its truth is asked: then `and`, `or` and chains give bools,
+    whatever their operands are."""
+    if isinstance(test, ast.BoolOp):
+        return _decided(f, isinstance(test.op, ast.And), test.values)
+    if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
+        return negate(f, condition(f, test.operand))
+    if isinstance(test, ast.Compare) and len(test.ops) > 1:
+        return truth(f, _chain(f, f.expr(test.left), list(zip(test.ops, test.comparators)), asked=True))
+    return truth(f, f.expr(test))
+
+
+def _decided(f: Frame, conjunction: bool, parts: list[ast.expr]) -> Value:
+    first = condition(f, parts[0])
+    if len(parts) == 1:
+        return first
+
+    def rest() -> Abstract:
+        return merge.refined(f, parts[0], conjunction, lambda: _decided(f, conjunction, parts[1:]))
+
+    sides = (rest, lambda: first) if conjunction else (lambda: first, rest)
+    return truth(f, merge.either(f, first, *sides))
+
+
 @lowers(ast.Compare)
 def _compare(f: Frame, node: ast.Compare) -> Abstract:
     left = f.expr(node.left)
-    return _chain(f, left, list(zip(node.ops, node.comparators)), node)
+    return _chain(f, left, list(zip(node.ops, node.comparators)))
 
 
-def _chain(f: Frame, left: Abstract, rest: list[tuple[ast.cmpop, ast.expr]], node: ast.Compare) -> Abstract:
+def _chain(f: Frame, left: Abstract, rest: list[tuple[ast.cmpop, ast.expr]], asked: bool = False) -> Abstract:
+    """asked: only whether it holds is asked for."""
     op, expr = rest[0]
     right = f.expr(expr)
     first = compare(f, op, left, right)
     if len(rest) == 1:
         return first
-    return merge.either(f, truth(f, first), lambda: _chain(f, right, rest[1:], node), lambda: first)
+    holds = truth(f, first)
+    if asked:
+        return merge.either(f, holds, lambda: truth(f, _chain(f, right, rest[1:], asked)), lambda: holds)
+    return merge.either(f, holds, lambda: _chain(f, right, rest[1:]), lambda: first)
 
 
 def compare(f: Frame, op: ast.cmpop, left: Abstract, right: Abstract) -> Abstract:

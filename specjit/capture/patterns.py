@@ -17,7 +17,7 @@ from specjit.capture.builtins import python_class, quiet_call
 from specjit.capture.expressions import bind_name, unpack
 from specjit.capture.frame import Frame, lowers
 from specjit.capture.merge import DEAD
-from specjit.capture.operators import binary, compare, truth
+from specjit.capture.operators import binary, compare, condition, truth
 from specjit.capture.values import Abstract, Known, TupleOf, Value, const
 from specjit.ir.constants import UNBOUND
 from specjit.ops.control import asked_by_class, is_sequence_class
@@ -67,7 +67,7 @@ def _chosen(f: Frame, subject: Abstract, case: ast.match_case) -> Value:
     def bound() -> Abstract:
         for name in names:
             bind_name(f, name.removesuffix(_PART), f.env[name])
-        return merge.TRUE if case.guard is None else truth(f, f.expr(case.guard))
+        return merge.TRUE if case.guard is None else condition(f, case.guard)
 
     chosen = merge.either(f, matched, bound, lambda: merge.FALSE)
     for name in names:

@@ -104,8 +104,9 @@ def capture(
     held: dict[Any, Type] = {}
     celled: set[Any] = set()
     rebound: set[str] = set()
+    changed: set[int] = set()
     for _ in range(MAX_RESTARTS):
-        session = Session(strict, fn, written, held, celled, rebound, scripting)
+        session = Session(strict, fn, written, held, celled, rebound, scripting, changed=changed)
         try:
             block = _run(session, fn, source, params, examples, root)
         except Restart:
@@ -122,6 +123,7 @@ def capture(
         raise CaptureError("limit", f"{fn.__qualname__}: the types of lists and attributes do not settle")
     graph = Graph(_graph_name(fn, root), block)
     graph.attrs["function"] = fn
+    graph.attrs["paths"] = session.paths
     graph.attrs["place"] = Location(source.file, source.node.lineno)
     graph.attrs["places"] = {
         name: Location(source.file, node.lineno) for name, node in parameter_nodes(source.node).items()

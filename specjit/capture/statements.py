@@ -20,7 +20,7 @@ from specjit.capture.expressions import bind_name, nested
 from specjit.capture.frame import HANDLERS, Frame, lowers
 from specjit.capture.iteration import NeedsConstant
 from specjit.capture.merge import BROKE, CONTINUED, DEAD, FLAGS, RETURN_VALUE, RETURNED
-from specjit.capture.operators import truth
+from specjit.capture.operators import condition
 from specjit.capture.scope import Exits
 from specjit.capture.values import (
     NONE_VALUE,
@@ -145,7 +145,7 @@ def _outline(f: Frame, s: ast.stmt, error: Unsupported, mark: Any, env: dict[str
 
 
 def _if(f: Frame, s: ast.If, rest: list[ast.stmt]) -> bool:
-    cond = truth(f, f.expr(s.test))
+    cond = condition(f, s.test)
     if cond.is_const:
         merge.refine(f, s.test, bool(cond.const))
         run(f, s.body if cond.const else s.orelse)
@@ -239,7 +239,7 @@ def _raise(f: Frame, s: ast.Raise) -> None:
 
 @lowers(ast.Assert)
 def _assert(f: Frame, s: ast.Assert) -> None:
-    cond = truth(f, f.expr(s.test))
+    cond = condition(f, s.test)
     if cond.is_const and cond.const:
         return
     if s.msg is None or isinstance(s.msg, ast.Constant):

@@ -15,7 +15,7 @@ from specjit.ir.constants import UNBOUND, same
 from specjit.ir.graph import Block, Node, Value
 from specjit.ir.structure import WITH, make_if
 from specjit.ir.types import BOOL, Type, join, type_of
-from specjit.specialize.abstract import Known, Refused, flatten, unflatten
+from specjit.specialize.abstract import Known, Refused, Seq, flatten, unflatten
 from specjit.specialize.scopes import Scope, rebind, written_outside
 
 if TYPE_CHECKING:
@@ -58,16 +58,21 @@ def either(
     for side in (holds, otherwise):
         with Scope(spec, "if", hidden) as scope:
             outs = side()
-            leaves: list[Any] = []
-            structure = tuple(flatten(o, leaves) for o in outs)
-            leaves += scope.current_hidden()
-        sides.append((scope.block, structure, leaves))
-    (then, s1, l1), (other, s2, l2) = sides
+            current = scope.current_hidden()
+        sides.append((scope.block, outs, current))
+    (then, o1, h1), (other, o2, h2) = sides
+    pairs = [(shaped_like(a, b), shaped_like(b, a)) for a, b in zip(o1, o2, strict=True)]
+    l1: list[Any] = []
+    l2: list[Any] = []
+    s1, s2 = (tuple(flatten(p[k], leaves) for p in pairs) for k, leaves in enumerate((l1, l2)))
     if s1 != s2:
         raise Refused("the branches give values of different structure", loc)
     merged: list[Any] = []
-    for a, b in zip(l1, l2, strict=True):
-        a, b = filled(a, b), filled(b, a)
+    partial: list[int] = []
+    for a, b in zip(l1 + h1, l2 + h2, strict=True):
+        if unbound(a) != unbound(b):
+            partial.append(len(merged))
+        a, b = filled(spec, a, b, then), filled(spec, b, a, other)
         if a is b or (isinstance(a, Known) and isinstance(b, Known) and same(a.value, b.value)):
             merged.append(a)
             continue
@@ -79,6 +84,7 @@ def either(
     made = make_if(spec.block, cond, then, other, loc)
     results = iter(made.results)
     merged = [next(results) if m is None else m for m in merged]
+    spec.partial.update(merged[k] for k in partial if isinstance(merged[k], Value))
     rebind(spec, hidden, [merged.pop() for _ in hidden][::-1])
     return [unflatten(s, merged) for s in s1]
 
@@ -112,13 +118,57 @@ def grad_mode(spec: Specializer, node: Node) -> None:
     spec.env.update(zip(node.results, unflatten_all(structure, leaves[:count]), strict=True))
 
 
-def filled(a: Any, like: Any) -> Any:
-    """A variable that has no value on one path, which nothing reads there, holds any number of the other's type."""
-    if not (isinstance(a, Known) and a.value is UNBOUND):
+def unbound(a: Any) -> bool:
+    return isinstance(a, Known) and a.value is UNBOUND
+
+
+def shaped_like(a: Any, other: Any) -> Any:
+    """A variable that has no value on one path is a tuple of such ones, where it is a tuple on the other."""
+    if isinstance(other, Seq) and other.is_tuple:
+        if unbound(a):
+            a = Seq(other.kind, [a] * len(other.items), names=other.names)
+        if isinstance(a, Seq) and a.kind == other.kind and len(a.items) == len(other.items):
+            items = [shaped_like(x, y) for x, y in zip(a.items, other.items, strict=True)]
+            return Seq(a.kind, items, a.depth, a.foreign, a.names)
+    return a
+
+
+def filled(spec: Specializer, a: Any, like: Any, block: Block) -> Any:
+    """A variable that has no value on one path, which nothing reads there, holds anything of the other's type; a tensor
+    is made in `block`."""
+    if not unbound(a):
         return a
-    t = like.type if isinstance(like, Value) else type_of(like.value) if isinstance(like, Known) else like
-    filler = _FILLERS.get(t.kind) if isinstance(t, Type) else None
-    return a if filler is None else Known(filler)
+    t = _type(like)
+    if t.is_tensor:
+        return _blank(spec, t, block)
+    return Known(_FILLERS[t.kind]) if t.kind in _FILLERS else a
+
+
+def filled_type(a: Any, like: Any) -> Type:
+    """The type of what `filled` gives."""
+    if not unbound(a) or unbound(like):
+        return _type(a)
+    t = _type(like)
+    return t.with_(requires_grad=False) if t.is_tensor else t if t.kind in _FILLERS else _type(a)
+
+
+def _type(a: Any) -> Type:
+    """Of an abstract value, or of what is known of one by its type alone."""
+    return a if isinstance(a, Type) else type_of(a.value) if isinstance(a, Known) else a.type
+
+
+def _blank(spec: Specializer, t: Type, block: Block) -> Value:
+    """Zeros of a type, all of whose sizes are known before the program runs."""
+    inside, spec.block = spec.block, block
+    try:
+        sizes = [None if d is None else spec.sizes.value(d) for d in t.dims or (None,)] if t.dims != () else []
+        if any(s is None for s in sizes) or t.dtype is None:
+            raise Refused(f"a variable that may have no value is a {t} where it has one", spec.loc)
+        made = spec.call("zeros", Seq("tuple", sizes), t.dtype)
+    finally:
+        spec.block = inside
+    assert isinstance(made, Value)
+    return made
 
 
 def check_usable(t: Type, spec: Specializer) -> None:

@@ -15,10 +15,19 @@ from specjit.ir.constants import same
 from specjit.ir.dims import least_for_one
 from specjit.ir.graph import Node, Value
 from specjit.ir.structure import make_loop, trip_dim
-from specjit.ir.types import Type, join, type_of
+from specjit.ir.types import Type, join
 from specjit.specialize import bounds
 from specjit.specialize.abstract import Known, NeedsUnrolling, Refused, Rows, flatten
-from specjit.specialize.control import as_value, check_usable, either, filled, unflatten_all
+from specjit.specialize.control import (
+    as_value,
+    check_usable,
+    either,
+    filled,
+    filled_type,
+    shaped_like,
+    unbound,
+    unflatten_all,
+)
 from specjit.specialize.scopes import Scope, rebind, written_outside, written_roots
 
 if TYPE_CHECKING:
@@ -102,6 +111,20 @@ def _peeled(spec: Specializer, node: Node, trip: Any, cond: Any, state: list[Any
     raise reason
 
 
+def _can_peel(spec: Specializer, trip: Any, cond: Any) -> bool:
+    """Whether it is known, or can be guarded, that a loop runs at least once. Nothing is guarded yet."""
+    nonempty, least = set(spec.nonempty), dict(spec.bounds)
+    try:
+        return bounds.holds(spec, cond) and _runs(spec, trip, 1)
+    finally:
+        spec.nonempty, spec.bounds = nonempty, least
+
+
+def _always_bound(spec: Specializer, out: Any) -> bool:
+    """Whether every turn gives a variable a tensor."""
+    return isinstance(out, Value) and out.type.is_tensor and out not in spec.partial
+
+
 def _runs(spec: Specializer, trip: Any, turns: int) -> bool:
     """Whether a loop runs at least so many turns, which its sizes, or the number it goes by, are then guarded for."""
     if isinstance(trip, Known):
@@ -148,12 +171,18 @@ def _rolled(spec: Specializer, node: Node, trip: Any, cond: Any, init: list[Any]
             spec.walk(body)
             go_on, *outs = (spec.get(o) for o in body.outputs)
             after: list[Any] = []
-            if tuple(flatten(o, after) for o in outs) != structure:
-                raise Refused("a value carried by a loop changes its structure from turn to turn", loc)
+            ends = tuple(flatten(o, after) for o in outs)
             after += scope.current_hidden()
             appended = list(scope.appended.values())
+        if ends != structure:
+            shaped = [shaped_like(a, o) for a, o in zip(init, outs, strict=True)]
+            if tuple(flatten(a, []) for a in shaped) == structure:
+                raise Refused("a value carried by a loop changes its structure from turn to turn", loc)
+            return _rolled(spec, node, trip, cond, shaped, first)
         if spec.outside_state != before:
             continue  # what a turn reads first may be what the turn before has set
+        if _can_peel(spec, trip, cond) and any(unbound(a) and _always_bound(spec, o) for a, o in zip(assumed, after)):
+            raise Refused("a variable has a value from the first turn on", loc)
         widened = [_widen(a, o, spec) for a, o in zip(assumed, after, strict=True)]
         if all(a is w or a == w for a, w in zip(assumed, widened, strict=True)):
             break
@@ -162,14 +191,15 @@ def _rolled(spec: Specializer, node: Node, trip: Any, cond: Any, init: list[Any]
         raise Refused("the types carried by a loop do not settle", loc)
     run_time = [k for k, a in enumerate(assumed) if not isinstance(a, Known)]
     block = scope.block
-    block.outputs = [as_value(go_on), *(as_value(after[k]) for k in run_time), *(row for _, row in appended)]
+    ends_with = [as_value(filled(spec, after[k], assumed[k], block)) for k in run_time]
+    block.outputs = [as_value(go_on), *ends_with, *(row for _, row in appended)]
     if appended and not (isinstance(cond, Known) and isinstance(go_on, Known) and go_on.value):
         raise Refused("a list grows in a loop whose number of turns is not known beforehand", loc)
     made = make_loop(
         spec.block,
         as_value(trip),
         as_value(cond),
-        [as_value(filled(leaves[k], assumed[k])) for k in run_time],
+        [as_value(filled(spec, leaves[k], assumed[k], spec.block)) for k in run_time],
         block,
         loc=loc,
         hints=[names[k] for k in run_time],
@@ -192,10 +222,7 @@ def _widen(assumed: Any, out: Any, spec: Specializer) -> Any:
     if isinstance(assumed, Known):
         if isinstance(out, Known) and same(assumed.value, out.value):
             return assumed
-        assumed, out = filled(assumed, out), filled(out, assumed)
-        assumed = _loop_type(type_of(assumed.value))
-    out_type = _loop_type(type_of(out.value)) if isinstance(out, Known) else _loop_type(out.type)
-    joined = join(_loop_type(assumed), out_type)
+    joined = join(_loop_type(filled_type(assumed, out)), _loop_type(filled_type(out, assumed)))
     check_usable(joined, spec)
     return joined
 

@@ -31,6 +31,7 @@ from specjit.specialize.abstract import (
 )
 from specjit.specialize.liveness import Liveness
 from specjit.specialize.origins import Origins
+from specjit.specialize.sizes import Sizes
 
 HANDLER_MODULES = (operators, python_ops)  # importing them, and what they import, fills handlers.HANDLERS
 
@@ -48,10 +49,12 @@ class Specializer:
         self.read_global = read_global
         self.block = Block()
         self.env: dict[Value, Any] = {}
+        self.paths: dict[int, str] = {}
         self.scopes: list[
             tuple[str, dict[int, tuple[Seq, Value]]]
         ] = []  # open blocks: kind, rows appended to outer lists
         self.roots: dict[Value, Value] = {}  # the storage a view shares, by value
+        self.partial: set[Value] = set()  # results of branches, of variables that not all of these give a value
         self.copied: set[Value] = set()  # roots of rows that a finished loop has copied into a stack
         self.loc: Location | None = None
         self.hints: list[str] = []
@@ -61,6 +64,7 @@ class Specializer:
         self.bounds: dict[Value, int] = {}  # the least values of those for which the typed graph means the same
         self.nonempty: set[Any] = set()  # sizes that must be at least 1 for the typed graph to mean the same
         self.origins = Origins(self.root)
+        self.sizes = Sizes(self)
         self.grad = True  # whether gradients are recorded at this point of the program
 
     # -- walking ------------------------------------------------------------------------------------------------------
@@ -68,6 +72,8 @@ class Specializer:
     def run(self, graph: Graph, inputs: list[Abstract]) -> list[Abstract]:
         """Interpret the graph on these inputs; the outputs' abstract values."""
         self.liveness = Liveness(graph)
+        self.paths = graph.attrs.get("paths", {})  # of objects that stand in the graph
+        self.sizes.enter(inputs)
         self.env.update(zip(graph.inputs, inputs, strict=True))
         self.walk(graph.block)
         return [self.get(o) for o in graph.outputs]
@@ -100,7 +106,8 @@ class Specializer:
     def get(self, v: Value) -> Abstract:
         if not v.is_const:
             return self.env[v]
-        return constant(v.const)
+        path = self.paths.get(id(v.const))
+        return constant(v.const) if path is None else Obj(v.const, path)
 
     @property
     def depth(self) -> int:

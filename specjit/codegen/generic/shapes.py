@@ -20,7 +20,8 @@ MAX_EXPRESSION = 12  # nodes in one branch of a conditional expression
 def tested_value(node: Node, counts: dict[Value, int]) -> Value:
     """What an `if` tests: the argument of `py.bool`, if that is only for the test."""
     cond = node.args[0]
-    if cond.node is not None and cond.node.op.name == "py.bool" and counts.get(cond) == 1:
+    given = any(o is cond for b in node.blocks for o in b.outputs)
+    if cond.node is not None and cond.node.op.name == "py.bool" and counts.get(cond) == 1 and not given:
         return cond.node.args[0]
     return cond
 
