@@ -301,7 +301,10 @@ sum_each = defop(
 )
 
 
-@composite_function
+@composite_function(
+    # NumPy refuses negative and other than 1-d input, and the body then says so.
+    direct=lambda x, weights, minlength: np.bincount(x, None, minlength) if x.dtype.kind in "iu" else None
+)
 def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -> Tensor:
     """How often each of 0, 1, ... occurs in a 1-d tensor of ints, or the sums of their weights."""
     # Of no elements there are counts only, as in PyTorch.

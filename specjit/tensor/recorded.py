@@ -85,6 +85,18 @@ class OpNode(Node):
         self.args: Any = kept
         self.versions: Sequence[int] = versions
 
+    @classmethod
+    def of_list(cls, op: Any, args: Sequence[Any], arrays: Sequence[np.ndarray], result: np.ndarray) -> OpNode:
+        """A call with a list of tensors and plain values of which vjp needs types only."""
+        node: OpNode = cls.__new__(cls)
+        node.op = op
+        node.edges = tuple([edge(t) for t in args[0]])
+        node.hooks = None
+        node.args = (_Kept([(a.shape, a.dtype) for a in arrays]), *args[1:])
+        node.versions = ()
+        node.result = (result.shape, result.dtype)
+        return node
+
     @property
     def name(self) -> str:
         return "".join(part.capitalize() for part in self.op.name.strip("_").split("_")) + "Backward"

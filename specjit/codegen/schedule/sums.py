@@ -49,7 +49,7 @@ def _join(items: list[Item], last: Map, readers: Readers) -> bool:
         assert isinstance(view, View)
         assert isinstance(other, View)
         second = _only_read(view, items, readers)
-        if not isinstance(second, Matmul) or view.dims != last.out.dims:
+        if not isinstance(second, Matmul) or second.windows is not None or view.dims != last.out.dims:
             continue
         found = _product_in(other, view, items, readers)
         if found is None:
@@ -116,6 +116,8 @@ def _product_in(view: View, like: View, items: list[Item], readers: Readers) -> 
     program order."""
     maker = _only_read(view, items, readers)
     if isinstance(maker, Matmul):
+        if maker.windows is not None:
+            return None
         same = maker.out.dims == like.source.dims and maker.out.dtype == like.source.dtype
         return (maker, []) if same and view.ref == like.ref else None
     if not isinstance(maker, Map) or not (_adds(maker) or maker.is_copy):

@@ -80,8 +80,12 @@ def of_list(op: Op, args: Sequence[Any]) -> Any:
     except Exception as error:
         return recover(op, args, error)
     out = wrap(found)
-    if grad and op.differentiable and state.thread.grad:
-        record(op, args, [out], False)
+    if grad and op.differentiable and state.thread.grad and found.dtype.kind == "f":
+        if op.saves[0] or op.saves_result:
+            record(op, args, [out], False)
+        else:
+            out._requires_grad = True
+            out._node = OpNode.of_list(op, args, arrays, found)
     return out
 
 
