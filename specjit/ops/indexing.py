@@ -26,20 +26,32 @@ from specjit.ops.slicing import check_index
 from specjit.tensor.promotion import cast_operand
 
 
-def _getitem(x: np.ndarray, index: Any) -> np.ndarray:
+def _as_numpy(x: np.ndarray, index: Any) -> bool:
+    """Whether an index means the same to NumPy: ints, slices without step, None and Ellipsis; or one array of indices,
+    or one mask of the right shape."""
     kind = type(index)
-    if kind is int:
-        return x[index, ...]
-    if kind is slice and index.step is None:
-        return x[index]
+    if kind is int or (kind is slice and index.step is None):
+        return True
     if kind is tuple:
         for item in index:
             kind = type(item)
-            if not (kind is int or item is None or (kind is slice and item.step is None)):
-                break
-        else:
-            return x[(*index, ...)]
-    return take(x, split(index, x.shape))
+            if not (kind is int or (kind is slice and item.step is None) or item is None or item is Ellipsis):
+                return False
+        return True
+    if kind is not np.ndarray or not index.ndim or not index.size:
+        return False
+    char = index.dtype.char
+    return char in "ilq" or (char == "?" and index.shape == x.shape[: index.ndim])
+
+
+def _getitem(x: np.ndarray, index: Any) -> np.ndarray:
+    if not _as_numpy(x, index):
+        return take(x, split(index, x.shape))
+    found = x[index]
+    if type(found) is np.ndarray:
+        return found
+    # A view of the one element. (Beside its ints there may be no other index, so that the dots can be added.)
+    return x[(*index, ...)] if type(index) is tuple else x[index, ...]
 
 
 getitem = defop(
@@ -219,6 +231,9 @@ defop(
 
 
 def _setitem(x: np.ndarray, index: Any, value: Any) -> np.ndarray:
+    if x.flags.c_contiguous and (type(value) is np.ndarray or x.dtype.kind == "f") and _as_numpy(x, index):
+        x[index] = value
+        return x
     found = split(index, x.shape)
     target = writable(x[(*found.basic, ...)])
     if isinstance(value, np.ndarray):
