@@ -397,6 +397,8 @@ for _kind in VIEWS:
 
 @method("tensor", "size")
 def _size(f: Frame, owner: Abstract, args: Args, named: Named) -> Abstract:
+    if len(args) + len(named) > 1 or not named.keys() <= {"dim"}:
+        return python_method(f, owner, "size", args, named)  # raises, as Python has it
     dim = named.get("dim", args[0] if args else NONE_VALUE)
     if constant_of(dim) == (True, None):
         assert isinstance(owner, Value)
@@ -406,6 +408,8 @@ def _size(f: Frame, owner: Abstract, args: Args, named: Named) -> Abstract:
 
 @method("tensor", "dim", "ndimension")
 def _dim(f: Frame, owner: Abstract, args: Args, named: Named) -> Abstract:
+    if args or named:
+        return python_method(f, owner, "dim", args, named)  # raises, as Python has it
     return f.emit("py.getattr", owner, "ndim", type=INT)
 
 

@@ -79,7 +79,7 @@ class Session:
     block: Block = field(default_factory=Block)
     facts: Facts = field(default_factory=Facts)
     opaque: list[tuple[Location, str]] = field(default_factory=list)
-    active: list[Any] = field(default_factory=list)
+    active: list[tuple[Any, Any]] = field(default_factory=list)  # open calls: code, and the module it is a method of
     emitted: int = 0
     touched: bool = False  # an opaque node ran: plain attributes may have changed
     finished: bool = False  # nothing but the result is built any more

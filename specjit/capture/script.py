@@ -37,6 +37,7 @@ from specjit.capture.values import Abstract, Known, Value, const, type_for
 from specjit.ir.graph import Block, Graph, Location, uses
 from specjit.ir.guard import Guard
 from specjit.ir.types import Type
+from specjit.nn.module import Module
 from specjit.tensor.tensor import Tensor
 
 MAX_RESTARTS = 30
@@ -156,7 +157,7 @@ def _run(
         frame.at = places[name]
         frame.env[name] = _input(frame, name, examples[name])
     frame.at = source.node
-    session.active.append(fn.__code__)
+    session.active.append((fn.__code__, root if isinstance(root, Module) else None))
     bound = frame.env[params[0]] if root is not None else None
     if isinstance(bound, Known):
         calls.guard_root(frame, bound, fn)

@@ -111,14 +111,16 @@ def inner(input: Tensor, other: Tensor) -> Tensor:
     """Sums of products over the last dims: the dot product of vectors; with a 0-d tensor, the product."""
     if input.dtype is not other.dtype:
         raise RuntimeError("both inputs should have same dtype")
-    if input.ndim == 0 or other.ndim == 0:
+    rank = other.ndim
+    if input.ndim == 0 or rank == 0:
         return input * other
-    if input.shape[-1] != other.shape[-1]:
+    sizes, others = input.shape, other.shape
+    if sizes[-1] != others[-1]:
         raise RuntimeError(
             "inner() the last dimension must match on both input tensors but got shapes "
-            f"{list(input.shape)} and {list(other.shape)}"
+            f"{list(sizes)} and {list(others)}"
         )
-    if other.ndim <= 2:
+    if rank <= 2:
         return matmul(input, other.t())
     return tensordot(input, other, [[-1], [-1]])
 

@@ -197,6 +197,8 @@ class KeptIndex:
 
     @staticmethod
     def of(value: Any) -> Any:
+        if type(value) is int or type(value) is slice:
+            return value
         items = value if type(value) is tuple or type(value) is list else (value,)
         found = [(t, t._version[0]) for t in items if isinstance(t, Tensor)]
         return KeptIndex(value, found) if found else value

@@ -188,15 +188,22 @@ def call_writing(op: Op, args: Sequence[Any], grad: bool) -> Any:
     return target if op.returns else None
 
 
+PLAIN_KINDS = {int, float, bool, str, type(None), type(Ellipsis)}
+
+
 def unwrapped(a: Any) -> Any:
     """Tensors as ndarrays, inside lists, tuples and slices too."""
-    if isinstance(a, Tensor):
+    kind = type(a)
+    if kind in PLAIN_KINDS:
+        return a
+    if kind is Tensor:
         return a._data
-    if type(a) in (list, tuple) and a:
-        return type(a)([unwrapped(x) for x in a])
-    if type(a) is slice:
-        return slice(unwrapped(a.start), unwrapped(a.stop), unwrapped(a.step))
-    return a
+    if kind is slice:
+        ends = a.start, a.stop, a.step
+        return a if PLAIN_KINDS.issuperset(map(type, ends)) else slice(*map(unwrapped, ends))
+    if kind is tuple or kind is list:
+        return kind(map(unwrapped, a))
+    return a._data if isinstance(a, Tensor) else a
 
 
 def _wants_grad(op: Op, args: Sequence[Any]) -> bool:
