@@ -48,7 +48,7 @@ class Lowering:
 
     def fuse(self, block: BlockItems) -> None:
         """Form the groups of a block and of those inside it."""
-        join_products(block.items, self.readers)
+        self.refused += join_products(block.items, self.readers)
         self.fused[block] = fuser = Fuser(block.items)
         self.apart += fuser.refused
         for item in block.items:
