@@ -1,5 +1,5 @@
 """A long run of random graphs and of whole programs, in every way there is to run them:
-`python -m tests.fuzz --minutes 10 [--seed 0] [--only graphs|programs]`.
+`python -m tests.fuzz --minutes 10 [--seed 0] [--only graphs|programs]`; with `--compiled` their kernels are machine code.
 
 Every problem is printed with its seed and the smallest graph or program that has it; `--dump folder` writes each to a
 file of its own. The exit status is 1 if there was one. Programs that are ill-typed on purpose have a run of their own:
@@ -26,30 +26,38 @@ def ways(seed: int) -> list[Way]:
     return list(dict.fromkeys([INTERPRETED, some_passes(seed), PLANNED]))
 
 
-def of_graph(seed: int) -> str | None:
+def compiled() -> list[Way]:
+    from specjit.codegen.compiler import CompilerPool
+    from specjit.codegen.loader import KernelLibrary
+    from tests.graphs import native
+
+    return [native.compiled(KernelLibrary(pool=CompilerPool()))]
+
+
+def of_graph(seed: int, native: list[Way] | None) -> str | None:
     graph = random_graph(seed, FULL)
-    for way in ways(seed):
+    for way in native or ways(seed):
         problem = find_problem(graph, way)
         if problem is not None:
             return f"random_graph({seed})\n{report(smallest(graph, problem), problem)}\n"
     return None
 
 
-def of_programs(seed: int) -> str | None:
-    return first_problem(seed, PROGRAMS)
+def of_programs(seed: int, native: list[Way] | None) -> str | None:
+    return first_problem(seed, PROGRAMS, native=native is not None)
 
 
 LOOKS = {"graphs": of_graph, "programs": of_programs}
 
 
-def turns(kinds: list[str], first: int) -> Iterator[tuple[str, int, str | None]]:
+def turns(kinds: list[str], first: int, native: list[Way] | None) -> Iterator[tuple[str, int, str | None]]:
     """Look at one thing after the other, each kind for the same time: its name, the seed, the problem."""
     seeds = {kind: itertools.count(first) for kind in kinds}
     spent = dict.fromkeys(kinds, 0.0)
     while True:
         kind = min(kinds, key=lambda k: spent[k])
         seed, start = next(seeds[kind]), time.monotonic()
-        problem = LOOKS[kind](seed)
+        problem = LOOKS[kind](seed, native)
         spent[kind] += time.monotonic() - start
         yield kind, seed, problem
 
@@ -59,12 +67,13 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=1.0)
     parser.add_argument("--seed", type=int, default=0, help="the first seed; the next ones count up from it")
     parser.add_argument("--only", choices=[*LOOKS], help="one kind instead of both")
+    parser.add_argument("--compiled", action="store_true", help="with compiled kernels, which takes a few per second")
     parser.add_argument("--dump", type=Path, help="a folder for the problems found")
     options = parser.parse_args()
     end = time.monotonic() + 60 * options.minutes
     kinds = [options.only] if options.only else [*LOOKS]
     looked, found = dict.fromkeys(kinds, 0), 0
-    for kind, seed, problem in turns(kinds, options.seed):
+    for kind, seed, problem in turns(kinds, options.seed, compiled() if options.compiled else None):
         looked[kind] += 1 if kind == "graphs" else PROGRAMS
         if problem is not None:
             found += 1
