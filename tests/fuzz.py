@@ -1,5 +1,6 @@
 """A long run of random graphs and of whole programs, in every way there is to run them:
-`python -m tests.fuzz --minutes 10 [--seed 0] [--only graphs|programs]`; with `--compiled` their kernels are machine code.
+`python -m tests.fuzz --minutes 10 [--seed 0] [--only graphs|programs]`; with
+`--compiled` their kernels are machine code.
 
 Every problem is printed with its seed and the smallest graph or program that has it; `--dump folder` writes each to a
 file of its own. The exit status is 1 if there was one. Programs that are ill-typed on purpose have a run of their own:
