@@ -81,17 +81,17 @@ def dtype_of(numpy_dtype: np.dtype) -> DType:
         raise TypeError(f"a tensor cannot hold elements of NumPy dtype {numpy_dtype}; supported: {known}") from None
 
 
-_default = float32
+default = float32
 
 
 def get_default_dtype() -> DType:
     """The dtype of tensors made from Python floats."""
-    return _default
+    return default
 
 
 def set_default_dtype(d: DType) -> None:
     """Change the dtype of tensors made from Python floats; float16, float32 or float64."""
-    global _default
+    global default
     if not isinstance(d, DType) or not d.is_floating_point:
         raise TypeError(f"only floating-point types are supported as the default type, got {d!r}")
-    _default = d
+    default = d

@@ -1,4 +1,5 @@
-"""A long run of random graphs, in every way there is to run them: `python -m tests.fuzz --minutes 10 [--seed 0]`.
+"""A long run of random graphs, in every way there is to run them: `python -m tests.fuzz --minutes 10 [--seed 0]`;
+with `--compiled` their kernels are machine code.
 
 Every problem is printed with its seed, the smallest graph that has it, and what that becomes; `--dump folder` writes
 each to a file of its own. The exit status is 1 if there was one. Random programs have a run of their own:
@@ -21,19 +22,29 @@ def ways(seed: int) -> list[Way]:
     return list(dict.fromkeys([INTERPRETED, some_passes(seed), PLANNED]))
 
 
+def compiled() -> list[Way]:
+    from specjit.codegen.compiler import CompilerPool
+    from specjit.codegen.loader import KernelLibrary
+    from tests.graphs import native
+
+    return [native.compiled(KernelLibrary(pool=CompilerPool()))]
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])  # type: ignore[union-attr]
     parser.add_argument("--minutes", type=float, default=1.0)
     parser.add_argument("--seed", type=int, default=0, help="the first seed; the next graphs count up from it")
+    parser.add_argument("--compiled", action="store_true", help="with compiled kernels, which takes a few per second")
     parser.add_argument("--dump", type=Path, help="a folder for the problems found")
     options = parser.parse_args()
+    native = compiled() if options.compiled else None
     end = time.monotonic() + 60 * options.minutes
     found = 0
     for seed in itertools.count(options.seed):
         if time.monotonic() > end:
             break
         graph = random_graph(seed, FULL)
-        for way in ways(seed):
+        for way in native or ways(seed):
             problem = find_problem(graph, way)
             if problem is not None:
                 found += 1

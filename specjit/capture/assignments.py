@@ -19,6 +19,7 @@ from specjit.capture.attributes import (
     instance_data,
     ran_in_python,
 )
+from specjit.capture.comprehensions import comprehension
 from specjit.capture.errors import to_capture_error
 from specjit.capture.expressions import bind_name, getitem, unbind, unpack
 from specjit.capture.frame import Frame, is_own, lowers
@@ -27,6 +28,7 @@ from specjit.capture.inline import call_function
 from specjit.capture.instances import is_fresh
 from specjit.capture.operators import BINARY, TENSOR_BINARY, binary
 from specjit.capture.rebinding import hides, rebinds, stays
+from specjit.capture.typecheck import check_variable
 from specjit.capture.values import (
     Abstract,
     Known,
@@ -46,15 +48,28 @@ SETATTR = (object.__setattr__, Module.__setattr__)
 
 @lowers(ast.Assign)
 def _assign(f: Frame, s: ast.Assign) -> None:
-    value = f.expr(s.value)
+    value = comprehension(f, s.value) if _takes_each(s) else f.expr(s.value)
     for target in s.targets:
         assign(f, target, value)
+
+
+def _takes_each(s: ast.Assign) -> bool:
+    """Whether it is `a, b = (... for x in (y, z))`: every item of the generator is taken, in order, none is missing."""
+    if not isinstance(s.value, ast.GeneratorExp) or len(s.value.generators) != 1 or len(s.targets) != 1:
+        return False
+    over, target = s.value.generators[0], s.targets[0]
+    if over.ifs or not isinstance(over.iter, ast.Tuple | ast.List) or not isinstance(target, ast.Tuple | ast.List):
+        return False
+    starred = any(isinstance(e, ast.Starred) for e in (*over.iter.elts, *target.elts))
+    return not starred and len(over.iter.elts) == len(target.elts)
 
 
 @lowers(ast.AnnAssign)
 def _annotated(f: Frame, s: ast.AnnAssign) -> None:
     if s.value is not None:
-        assign(f, s.target, f.expr(s.value))
+        value = f.expr(s.value)
+        check_variable(f, s, value)
+        assign(f, s.target, value)
 
 
 def assign(f: Frame, target: ast.expr, value: Abstract) -> None:

@@ -54,6 +54,8 @@ def is_operator(obj: Any) -> bool:
 
 def describe(f: Frame, obj: Any, group: Group, source: str, fetch: str, read: Any) -> Abstract:
     """The abstract value of `obj`, found at `source`; `read()` emits the node that reads it at run time."""
+    from specjit.capture.members import note_store
+
     origin = f.origin()
     facts = f.session.facts
     if isinstance(obj, ALWAYS_KNOWN) or is_operator(obj):
@@ -74,6 +76,7 @@ def describe(f: Frame, obj: Any, group: Group, source: str, fetch: str, read: An
     if type(obj) in (list, dict, set):
         value = read()
         value.type = Type(type(obj).__name__, (ANY,) if type(obj) is not dict else (ANY, ANY))
+        note_store(f, value, obj, source, fetch)
         return value
     if type(obj) is tuple:
         facts.add(group, source, "length", len(obj), origin, fetch)
@@ -83,6 +86,7 @@ def describe(f: Frame, obj: Any, group: Group, source: str, fetch: str, read: An
             facts.add(group, f"{source}[{i}]", "type", type(item), origin, f"{fetch}[{i}]")
             items.append(type_for(item) if type(item) in SIMPLE or isinstance(item, Tensor) else ANY)
         value.type = Type.tuple(*items, *[ANY] * (len(obj) - len(items)))
+        note_store(f, value, obj, source, fetch)
         return value
     value = read()
     value.type = Type.instance(type(obj).__qualname__)
@@ -279,6 +283,8 @@ def _instance_attribute(f: Frame, owner: Known, name: str) -> Abstract:
             return read()
     if _may_be_computed(f, owner, name, found):
         return _computed(f, read, "an attribute that __getattr__ computes")
+    if not stays(f, name) and not is_registered(obj, name):
+        return read()  # an object of which it is not known which one it is has the attribute set
     if fresh:
         value = read()
         if not f.session.touched:

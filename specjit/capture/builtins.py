@@ -13,7 +13,7 @@ import types
 from collections.abc import Callable
 from typing import Any
 
-from specjit.capture import marks
+from specjit.capture import marks, members
 from specjit.capture.attributes import GETTERS, MISSING, attribute, class_lookup, instance_data, is_registered
 from specjit.capture.containers import VIEWS, is_view, module_items, view, view_items
 from specjit.capture.frame import Frame
@@ -152,17 +152,18 @@ def _print(f: Frame, /, *args: Abstract, sep: Abstract = NONE_VALUE, end: Abstra
 
 @builtin(isinstance)
 def _isinstance(f: Frame, x: Abstract, classes: Abstract, /) -> Abstract:
-    kinds, cls = _classes(classes), python_class(x)
+    kinds, cls = tested_classes(classes), python_class(x)
     if kinds is None or cls is None:
         return quiet_call(isinstance, f, x, classes)
     return const(issubclass(cls, kinds))
 
 
-def _classes(a: Abstract) -> tuple[type, ...] | None:
+def tested_classes(a: Abstract) -> tuple[type, ...] | None:
+    """The classes that `isinstance` is given, where they are known."""
     if isinstance(a, Known) and asked_by_class(a.obj) and a.value is None:
         return (a.obj,)
     if isinstance(a, TupleOf):
-        found = [_classes(x) for x in a.items]
+        found = [tested_classes(x) for x in a.items]
         return tuple(c for cs in found for c in cs or ()) if all(found) else None
     return None
 
@@ -396,6 +397,8 @@ for _kind in VIEWS:
 
 @method("tensor", "size")
 def _size(f: Frame, owner: Abstract, args: Args, named: Named) -> Abstract:
+    if len(args) + len(named) > 1 or not named.keys() <= {"dim"}:
+        return python_method(f, owner, "size", args, named)  # raises, as Python has it
     dim = named.get("dim", args[0] if args else NONE_VALUE)
     if constant_of(dim) == (True, None):
         assert isinstance(owner, Value)
@@ -405,6 +408,8 @@ def _size(f: Frame, owner: Abstract, args: Args, named: Named) -> Abstract:
 
 @method("tensor", "dim", "ndimension")
 def _dim(f: Frame, owner: Abstract, args: Args, named: Named) -> Abstract:
+    if args or named:
+        return python_method(f, owner, "dim", args, named)  # raises, as Python has it
     return f.emit("py.getattr", owner, "ndim", type=INT)
 
 
@@ -416,7 +421,23 @@ def _numel(f: Frame, owner: Abstract, args: Args, named: Named) -> Abstract:
     return result
 
 
-# lists
+# lists and dicts
+
+
+def _dict_view(kind: str, f: Frame, owner: Abstract, args: Args, named: Named) -> Abstract:
+    known = isinstance(owner, Value) and not args and not named
+    found = members.view(f, owner, kind) if known else None  # type: ignore[arg-type]
+    return python_method(f, owner, kind, args, named) if found is None else found
+
+
+for _kind in VIEWS:
+    method("dict", _kind)(functools.partial(_dict_view, _kind))
+
+
+@method("dict", "get")
+def _get(f: Frame, owner: Abstract, args: Args, named: Named) -> Abstract:
+    found = members.member(f, owner, args[0]) if args and not named and isinstance(owner, Value) else None
+    return python_method(f, owner, "get", args, named) if found is None else found
 
 
 @method("list", "append")

@@ -197,6 +197,10 @@ def _call_method(f: Frame, m: Method, args: list[Abstract], kwargs: dict[str, Ab
         if isinstance(m.function, types.FunctionType):
             return call_function(f, m.function, [owner, *args], kwargs)
         return python_method(f, owner, m.name, args, kwargs)
+    kind = owner.type.kind if isinstance(owner, Value) else "tuple" if isinstance(owner, TupleOf) else "shape"
+    handler = METHODS.get((kind, m.name))
+    if handler is not None:
+        return handler(f, owner, args, kwargs)
     record = getattr(m.function, "record", None)
     if isinstance(record, Op):
         return call_op(f, record, [owner, *args], kwargs)
@@ -205,10 +209,6 @@ def _call_method(f: Frame, m: Method, args: list[Abstract], kwargs: dict[str, Ab
         return call_composite(f, composite, [owner, *args], kwargs)
     if isinstance(m.function, types.FunctionType) and m.function.__module__.startswith("specjit.ops"):
         return call_function(f, m.function, [owner, *args], kwargs)  # a method that is plain Python over ops
-    kind = owner.type.kind if isinstance(owner, Value) else "tuple" if isinstance(owner, TupleOf) else "shape"
-    handler = METHODS.get((kind, m.name))
-    if handler is not None:
-        return handler(f, owner, args, kwargs)
     return python_method(f, owner, m.name, args, kwargs)
 
 

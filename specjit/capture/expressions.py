@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable
 
-from specjit.capture import containers, merge
+from specjit.capture import containers, members, merge
 from specjit.capture.attributes import attribute, global_value
 from specjit.capture.frame import Frame, lowers
 from specjit.capture.instances import super_attribute
@@ -192,6 +192,10 @@ def getitem(f: Frame, owner: Abstract, index: Abstract) -> Abstract:
         except (IndexError, TypeError):
             return f.emit("py.getitem", owner, index)
     v = f.value(owner)
+    if v in f.session.stores:
+        found = members.member(f, v, index)
+        if found is not None:
+            return found
     if v.type.is_tensor and "getitem" in all_ops():
         return f.emit("getitem", v, index)
     return f.emit("py.getitem", v, index)

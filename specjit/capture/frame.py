@@ -14,11 +14,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from specjit.capture import elements, rebinding
+from specjit.capture import elements, rebinding, stores
 from specjit.capture.errors import Place, Unsupported
 from specjit.capture.guards import Facts
 from specjit.capture.scope import Liveness, declared, local_names, rebound
 from specjit.capture.source import FunctionSource
+from specjit.capture.stores import Store
 from specjit.capture.values import (
     ITERATORS,
     Abstract,
@@ -78,7 +79,7 @@ class Session:
     block: Block = field(default_factory=Block)
     facts: Facts = field(default_factory=Facts)
     opaque: list[tuple[Location, str]] = field(default_factory=list)
-    active: list[Any] = field(default_factory=list)
+    active: list[tuple[Any, Any]] = field(default_factory=list)  # open calls: code, and the module it is a method of
     emitted: int = 0
     touched: bool = False  # an opaque node ran: plain attributes may have changed
     finished: bool = False  # nothing but the result is built any more
@@ -89,6 +90,10 @@ class Session:
     trying: int = 0  # blocks around that something watches for exceptions
     handling: list[Value | None] = field(default_factory=list)  # what the handlers around have caught; None: unknown
     origins: dict[Value, frozenset[Any]] = field(default_factory=dict)  # where the lists come from
+    changed: set[int] = field(default_factory=set)  # containers from outside that the program changes: see `stores`
+    stores: dict[Value, Store] = field(default_factory=dict)  # reads of containers from outside
+    relied: set[int] = field(default_factory=set)  # those of which the members are known
+    paths: dict[int, str] = field(default_factory=dict)  # how guards name the objects that stand in the graph
     looked_up: set[str] = field(default_factory=set)  # names of members that were found at capture
     shared: set[Value] = field(default_factory=set)  # objects that code other than this may hold
     used: set[Value] = field(default_factory=set)  # lists that are an argument of some node already
@@ -127,6 +132,7 @@ class Frame:
         self.env = env
         self.parent = parent
         self.at: ast.AST = source.node
+        self.first = session.block  # where the function begins
         self.body = [*source.body, _implicit_return(source)]
         self.locals = local_names(source.node)
         self.inside: set[str] = set()  # targets of the comprehension being read, where that is a scope of its own
@@ -214,6 +220,7 @@ class Frame:
         elements.made(self, node, self.at)
         elements.used(self, node)
         rebinding.shares(self, node)
+        stores.changes(self, node)
         return node, several
 
     def infer(self, op: OpLike, args: Sequence[Value]) -> tuple[list[Type], bool]:

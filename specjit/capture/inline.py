@@ -19,6 +19,7 @@ from specjit.capture.loops import NeedsConstant
 from specjit.capture.merge import DEAD, RETURN_VALUE
 from specjit.capture.pycalls import BUILTINS, Keywords, is_library, python_call
 from specjit.capture.source import FunctionSource, source_of
+from specjit.capture.typecheck import check_arguments
 from specjit.capture.values import (
     NONE_VALUE,
     Abstract,
@@ -28,6 +29,7 @@ from specjit.capture.values import (
     Unbound,
     const,
 )
+from specjit.nn.module import Module
 
 ITEMS = "__specjit_items__"  # the parameter of a generator that is read as a function: who takes items once
 
@@ -49,7 +51,7 @@ def call_function(f: Frame, fn: types.FunctionType, args: list[Abstract], kwargs
             f.env[DEAD] = const(True)
             return NONE_VALUE
         return python_call(f, Known(fn), args, kwargs)
-    if any(code is fn.__code__ for code in session.active):
+    if any(code is fn.__code__ and receiver is _receiver(args) for code, receiver in session.active):
         reason = "recursion"
     elif len(session.active) >= MAX_DEPTH:
         reason = f"more than {MAX_DEPTH} nested calls"
@@ -62,8 +64,9 @@ def call_function(f: Frame, fn: types.FunctionType, args: list[Abstract], kwargs
             env = bind_parameters(f, source.node, fn, args, kwargs)
             if env is None:  # the call is wrong, and says so when it happens, before any of the function runs
                 return f.emit("py.call", Known(fn), tuple(kwargs) or None, *args, *kwargs.values())
+            check_arguments(f, fn, source, env)
             _guard_code(f, fn)
-            return inline(f, source, fn, env)
+            return inline(f, source, fn, env, receiver=_receiver(args))
         except CaptureError as error:
             reason = error.reason
         except NeedsConstant:
@@ -74,9 +77,10 @@ def call_function(f: Frame, fn: types.FunctionType, args: list[Abstract], kwargs
             session.rollback(mark)
             f.place(error)
             reason = f"{error.what} at {error.place.location}" if error.place else error.what
-    if reason == "recursion" and session.scripting and marks.recursive is not None:
+    if reason == "recursion" and not is_own(fn) and marks.recursive is not None:
         session.touched = True
-        return f.emit("py.call", Known(marks.recursive(fn)), tuple(kwargs) or None, *args, *kwargs.values())
+        again = marks.recursive(fn, session.scripting)
+        return f.emit("py.call", Known(again), tuple(kwargs) or None, *args, *kwargs.values())
     if is_own(fn):
         session.touched = True
         return f.emit("py.call", Known(fn), tuple(kwargs) or None, *args, *kwargs.values())
@@ -97,14 +101,24 @@ def _guard_code(f: Frame, fn: types.FunctionType) -> None:
     )
 
 
+def _receiver(args: list[Abstract]) -> Any:
+    """The module whose method is called: that of another module, a container in a container, is no recursion."""
+    return args[0].obj if args and isinstance(args[0], Known) and isinstance(args[0].obj, Module) else None
+
+
 def inline(
-    f: Frame, source: FunctionSource, fn: types.FunctionType, env: dict[str, Abstract], parent: Frame | None = None
+    f: Frame,
+    source: FunctionSource,
+    fn: types.FunctionType,
+    env: dict[str, Abstract],
+    parent: Frame | None = None,
+    receiver: Any = None,
 ) -> Abstract:
     """The result of running the function's body with `env` as its parameters."""
     from specjit.capture.statements import run
 
     inner = Frame(f.session, source, fn, env, parent=parent, caller=f)
-    f.session.active.append(fn.__code__ if parent is None else source.node)
+    f.session.active.append((fn.__code__ if parent is None else source.node, receiver))
     try:
         inner.open_cells()
         run(inner, inner.body)
@@ -120,7 +134,7 @@ def inline(
 
 def call_local(f: Frame, local: Local, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
     """A function defined in the captured program; it sees the variables around it."""
-    if local.node in f.session.active:  # then it is called as a function object
+    if any(node is local.node for node, _ in f.session.active):  # then it is called as a function object
         names = refers_to_itself(local)
         if not names:
             raise f.unsupported(f"recursion in the nested function {local.name!r}")

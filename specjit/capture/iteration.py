@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from specjit.capture import members
 from specjit.capture.containers import is_view, module_items, view_items
 from specjit.capture.errors import Unsupported
 from specjit.capture.expressions import getitem, unpack
@@ -69,6 +70,9 @@ def plan(f: Frame, it: Abstract, protocol: bool = False) -> Plan:
     if isinstance(it, Iteration):
         return Plan(items=view_items(it)) if is_view(it) else _iteration(f, it, protocol)
     v = f.value(it)
+    known = members.members(f, v)
+    if known is not None:
+        return Plan(items=known)
     if v.type.kind == "tuple":
         return Plan(items=list(unpack(f, v, len(v.type.args))))
     if v.type.kind in ("dict", "set") and not protocol:

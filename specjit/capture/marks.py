@@ -19,7 +19,8 @@ UNUSED = "__specjit_unused__"
 EXPORTED = "__specjit_exported__"
 SCRIPT_METHOD = "__specjit_script_method__"
 
-recursive: Callable[[Any], Any] | None = None  # set by `jit`: what runs a function that a script calls recursively
+recursive: Callable[[Any, bool], Any] | None = None  # set by `runtime`: what runs a function that a program (True: a
+# script) calls recursively
 invoke: Callable[..., Any] | None = None  # set by `jit`: a call in a script whose callee is known only when it happens
 managed: Callable[[Any], Any] | None = None  # set by `jit`: the manager that a script's `with` enters and leaves
 invoke_method: Callable[..., Any] | None = None  # the same for a method, given its owner and its name

@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 import functools
 import inspect
+import math
 import sys
 import sysconfig
 import types
@@ -25,7 +26,7 @@ from specjit.capture.values import (
     Value,
     const,
 )
-from specjit.ir.types import ANY, BOOL, INT, STR
+from specjit.ir.types import ANY, BOOL, FLOAT, INT, STR, Type
 from specjit.tensor.tensor import Tensor
 
 Handler = Callable[[Frame, list[Abstract], dict[str, Abstract]], Abstract]
@@ -57,7 +58,7 @@ def python_call(f: Frame, callee: Abstract, args: list[Abstract], kwargs: dict[s
             folded = _fold(obj, [v.const for v in values])
             if folded is not None:
                 return folded
-        return f.emit("py.call", callee, names, *values)
+        return f.emit("py.call", callee, names, *values, type=_number_type(obj))
     if obj is None and f.session.scripting and marks.invoke is not None:
         f.session.touched = True
         return f.emit("py.call", Known(marks.invoke), names, callee, *values)
@@ -186,6 +187,20 @@ def makes_an_exception(obj: Any) -> bool:
 def is_pure_function(obj: Any) -> bool:
     """Functions of numbers and strings without effects, all in C."""
     return isinstance(obj, types.BuiltinFunctionType) and getattr(obj, "__module__", "") in ("math", "cmath")
+
+
+def _number_type(function: Any) -> Type:
+    """What a function of `math` gives; `floor` and its like ask the argument, `prod` and its like its items."""
+    if function.__module__ != "math" or function in UNTYPED:
+        return ANY
+    return BOOL if function in TRUTHS else INT if function in COUNTS else FLOAT
+
+
+UNTYPED = frozenset(
+    (math.floor, math.ceil, math.trunc, math.prod, math.frexp, math.modf, getattr(math, "sumprod", None))
+)
+TRUTHS = frozenset((math.isclose, math.isfinite, math.isinf, math.isnan))
+COUNTS = frozenset((math.factorial, math.gcd, math.lcm, math.comb, math.perm, math.isqrt))
 
 
 def _fold(function: Any, args: list[Any]) -> Value | None:

@@ -37,6 +37,7 @@ from specjit.capture.values import Abstract, Known, Value, const, type_for
 from specjit.ir.graph import Block, Graph, Location, uses
 from specjit.ir.guard import Guard
 from specjit.ir.types import Type
+from specjit.nn.module import Module
 from specjit.tensor.tensor import Tensor
 
 MAX_RESTARTS = 30
@@ -103,8 +104,9 @@ def capture(
     held: dict[Any, Type] = {}
     celled: set[Any] = set()
     rebound: set[str] = set()
+    changed: set[int] = set()
     for _ in range(MAX_RESTARTS):
-        session = Session(strict, fn, written, held, celled, rebound, scripting)
+        session = Session(strict, fn, written, held, celled, rebound, scripting, changed=changed)
         try:
             block = _run(session, fn, source, params, examples, root)
         except Restart:
@@ -121,6 +123,7 @@ def capture(
         raise CaptureError("limit", f"{fn.__qualname__}: the types of lists and attributes do not settle")
     graph = Graph(_graph_name(fn, root), block)
     graph.attrs["function"] = fn
+    graph.attrs["paths"] = session.paths
     graph.attrs["place"] = Location(source.file, source.node.lineno)
     graph.attrs["places"] = {
         name: Location(source.file, node.lineno) for name, node in parameter_nodes(source.node).items()
@@ -154,7 +157,7 @@ def _run(
         frame.at = places[name]
         frame.env[name] = _input(frame, name, examples[name])
     frame.at = source.node
-    session.active.append(fn.__code__)
+    session.active.append((fn.__code__, root if isinstance(root, Module) else None))
     bound = frame.env[params[0]] if root is not None else None
     if isinstance(bound, Known):
         calls.guard_root(frame, bound, fn)

@@ -22,10 +22,10 @@ from specjit.capture.frame import is_own
 from specjit.capture.pycalls import is_library
 from specjit.jit.schema import FunctionSchema, schema_of
 from specjit.nn.module import Module
+from specjit.runtime.optimize import recursive
 from specjit.runtime.program import Program
 
 F = TypeVar("F", bound=Callable[..., Any])
-_RECURSIVE = "__specjit_recursive__"
 
 
 class ScriptFunction(Program[Any, Any]):
@@ -144,22 +144,13 @@ def scripted_module(module: Module) -> ScriptedModule:
     return ScriptedContainer(module) if hasattr(type(module), "__len__") else ScriptedModule(module)
 
 
-def _recursive(fn: types.FunctionType) -> Program[Any, Any]:
-    """The function as its recursive calls in scripts run it: captured for the arguments that come."""
-    known: Program[Any, Any] | None = fn.__dict__.get(_RECURSIVE)
-    if known is None or known._model is not fn:
-        known = Program(fn, scripting=True)
-        setattr(fn, _RECURSIVE, known)
-    return known
-
-
 def _invoke(callee: Any, /, *args: Any, **kwargs: Any) -> Any:
     """A call in a script whose callee was not known when it was captured: Python functions are compiled now."""
     if isinstance(callee, types.MethodType):
         return _invoke(callee.__func__, callee.__self__, *args, **kwargs)
     if isinstance(callee, Module) and type(callee).__call__ is Module.__call__ and not _has_hooks(callee):
         return _invoke(type(callee).forward, callee, *args, **kwargs)
-    return _recursive(callee)(*args, **kwargs) if _is_compiled(callee) else callee(*args, **kwargs)
+    return recursive(callee, True)(*args, **kwargs) if _is_compiled(callee) else callee(*args, **kwargs)
 
 
 def _is_compiled(callee: Any) -> bool:
@@ -192,7 +183,7 @@ class _Managed:
         return _invoke(type(self.manager).__exit__, self.manager, *error)
 
 
-marks.recursive, marks.invoke, marks.invoke_method, marks.managed = _recursive, _invoke, _invoke_method, _Managed
+marks.invoke, marks.invoke_method, marks.managed = _invoke, _invoke_method, _Managed
 
 
 def _returns(scripted: ScriptedModule, method: Any) -> Any:

@@ -12,6 +12,8 @@ from specjit.nn.module import Module
 
 
 class _MaxPool(Module):
+    __constants__ = ("return_indices",)  # decides whether the result is one tensor or a pair
+
     def __init__(
         self,
         kernel_size: Any,
@@ -142,6 +144,8 @@ class AdaptiveAvgPool2d(_Adaptive):
 
 
 class _AdaptiveMax(_Adaptive):
+    __constants__ = ("return_indices",)
+
     def __init__(self, output_size: Any, return_indices: bool = False) -> None:
         super().__init__(output_size)
         self.return_indices = return_indices

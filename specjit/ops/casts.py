@@ -31,8 +31,12 @@ clone = defop(
 )
 
 
+@quiet
 def _cast(x: np.ndarray, dtype: DType) -> np.ndarray:
     return x.astype(dtype.numpy)
+
+
+_cast.text = "{0}.astype({1}.numpy)"  # type: ignore[attr-defined]
 
 
 def _cast_infer(x: Type, dtype: Any) -> Type:
@@ -41,7 +45,7 @@ def _cast_infer(x: Type, dtype: Any) -> Type:
 
 cast = defop(
     "cast(input, dtype: dtype) -> Tensor",
-    eager=quiet(_cast),
+    eager=_cast,
     infer=_cast_infer,
     vjp=lambda g, _y, _x, dtype: to_dtype(g, _x.dtype),
     lower=pointwise("{0}"),

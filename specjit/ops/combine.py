@@ -35,10 +35,15 @@ def _same_dtype(arrays: list[np.ndarray]) -> list[np.ndarray]:
 def _cat(tensors: Any, dim: int) -> np.ndarray:
     if not tensors:
         raise ValueError("specjit.cat(): expected a non-empty list of Tensors")
-    first = tensors[0]
-    rank, dtype = first.ndim, first.dtype
-    if rank and all(a.ndim == rank and a.dtype is dtype for a in tensors):
-        return np.concatenate(tensors, axis_of(dim, rank))
+    dtype = tensors[0].dtype
+    for a in tensors:
+        if a.dtype is not dtype:
+            break
+    else:
+        try:
+            return np.concatenate(tensors, dim)
+        except ValueError:
+            pass  # the errors of PyTorch, and what NumPy does not take, are below
     # An empty 1-d tensor fits everywhere: the customary start of a loop that grows a tensor.
     kept = [a for a in tensors if a.shape != (0,)] or list(tensors)
     if not kept[0].ndim:

@@ -9,18 +9,27 @@ import functools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from specjit.dtypes import TITLES
 from specjit.ops import combine
 from specjit.ops.linalg import matmul, mm
 from specjit.ops.norms import vector_norm
 from specjit.ops.records.composites import composite_function
 from specjit.ops.records.eager import not_implemented
+from specjit.ops.records.quiet import quiet
 from specjit.ops.shape import axis_of
 from specjit.ops.views import diagonal
 from specjit.tensor.tensor import Tensor
 
 
-@composite_function(method=False, inlined=False)
+def _tensordot_arrays(a: np.ndarray, b: np.ndarray, dims: Any) -> Any:
+    # NumPy takes a negative count of dims for 0.
+    plain = a.dtype is b.dtype and a.dtype.char in "fd" and not (type(dims) is int and dims < 0)
+    return np.asarray(np.tensordot(a, b, dims)) if plain else None
+
+
+@composite_function(method=False, inlined=False, direct=quiet(_tensordot_arrays))
 def tensordot(a: Tensor, b: Tensor, dims: Any = 2) -> Tensor:
     """The sum of products over pairs of dims: the last `dims` of `a` with the first of `b`, or two lists of dims.
 
@@ -93,24 +102,37 @@ def count(sizes: Sequence[Any]) -> Any:
     return total
 
 
-@composite_function
+def _inner_arrays(a: np.ndarray, b: np.ndarray) -> Any:
+    return np.asarray(np.inner(a, b)) if a.dtype is b.dtype and a.dtype.char in "fd" else None
+
+
+@composite_function(direct=_inner_arrays)
 def inner(input: Tensor, other: Tensor) -> Tensor:
     """Sums of products over the last dims: the dot product of vectors; with a 0-d tensor, the product."""
     if input.dtype is not other.dtype:
         raise RuntimeError("both inputs should have same dtype")
-    if input.ndim == 0 or other.ndim == 0:
+    rank = other.ndim
+    if input.ndim == 0 or rank == 0:
         return input * other
-    if input.shape[-1] != other.shape[-1]:
+    sizes, others = input.shape, other.shape
+    if sizes[-1] != others[-1]:
         raise RuntimeError(
             "inner() the last dimension must match on both input tensors but got shapes "
-            f"{list(input.shape)} and {list(other.shape)}"
+            f"{list(sizes)} and {list(others)}"
         )
-    if other.ndim <= 2:
+    if rank <= 2:
         return matmul(input, other.t())
     return tensordot(input, other, [[-1], [-1]])
 
 
-@composite_function
+def _kron_arrays(a: np.ndarray, b: np.ndarray) -> Any:
+    if a.dtype is not b.dtype or a.ndim != 2 or b.ndim != 2:
+        return None
+    (n, m), (k, w) = a.shape, b.shape
+    return (a.reshape(n, 1, m, 1) * b.reshape(1, k, 1, w)).reshape(n * k, m * w)
+
+
+@composite_function(direct=_kron_arrays)
 def kron(input: Tensor, other: Tensor) -> Tensor:
     """The Kronecker product: every element of `input` times the whole of `other`."""
     rank = max(input.ndim, other.ndim)

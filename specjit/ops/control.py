@@ -11,6 +11,7 @@ from abc import ABCMeta
 from collections.abc import Sequence
 from typing import Any
 
+from specjit.ir.constants import same
 from specjit.ir.traits import IO, PURE, READS, Traits
 from specjit.ir.types import ANY, BOOL, Type, type_of
 from specjit.ops import pyinfer as rule
@@ -153,20 +154,25 @@ defpy(
 
 
 class GuardFailed(Exception):
-    """A tensor's value is not what it was when the program was traced; the caller runs the original."""
+    """A tensor's value is not what it was when the program was traced; the caller runs the original. `place` is
+    file:line of the decision."""
+
+    def __init__(self, message: str, place: str) -> None:
+        super().__init__(message)
+        self.place = place
 
 
-def check_guard(value: Any, seen: Any) -> None:
-    if value is not seen and not (type(value) is type(seen) and (value == seen or (value != value and seen != seen))):
-        raise GuardFailed(f"expected {seen!r}, got {value!r}")
+def check_guard(value: Any, seen: Any, place: str = "") -> None:
+    if value is not seen and not same(value, seen):
+        raise GuardFailed(f"expected {seen!r}, got {value!r}", place)
 
 
 defpy(
-    "guard(value: any, seen: any) -> None",
+    "guard(value: any, seen: any, place: str = '') -> None",
     check_guard,
     rule.nothing,
     IO,
-    doc="Of a trace: the program has decided on this value, and went on with it as a constant.",
+    doc="Of a trace: the program has decided on this value at `place`, and went on with it as a constant.",
 )
 
 

@@ -5,6 +5,7 @@ Enters: sizes, values, a dtype, a device. Leaves: fresh tensors, which share mem
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -35,15 +36,24 @@ def check_number(dtype: DType, value: Any, name: str = "") -> None:
     name: what the message calls the dtype; PyTorch's are those of C."""
     if dtype is dtypes.bool_ or isinstance(value, Type):
         return
+    low, high = _limits(dtype)
     if dtype.is_floating_point:
-        fits = not math.isfinite(value) or abs(value) <= float(np.finfo(dtype.numpy).max)
+        fits = low <= value <= high or not math.isfinite(value)
     else:
-        limits = np.iinfo(dtype.numpy)
-        low = -limits.max if limits.min == 0 and isinstance(value, int) else limits.min
-        fits = low <= value <= limits.max
+        fits = (-high if low == 0 and isinstance(value, int) else low) <= value <= high
     if not fits:
         named = {"float32": "float", "float64": "double", "float16": "Half"}.get(dtype.name, dtype.name + "_t")
         raise RuntimeError(f"value cannot be converted to type {name or named} without overflow")
+
+
+@functools.cache
+def _limits(dtype: DType) -> tuple[Any, Any]:
+    """The least and the greatest number, infinities aside."""
+    if dtype.is_floating_point:
+        reals = np.finfo(dtype.numpy)
+        return float(reals.min), float(reals.max)
+    ints = np.iinfo(dtype.numpy)
+    return ints.min, ints.max
 
 
 def shape_of(size: Any) -> tuple[int, ...]:
@@ -65,10 +75,15 @@ def made(size: Any, dtype: Any, device: Any, requires_grad: Any) -> Type:
 
 
 def _sized(name: str, fn: Any, kind: str, doc: str) -> Any:
+    # NumPy refuses negative sizes itself; `infer` then says it in PyTorch's words.
+    def eager(size: Any, dtype: Any, device: Any, requires_grad: Any) -> np.ndarray:
+        found: np.ndarray = fn(size, (dtype or get_default_dtype()).numpy)
+        return found
+
+    eager.fill = fn  # type: ignore[attr-defined]
     return defop(
         f"{name}(size: 'int[*]', *, {OPTIONS}) -> Tensor",
-        # NumPy refuses negative sizes itself; `infer` then says it in PyTorch's words.
-        eager=lambda size, dtype, device, requires_grad: fn(size, (dtype or get_default_dtype()).numpy),
+        eager=eager,
         infer=lambda size, dtype, device, requires_grad: made(
             size, dtype or get_default_dtype(), device, requires_grad
         ),
@@ -95,7 +110,9 @@ def _fill_dtype(value: Any, dtype: Any) -> Any:
 def _full(size: Any, fill_value: Any, dtype: Any, device: Any, requires_grad: Any) -> np.ndarray:
     wanted = _fill_dtype(fill_value, dtype)
     check_number(wanted, fill_value)
-    return np.full(shape_of(size), cast_operand(fill_value, wanted.numpy))
+    out = np.empty(shape_of(size), wanted.numpy)
+    out.fill(cast_operand(fill_value, wanted.numpy))
+    return out
 
 
 def _full_infer(size: Any, fill_value: Any, dtype: Any, device: Any, requires_grad: Any) -> Type:
@@ -173,7 +190,7 @@ full_like = defop(
 # With the dtype and the device of a tensor
 
 
-@composite_function(name="Tensor.new_zeros")
+@composite_function(name="Tensor.new_zeros", fill=np.zeros)
 def _new_zeros(
     input: Tensor, size: Spread, *, dtype: DType | None = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
@@ -181,7 +198,7 @@ def _new_zeros(
     return zeros(size, dtype=dtype or input.dtype, device=device or input.device, requires_grad=requires_grad)
 
 
-@composite_function(name="Tensor.new_ones")
+@composite_function(name="Tensor.new_ones", fill=np.ones)
 def _new_ones(
     input: Tensor, size: Spread, *, dtype: DType | None = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
@@ -189,7 +206,7 @@ def _new_ones(
     return ones(size, dtype=dtype or input.dtype, device=device or input.device, requires_grad=requires_grad)
 
 
-@composite_function(name="Tensor.new_empty")
+@composite_function(name="Tensor.new_empty", fill=np.empty)
 def _new_empty(
     input: Tensor, size: Spread, *, dtype: DType | None = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
@@ -197,7 +214,15 @@ def _new_empty(
     return empty(size, dtype=dtype or input.dtype, device=device or input.device, requires_grad=requires_grad)
 
 
-@composite_function(name="Tensor.new_full")
+def _new_full_array(
+    x: np.ndarray, size: Any, fill_value: Any, dtype: DType | None, device: Any, requires_grad: bool
+) -> Any:
+    if device is not None or requires_grad:
+        return None
+    return _full(size, fill_value, dtype or dtype_of(x.dtype), None, False)
+
+
+@composite_function(name="Tensor.new_full", direct=_new_full_array)
 def _new_full(
     input: Tensor,
     size: Ints,

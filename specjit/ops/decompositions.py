@@ -206,7 +206,11 @@ def svd(A: Tensor, full_matrices: bool = True, *, driver: str | None = None) -> 
     return SVD(u, s, vh)
 
 
-@composite_function(name="linalg.svdvals", method=False)
+@composite_function(
+    name="linalg.svdvals",
+    method=False,
+    direct=lambda x, driver: np.linalg.svd(x, compute_uv=False) if x.dtype.char in "fd" else None,
+)
 def svdvals(A: Tensor, *, driver: str | None = None) -> Tensor:
     """The singular values, descending."""
     return svd_factors(A, False, driver=driver)[1]
@@ -264,7 +268,11 @@ def eigh(A: Tensor, UPLO: str = "L") -> Any:
     return Eigenpairs(w, v)
 
 
-@composite_function(name="linalg.eigvalsh", method=False)
+@composite_function(
+    name="linalg.eigvalsh",
+    method=False,
+    direct=lambda x, UPLO: np.linalg.eigvalsh(x, UPLO) if x.dtype.char in "fd" else None,
+)
 def eigvalsh(A: Tensor, UPLO: str = "L") -> Tensor:
     """The eigenvalues of symmetric matrices, ascending."""
     return eigh_factors(A, UPLO)[0]

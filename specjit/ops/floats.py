@@ -15,7 +15,6 @@ from specjit.ops import compare
 from specjit.ops.arithmetic import where
 from specjit.ops.creation import ones_like
 from specjit.ops.division import no_zero_divisor
-from specjit.ops.pointwise import has_nans
 from specjit.ops.power import pow
 from specjit.ops.records import infer
 from specjit.ops.records.call import attach_method
@@ -85,7 +84,9 @@ def _heaviside(x: np.ndarray, values: np.ndarray) -> Any:
     if x.dtype.kind != "f":
         return np.where(x == 0, values, (x > 0).astype(x.dtype))
     out = np.asarray(np.heaviside(x, values))
-    if has_nans(x):
+    if out.shape == x.shape:
+        out[np.isnan(x)] = 0
+    else:
         np.copyto(out, 0, where=np.isnan(x))
     return out
 
@@ -225,7 +226,7 @@ fmin = binary_function(
 )
 
 
-@composite_function
+@composite_function(direct=lambda x, exponent: np.asarray(np.float_power(x, exponent)))
 def float_power(input: Tensor | Number, exponent: Tensor | Number) -> Tensor:
     """`pow` in float64."""
     return pow(_double(input), _double(exponent))

@@ -14,7 +14,7 @@ import numpy as np
 
 from specjit.ir.types import Type
 from specjit.ops.creation import zeros
-from specjit.ops.index_rules import as_mask, indexed_dims, infer_getitem, numpy_index, split, take
+from specjit.ops.index_rules import as_mask, indexed_dims, infer_getitem, numpy_index, picked, split, take
 from specjit.ops.records import infer
 from specjit.ops.records.eager import writable
 from specjit.ops.records.grads import sum_to
@@ -26,20 +26,32 @@ from specjit.ops.slicing import check_index
 from specjit.tensor.promotion import cast_operand
 
 
-def _getitem(x: np.ndarray, index: Any) -> np.ndarray:
+def _as_numpy(x: np.ndarray, index: Any) -> bool:
+    """Whether an index means the same to NumPy: ints, slices without step, None and Ellipsis; or one array of indices,
+    or one mask of the right shape."""
     kind = type(index)
-    if kind is int:
-        return x[index, ...]
-    if kind is slice and index.step is None:
-        return x[index]
+    if kind is int or (kind is slice and index.step is None):
+        return True
     if kind is tuple:
         for item in index:
             kind = type(item)
-            if not (kind is int or item is None or (kind is slice and item.step is None)):
-                break
-        else:
-            return x[(*index, ...)]
-    return take(x, split(index, x.shape))
+            if not (kind is int or (kind is slice and item.step is None) or item is None or item is Ellipsis):
+                return False
+        return True
+    if kind is not np.ndarray or not index.ndim or not index.size:
+        return False
+    char = index.dtype.char
+    return char in "ilq" or (char == "?" and index.shape == x.shape[: index.ndim])
+
+
+def _getitem(x: np.ndarray, index: Any) -> np.ndarray:
+    if not _as_numpy(x, index):
+        return take(x, split(index, x.shape))
+    found = x[index]
+    if type(found) is np.ndarray:
+        return found
+    # A view of the one element. (Beside its ints there may be no other index, so that the dots can be added.)
+    return x[(*index, ...)] if type(index) is tuple else x[index, ...]
 
 
 getitem = defop(
@@ -162,7 +174,7 @@ def _index_infer(x: Type, indices: Any) -> Type:
 
 index = defop(
     "index(input, indices: any) -> Tensor",
-    eager=lambda x, indices: x[_plain_indices(indices)],
+    eager=lambda x, indices: picked(x, _plain_indices(indices)),
     infer=_index_infer,
     vjp=lambda g, _y, _x, indices: index_put(zeros(_x.shape, dtype=g.dtype), indices, g, accumulate=True),
     method=False,
@@ -219,6 +231,9 @@ defop(
 
 
 def _setitem(x: np.ndarray, index: Any, value: Any) -> np.ndarray:
+    if x.flags.c_contiguous and (type(value) is np.ndarray or x.dtype.kind == "f") and _as_numpy(x, index):
+        x[index] = value
+        return x
     found = split(index, x.shape)
     target = writable(x[(*found.basic, ...)])
     if isinstance(value, np.ndarray):

@@ -89,7 +89,12 @@ solve_matrices = defop(
 )
 
 
-@composite_function(name="linalg.solve")
+def _solve_arrays(a: np.ndarray, b: np.ndarray, left: bool) -> Any:
+    plain = left and a.dtype is b.dtype and a.dtype.char in "fd" and a.ndim == b.ndim == 2
+    return np.linalg.solve(a, b) if plain else None
+
+
+@composite_function(name="linalg.solve", direct=_solve_arrays)
 def solve(A: Tensor, B: Tensor, *, left: bool = True) -> Tensor:
     """X with A @ X = B, or with X @ A = B if not `left`.
 

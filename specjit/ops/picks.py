@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from specjit.dtypes import bool_, int64
 from specjit.ops.creation import zeros_like
 from specjit.ops.gather import gather
@@ -30,12 +32,12 @@ def masked_select(input: Tensor, mask: Tensor) -> Tensor:
     return input.expand_as(chosen)[chosen]
 
 
-@composite_function
+@composite_function(direct=lambda x, index: np.asarray(np.take(x, index)) if index.dtype.char in "lq" else None)
 def take(input: Tensor, index: Tensor) -> Tensor:
     """The elements of the flattened tensor at the positions `index`, which may be negative."""
     if index.dtype is not int64:
         raise RuntimeError(f"take(): Expected a long tensor for index, but got {index.dtype.name}")
-    return input.reshape(-1)[index.reshape(-1)].reshape(index.shape)
+    return input.reshape(-1)[index]
 
 
 @composite_function

@@ -161,18 +161,11 @@ abs = _kept(
 )
 
 
-def has_nans(x: np.ndarray) -> bool:
-    """Whether an array of floats has NaNs. A sum of squares has no other way to become one, and is quickly made."""
-    total = np.vdot(x, x)
-    return bool(total != total)
-
-
 def _sign(x: np.ndarray) -> Any:
     if x.dtype.kind != "f":
         return np.sign(x) if x.dtype.kind != "b" else x.copy()
     out = np.asarray(np.sign(x))
-    if has_nans(out):
-        np.copyto(out, 0, where=np.isnan(out))
+    out[np.isnan(out)] = 0
     return out
 
 

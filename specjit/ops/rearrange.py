@@ -6,7 +6,7 @@ Invariant: elements are moved, never computed with: every dtype is taken, and Na
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -36,7 +36,11 @@ packed = defop(
 )
 
 
-@composite_function(public=False)
+def _repeat_arrays(x: np.ndarray, repeats: Any) -> Any:
+    return np.tile(x, repeats) if len(repeats) >= x.ndim and min(repeats, default=0) >= 0 else None
+
+
+@composite_function(public=False, direct=_repeat_arrays)
 def repeat(input: Tensor, repeats: Spread) -> Tensor:
     """The tensor repeated along each dim; more repeats than dims add dims in front."""
     lead = len(repeats) - input.ndim
@@ -56,7 +60,7 @@ def _check_repeats(repeats: Any) -> None:
             raise RuntimeError(f"Trying to create tensor with negative dimension: repeats {list(repeats)}")
 
 
-@composite_function
+@composite_function(direct=lambda x, dims: np.tile(x, dims) if min(dims, default=0) >= 0 else None)
 def tile(input: Tensor, dims: Spread) -> Tensor:
     """`repeat`, with repeats of 1 in front if there are fewer than dims."""
     return repeat(input, [1] * (input.ndim - len(dims)) + list(dims))
@@ -89,7 +93,11 @@ def _check_output_size(given: Any, found: Any) -> None:
         raise RuntimeError(f"repeat_interleave: Invalid output_size, expected {found} but got {given}")
 
 
-@composite_function
+def _interleaved_arrays(x: np.ndarray, repeats: Any, dim: Any, output_size: Any) -> Any:
+    return np.repeat(x, repeats, dim) if type(repeats) is int and output_size is None else None
+
+
+@composite_function(direct=_interleaved_arrays)
 def repeat_interleave(
     input: Tensor, repeats: Any = None, dim: int | None = None, *, output_size: int | None = None
 ) -> Tensor:
@@ -320,7 +328,20 @@ def _check_grid(ranks: list[int], dtypes: list[Any], indexing: Any) -> None:
             raise RuntimeError("meshgrid expects all tensors to have the same dtype")
 
 
-@composite_function
+def _stacked(fn: Callable[[list[np.ndarray]], np.ndarray]) -> Callable[[list[np.ndarray]], Any]:
+    """`fn` of arrays of one dtype: NumPy promotes others in its own way."""
+
+    def direct(arrays: list[np.ndarray]) -> Any:
+        dtype = arrays[0].dtype
+        for a in arrays:
+            if a.dtype is not dtype:
+                return None
+        return fn(arrays)
+
+    return direct
+
+
+@composite_function(direct=_stacked(np.hstack))
 def hstack(tensors: Sequence[Tensor]) -> Tensor:
     """Joined along columns: dim 1, or dim 0 of 1-d tensors."""
     if not tensors:
@@ -329,7 +350,7 @@ def hstack(tensors: Sequence[Tensor]) -> Tensor:
     return combine.cat(given, 0 if given[0].ndim == 1 else 1)
 
 
-@composite_function
+@composite_function(direct=_stacked(np.vstack))
 def vstack(tensors: Sequence[Tensor]) -> Tensor:
     """Joined along rows, 1-d tensors being rows."""
     if not tensors:
@@ -338,7 +359,7 @@ def vstack(tensors: Sequence[Tensor]) -> Tensor:
     return combine.cat(given, 0)
 
 
-@composite_function
+@composite_function(direct=_stacked(np.dstack))
 def dstack(tensors: Sequence[Tensor]) -> Tensor:
     """Joined along dim 2, after `atleast_3d`."""
     if not tensors:
@@ -347,7 +368,7 @@ def dstack(tensors: Sequence[Tensor]) -> Tensor:
     return combine.cat(given, 2)
 
 
-@composite_function
+@composite_function(direct=_stacked(np.column_stack))
 def column_stack(tensors: Sequence[Tensor]) -> Tensor:
     """1-d tensors as columns, others as they are, joined along dim 1."""
     if not tensors:
@@ -356,7 +377,7 @@ def column_stack(tensors: Sequence[Tensor]) -> Tensor:
     return combine.cat(given, 1)
 
 
-@composite_function
+@composite_function(direct=_stacked(np.vstack))
 def row_stack(tensors: Sequence[Tensor]) -> Tensor:
     """`vstack` under another name."""
     return vstack(tensors)

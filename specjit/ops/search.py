@@ -22,6 +22,8 @@ from specjit.ops.records.refuse import FLOATING, INTEGRAL, Refuse
 from specjit.ops.records.registry import NO_GRAD, defop
 from specjit.tensor.tensor import Tensor
 
+BOOL = np.dtype(bool)
+
 # sorted data
 
 
@@ -301,7 +303,10 @@ sum_each = defop(
 )
 
 
-@composite_function
+@composite_function(
+    # NumPy refuses floats, negative and other than 1-d input, and the body then says so.
+    direct=lambda x, weights, minlength: None if x.dtype is BOOL else np.bincount(x, None, minlength)
+)
 def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -> Tensor:
     """How often each of 0, 1, ... occurs in a 1-d tensor of ints, or the sums of their weights."""
     # Of no elements there are counts only, as in PyTorch.

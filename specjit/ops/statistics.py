@@ -183,7 +183,11 @@ def nanmean(input: Tensor, dim: Ints | None = None, keepdim: bool = False, *, dt
     return nansum(input, dim, keepdim, dtype=dtype) / sum(~isnan(input), dim, keepdim)
 
 
-@composite_function
+def _diff_arrays(x: np.ndarray, n: int, dim: int, prepend: None, append: None) -> Any:
+    return np.diff(x, n, dim) if n > 0 and x.dtype.kind != "b" else None
+
+
+@composite_function(direct=quiet(_diff_arrays))
 def diff(
     input: Tensor, n: int = 1, dim: int = -1, prepend: Tensor | None = None, append: Tensor | None = None
 ) -> Tensor:

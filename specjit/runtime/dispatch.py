@@ -59,6 +59,7 @@ class Sites:
     def _renewed(self, values: tuple[Any, ...], arguments: dict[str, Any], key: Any) -> Site | None:
         """A site that holds for these arguments: one that there is, or one captured now. Arguments of one structure
         may need several captures (lists of parameters, and of other tensors), which stand side by side."""
+        first = None
         for place in itertools.chain((key,), ((key, i) for i in itertools.count(1))):
             site = self.by_structure.get(place, MISS)
             if site is MISS:
@@ -68,13 +69,16 @@ class Sites:
                 return site
             if not site.captured.checks.of_arguments(broken[0]):
                 return self._recapture(arguments, place, broken)
+            first = first or broken
         for other in self.by_structure.values():  # a string or an object may differ where the capture does not care
             if other is not None and other.holds(*other.leading, *values):
                 return other
-        if len(self.by_structure) >= self.limit:
-            self._too_many()
-            return None
-        return self._capture(arguments, place)
+        if len(self.by_structure) < self.limit:
+            return self._capture(arguments, place)
+        if first is not None:
+            return self._recapture(arguments, key, first)
+        self._too_many()
+        return None
 
     def _too_many(self) -> None:
         if not self.full:

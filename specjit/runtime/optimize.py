@@ -7,11 +7,14 @@ model (a decorator).
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any, ParamSpec, TypeVar, Unpack, overload
 
+from specjit.capture import marks
 from specjit.runtime.options import Dynamic, Numerics, Options, OptionValues
 from specjit.runtime.program import Program
 
+_RECURSIVE = "__specjit_recursive__"
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -52,3 +55,16 @@ def optimize(
         name=name,
     ).to_dict()
     return (lambda fn: Program(fn, **options)) if model is None else Program(model, **options)
+
+
+def recursive(fn: FunctionType, scripting: bool) -> Program[Any, Any]:
+    """The function as the recursive calls of a program (a script) run it: captured for the arguments that come."""
+    # `functools.wraps` copies what another function has.
+    known: dict[bool, Any] = {s: p for s, p in fn.__dict__.get(_RECURSIVE, {}).items() if p._model is fn}
+    if scripting not in known:
+        known[scripting] = Program(fn, scripting=scripting)
+        setattr(fn, _RECURSIVE, known)
+    return known[scripting]
+
+
+marks.recursive = recursive

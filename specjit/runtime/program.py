@@ -285,11 +285,12 @@ class Program(Generic[P, R]):
         pending.
 
         Under `strict=True` a failure of the background work is raised here."""
+        end = None if timeout is None else time.monotonic() + timeout
         with self._lock:
             done = self._idle.wait_for(lambda: self._pending == 0, timeout)
         for site in list(self._sites.by_structure.values()):
             for part in [] if site is None else site.parts:
-                done = part.wait(timeout) and done
+                done = part.wait(None if end is None else max(0.0, end - time.monotonic())) and done
         if done and self._failure is not None and self._options.strict:
             failure, self._failure = self._failure, None
             raise failure

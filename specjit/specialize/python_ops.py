@@ -9,6 +9,7 @@ Invariant: an op that could raise or have an outside effect on these operands is
 from __future__ import annotations
 
 import inspect
+import math
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +30,9 @@ if TYPE_CHECKING:
     from specjit.specialize.specializer import Specializer
 
 CLASSES = {"int": int, "float": float, "bool": bool, "str": str}
-PURE_FUNCTIONS: frozenset[Any] = frozenset({min, max, abs, round, sum, sorted, divmod, ord, chr, repr})
+PURE_FUNCTIONS: frozenset[Any] = frozenset(
+    {min, max, abs, round, sum, sorted, divmod, ord, chr, repr, *filter(inspect.isbuiltin, vars(math).values())}
+)
 
 
 @handles("py.getattr")
@@ -173,8 +176,8 @@ def call(spec: Specializer, args: list[Any], node: Node) -> Any:
         if decided is not None:
             return decided
     if isinstance(function, (Known, Obj)) and function.value in PURE_FUNCTIONS:
-        if all(isinstance(a, Known) for a in args):
-            return default(spec, args, node)
+        if all(isinstance(a, Known) and isinstance(a.value, IMMUTABLE) for a in args[1:]):
+            return spec.fold(node.op, args)
         if all(isinstance(a, Known) or (isinstance(a, Value) and a.type.kind in ("int", "float")) for a in args[2:]):
             return spec.extern(node.op, args, [r.type for r in node.results])[0]
     if isinstance(function, Known) and function.value in NAMED:

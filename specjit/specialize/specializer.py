@@ -49,6 +49,7 @@ class Specializer:
         self.read_global = read_global
         self.block = Block()
         self.env: dict[Value, Any] = {}
+        self.paths: dict[int, str] = {}
         self.scopes: list[
             tuple[str, dict[int, tuple[Seq, list[Value | Rows]]]]
         ] = []  # open blocks: kind, rows appended to outer lists
@@ -72,6 +73,7 @@ class Specializer:
     def run(self, graph: Graph, inputs: list[Abstract]) -> list[Abstract]:
         """Interpret the graph on these inputs; the outputs' abstract values."""
         self.liveness = Liveness(graph)
+        self.paths = graph.attrs.get("paths", {})  # of objects that stand in the graph
         self.sizes.enter(inputs)
         self.env.update(zip(graph.inputs, inputs, strict=True))
         self.walk(graph.block)
@@ -105,7 +107,8 @@ class Specializer:
     def get(self, v: Value) -> Abstract:
         if not v.is_const:
             return self.env[v]
-        return constant(v.const)
+        path = self.paths.get(id(v.const))
+        return constant(v.const) if path is None else Obj(v.const, path)
 
     @property
     def depth(self) -> int:

@@ -206,6 +206,7 @@ def _walk(
     captured: dict[int, Any],
     leaf: Callable[[Tensor, Tensor, bool], None],
 ) -> None:
+    state.refuse("a gradient is computed within the function", "trace what is differentiated, or use specjit.optimize")
     run = _Run(_Plan([r for r, _ in roots], targets), create if retain is None else retain, create)
     with state.set_grad_enabled(create), state.recording(None):
         for root, g in roots:

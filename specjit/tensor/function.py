@@ -177,6 +177,8 @@ class Function:
     @classmethod
     def apply(cls, *args: Any) -> Any:
         """Run `forward` and record it if a tensor argument requires grad."""
+        if state.recorders and state.thread.recorder is not None:
+            return state.thread.recorder.call_function(cls.apply, args, {})
         ctx = FunctionContext()
         ctx.needs_input_grad = tuple(isinstance(a, Tensor) and a._requires_grad for a in args)
         recorded = state.is_grad_enabled() and any(ctx.needs_input_grad)

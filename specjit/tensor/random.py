@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from specjit import locks
+from specjit.tensor import state as recording
 from specjit.tensor.devices import device as make_device
 
 M0, M1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
@@ -28,6 +29,7 @@ LOW = np.uint64(0xFFFFFFFF)
 ROUNDS = 10
 STATE_BYTES = 16
 FIRST_SEED = 67280421310721  # of a generator that nobody seeded
+SEEDED = ("a random generator is seeded, which a trace does not repeat", "seed it before the call")
 
 
 def philox(seed: int, block: int, count: int) -> np.ndarray:
@@ -91,6 +93,7 @@ class Generator:
             raise RuntimeError(f"manual_seed expected a long, but got {type(seed).__name__}")
         if not -(2**63) <= seed < 2**64:
             raise ValueError("Overflow when unpacking long long")
+        recording.refuse(*SEEDED)
         with self._lock:
             self.seed_value = seed & 0xFFFFFFFFFFFFFFFF
             self.offset = 0
@@ -142,6 +145,7 @@ class Generator:
             raise TypeError("RNG state must be a tensor of bytes (uint8)")
         if data.shape != (STATE_BYTES,):
             raise RuntimeError(f"Expected an RNG state of {STATE_BYTES} bytes but found {list(data.shape)}")
+        recording.refuse(*SEEDED)
         seed, offset = (int(v) for v in data.copy().view(np.uint64))
         with self._lock:
             self.seed_value, self.offset = seed, offset

@@ -85,6 +85,18 @@ class OpNode(Node):
         self.args: Any = kept
         self.versions: Sequence[int] = versions
 
+    @classmethod
+    def of_list(cls, op: Any, args: Sequence[Any], arrays: Sequence[np.ndarray], result: np.ndarray) -> OpNode:
+        """A call with a list of tensors and plain values of which vjp needs types only."""
+        node: OpNode = cls.__new__(cls)
+        node.op = op
+        node.edges = tuple([edge(t) for t in args[0]])
+        node.hooks = None
+        node.args = (_Kept([(a.shape, a.dtype) for a in arrays]), *args[1:])
+        node.versions = ()
+        node.result = (result.shape, result.dtype)
+        return node
+
     @property
     def name(self) -> str:
         return "".join(part.capitalize() for part in self.op.name.strip("_").split("_")) + "Backward"
@@ -185,6 +197,8 @@ class KeptIndex:
 
     @staticmethod
     def of(value: Any) -> Any:
+        if type(value) is int or type(value) is slice:
+            return value
         items = value if type(value) is tuple or type(value) is list else (value,)
         found = [(t, t._version[0]) for t in items if isinstance(t, Tensor)]
         return KeptIndex(value, found) if found else value

@@ -88,6 +88,18 @@ class recording:
         thread.recorder = before
 
 
+def reads(tensor: Any, name: str, seen: Any, *args: Any) -> None:
+    """Tell this thread's recorder that Python is handed `tensor.name(*args)`, which is `seen`."""
+    if recorders and thread.recorder is not None:
+        thread.recorder.reads(tensor, name, seen, *args)
+
+
+def refuse(what: str, hint: str) -> None:
+    """Tell this thread's recorder that something happens which ops cannot repeat."""
+    if recorders and thread.recorder is not None:
+        thread.recorder.refuse(what, hint)
+
+
 class _GradMode:
     """Base of the grad-mode switches: a context manager and a decorator."""
 

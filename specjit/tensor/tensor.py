@@ -173,6 +173,8 @@ class Tensor(TensorMethods, metaclass=TensorType):
     @property
     def data(self) -> Tensor:
         """The same storage without history and with a version of its own: writes to it are not noticed by autograd."""
+        if state.recorders and state.thread.recorder is not None:
+            return self.detach()
         out = self._detached([0])
         storage.share(self._version, out)
         return out
@@ -181,6 +183,7 @@ class Tensor(TensorMethods, metaclass=TensorType):
     def data(self, value: Tensor) -> None:
         if not isinstance(value, Tensor):
             raise TypeError(f"Variable data has to be a tensor, but got {type(value).__name__}")
+        state.refuse("a tensor gets other memory (x.data = ...)", "write it in place: x.copy_(...)")
         if value._data is None:
             self._meta = value._meta
         self._data = value._data
@@ -203,16 +206,20 @@ class Tensor(TensorMethods, metaclass=TensorType):
         strides: tuple[Any, ...] = (
             contiguous_strides(self._meta[1]) if data is None else tuple(s // data.itemsize for s in data.strides)
         )
+        state.reads(self, "stride", strides)
         return strides if dim is None else strides[dim]
 
     def storage_offset(self) -> int:
         """Elements between the start of the storage and the first element."""
-        if self._base is None or self._data is None:
-            return 0
-        return (address(self._data) - address(self._base._data)) // self._data.itemsize
+        elements = 0
+        if self._base is not None and self._data is not None:
+            elements = (address(self._data) - address(self._base._data)) // self._data.itemsize
+        state.reads(self, "storage_offset", elements)
+        return elements
 
     def data_ptr(self) -> int:
         """The address of the first element; 0 on meta."""
+        state.refuse("the address of a tensor (data_ptr)", "compare tensors with `is`, or leave it out of the trace")
         return 0 if self._data is None else address(self._data)
 
     def dim(self) -> int:
@@ -234,7 +241,9 @@ class Tensor(TensorMethods, metaclass=TensorType):
 
     def is_contiguous(self) -> bool:
         """Whether the elements lie in row-major order without gaps."""
-        return self._data is None or self._data.flags.c_contiguous
+        found = self._data is None or self._data.flags.c_contiguous
+        state.reads(self, "is_contiguous", found)
+        return found
 
     def numpy(self, *, force: bool = False) -> np.ndarray:
         """An ndarray on the same memory. `force=True` detaches first."""
@@ -242,6 +251,10 @@ class Tensor(TensorMethods, metaclass=TensorType):
             raise RuntimeError("a tensor on the meta device has no data to give to NumPy")
         if self._requires_grad and not force:
             raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
+        state.refuse(
+            "a tensor is handed to NumPy, whose work a trace does not record",
+            "use specjit's operators, or specjit.optimize, which runs such lines in Python",
+        )
         return storage.export(self._version, self._data)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
@@ -260,7 +273,9 @@ class Tensor(TensorMethods, metaclass=TensorType):
 
     def tolist(self) -> Any:
         """Nested Python lists of Python numbers; a number for a 0-d tensor."""
-        return self._needs_data("tolist").tolist()
+        found = self._needs_data("tolist").tolist()
+        state.reads(self, "tolist", found)
+        return found
 
     def _needs_data(self, what: str) -> np.ndarray:
         if self._data is None:
@@ -317,7 +332,12 @@ class Tensor(TensorMethods, metaclass=TensorType):
     def __repr__(self) -> str:
         from specjit.tensor.printing import show
 
-        return show(self)
+        if not (state.recorders and state.thread.recorder is not None):
+            return show(self)
+        with state.recording(None):
+            text = show(self)
+        state.reads(self, "__repr__", text)
+        return text
 
     def __format__(self, spec: str) -> str:
         return format(self.item(), spec) if self.ndim == 0 and self._data is not None else format(repr(self), spec)

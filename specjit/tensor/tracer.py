@@ -237,6 +237,11 @@ class BuilderRecorder:
     def call(self, op: OpLike, args: Sequence[Any]) -> Any:
         return trace(op, args, self.builder)
 
+    def reads(self, tensor: Any, name: str, seen: Any, *args: Any) -> None:
+        """Compositions of ops may ask constants anything."""
+
+    refuse = reads
+
 
 def recording(builder: Builder) -> state.recording:
     """Within `with recording(builder):`, every op call of this thread appends to `builder`, whatever its arguments."""

@@ -6,8 +6,17 @@ import copy
 
 import numpy as np
 
-from specjit.codegen.kernels import draw, duet, gemm, loops, pack, pick, reference, scan
-from specjit.codegen.kernels.spec import DrawSpec, DuetSpec, GemmSpec, LoopSpec, PackSpec, PickSpec, ScanSpec
+from specjit.codegen.kernels import draw, duet, gemm, loops, pack, pick, reference, scan, window
+from specjit.codegen.kernels.spec import (
+    DrawSpec,
+    DuetSpec,
+    GemmSpec,
+    LoopSpec,
+    PackSpec,
+    PickSpec,
+    ScanSpec,
+    WindowSpec,
+)
 from specjit.codegen.loader import KernelLibrary
 from tests.codegen.sources import call
 
@@ -16,6 +25,7 @@ GARBAGE = {"f": np.nan, "i": -77, "u": 77, "b": True}
 RENDER = {
     LoopSpec: loops.render,
     GemmSpec: gemm.render,
+    WindowSpec: window.render,
     DuetSpec: duet.render,
     PackSpec: pack.render,
     PickSpec: pick.render,

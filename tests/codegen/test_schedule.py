@@ -324,6 +324,16 @@ def test_nested_loops():
         assert all(len(getattr(s, "domain", ())) <= 1 for s in plan.specs)
 
 
+@pytest.mark.parametrize("op", ["%m: int = py.max(%k, 0)", "%m: int<4*N*T-2> = py.sub(%k, 1)"])
+def test_a_number_made_of_sizes_that_no_input_has_is_taken_as_given(op):
+    text = f"""graph @f(%x: f64[T], %k: int<4*N*T-1>) -> f64[T] {{
+      {op}
+      %y: f64[T] = mul(%x, %m)
+      return %y
+    }}"""
+    check(text, np.arange(3.0), 23)
+
+
 def test_sizes_from_the_caller_are_checked():
     """Memory is never reached through a size that does not fit: the region leaves, and the block raises in Python."""
     text = """graph @f(%x: f32[B,4], %y: f32[T,2], %n: int<N>, %k: int<K>,
@@ -404,6 +414,21 @@ def test_while_that_never_runs():
     }"""
     check(text, f32(RNG, 4), False)
     check(text, f32(RNG, 4), True)
+
+
+@pytest.mark.parametrize("kind", ["", " reverse"])
+def test_a_counted_loop_that_never_starts_hands_on_what_it_was_given(kind):
+    text = f"""graph @f(%x: f32[4], %n: int<T>, %c: bool) -> f32[4] {{
+      %y: f32[4] = exp(%x)
+      %a: f32[4] = loop %n, %c, (%i: int, %ai: f32[4] = %y){kind} {{
+        %b: f32[4] = add(%ai, %ai)
+        yield %c, %b
+      }}
+      return %a
+    }}"""
+    for turns in (0, 1, 3):
+        check(text, f32(RNG, 4), turns, False)
+        check(text, f32(RNG, 4), turns, True)
 
 
 def test_joining_writes_straight_into_the_whole():

@@ -3,38 +3,21 @@ by op."""
 
 from __future__ import annotations
 
-import ctypes
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 
-from specjit.codegen.abi import BUDGET, Status
 from specjit.codegen.loader import KernelLibrary
-from specjit.codegen.machine.native import machine
-from specjit.codegen.schedule import RegionPlan
-from specjit.codegen.schedule.interp import RegionFailed, interpret
+from specjit.codegen.schedule.interp import RegionFailed, Runner, interpret
 from tests.codegen.plans import f32, graph_of, plan_of, run_graph
 from tests.codegen.region_texts import ATTENTION, BRANCH_IN_A_LOOP, gru, lstm, norm_peephole_lstm
+from tests.graphs.native import native_runner
 
 RNG = np.random.default_rng(3)
-Runner = Callable[[RegionPlan, np.ndarray], Status]
 
 
 @pytest.fixture(scope="module")
 def native(library: KernelLibrary) -> Runner:
-    """Runs a plan's program on the native machine; small budgets make it yield often."""
-    loaded = machine(library)
-    enter = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p)(loaded.address)
-
-    def run(plan: RegionPlan, frame: np.ndarray) -> Status:
-        code = plan.code(library.get_many([*zip(plan.kernels, plan.hints)]))
-        frame[BUDGET] = 3
-        status = enter(code.words.ctypes.data, frame.ctypes.data)
-        assert loaded.address, "the machine is unloaded with its last reference"
-        return Status(status)
-
-    return run
+    return native_runner(library)
 
 
 def check_native(native: Runner, text: str, *inputs: object, params: tuple[str, ...] = ()) -> None:

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from specjit.codegen.kernels.spec import GemmSpec
+from specjit.codegen.schedule import RegionPlan
 from specjit.codegen.schedule.sums import MAX_SEGMENTS
-from tests.codegen.plans import check
+from tests.codegen.plans import check, plan_of
 
 HEAD = "%x: f32[3,5], %w: f32[5,8], %h: f32[3,4], %u: f32[4,8], %b: f32[8], %c: f32[8]"
 PRODUCTS = "%p: f32[3,8] = matmul(%x, %w); %q: f32[3,8] = matmul(%h, %u)"
@@ -43,18 +44,28 @@ def test_sums_are_one_product(body):
     assert segments_of(body) == [2]
 
 
+def told(plan: RegionPlan) -> list[str]:
+    return [n.text.partition(": ")[2] for n in plan.notes if "the two products of a sum" in n.text]
+
+
 @pytest.mark.parametrize(
-    ("body", "result", "types"),
+    ("body", "result", "types", "why"),
     [
-        (f"{PRODUCTS}; %y: f32[3,8] = sub(%p, %q)", "%y", "f32[3,8]"),
-        (f"{PRODUCTS}; %y: f32[3,8] = add(%p, %q)", "%y, %p", "(f32[3,8], f32[3,8])"),
-        (f"{PRODUCTS}; %s: f32[3,8] = add(%p, %b); %y: f32[3,8] = add(%s, %q)", "%y, %s", "(f32[3,8], f32[3,8])"),
-        (f"{PRODUCTS}; %s: f32[3,8] = tanh(%p); %y: f32[3,8] = add(%s, %q)", "%y", "f32[3,8]"),
+        (f"{PRODUCTS}; %y: f32[3,8] = sub(%p, %q)", "%y", "f32[3,8]", []),
+        (f"{PRODUCTS}; %y: f32[3,8] = add(%p, %q)", "%y, %p", "(f32[3,8], f32[3,8])", ["p is needed by itself, too"]),
+        (
+            f"{PRODUCTS}; %s: f32[3,8] = add(%p, %b); %y: f32[3,8] = add(%s, %q)",
+            "%y, %s",
+            "(f32[3,8], f32[3,8])",
+            ["s is needed by itself, too"],
+        ),
+        (f"{PRODUCTS}; %s: f32[3,8] = tanh(%p); %y: f32[3,8] = add(%s, %q)", "%y", "f32[3,8]", []),
     ],
     ids=["a difference", "a product that is kept", "a sum that is kept", "work between"],
 )
-def test_other_sums_stay(body, result, types):
+def test_other_sums_stay_and_say_why(body, result, types, why):
     assert segments_of(body, result, types) == [1, 1]
+    assert told(plan_of(f"graph @f({HEAD}) -> {types} {{ {body}; return {result} }}")) == why
 
 
 def test_a_product_plus_itself():
@@ -101,6 +112,7 @@ def test_long_sums_are_several_products():
     text = f"graph @f({head}) -> f32[3,8] {{ {body}; {adds}; return %s{count - 1} }}"
     plan = check(text, *arrays(*[s for _ in range(count) for s in ((3, 4), (4, 8))]))
     assert max(len(s.segments) for s in plan.specs if isinstance(s, GemmSpec)) == MAX_SEGMENTS
+    assert told(plan) == ["5 parts are more than the 4 that a kernel has"] * 2
 
 
 def test_carried_operand():

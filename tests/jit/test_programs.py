@@ -13,7 +13,6 @@ from tests.capture.programs.observe import run
 from tests.plain_kernels import plain_kernels
 
 SCRIPTED = [p for p in PROGRAMS if p.typed and not p.opaque]
-TRACED = [p for p in PROGRAMS if p.traced]
 
 
 @pytest.mark.parametrize("program", SCRIPTED, ids=lambda p: p.name)
@@ -31,9 +30,21 @@ def test_what_is_opaque_is_an_error_under_script(program) -> None:
             modes.scripted(program)(*case)
 
 
-@pytest.mark.parametrize("program", TRACED, ids=lambda p: p.name)
+@pytest.mark.parametrize("program", [p for p in PROGRAMS if p.has_tensors or p.traced], ids=lambda p: p.name)
 def test_traced_does_what_python_does(program) -> None:
+    """A call that raises raises while it is traced; what is not `traced` may be refused, with a place and a way out."""
     for example in program.cases:
-        plain, traced = program.make(), modes.traced(program, example)
+        plain = program.make()
+        first, *_ = run(plain, example)
+        try:
+            traced = modes.traced(program, example)
+        except jit.Error as error:
+            assert not program.traced, error
+            assert error.location is not None
+            assert error.hint
+            continue
+        except Exception as error:
+            assert first[0][:3] == ("raised", type(error).__qualname__, str(error))
+            continue
         for case in program.cases:
             assert run(traced, case) == run(plain, case), traced.code

@@ -3,11 +3,14 @@ prints and the content of arguments, and the code around the line is native all 
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
 import specjit
 from specjit import nn
+from specjit.runtime import program as program_module
 from specjit.runtime.parts import is_opaque
 
 W = specjit.tensor(np.random.default_rng(1).uniform(-0.5, 0.5, (4, 4)).astype(np.float32))
@@ -265,3 +268,16 @@ def test_what_is_not_opaque_is_not_split() -> None:
         program(input_of(3))
     assert not parts_of(program)
     assert program.stats()["fast"]
+
+
+def test_wait_gives_its_parts_the_time_that_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    program = specjit.optimize(statement_in_the_middle, warmup=2, background=False)
+    for _ in range(3):
+        program(specjit.ones(4, 4))
+    parts = parts_of(program)
+    assert len(parts) > 1
+    clock, given = itertools.count(0.0, 3.0), []
+    monkeypatch.setattr(program_module.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(type(parts[0]), "wait", lambda part, timeout: given.append(timeout) or True)
+    assert program.wait(5.0)
+    assert given[:2] == [2.0, 0.0]

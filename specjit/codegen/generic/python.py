@@ -213,8 +213,7 @@ class _Function(HandlerWriter):
             named[args[1].const] = f"*{named[args[1].const]}"
             self.line(f"{', '.join(named)}{',' if len(named) == 1 else ''} = {text.text}")
         elif name == "py.guard":
-            value, seen = self.statement(args)
-            self.line(f"_guard({value.at(TERNARY)}, {seen.at(TERNARY)})")
+            self.line(f"_guard({', '.join(t.at(TERNARY) for t in self.statement(args))})")
         elif name == "py.next":
             (text,) = self.statement(args)
             self.line(f"{self.targets(node.results)} = _next({text.text})")

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from specjit.codegen.kernels import writer as w
 from specjit.codegen.kernels.body import BodyWriter
-from specjit.codegen.kernels.spec import Access, Arg, DTypeName, Extent, GemmSpec, Inst, Segment
+from specjit.codegen.kernels.spec import Access, Arg, DTypeName, Extent, GemmSpec, Inst, Segment, WindowSpec
 from specjit.codegen.kernels.tiling import Tiling, choose
 from specjit.codegen.kernels.writer import Size
 from specjit.codegen.vectors.lanes import ITEMSIZE
@@ -41,7 +41,7 @@ def describe(spec: GemmSpec) -> list[str]:
     ]
 
 
-def classes(spec: GemmSpec) -> list[DTypeName]:
+def classes(spec: GemmSpec | WindowSpec) -> list[DTypeName]:
     """The dtypes whose registers the kernel uses."""
     return sorted({i.dtype for i in spec.body} | {s.access.dtype for s in spec.stores} | {spec.dtype})
 

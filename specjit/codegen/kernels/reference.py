@@ -26,6 +26,7 @@ from specjit.codegen.kernels.spec import (
     PickSpec,
     ScanSpec,
     Segment,
+    WindowSpec,
 )
 
 DTYPES: dict[str, Any] = {
@@ -115,7 +116,7 @@ VECMATH = SimpleNamespace(
 
 
 def evaluate(
-    spec: LoopSpec | GemmSpec | DuetSpec | PackSpec | PickSpec | DrawSpec | ScanSpec, operands: Operands
+    spec: LoopSpec | GemmSpec | WindowSpec | DuetSpec | PackSpec | PickSpec | DrawSpec | ScanSpec, operands: Operands
 ) -> int:
     """Do what the kernel of `spec` does, on the arrays in `operands`; its status."""
     with np.errstate(all="ignore"):
@@ -123,6 +124,8 @@ def evaluate(
             _loop(spec, operands)
         elif isinstance(spec, GemmSpec):
             _gemm(spec, operands)
+        elif isinstance(spec, WindowSpec):
+            _window(spec, operands)
         elif isinstance(spec, DuetSpec):
             _duet(spec, operands)
         elif isinstance(spec, PackSpec):
@@ -236,10 +239,28 @@ def _gemm(spec: GemmSpec, operands: Operands, part: tuple[slice, slice] = WHOLE)
     sums = np.zeros((*outer, spec.chunks, rows, units), WIDE)
     for segment in spec.segments:
         sums[..., part[0], :] += _segment(spec, segment, outer, rows, units, operands, part[0])
+    _epilogue(spec, sums, domain, operands, part)
+
+
+def _window(spec: WindowSpec, operands: Operands) -> None:
+    outer = tuple(_number(e, operands) for e in spec.outer)
+    domain = (*outer, spec.rows, spec.units)
+    if 0 in domain:
+        return
+    a = operands[spec.a.base][_positions(spec.a, (*outer, spec.rows, spec.k), operands)]
+    b = operands[spec.b.base][_positions(spec.b, (*outer, *spec.depths, *spec.lines, spec.run), operands)]
+    sums = np.matmul(a.astype(WIDE), b.reshape(*outer, spec.k, spec.units).astype(WIDE))
+    _epilogue(spec, np.expand_dims(sums, len(outer)), domain, operands, WHOLE)
+
+
+def _epilogue(
+    spec: GemmSpec | WindowSpec, sums: Any, domain: tuple[int, ...], operands: Operands, part: tuple[slice, slice]
+) -> None:
+    """What follows the sums (*outer, chunks, rows, units)."""
     values: list[Any] = []
     for inst in spec.body:
         if inst.kind == "acc":
-            values.append(np.take(sums, inst.operand, axis=len(outer)).astype(DTYPES[spec.dtype]))
+            values.append(np.take(sums, inst.operand, axis=len(domain) - 2).astype(DTYPES[spec.dtype]))
         else:
             values.append(_instruction(inst, [values[i] for i in inst.args], domain, operands, 0))
     for store in spec.stores:

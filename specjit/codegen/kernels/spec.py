@@ -10,6 +10,7 @@ or process asks.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -169,6 +170,36 @@ class GemmSpec:
             tuple(Store(s.access.shifted(by), s.value) for s in self.stores),
             tuple(more),
         )
+
+
+@dataclass(frozen=True)
+class WindowSpec:
+    """acc(row, unit) = sum_k A(row, k) * B(k, unit) as in `GemmSpec`, where B is read as it lies in memory, an element
+    in many places of it: k counts the points of `depths`, the last dimension fastest, a unit those of `lines` and of
+    `run`, along which B's elements lie side by side.
+
+    `a` has strides for (*outer, row, k), `b` for (*outer, *depths, *lines, run), the last one 1. The epilogue's domain
+    is (*outer, rows, units).
+    """
+
+    dtype: DTypeName
+    outer: tuple[Extent, ...]
+    rows: int
+    depths: tuple[int, ...]
+    lines: tuple[int, ...]
+    run: int
+    a: Access
+    b: Access
+    body: tuple[Inst, ...]
+    stores: tuple[Store, ...]
+
+    @property
+    def k(self) -> int:
+        return math.prod(self.depths)
+
+    @property
+    def units(self) -> int:
+        return math.prod(self.lines) * self.run
 
 
 @dataclass(frozen=True)

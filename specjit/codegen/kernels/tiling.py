@@ -61,7 +61,7 @@ def accumulators() -> int:
     return 12 if register_bytes() == 32 else 24
 
 
-def _shape(rows: int, vectors: int) -> Shape:
+def shape(rows: int, vectors: int) -> Shape:
     """A multiply-add takes 4 turns, so a tile of few rows runs several chains at once."""
     limit = accumulators()
     if rows == 1:
@@ -77,7 +77,7 @@ def _one_chain(rows: int, vectors: int) -> Shape:
     return Shape(rows, 2 if rows * vectors <= 12 else 1, 1, vectors)
 
 
-def _panels(group: int, panel_count: int | None) -> int:
+def panels_of(group: int, panel_count: int | None) -> int:
     """Panels per tile: about four vectors wide, and few panels wasted in the last tile. (Wider is no better for one
     row: 1 x 128 x 512 takes 2.6 us with four panels and 2.9 with eight, which read as many places at once.)"""
     if group > 2:
@@ -132,7 +132,7 @@ def choose(spec: GemmSpec) -> Tiling:
     group = min(spec.chunks, accumulators() // 3)
     panel_count = None if units is None else -(-units // lanes)
     weights = weight_bytes(spec)
-    panels = _panels(group, panel_count)
+    panels = panels_of(group, panel_count)
     if rows == 1 and weights is not None and L1_BYTES < weights <= L2_BYTES:
         panels = _retained(panels, max(k or 0 for k in depths) * spec.chunks * lanes * item)
     vectors = group * panels
@@ -149,7 +149,7 @@ def choose(spec: GemmSpec) -> Tiling:
     else:
         heights = [h for h in _heights(tallest) if h > 1 or tallest == 1 or rows is None]
     tile_count = sum(counts) if counts else block // tallest
-    k_blocks = tuple(_k_block(k, vectors * lanes * item, tile_count, heights[0]) for k in depths)
+    k_blocks = tuple(k_block(k, vectors * lanes * item, tile_count, heights[0]) for k in depths)
     group_count = None if panel_count is None else -(-panel_count // panels)
     # One block of all rows reads A as it lies in memory.
     long_block = _long_block(spec, block, group_count, k_blocks[0], item) if counts is None else 0
@@ -159,7 +159,7 @@ def choose(spec: GemmSpec) -> Tiling:
         lanes=lanes,
         panels=panels,
         group=group,
-        shapes=tuple(_shape(h, vectors) if h == 1 or counts else _one_chain(h, vectors) for h in heights),
+        shapes=tuple(shape(h, vectors) if h == 1 or counts else _one_chain(h, vectors) for h in heights),
         counts=counts,
         row_block=block,
         k_blocks=k_blocks,
@@ -200,7 +200,7 @@ def _long_block(spec: GemmSpec, block: int, group_count: int | None, k_block: in
     return max(1, LONG_BYTES // (block * item) // k_block) * k_block
 
 
-def _k_block(k: int | None, bytes_per_k: int, tile_count: int, rows: int) -> int:
+def k_block(k: int | None, bytes_per_k: int, tile_count: int, rows: int) -> int:
     """Even blocks of k: short enough for accuracy, and for the first-level cache when several row tiles share them."""
     serial = K_SERIAL * (4 if rows == 1 else 1)
     limit = serial if tile_count == 1 else max(16, min(serial, K_BLOCK_BYTES // bytes_per_k))

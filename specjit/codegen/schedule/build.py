@@ -48,15 +48,19 @@ class Builder:
         self.loc: Location | None = None
         self.op = ""
         for value in block.params:
+            self._bind_symbols((value.type.dim,) if value.type.kind == "int" else value.type.dims or ())
+            self._bind_symbols(layouts.get(value) or ())
+        for value in block.params:
             self.inputs.append(self._input(value, layouts.get(value), value in parameters))
 
     # inputs
 
     def _input(self, value: Value, strides: tuple[Any, ...] | None, parameter: bool) -> Storage | Reg | None:
         t = value.type
-        if t.kind == "int" and t.dim is not None:
+        if (
+            t.kind == "int" and t.dim is not None and self.size_known(t.dim)
+        ):  # else no other input tells of some size in it
             self.env[value] = Scalar("int", t.dim)
-            self._bind_symbols((t.dim,))
             self.given |= t.dim.symbols() if isinstance(t.dim, Poly) else set()
             return None
         if t.kind in ("int", "float", "bool"):
@@ -64,15 +68,12 @@ class Builder:
             self.env[value] = Scalar(t.kind, reg)
             return reg
         dtype, dims = tensors.tensor_type(t, value.hint or "input")
-        self._bind_symbols(dims)
         self.shapes |= {s for d in dims if isinstance(d, Poly) for s in d.symbols()}
         storage = Storage("input", dtype, product(dims) or 0, value.hint)
         storage.index = len(self.inputs)
         source = Source(dtype, dims, value.hint, Home(storage))
         source.origin = CALLERS
         ref = ViewRef.contiguous(dims) if strides is None else ViewRef(dims, tuple(strides))
-        if strides is not None:
-            self._bind_symbols(strides)
         self.env[value] = View(source, ref)
         if parameter:
             self.fixed.add(source)

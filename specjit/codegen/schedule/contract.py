@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import replace
 from typing import TypeVar
 
-from specjit.codegen.kernels.spec import GemmSpec, Inst, LoopSpec
+from specjit.codegen.kernels.spec import GemmSpec, Inst, LoopSpec, WindowSpec
 from specjit.codegen.schedule.steps import Spec
 
 PRODUCTS = {"{0} * {1}": (0, 1), "{0} * {0}": (0, 0)}
@@ -31,7 +31,7 @@ S = TypeVar("S", bound=Spec)
 
 def contracted(spec: S) -> S:
     """`spec` with fused multiply-adds; itself where there is nothing to fuse."""
-    if not isinstance(spec, LoopSpec | GemmSpec):
+    if not isinstance(spec, LoopSpec | GemmSpec | WindowSpec):
         return spec
     uses = Counter(a for inst in spec.body for a in inst.args) + Counter(s.value for s in spec.stores)
     body = tuple(_fused(inst, spec.body, uses) for inst in spec.body)

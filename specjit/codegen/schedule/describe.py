@@ -22,6 +22,7 @@ from specjit.codegen.kernels.spec import (
     PickSpec,
     ScanSpec,
     Store,
+    WindowSpec,
 )
 from specjit.codegen.schedule.steps import Spec
 from specjit.codegen.schedule.values import Kernel, Label
@@ -95,6 +96,12 @@ def spec_lines(spec: Spec) -> Iterator[str]:
         for s in spec.segments:
             plus = "" if s == spec.segments[0] else f"plus k {_extent(s.k)}: "
             yield f"{plus}a = {_access(s.a)}; b = panels x{s.b} {_tuple(s.b_strides) if spec.outer else ''}".rstrip()
+        yield from _body(spec.body, spec.stores)
+    elif isinstance(spec, WindowSpec):
+        outer = f" outer {_tuple(spec.outer)}" if spec.outer else ""
+        units = _tuple((*spec.lines, spec.run))
+        yield f"window {spec.dtype}{outer} rows {spec.rows} units {units} k {_tuple(spec.depths)}"
+        yield f"a = {_access(spec.a)}; b = {_access(spec.b)}"
         yield from _body(spec.body, spec.stores)
     elif isinstance(spec, DuetSpec):
         yield from spec_lines(spec.step)

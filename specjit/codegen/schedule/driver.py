@@ -274,11 +274,21 @@ def used_storages(steps: list[Step]) -> set[Storage]:
 
 
 def hint_of(call: Call) -> str:
-    from specjit.codegen.kernels.spec import DrawSpec, DuetSpec, GemmSpec, LoopSpec, PackSpec, PickSpec, ScanSpec
+    from specjit.codegen.kernels.spec import (
+        DrawSpec,
+        DuetSpec,
+        GemmSpec,
+        LoopSpec,
+        PackSpec,
+        PickSpec,
+        ScanSpec,
+        WindowSpec,
+    )
 
     kinds = {
         LoopSpec: "loops",
         GemmSpec: "gemm",
+        WindowSpec: "window",
         DuetSpec: "duet",
         PackSpec: "pack",
         PickSpec: "pick",

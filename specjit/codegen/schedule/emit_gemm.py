@@ -95,7 +95,7 @@ def gemm_call(group: Group, homes: list[tuple[Source, Home]], panels: list[Panel
     rest: list[Axis] = [a for a in group.axes if a is not group.unit]
     body = Body(group, [*rest, group.unit])
     where = group.maps[p.out]
-    lefts = [_left_window(a, where, rest) for a, _ in p.pairs]
+    lefts = [left_window(a, where, rest) for a, _ in p.pairs]
     for window in lefts:
         body.operands.see(window)
     steps = [_panel_steps(where, rest, made.step, b) for (_, b), made in zip(p.pairs, panels, strict=True)]
@@ -116,15 +116,15 @@ def gemm_call(group: Group, homes: list[tuple[Source, Home]], panels: list[Panel
     body.axes = [*(rest[i] for i in pick), group.unit]
     if positions:
         renumber = {old: new for new, old in enumerate([*pick, unit_at])}
-        body.insts = [i if isinstance(i, tuple) or i.kind != "index" else _renumbered(i, renumber) for i in body.insts]
+        body.insts = [i if isinstance(i, tuple) or i.kind != "index" else renumbered(i, renumber) for i in body.insts]
     if not pick or any(of[-1] != 0 for of in steps):  # one row per point of the outer loops
         extents = [*extents, 1]
         steps = [[*of, 0] for of in steps]
-        lefts = [_padded(window) for window in lefts]
-        body.insts = [(i[0], _padded(i[1])) if isinstance(i, tuple) else i for i in body.insts]
+        lefts = [padded(window) for window in lefts]
+        body.insts = [(i[0], padded(i[1])) if isinstance(i, tuple) else i for i in body.insts]
         last = {len(pick): len(pick) + 1}
-        body.insts = [i if isinstance(i, tuple) or i.kind != "index" else _renumbered(i, last) for i in body.insts]
-        stored = [(_padded(w), v) for w, v in stored]
+        body.insts = [i if isinstance(i, tuple) or i.kind != "index" else renumbered(i, last) for i in body.insts]
+        stored = [(padded(w), v) for w, v in stored]
     ops = body.operands
     segments = [
         Segment(
@@ -156,7 +156,7 @@ def gemm_call(group: Group, homes: list[tuple[Source, Home]], panels: list[Panel
     return call
 
 
-def _left_window(a: View, where: IMap, rest: list[Axis]) -> Window:
+def left_window(a: View, where: IMap, rest: list[Axis]) -> Window:
     """The left operand over the loops `rest` and k."""
     at = memory_index(a, (*where[:-1], Index()))
     k_stride = a.ref.strides[-1] if a.dims[-1] != 1 else 1
@@ -169,11 +169,11 @@ def _left_window(a: View, where: IMap, rest: list[Axis]) -> Window:
     return Window(home.base, a.source.dtype, (*(at.coefficient(x) for x in rest), k_stride), dynamic, fixed)  # type: ignore[arg-type]
 
 
-def _renumbered(inst: Inst, renumber: dict[int, int]) -> Inst:
+def renumbered(inst: Inst, renumber: dict[int, int]) -> Inst:
     return replace(inst, dim=renumber.get(inst.dim, inst.dim))
 
 
-def _padded(w: Window) -> Window:
+def padded(w: Window) -> Window:
     """With a loop of one turn before the innermost."""
     return Window(w.base, w.dtype, (*w.strides[:-1], 0, w.strides[-1]), w.dynamic, w.fixed)
 

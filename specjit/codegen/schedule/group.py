@@ -75,6 +75,8 @@ class Group:
         """Split `axis` into `count` chunks of `width` that are computed side by side; members over it become wide."""
         if self.chunk is not None:
             return self.chunk == (axis, count) and axis.extent == width
+        if self.product is not None and self.product.windows is not None:
+            return False  # a unit's place in memory is not a number times a stride
         if self.product is not None and (axis is not self.unit or not isinstance(width, int) or width < MIN_UNITS):
             return False
         if count > MAX_CHUNKS:

@@ -15,7 +15,17 @@ import numpy as np
 
 from specjit.codegen.abi import NEEDED, WORKSPACE, WORKSPACE_BYTES, Status
 from specjit.codegen.kernels import reference
-from specjit.codegen.kernels.spec import DrawSpec, DuetSpec, GemmSpec, Inst, LoopSpec, PackSpec, PickSpec, ScanSpec
+from specjit.codegen.kernels.spec import (
+    DrawSpec,
+    DuetSpec,
+    GemmSpec,
+    Inst,
+    LoopSpec,
+    PackSpec,
+    PickSpec,
+    ScanSpec,
+    WindowSpec,
+)
 from specjit.codegen.machine.instructions import bits_float, float_bits
 from specjit.codegen.machine.python import run_python
 from specjit.codegen.schedule.plan import RegionPlan
@@ -211,11 +221,13 @@ def operand_dtypes(spec: Spec) -> dict[int, str]:
     if isinstance(spec, DuetSpec):
         return operand_dtypes(spec.step) | operand_dtypes(spec.rows)
     accesses = [i.access for i in _insts(spec) if i.access is not None]
-    if isinstance(spec, LoopSpec | GemmSpec):
+    if isinstance(spec, LoopSpec | GemmSpec | WindowSpec):
         accesses += [s.access for s in spec.stores]
     found = {a.base: a.dtype for a in accesses}
     if isinstance(spec, GemmSpec):
         found |= {k: spec.dtype for s in spec.segments for k in (s.a.base, s.b)}
+    elif isinstance(spec, WindowSpec):
+        found |= {spec.a.base: spec.dtype, spec.b.base: spec.dtype}
     elif isinstance(spec, PackSpec):
         found |= {spec.src.base: spec.src.dtype, spec.dst: spec.dtype}
     elif isinstance(spec, ScanSpec):

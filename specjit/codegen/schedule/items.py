@@ -9,13 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from specjit.codegen.abi import Status
 from specjit.codegen.schedule.model import Pointer, Reg, Scalar, Source, View, estimate
 from specjit.ir.dims import Size, product
 from specjit.ir.graph import Location
 from specjit.ir.viewref import ViewRef
+
+if TYPE_CHECKING:
+    from specjit.codegen.schedule.windows import Windows
 
 
 @dataclass(eq=False)
@@ -98,18 +101,21 @@ class Reduce(Item):
 @dataclass(eq=False)
 class Matmul(Item):
     """out[..., m, n] = sum_k a[..., m, k] * b[..., k, n], and the same for the pairs in `more` added; the batch dims of
-    a and b are expanded to out's."""
+    a and b are expanded to out's. `windows`: what is read in place of b, which is a copy of it."""
 
     out: Source = field(kw_only=True)
     a: View = field(kw_only=True)
     b: View = field(kw_only=True)
     more: list[tuple[View, View]] = field(kw_only=True, default_factory=list)
+    windows: Windows | None = field(kw_only=True, default=None)
 
     @property
     def pairs(self) -> list[tuple[View, View]]:
         return [(self.a, self.b), *self.more]
 
     def views(self) -> Iterator[View]:
+        if self.windows is not None:
+            return iter((self.a, self.windows.view))
         return (v for pair in self.pairs for v in pair)
 
     def makes(self) -> list[Source]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from specjit.codegen.kernels.spec import Access, Inst, LoopSpec, Store
-from specjit.codegen.schedule import emit, emit_gemm, lower_loop
+from specjit.codegen.schedule import emit, emit_gemm, emit_window, lower_loop
 from specjit.codegen.schedule.build import Builder
 from specjit.codegen.schedule.emit_gemm import Panels
 from specjit.codegen.schedule.fuse import Fuser
@@ -48,7 +48,7 @@ class Lowering:
 
     def fuse(self, block: BlockItems) -> None:
         """Form the groups of a block and of those inside it."""
-        join_products(block.items, self.readers)
+        self.refused += join_products(block.items, self.readers)
         self.fused[block] = fuser = Fuser(block.items)
         self.apart += fuser.refused
         for item in block.items:
@@ -95,6 +95,9 @@ class Lowering:
         self.groups.append(group)
         if group.product is None:
             steps.append(emit.loop_call(group, homes))
+            return
+        if group.product.windows is not None:
+            steps.append(emit_window.window_call(group, homes, group.product.windows))
             return
         panels = [self.pack(b, group, block) for _, b in group.product.pairs]
         steps.append(emit_gemm.gemm_call(group, homes, panels))
@@ -155,7 +158,9 @@ class Lowering:
 
     def panel_sizes(self, group: Group, block: BlockItems) -> Iterator[Size]:
         """Bytes of the panels that are packed in this very block for the group's product."""
-        for _, right in group.product.pairs if group.product is not None else ():
+        if group.product is None or group.product.windows is not None:
+            return
+        for _, right in group.product.pairs:
             b = emit_gemm.packed_part(right)
             if self.place_of(b, block) is block:
                 yield (product(b.dims) or 0) * ITEMSIZE[b.source.dtype]

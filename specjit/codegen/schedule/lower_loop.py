@@ -87,16 +87,20 @@ def loop(low: Lowering, item: Loop, steps: list[Step]) -> None:
 
 
 def _turned(low: Lowering, item: Loop, after: list[Step]) -> Scalar | None:
-    """A truth value: the loop made at least one turn. None if that is certain."""
-    trip = item.trip
-    if trip is not None and isinstance(trip.value, int) and trip.value > 0 and item.cond.value is True:
-        return None
+    """A truth value: the loop made at least one turn. None if that is certain, or nobody asks."""
     if not any(t.result.want is not None for t in item.tensors):
         return None
-    reg = low.builder.new_reg("bool")
-    counted = trip if trip is not None and item.cond.value is True else Scalar("int", item.index.size)
-    after.append(Do("LT", reg, [Scalar("int", 0), counted]))
-    return Scalar("bool", reg)
+    known: list[Scalar] = [] if item.cond.value is True else [item.cond]
+    trip = item.trip
+    if trip is not None and not (isinstance(trip.value, int) and trip.value > 0):
+        reg = low.builder.new_reg("bool")
+        after.append(Do("LT", reg, [Scalar("int", 0), trip]))
+        known.append(Scalar("bool", reg))
+    if len(known) < 2:
+        return known[0] if known else None
+    both = low.builder.new_reg("bool")
+    after.append(Do("AND", both, list(known)))
+    return Scalar("bool", both)
 
 
 def _deliver(t: CarriedTensor, buffer: Storage | None, turned: Scalar | None, after: list[Step]) -> None:

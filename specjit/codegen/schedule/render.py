@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from specjit.codegen.kernels import draw, duet, gemm, loops, pack, pick, scan
-from specjit.codegen.kernels.spec import DrawSpec, DuetSpec, GemmSpec, LoopSpec, PickSpec, ScanSpec
+from specjit.codegen.kernels import draw, duet, gemm, loops, pack, pick, scan, window
+from specjit.codegen.kernels.spec import DrawSpec, DuetSpec, GemmSpec, LoopSpec, PickSpec, ScanSpec, WindowSpec
 from specjit.codegen.schedule.steps import Spec
 
 
@@ -14,6 +14,8 @@ def render(spec: Spec) -> str:
         return pick.render(spec)
     if isinstance(spec, DrawSpec):
         return draw.render(spec)
+    if isinstance(spec, WindowSpec):
+        return window.render(spec)
     if isinstance(spec, DuetSpec):
         return duet.render(spec)
     if isinstance(spec, ScanSpec):

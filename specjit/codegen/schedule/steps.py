@@ -11,7 +11,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from specjit.codegen.abi import Status
-from specjit.codegen.kernels.spec import DrawSpec, DuetSpec, GemmSpec, LoopSpec, PackSpec, PickSpec, ScanSpec
+from specjit.codegen.kernels.spec import (
+    DrawSpec,
+    DuetSpec,
+    GemmSpec,
+    LoopSpec,
+    PackSpec,
+    PickSpec,
+    ScanSpec,
+    WindowSpec,
+)
 from specjit.codegen.schedule.model import Base, Reg, Scalar, Storage
 from specjit.codegen.vectors.lanes import ITEMSIZE
 from specjit.ir.dims import Size
@@ -33,7 +42,7 @@ class Addr:
 
 
 Operand = Addr | Scalar  # a Scalar: an integer (perhaps a size expression) or a number in a register
-Spec = LoopSpec | GemmSpec | DuetSpec | PackSpec | PickSpec | DrawSpec | ScanSpec
+Spec = LoopSpec | GemmSpec | WindowSpec | DuetSpec | PackSpec | PickSpec | DrawSpec | ScanSpec
 
 
 @dataclass(eq=False)

@@ -15,6 +15,7 @@ from specjit.codegen.schedule.errors import NotSchedulable
 from specjit.codegen.schedule.index import at_least
 from specjit.codegen.schedule.items import Binding, Check, Instr, Map, Matmul, Reduce
 from specjit.codegen.schedule.model import Scalar, Source, View
+from specjit.codegen.schedule.windows import windows_of
 from specjit.codegen.vectors.lanes import ITEMSIZE
 from specjit.ir.dims import Poly, Size, divide, product
 from specjit.ir.graph import Node, Value
@@ -333,8 +334,12 @@ def matmul(b: Builder, n: Node, a: View, c: View) -> View:
     left = expand(left, (*batch, m, k), b)
     right = expand(right, (*batch, k, units), b)
     out = Source(dtype, (*batch, m, units), n.result.hint)
+    windows = windows_of(right)
     swapped = units == 1 and m != 1 and packed_once(b, left)
-    if swapped:
+    if windows is not None:
+        b.add(Matmul(out=out, a=left, b=right, windows=windows))
+        product_ref = out.whole()
+    elif swapped:
         turned = Source(dtype, (*batch, 1, m), n.result.hint)
         left, right = (v.with_ref(v.ref.transpose(-1, -2)) for v in (left, right))
         b.add(Matmul(out=turned, a=right, b=left))

@@ -3,7 +3,8 @@
 Enters: `product(...)` at the top of a kernel's text, with the tile's shape baked. Leaves: an intrinsic that the
 kernel calls once per tile and k-block; it keeps rows x panels x chunks vectors in registers, and puts them into a
 small block of scratch memory (or adds them to it), from where the epilogue reads vectors, or into their final place.
-`duet(...)` gives an intrinsic that does two tiles of different products at once.
+`duet(...)` gives an intrinsic that does two tiles of different products at once, `windows(...)` a tile whose right
+operand lies in memory as it is, each element in many of its columns.
 Invariants: each (row, unit) is the sum over k of one or `sets` chains of multiply-adds in order of k, whatever the
 tile's shape, so a result depends on sizes only; only A(row, k) of valid rows and whole panels of B are read.
 """
@@ -24,7 +25,7 @@ from specjit.codegen.vectors import registers as r
 from specjit.codegen.vectors.lanes import ITEMSIZE
 from specjit.codegen.vectors.registers import I32, I64, PTR, Reg
 
-__all__ = ["duet", "product", "scratch"]
+__all__ = ["duet", "number", "product", "put", "scratch", "windows"]
 
 LINE = 64  # bytes in a cache line
 
@@ -43,6 +44,27 @@ def scratch(typing: Any, size: Any) -> Any:
         return builder.ptrtoint(block, I64)
 
     return types.int64(size), lower
+
+
+@intrinsic
+def put(typing: Any, value: Any, address: Any) -> Any:
+    """Store an integer of 8 bytes."""
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        builder.store(args[0], builder.inttoptr(args[1], PTR)).align = 8
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64), lower
+
+
+@intrinsic
+def number(typing: Any, address: Any) -> Any:
+    """Load what `put` stored."""
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return _number(builder, builder.inttoptr(args[0], PTR))
+
+    return types.int64(types.int64), lower
 
 
 def product(
@@ -108,6 +130,21 @@ def duet(
     return _intrinsic(first.arguments + second.arguments, emit)
 
 
+def windows(dtype: str, lanes: int, rows: int, vectors: int, unroll: int, sets: int, masked: bool) -> Any:
+    """tile(a, a_row, a_k, valid, table, k, c, c_row, add, b[0], ..., count[0], ...): as in `product`, where vector i of
+    B at the k-th k lies at b[i] + table[k], in bytes. With `masked`, count[i] of its lanes are there, else all."""
+    tile = _Tile(dtype, lanes, rows, vectors, 1, 1, unroll, sets)
+    zero = ir.Constant(I64, 0)
+
+    def emit(build: ir.IRBuilder, args: list[ir.Value]) -> None:
+        a, a_row, a_k, valid, table, k, c, c_row, add, *places = args
+        right = _Windows(build, tile, table, places[:vectors], places[vectors:])
+        left = [a, a_row, a_k, valid]
+        _Product(build, tile, [*left, zero, zero, zero, k, c, c_row, add, zero], right).emit()
+
+    return _intrinsic(9 + vectors * (2 if masked else 1), emit)
+
+
 def _intrinsic(count: int, emit: Callable[[ir.IRBuilder, list[ir.Value]], None]) -> Any:
     """A Numba intrinsic that takes `count` integers and returns nothing."""
 
@@ -165,15 +202,73 @@ class _Tile:
 Sums = list[ir.Value]  # of each chain one after another: of each row, of each vector
 
 
-class _Product:
-    """A tile at work."""
+class _Panels:
+    """The right operand of a tile in packed panels."""
 
-    def __init__(self, build: ir.IRBuilder, tile: _Tile, args: list[ir.Value]):
+    def __init__(self, build: ir.IRBuilder, tile: _Tile, b: ir.Value, b_panel: ir.Value, wide: ir.Value):
+        self.build, self.tile = build, tile
+        self.starts = _pointers(build, b, b_panel, wide, tile.panels)
+
+    def vectors(self, k: ir.Value) -> list[Reg]:
+        build, t = self.build, self.tile
+        offset = build.mul(k, ir.Constant(I64, t.chunks * t.vector_bytes))
+        found = []
+        for start in self.starts:
+            base = build.gep(start, [offset], source_etype=r.I8)
+            for chunk in range(t.group):
+                at = build.gep(base, [ir.Constant(I64, chunk * t.vector_bytes)], source_etype=r.I8)
+                found.append(memory.load(build, t.dtype, t.lanes, at))
+        return found
+
+
+class _Windows:
+    """The right operand of a tile as it lies in memory: see `windows`."""
+
+    def __init__(
+        self, build: ir.IRBuilder, tile: _Tile, table: ir.Value, starts: list[ir.Value], counts: list[ir.Value]
+    ):
+        self.build, self.tile = build, tile
+        self.table = build.inttoptr(table, PTR)
+        self.starts = [build.inttoptr(start, PTR) for start in starts]
+        self.masks = [r.first(build, tile.lanes, count) for count in counts]
+
+    def vectors(self, k: ir.Value) -> list[Reg]:
+        build, t = self.build, self.tile
+        entry = build.gep(self.table, [build.mul(k, ir.Constant(I64, 8))], source_etype=r.I8)
+        offset = _number(build, entry)
+        places = [build.gep(start, [offset], source_etype=r.I8) for start in self.starts]
+        if not self.masks:
+            return [memory.load(build, t.dtype, t.lanes, at) for at in places]
+        return [memory.load_masked(build, t.dtype, mask, at) for at, mask in zip(places, self.masks)]
+
+
+def _number(build: ir.IRBuilder, address: ir.Value) -> ir.Value:
+    loaded = build.load(address, typ=I64)
+    loaded.align = 8
+    return loaded
+
+
+def _pointers(build: ir.IRBuilder, base: ir.Value, step: ir.Value, valid: ir.Value, count: int) -> list[ir.Value]:
+    """`count` pointers, `step` bytes apart; those past the valid ones repeat the last."""
+    pointers = []
+    last = build.sub(valid, ir.Constant(I64, 1))
+    for i in range(count):
+        at: ir.Value = ir.Constant(I64, i)
+        if i:
+            at = build.select(build.icmp_signed("<", at, valid), at, last)
+        pointers.append(build.inttoptr(build.add(base, build.mul(at, step)), PTR))
+    return pointers
+
+
+class _Product:
+    """A tile at work. `right`: where it has its right operand from, if not from panels."""
+
+    def __init__(self, build: ir.IRBuilder, tile: _Tile, args: list[ir.Value], right: _Windows | None = None):
         self.build, self.tile = build, tile
         a, a_row, self.a_k, valid, b, b_panel, wide, self.k, c, c_row, self.add, self.ahead, *resume = args
-        self.a_rows = self._pointers(a, a_row, valid, tile.rows)
-        self.b_panels = self._pointers(b, b_panel, wide, tile.panels)
-        c_rows = self._pointers(c, c_row, valid if tile.final else ir.Constant(I64, tile.rows), tile.rows)
+        self.a_rows = _pointers(build, a, a_row, valid, tile.rows)
+        self.right = right or _Panels(build, tile, b, b_panel, wide)
+        c_rows = _pointers(build, c, c_row, valid if tile.final else ir.Constant(I64, tile.rows), tile.rows)
         self.places = [self._place(c_rows, i) for i in range(tile.rows * tile.vectors)]
         self.resume = resume[0] if resume else None
 
@@ -219,18 +314,6 @@ class _Product:
                 for value, place in zip(sums, self.places):
                     build.store(build.fadd(self._load(place), value), place).align = self.tile.size
 
-    def _pointers(self, base: ir.Value, step: ir.Value, valid: ir.Value, count: int) -> list[ir.Value]:
-        """`count` pointers, `step` bytes apart; those past the valid ones repeat the last."""
-        build = self.build
-        pointers = []
-        last = build.sub(valid, ir.Constant(I64, 1))
-        for i in range(count):
-            at: ir.Value = ir.Constant(I64, i)
-            if i:
-                at = build.select(build.icmp_signed("<", at, valid), at, last)
-            pointers.append(build.inttoptr(build.add(base, build.mul(at, step)), PTR))
-        return pointers
-
     def _place(self, c_rows: list[ir.Value], i: int) -> ir.Value:
         """Where sum `i` of a chain goes."""
         row, vector = divmod(i, self.tile.vectors)
@@ -246,13 +329,7 @@ class _Product:
     def _step(self, k: ir.Value, sums: Sums, chain: int) -> None:
         """One k: every row's element times every vector of B, added to the sums from number `chain` on."""
         build, t = self.build, self.tile
-        offset = build.mul(k, ir.Constant(I64, t.chunks * t.vector_bytes))
-        vectors = []
-        for panel in self.b_panels:
-            base = build.gep(panel, [offset], source_etype=r.I8)
-            for chunk in range(t.group):
-                at = build.gep(base, [ir.Constant(I64, chunk * t.vector_bytes)], source_etype=r.I8)
-                vectors.append(Reg(build, self._load(at), t.dtype, t.lanes))
+        vectors = self.right.vectors(k)
         a_offset = build.mul(k, self.a_k)
         for row, pointer in enumerate(self.a_rows):
             at = build.gep(pointer, [a_offset], source_etype=r.I8)

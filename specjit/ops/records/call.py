@@ -80,8 +80,12 @@ def of_list(op: Op, args: Sequence[Any]) -> Any:
     except Exception as error:
         return recover(op, args, error)
     out = wrap(found)
-    if grad and op.differentiable and state.thread.grad:
-        record(op, args, [out], False)
+    if grad and op.differentiable and state.thread.grad and found.dtype.kind == "f":
+        if op.saves[0] or op.saves_result:
+            record(op, args, [out], False)
+        else:
+            out._requires_grad = True
+            out._node = OpNode.of_list(op, args, arrays, found)
     return out
 
 
@@ -184,15 +188,22 @@ def call_writing(op: Op, args: Sequence[Any], grad: bool) -> Any:
     return target if op.returns else None
 
 
+PLAIN_KINDS = {int, float, bool, str, type(None), type(Ellipsis)}
+
+
 def unwrapped(a: Any) -> Any:
     """Tensors as ndarrays, inside lists, tuples and slices too."""
-    if isinstance(a, Tensor):
+    kind = type(a)
+    if kind in PLAIN_KINDS:
+        return a
+    if kind is Tensor:
         return a._data
-    if type(a) in (list, tuple) and a:
-        return type(a)([unwrapped(x) for x in a])
-    if type(a) is slice:
-        return slice(unwrapped(a.start), unwrapped(a.stop), unwrapped(a.step))
-    return a
+    if kind is slice:
+        ends = a.start, a.stop, a.step
+        return a if PLAIN_KINDS.issuperset(map(type, ends)) else slice(*map(unwrapped, ends))
+    if kind is tuple or kind is list:
+        return kind(map(unwrapped, a))
+    return a._data if isinstance(a, Tensor) else a
 
 
 def _wants_grad(op: Op, args: Sequence[Any]) -> bool:

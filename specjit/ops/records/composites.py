@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import numpy as np
 
-from specjit.dtypes import DType, dtype_of
+from specjit.dtypes import dtype_of
 from specjit.ir.types import Type
 from specjit.ops.records import infer
 from specjit.ops.records.call import attach_method, checked
 from specjit.ops.records.eager import writable
-from specjit.ops.records.generate import _spread, define, signature
+from specjit.ops.records.generate import COMMON, _indent, define, signature
+from specjit.ops.records.generate_creation import fill_path, tried
 from specjit.ops.records.grads import sum_to
 from specjit.ops.records.quiet import quiet
 from specjit.ops.records.registry import defop, publish
@@ -51,13 +52,17 @@ class CompositeFunction:
     writes    the in-place variant: the result of the body is written into the first argument, which is returned
     inlined   whether capture reads the body in place of a call; if not, the call stays one until its types are known,
               and the body, run on tracers, says which ops it is
+    direct    the same in NumPy, for tensors of which no history is kept; None as its result: the body is to be run
+    fill      a NumPy function of a size and a dtype, which by default is that of `input`
     params    the signature, as in records; None for a body with `*args` or `**kwargs`, which is called as it is
     """
 
-    __slots__ = ("_params", "body", "fn", "inlined", "name", "writes")
+    __slots__ = ("_params", "body", "direct", "fill", "fn", "inlined", "name", "writes")
 
     def __init__(self, name: str, body: Callable[..., Any], writes: bool, inlined: bool = True) -> None:
         self.name = name
+        self.direct: Callable[..., Any] | None = None
+        self.fill: Callable[..., Any] | None = None
         self.body = body
         self.writes = writes
         self.inlined = inlined
@@ -96,6 +101,8 @@ def composite_function(
     inplace: bool = False,
     public: bool = True,
     inlined: bool = True,
+    direct: Callable[..., Any] | None = None,
+    fill: Callable[..., Any] | None = None,
 ) -> Callable[[Body], Body]: ...
 
 
@@ -108,6 +115,8 @@ def composite_function(
     inplace: bool = False,
     public: bool = True,
     inlined: bool = True,
+    direct: Callable[..., Any] | None = None,
+    fill: Callable[..., Any] | None = None,
 ) -> Any:
     """Make a plain function over ops public; what is returned is the public function.
 
@@ -124,7 +133,14 @@ def composite_function(
     """
     if body is None:
         return functools.partial(
-            composite_function, name=name, method=method, inplace=inplace, public=public, inlined=inlined
+            composite_function,
+            name=name,
+            method=method,
+            inplace=inplace,
+            public=public,
+            inlined=inlined,
+            direct=direct,
+            fill=fill,
         )
     full = name or body.__name__.strip("_")
     only_method = full.startswith("Tensor.")
@@ -132,6 +148,7 @@ def composite_function(
     if method is None:
         method = only_method or ("." not in full and body.__code__.co_varnames[:1] == ("input",))
     made = _make(full, short, body, False, inlined)
+    made.direct, made.fill = direct, fill
     if public and not only_method:
         publish(full, made.fn)
     if method:
@@ -179,14 +196,14 @@ def all_composites() -> dict[str, CompositeFunction]:
 
 def _finish_function(function: Any, composite: CompositeFunction, name: str) -> Callable[..., Any]:
     namespace = function.__globals__
+    namespace.update(COMMON)
     namespace.update(
         _op=composite,
         _body=composite.body,
         _slow=_write if composite.writes else _checked_call,
-        _spread=_spread,
-        _Tensor=Tensor,
-        _Parameter=Parameter,
-        _DType=DType,
+        _arrays=_arrays,
+        _direct=composite.direct,
+        _fill=composite.fill,
         **{f"_d{i}": p.default for i, p in enumerate(composite.params)},
     )
     return define(function, namespace, _render(composite, name), f"<specjit composite {composite.name}>")
@@ -202,14 +219,19 @@ FAST = {
     "dtype": "type({0}) is _DType",
 }
 
+PLAIN_INPUT = f"not _state.recorders and {FAST['Tensor'].format('input')}"
+
 
 def _render(composite: CompositeFunction, name: str) -> str:
     """The public function: straight to the body if the arguments are of the types that the annotations say."""
     text, ready = signature(composite)
     names = [p.name for p in composite.params]
-    lines = [f"def {name}({text}):", *(f"    {line}" for line in ready)]
+    first = [] if composite.fill is None else fill_path(PLAIN_INPUT, "input._data.dtype")
+    lines = [f"def {name}({text}):", *_indent([*ready[:1], *first, *ready[1:]])]
     if not composite.writes:
         tests = [t for t in map(_fast_test, composite.params) if t]
+        if composite.direct is not None:
+            lines += _indent(_direct_path(composite.params))
         passed = ", ".join(f"{p.name}={p.name}" if p.kwonly else p.name for p in composite.params)
         lines.append(f"    if {' and '.join(tests)}:" if tests else "    if True:")
         lines.append(f"        return _body({passed})")
@@ -230,6 +252,38 @@ def _fast_test(p: Param) -> str:
     if t.optional:
         test = f"({{0}} is None or {test})"
     return test.format(p.name)
+
+
+def _direct_path(params: Sequence[Param]) -> list[str]:
+    """The lines that call `direct` for tensors, and go on where the body is to be run. Optional tensors are left out
+    in the calls that go there."""
+    one = [p for p in params if p.type.is_tensor and not p.type.many and not p.type.optional]
+    lists = [p for p in params if p.type.is_tensor and p.type.many]
+    tests = ["not _state.recorders"]
+    for p in params:
+        if p in one:
+            tests += [FAST["Tensor"].format(p.name), f"{p.name}._data is not None"]
+        elif p.type.is_tensor and p not in lists:
+            tests.append(f"{p.name} is None")
+        else:
+            tests += [t for t in (_fast_test(p),) if t]
+    if one:
+        tests.append(f"not (({' or '.join(f'{p.name}._requires_grad' for p in one)}) and _thread.grad)")
+    tests += [f"({p.name}_arrays := _arrays({p.name})) is not None" for p in lists]
+    given = [f"{p.name}._data" if p in one else f"{p.name}_arrays" if p in lists else p.name for p in params]
+    return tried(" and ".join(tests), f"_direct({', '.join(given)})")
+
+
+def _arrays(tensors: Sequence[Any]) -> list[np.ndarray] | None:
+    """The arrays of a list of tensors of which no history is kept."""
+    found = []
+    grad = state.thread.grad
+    for t in tensors:
+        kind = type(t)
+        if (kind is not Tensor and kind is not Parameter) or t._data is None or (grad and t._requires_grad):
+            return None
+        found.append(t._data)
+    return found
 
 
 def _call_body(composite: CompositeFunction, args: Sequence[Any]) -> Any:

@@ -3,7 +3,8 @@
 Enters: records. Leaves: functions and operator methods in which the common call (tensors on the CPU, no trace) runs
 straight through: check types, compute, wrap, record.
 Invariant: everything uncommon goes to `call.dispatch`, and a failed computation to `call.recover`. An eager function
-may carry `inline`, a NumPy function that may be called instead under a condition that is cheap to test.
+may carry `inline`, a NumPy function that may be called instead under a condition that is cheap to test; `text`, an
+expression of the parameters that says the same; or `fill`, a NumPy function of a size and a dtype.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from specjit.dtypes import DType
 from specjit.ops.records.call import (
     attach_view,
     call_writing,
@@ -29,13 +29,12 @@ from specjit.ops.records.call import (
     recover,
     unwrapped,
 )
+from specjit.ops.records.generate_creation import ABSENT, NAMES, creation_path, fill_path, is_creation
 from specjit.ops.records.quiet import QUIET, reset, set_quiet
 from specjit.tensor import inplace, state
-from specjit.tensor.devices import device
-from specjit.tensor.random import Generator
 from specjit.tensor.recorded import KeptIndex, OpNode
 from specjit.tensor.tape import edge
-from specjit.tensor.tensor import Parameter, Tensor, blank, wrap
+from specjit.tensor.tensor import Parameter, Tensor, blank
 
 if TYPE_CHECKING:
     from specjit.ops.records.registry import Op
@@ -43,9 +42,10 @@ if TYPE_CHECKING:
 
 # Switching NumPy's error state off and on costs as much as a small op. So the functions that are called inline run in
 # the user's state, their warnings are filtered by the module that NumPy finds on the stack, and what is raised instead
-# (under an "error" filter or np.seterr) makes `recover` compute again, quietly.
+# (under an "error" filter or np.seterr) makes `recover` compute again, quietly. The `direct` functions of composites
+# are of other modules of this package.
 FILTERED = "specjit.ops.generated"
-warnings.filterwarnings("ignore", ".* encountered in ", RuntimeWarning, FILTERED)
+warnings.filterwarnings("ignore", ".* encountered in ", RuntimeWarning, r"specjit\.ops\.")
 
 
 def public_function(op: Op) -> Callable[..., Any]:
@@ -80,6 +80,7 @@ def _finish_function(function: Any, op: Op, name: str, slow: str, swapped: bool)
         _eager=op.eager,
         _quiet_eager=getattr(op.eager, "raw", None),
         _inline=getattr(getattr(op.eager, "inline", None), "fn", None),
+        _fill=getattr(op.eager, "fill", None),
         **{f"_d{i}": p.default for i, p in enumerate(op.params)},
     )
     file = f"<specjit op {name}{' swapped' if swapped else ''}>"
@@ -127,6 +128,7 @@ COMMON: dict[str, Any] = {
     "_f64": np.dtype(np.float64),
     "_bool": np.dtype(bool),
     "_raw": unwrapped,
+    **NAMES,
 }
 
 
@@ -138,19 +140,16 @@ def _with_record(fn: Any, op: Op, name: str) -> Callable[..., Any]:
     return fn
 
 
-def _spread(given: tuple[Any, ...], named: dict[str, Any], name: str, op: Signature) -> Any:
-    """The value of a list parameter that may be given as one sequence, as several positional ints, or by name."""
-    if name in named:
-        return named.pop(name)
-    if len(given) == 1 and isinstance(given[0], (list, tuple)):
-        return given[0]
-    required = next(p.required for p in op.params if p.name == name)
-    if not given and required and name not in ("size", "dims"):
+def _spread(given: Any, name: str, op: Signature) -> Any:
+    """The value of a list parameter that was given as one argument: a sequence, or the only one of its items."""
+    if given is not ABSENT:
+        return given if isinstance(given, (list, tuple)) else (given,)
+    if next(p.required for p in op.params if p.name == name) and name not in ("size", "dims"):
         raise TypeError(f"{op.name}() missing required argument: {name!r}")
-    return given
+    return ()
 
 
-COMMON["_spread"] = _spread
+COMMON |= {"_spread": _spread, "_absent": ABSENT}
 
 
 def signature(op: Signature) -> tuple[str, list[str]]:
@@ -160,22 +159,17 @@ def signature(op: Signature) -> tuple[str, list[str]]:
     starred = False
     for i, p in enumerate(op.params):
         if p.type.spread:
-            parts.append(f"*{p.name}")
+            parts += [f"{p.name}=_absent", "*_more"]
             starred = True
-            # Ints given one by one are the tuple already.
-            ready.append(f"if _named or not {p.name} or type({p.name}[0]) is not int:")
-            ready.append(f"    {p.name} = _spread({p.name}, _named, {p.name!r}, _op)")
+            ready += [
+                f"if _more: {p.name} = ({p.name},) + _more",
+                f"if type({p.name}) is not tuple: {p.name} = _spread({p.name}, {p.name!r}, _op)",
+            ]
             continue
         if p.kwonly and not starred:
             parts.append("*")
             starred = True
         parts.append(p.name if p.required else f"{p.name}=_d{i}")
-    if ready:
-        parts.append("**_named")
-        ready.append(
-            f"    if _named: raise TypeError('{op.name}() got an unexpected keyword argument ' + "
-            "repr(next(iter(_named))))"
-        )
     return ", ".join(parts), ready
 
 
@@ -187,13 +181,14 @@ def render(op: Op, name: str, slow: str, swapped: bool) -> str:
         rest = [f"{p.name}=_d{i}" for i, p in enumerate(op.params)][2:]
         text = ", ".join([b, a, *rest])
     args = ", ".join(p.name for p in op.params) + ("," if len(op.params) == 1 else "")
-    lines = [f"def {name}({text}):", *(f"    {line}" for line in ready)]
+    first = fill_path("not _state.recorders", "_dtypes.default.numpy") if hasattr(op.eager, "fill") else []
+    lines = [f"def {name}({text}):", *_indent([*ready[:1], *first, *ready[1:]])]
     if op.params and op.params[0].type.many and op.params[0].type.is_tensor:
         lines.append(f"    return _of_list(_op, ({args}))")
     elif _has_fast_path(op):
         lines += ["    " + line for line in _fast_path(op, args)]
-    elif _is_creation(op):
-        lines += ["    " + line for line in _creation_path(op, args)]
+    elif is_creation(op):
+        lines += ["    " + line for line in creation_path(op)]
     lines.append(f"    return {slow}(_op, ({args}))")
     return "\n".join(lines) + "\n"
 
@@ -276,69 +271,6 @@ def _tensor_branch(op: Op, args: str, tensors: list[int]) -> list[str]:
     return lines + _indent([*body, "return _out"])
 
 
-def _is_creation(op: Op) -> bool:
-    """Fresh tensors from sizes, numbers and options."""
-    return op.returns == ("Tensor",) and op.traits.view_of is None and all(p.type.base in PLAIN for p in op.params)
-
-
-def _creation_path(op: Op, args: str) -> list[str]:
-    """The common call: numbers and sizes of Python, the CPU, no requires_grad.
-
-    Sizes are looked at before a generator counts draws; elsewhere NumPy takes ints only, and what it refuses (traced
-    sizes, mistakes) gets the general call.
-    """
-    tests = [
-        (f"({p.name} is None or {{}})" if p.type.optional else "{}").format(PLAIN[p.type.base].format(p.name))
-        for p in op.params
-        if not p.type.many
-    ]
-    tests += [f"_whole({p.name})" for p in op.params if p.type.many and op.traits.random]
-    names = ", ".join(p.name for p in op.params)
-    return [
-        f"if not _state.recorders and {' and '.join(tests)}:",
-        "    try:",
-        f"        return _wrap(_eager({names}))",
-        "    except Exception:",
-        "        pass",
-    ]
-
-
-# Tests of arguments that need no conversion, by the base of their type.
-PLAIN = {
-    "int": "type({0}) is int",
-    "float": "type({0}) is float",
-    "Scalar": "type({0}) in _numbers",
-    "bool": "{0} is False",
-    "dtype": "type({0}) is _DType",
-    "device": "{0} is _cpu",
-    "Generator": "type({0}) is _Generator",
-    "any": "_plain({0})",
-}
-NUMBERS = {int, float, bool}
-
-
-def _whole(sizes: Any) -> bool:
-    """An int, or a sequence of them."""
-    return type(sizes) is int or (isinstance(sizes, (tuple, list)) and set(map(type, sizes)) <= {int})
-
-
-def _plain(data: Any) -> bool:
-    """A number of Python, or a flat sequence of them."""
-    kind = type(data)
-    return kind in NUMBERS or ((kind is list or kind is tuple) and set(map(type, data)) <= NUMBERS)
-
-
-COMMON |= {
-    "_wrap": wrap,
-    "_whole": _whole,
-    "_plain": _plain,
-    "_numbers": NUMBERS,
-    "_DType": DType,
-    "_Generator": Generator,
-    "_cpu": device("cpu"),
-}
-
-
 def _values(op: Op) -> str:
     """What the eager function is given."""
     return ", ".join(
@@ -395,7 +327,8 @@ def _writing(op: Op, args: str, tensors: list[int], grad: str) -> list[str]:
 
 
 def _compute(op: Op, args: str, tensors: list[int]) -> list[str]:
-    run = [f"_r = _eager({_values(op)})"]
+    text = getattr(op.eager, "text", None)
+    run = [f"_r = {f'_eager({_values(op)})' if text is None else text.format(*_values(op).split(', '))}"]
     inline = _inline_of(op, tensors)
     beside_number = len(tensors) < len(op.tensor_positions)
     if inline is not None:

@@ -16,6 +16,7 @@ from tests.capture.programs import (
     comprehensions,
     conditions,
     containers,
+    dispatch,
     displays,
     effects,
     finallys,
@@ -46,7 +47,7 @@ THEMES = {
         *(containers, collections, builtin_functions),
     ),
     "types": (annotated, classes, hiding, records),
-    "calls": (functions, calls, outside),
+    "calls": (functions, calls, dispatch, outside),
     "mutation and aliasing": (mutation, modules),
     "what cannot be compiled": (odd,),
 }

@@ -62,14 +62,14 @@ def unions_new(x: int | float) -> float:
     return x / 2 if isinstance(x, int) else x
 
 
-@prog((tensor([1.0]), None), (tensor([1.0]), tensor([2.0])))
+@prog((tensor([1.0]), None), (tensor([1.0]), tensor([2.0])), traced=True)
 def optional_tensor(x: Tensor, y: "Optional[Tensor]" = None) -> Tensor:
     if y is not None:
         x = x + y
     return x * (1 if y is None else 2)
 
 
-@prog((tensor([1.0]), 2), (tensor([1.0]), 3))
+@prog((tensor([1.0]), 2), (tensor([1.0]), 3), traced=True)
 def commented(x, n, y=None):
     # type: (Tensor, int, Optional[Tensor]) -> Tensor
     if y is None:
@@ -77,7 +77,7 @@ def commented(x, n, y=None):
     return x * n + y
 
 
-@prog((tensor([1.0]), 2))
+@prog((tensor([1.0]), 2), traced=True)
 def commented_each(
     x,  # type: Tensor
     n,  # type: int
@@ -85,7 +85,7 @@ def commented_each(
     return x * n
 
 
-@prog((tensor([1.0]),), (tensor([[1.0, 2.0]]),))
+@prog((tensor([1.0]),), (tensor([[1.0, 2.0]]),), traced=True)
 def tensors_by_default(x):
     return x * 2 + x.sum()
 
@@ -187,7 +187,7 @@ class Forgets(nn.Module):
         return x * 2 if self.bias is None else x + self.bias
 
 
-@prog((tensor([1.0]),))
+@prog((tensor([1.0]),), traced=True)
 class Constants(nn.Module):
     __constants__ = ["scale"]
     steps: Final[int]
@@ -207,7 +207,7 @@ class Constants(nn.Module):
         return x
 
 
-@prog((tensor([1.0, 2.0]), 1), (tensor([1.0, 2.0]), 0))
+@prog((tensor([1.0, 2.0]), 1), (tensor([1.0, 2.0]), 0), traced=True)
 def isinstance_refines(x: Any, n: Any):
     if isinstance(n, int) and n:
         y = n + 1

@@ -81,7 +81,7 @@ def augments_items(xs, b):
     return xs
 
 
-@prog((tensor([1.0, 2.0]), tensor([[1.0, 2.0], [3.0, 4.0]])))
+@prog((tensor([1.0, 2.0]), tensor([[1.0, 2.0], [3.0, 4.0]])), traced=True)
 def augments_tensors(x, w):
     y = x
     y += 1
@@ -98,7 +98,7 @@ def augments_tensors(x, w):
     return x, y, z, v
 
 
-@prog((tensor([7, -7]), 2))
+@prog((tensor([7, -7]), 2), traced=True)
 def augments_integer_tensors(x, n):
     x //= n
     x %= 5
@@ -288,7 +288,7 @@ def walrus_everywhere(n):
     return out, y, z, total, last, a
 
 
-@prog((tensor([1.0, 2.0]), 2))
+@prog((tensor([1.0, 2.0]), 2), traced=True)
 def rebinds_to_another_type(x, n):
     y = n
     y = x * y

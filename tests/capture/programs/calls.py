@@ -83,12 +83,12 @@ def calls_wrongly(k):
     return takes(*[1], **{"a": 2})
 
 
-@prog((10,), (0,), (1,), dynamic=True)
+@prog((10,), (0,), (1,))
 def recursion(n):
     return n if n < 2 else recursion(n - 1) + recursion(n - 2)
 
 
-@prog((7,), (0,), dynamic=True)
+@prog((7,), (0,))
 def mutual_recursion(n):
     return is_even(n), is_odd(n)
 
@@ -101,14 +101,14 @@ def is_odd(n):
     return False if n == 0 else is_even(n - 1)
 
 
-@prog(([1, [2, [3, []]], 4],), ([],), dynamic=True)
+@prog(([1, [2, [3, []]], 4],), ([],))
 def recursion_over_lists(x):
     if isinstance(x, list):
         return sum(recursion_over_lists(y) for y in x)
     return x
 
 
-@prog((3, tensor([1.0, 2.0])), (0, tensor([1.0, 2.0])), dynamic=True)
+@prog((3, tensor([1.0, 2.0])), (0, tensor([1.0, 2.0])), traced=True)
 def recursion_over_tensors(n, x):
     if n == 0:
         return x

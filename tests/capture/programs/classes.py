@@ -349,7 +349,7 @@ def class_attributes(n):
     return a.rate, b.rate, Account.rate, "rate" in vars(a), a.__class__.__name__, Account.__mro__[0].__name__
 
 
-@prog((tensor([1.0, 2.0]), 2), (tensor([1.0, 2.0]), 0), dynamic=True)
+@prog((tensor([1.0, 2.0]), 2), (tensor([1.0, 2.0]), 0), dynamic=True, traced=True)
 def tensors_in_instances(x, n):
     v = Vector(x, x * 2)
     for _ in range(n):

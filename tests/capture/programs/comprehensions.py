@@ -101,13 +101,13 @@ def unpacks_in_comprehensions(pairs):
     )
 
 
-@prog((tensor([1.0, 2.0, 3.0]), 3), (tensor([1.0, 2.0, 3.0]), 1))
+@prog((tensor([1.0, 2.0, 3.0]), 3), (tensor([1.0, 2.0, 3.0]), 1), traced=True)
 def comprehensions_of_tensors(x, n):
     rows = [x * i + i for i in range(n)]
     return stack(rows), [r.sum() for r in rows], sum(r[0] for r in rows), [v for v in x if v > 1]
 
 
-@prog(([tensor([1.0]), tensor([2.0])],), ([],))
+@prog(([tensor([1.0]), tensor([2.0])],), ([],), traced=True)
 def dict_of_new_tensors(xs):
     return {i: x + 1 for i, x in enumerate(xs)}, [(x, x) for x in xs], {f"k{i}": [x] for i, x in enumerate(xs)}
 

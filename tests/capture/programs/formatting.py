@@ -88,7 +88,7 @@ def texts_of_containers(xs, d):
     return str(xs), repr(d), f"{xs} {d}", "{}".format(d), str((1,)), str({1}), f"{xs!r:.4}"
 
 
-@prog((tensor([1.0, 2.5]),), (tensor(3),))
+@prog((tensor([1.0, 2.5]),), (tensor(3),), traced=True)
 def texts_of_tensors(x):
     return f"{x}", str(x.shape), f"{x.sum().item():.1f}", repr(x.dtype), f"{x.shape[0] if x.shape else 0:>3}"
 

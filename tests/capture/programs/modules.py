@@ -73,7 +73,7 @@ class TrainsOrNot(nn.Module):
         return y, self.training
 
 
-@prog((X, 2), (X, 0), (X, 5))
+@prog((X, 2), (X, 0), (X, 5), traced=True)
 class Repeats(nn.Module):
     def __init__(self):
         super().__init__()
@@ -87,7 +87,7 @@ class Repeats(nn.Module):
         return specjit.stack(states) if states else x
 
 
-@prog((X,), (X * -1,), dynamic=True)
+@prog((X,), (X * -1,), dynamic=True, traced=True)
 class Chooses(nn.Module):
     def __init__(self):
         super().__init__()
@@ -115,7 +115,7 @@ class Base(nn.Module):
         return self.width * 2
 
 
-@prog((X,), (X * 2,))
+@prog((X,), (X * 2,), traced=True)
 class Derives(Base):
     def __init__(self):
         super().__init__(2)
@@ -128,7 +128,7 @@ class Derives(Base):
         return super().forward(x) + self.width
 
 
-@prog((X, "a"), (X, "b"), (X, "z"), dynamic=True)
+@prog((X, "a"), (X, "b"), (X, "z"), dynamic=True, traced=True)
 class ChoosesByName(nn.Module):
     def __init__(self):
         super().__init__()
@@ -150,7 +150,7 @@ class ChoosesByNumber(nn.Module):
         return self.parts[i](x)
 
 
-@prog((X,), (X,))
+@prog((X,), (X,), traced=True)
 class SharesParameters(nn.Module):
     def __init__(self):
         super().__init__()
@@ -236,7 +236,7 @@ class LearnsInPlace(nn.Module):
         return loss.detach()
 
 
-@prog((X,), (X,))
+@prog((X,), (X,), traced=True)
 class NestsModules(nn.Module):
     def __init__(self):
         super().__init__()

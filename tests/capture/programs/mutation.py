@@ -10,7 +10,7 @@ X = tensor([1.0, 2.0, 3.0])
 M = tensor([[1.0, 2.0], [3.0, 4.0]])
 
 
-@prog((X,), (M,))
+@prog((X,), (M,), traced=True)
 def in_place_methods(x):
     x.add_(1).mul_(2)
     x.sub_(1)
@@ -31,7 +31,7 @@ def in_place_with_tensors(x, y):
     return x + y
 
 
-@prog((M,))
+@prog((M,), traced=True)
 def views_write_through(x):
     row, column, flat = x[0], x[:, 1], x.view(-1)
     row += 10
@@ -42,7 +42,7 @@ def views_write_through(x):
     return row, column, flat, t
 
 
-@prog((M,))
+@prog((M,), traced=True)
 def copies_do_not(x):
     y, z = x.clone(), x + 0
     y[0] = 5
@@ -51,7 +51,7 @@ def copies_do_not(x):
     return y, z
 
 
-@prog((M, 0), (M, 1))
+@prog((M, 0), (M, 1), traced=True)
 def writes_of_items(x, i):
     x[i] = 5
     x[:, i] = tensor([7.0, 8.0])
@@ -61,7 +61,7 @@ def writes_of_items(x, i):
     return x
 
 
-@prog((X, 2), (X, 0))
+@prog((X, 2), (X, 0), traced=True)
 def writes_in_a_loop(x, n):
     total = 0
     for i in range(n):
@@ -84,14 +84,14 @@ def write_of_a_wrong_shape(x):
     return x
 
 
-@prog((X, X))
+@prog((X, X), traced=True)
 def the_same_tensor_twice(x, y):
     x += 1
     y *= 2
     return x is y, x, y + x
 
 
-@prog((X,))
+@prog((X,), traced=True)
 def aliases_by_assignment(x):
     y = x
     z = y
@@ -100,7 +100,7 @@ def aliases_by_assignment(x):
     return x is z, y is x, x, y
 
 
-@prog((M,))
+@prog((M,), traced=True)
 def views_of_views(x):
     a = x[0]
     b = a[1:]
@@ -110,7 +110,7 @@ def views_of_views(x):
     return a, b, c, x.sum()
 
 
-@prog((M,), (zeros(2, 2),))
+@prog((M,), (zeros(2, 2),), traced=True)
 def returns_its_argument_and_views(x):
     return x, x[0], x.t(), x.view(-1)[1:3], x.expand(2, 2, 2), x.detach()
 
@@ -199,7 +199,7 @@ def print_sees_each_step(x):
     return x
 
 
-@prog((M,))
+@prog((M,), traced=True)
 def swaps_rows(x):
     first = x[0].clone()
     x[0] = x[1]
@@ -209,7 +209,7 @@ def swaps_rows(x):
     return x, a, b
 
 
-@prog((X, 3), (X, 0))
+@prog((X, 3), (X, 0), traced=True)
 def accumulates_into_a_buffer(x, n):
     buffer = zeros(4, 3)
     for i in range(n):
@@ -228,7 +228,7 @@ def gradients_of_an_argument(x, n):
     return x.grad, y.requires_grad
 
 
-@prog((X,))
+@prog((X,), traced=True)
 def no_gradient_inside(x):
     w = x.clone().requires_grad_()
     with no_grad():

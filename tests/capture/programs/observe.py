@@ -26,6 +26,7 @@ from specjit.nn.module import Module
 from specjit.tensor.tensor import Tensor
 
 FOLDER = str(pathlib.Path(__file__).parent)
+GENERATED = "specjit-program-"  # folders of generated programs start so
 ITSELF = (bool, int, float, complex, str, bytes, type(None), type(...), slice, range)
 FUNCTIONS = (types.FunctionType, types.BuiltinFunctionType, types.MethodType)
 INTERNAL = re.compile(r"_(parameters|buffers|modules|non_persistent.*|.*_hooks|hooks.*|version)$")
@@ -122,8 +123,9 @@ class Picture:
 
 
 def _line(error: BaseException) -> int | None:
-    """The line in a program of the table that raised: the last one of the traceback."""
-    lines = [s.lineno for s in traceback.extract_tb(error.__traceback__) if s.filename.startswith(FOLDER)]
+    """The line in a program of the table, or in a generated one, that raised: the last one of the traceback."""
+    places = traceback.extract_tb(error.__traceback__)
+    lines = [s.lineno for s in places if s.filename.startswith(FOLDER) or GENERATED in s.filename]
     return lines[-1] if lines else None
 
 

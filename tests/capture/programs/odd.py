@@ -295,7 +295,7 @@ def library_object(n):
     return s.a
 
 
-@odd("a call of ones", ASK_IGNORE, "np.ones(2)", (tensor([1.0, 2.0]),))
+@odd("a call of ones", ASK_IGNORE, "np.ones(2)", (tensor([1.0, 2.0]),), traced=True)
 def one_odd_line_among_tensors(x):
     y = x * 2 + 1
     z = (y * y).sum()

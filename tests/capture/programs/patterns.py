@@ -83,7 +83,7 @@ def lists(subject):
             return "none"
 
 
-@prog(*((s,) for s in ((8, 9, 10), (), range(3), {1}, "ab", (1, [2]), X)), typed=False)
+@prog(*((s,) for s in ((8, 9, 10), (), range(3), {1}, "ab", (1, [2]), X)), typed=False, traced=True)
 def sequences_of_all_kinds(subject):
     match subject:
         case [a, [b]]:

@@ -152,7 +152,7 @@ def lists_of_named_tuples(points):
     )
 
 
-@prog((tensor([1.0, 2.0]), 3), (tensor([1.0, 2.0]), 0))
+@prog((tensor([1.0, 2.0]), 3), (tensor([1.0, 2.0]), 0), traced=True)
 def named_tuples_of_tensors(x, n):
     out = Output(x, {"n": n})
     for k in range(n):
@@ -206,7 +206,7 @@ def string_enums(mode):
     return mode == "fast", mode.upper(), mode.value, {"fast": 1, "slow": 2}[mode], mode + "!", mode is Mode.FAST
 
 
-@prog((Color.RED, tensor([1.0])), (Color.BLUE, tensor([1.0])))
+@prog((Color.RED, tensor([1.0])), (Color.BLUE, tensor([1.0])), traced=True)
 def enums_choose_operations(c, x):
     table = {Color.RED: 1.0, Color.GREEN: 2.0, Color.BLUE: 3.0}
     return x * table[c] + (c.value if c is not Color.RED else 0)
@@ -277,7 +277,7 @@ def dtypes_and_devices(dtype, device):
     return x, x.dtype == dtype, x.dtype is specjit.float32, str(x.device), dtype.is_floating_point, x.device.type
 
 
-@prog((tensor([1, 2]), 1), (tensor([1, 2]), 0))
+@prog((tensor([1, 2]), 1), (tensor([1, 2]), 0), traced=True)
 def dtype_of_a_choice(x, n):
     dtype = specjit.float64 if n else specjit.int32
     y = x.to(dtype)

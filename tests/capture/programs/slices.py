@@ -75,12 +75,12 @@ def slices_of_tensors(x):
     return x[0], x[-1], x[0, 1], x[0, 1, 2], x[:, 1], x[..., 0], x[:, :, 1:3], x[:, ::2], x[1:], x[:-1, -1], x[..., -2:]
 
 
-@prog((GRID, 1), (GRID, -2), (GRID, 0))
+@prog((GRID, 1), (GRID, -2), (GRID, 0), traced=True)
 def tensor_index_that_varies(x, i):
     return x[i], x[:, i], x[0, i, i], x[:, :, i], x[..., i:]
 
 
-@prog((GRID, 0, 2), (GRID, 1, 3), (GRID, 2, 1), (GRID, -3, 9))
+@prog((GRID, 0, 2), (GRID, 1, 3), (GRID, 2, 1), (GRID, -3, 9), traced=True)
 def tensor_slice_that_varies(x, a, b):
     return x[:, a:b], x[..., a:b].shape, x[:, a:b].sum(), x[:, a:], x[:, :b]
 
@@ -110,17 +110,17 @@ def masks(x):
     return x * (x > 5), specjit.where(x > 5, x, -x), (x > 5).sum()
 
 
-@prog((GRID,))
+@prog((GRID,), traced=True)
 def boolean_mask(x):
     return x[x > 5], x[0][x[0] > 100]
 
 
-@prog((GRID,), (GRID * 2,))
+@prog((GRID,), (GRID * 2,), traced=True)
 def list_index(x):
     return x[[0, 1]], x[:, [0, 2]]
 
 
-@prog(([GRID, GRID + 1], 1), ([GRID], -1))
+@prog(([GRID, GRID + 1], 1), ([GRID], -1), traced=True)
 def indexes_a_list_of_tensors(xs, i):
     return xs[i][0, 0], xs[i:][0].shape
 
