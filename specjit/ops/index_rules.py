@@ -211,7 +211,12 @@ def _index_shape(item: Any) -> tuple[bool, int | None, infer.Dims]:
 def take(x: np.ndarray, found: Split) -> np.ndarray:
     """`x[index]`: a view unless there is an advanced part."""
     out: np.ndarray = x[(*found.basic, ...)]
-    return out[numpy_index(found.advanced)] if found.advanced else out
+    return picked(out, numpy_index(found.advanced)) if found.advanced else out
+
+
+def picked(x: np.ndarray, index: Any) -> np.ndarray:
+    """Advanced indexing. NumPy lays out what it picks along a later dim in another order; here it is C order."""
+    return np.asarray(x[index], order="C")
 
 
 def numpy_index(advanced: Sequence[Any]) -> tuple[Any, ...]:

@@ -14,7 +14,7 @@ import numpy as np
 
 from specjit.ir.types import Type
 from specjit.ops.creation import zeros
-from specjit.ops.index_rules import as_mask, indexed_dims, infer_getitem, numpy_index, split, take
+from specjit.ops.index_rules import as_mask, indexed_dims, infer_getitem, numpy_index, picked, split, take
 from specjit.ops.records import infer
 from specjit.ops.records.eager import writable
 from specjit.ops.records.grads import sum_to
@@ -174,7 +174,7 @@ def _index_infer(x: Type, indices: Any) -> Type:
 
 index = defop(
     "index(input, indices: any) -> Tensor",
-    eager=lambda x, indices: x[_plain_indices(indices)],
+    eager=lambda x, indices: picked(x, _plain_indices(indices)),
     infer=_index_infer,
     vjp=lambda g, _y, _x, indices: index_put(zeros(_x.shape, dtype=g.dtype), indices, g, accumulate=True),
     method=False,

@@ -34,8 +34,11 @@ def run(graph: Graph, ctx: Context) -> None:
     fixed = parameter_values(graph, aliases)
     reached = reached_outputs(graph)
     # What depends on parameters alone comes first, so that joined weights stand before every product that reads them.
+    order = list(graph.block.nodes)
     graph.block.nodes.sort(key=lambda node: not (node.results and all(r in fixed for r in node.results)))
     _block(graph.block, None, set(graph.inputs), aliases, fixed, reached, Budget(graph, ctx), ctx)
+    if not ctx.fired:
+        graph.block.nodes = order
 
 
 def pays(widths: list[Dim], turns: Dim, from_parameters: bool) -> bool:

@@ -240,7 +240,7 @@ class RegionNode(tape.Node):
             elif kind == "output":
                 out.append(_row_major(self._results[i]))
             elif kind == "saved":
-                out.append(self._kept[i])
+                out.append(_row_major(self._kept[i]))  # it may be a view, a part of a wider product
             elif kind == "size":
                 out.append(evaluate(i, self._symbols(region)))
             elif kind == "given":

@@ -192,3 +192,20 @@ def test_transposes_need_matrices(name):
     with pytest.raises(RuntimeError, match="only supported on matrices"):
         getattr(specjit.ones(3), name)
     assert getattr(specjit.tensor(2.0), name).item() == 2
+
+
+def test_what_is_picked_lies_in_c_order():
+    """As in PyTorch, whatever NumPy does: `x[:, rows].view(-1)` works."""
+    x, rows = specjit.tensor(np.arange(60.0).reshape(5, 3, 4)), specjit.tensor([0, 2, 1])
+    for index in (
+        (slice(None), rows),
+        (..., rows),
+        (slice(None), rows, 0),
+        (slice(None), [0, 2]),
+        (rows, slice(None), rows),
+    ):
+        found = x[index]
+        assert found.is_contiguous()
+        plain = tuple(i.numpy() if isinstance(i, specjit.Tensor) else i for i in index)
+        np.testing.assert_array_equal(found.view(-1).numpy(), x.numpy()[plain].reshape(-1))
+    assert x[specjit.tensor(1), specjit.tensor(1), specjit.tensor(1)].shape == ()
