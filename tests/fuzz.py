@@ -13,8 +13,10 @@ import itertools
 import time
 from pathlib import Path
 
-from tests.graphs import FULL, random_graph
+from tests.graphs import FULL, LIBRARY, random_graph
 from tests.graphs.check import INTERPRETED, PLANNED, Way, find_problem, report, smallest, some_passes
+
+FLAVORS = {"FULL": FULL, "LIBRARY": LIBRARY}
 
 
 def ways(seed: int) -> list[Way]:
@@ -43,12 +45,13 @@ def main() -> int:
     for seed in itertools.count(options.seed):
         if time.monotonic() > end:
             break
-        graph = random_graph(seed, FULL)
+        flavor = "LIBRARY" if seed % 2 else "FULL"
+        graph = random_graph(seed, FLAVORS[flavor])
         for way in native or ways(seed):
             problem = find_problem(graph, way)
             if problem is not None:
                 found += 1
-                text = f"random_graph({seed})\n{report(smallest(graph, problem), problem)}\n"
+                text = f"random_graph({seed}, {flavor})\n{report(smallest(graph, problem), problem)}\n"
                 print(text, flush=True)
                 if options.dump:
                     options.dump.mkdir(parents=True, exist_ok=True)
