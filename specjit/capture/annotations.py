@@ -115,6 +115,14 @@ class Hint:
             return f"Unable to cast {value!r} to {kind}"
         return self._items_mismatch(value) if args or (kind == "Tuple" and args is not None) else None
 
+    def takes(self, cls: type) -> bool:
+        """Whether instances of a class may be of this type, as far as the class says."""
+        if self.kind == "function":
+            return any("__call__" in vars(base) for base in cls.__mro__)
+        if self.kind == "class":
+            return bool(getattr(self.cls, INTERFACE, False)) or issubclass(cls, self.cls)
+        return issubclass(cls, _ACCEPTED[self.kind])
+
     def holds(self, value: Any) -> bool:
         """Whether `value` is of this very type: an int is no float, a bool no int, a tuple no list."""
         exact = {**{name: cls for cls, name in SCALARS.items()}, "List": list, "Set": set}.get(self.kind)

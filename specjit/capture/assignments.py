@@ -28,6 +28,7 @@ from specjit.capture.inline import call_function
 from specjit.capture.instances import is_fresh
 from specjit.capture.operators import BINARY, TENSOR_BINARY, binary
 from specjit.capture.rebinding import hides, rebinds, stays
+from specjit.capture.typecheck import check_variable
 from specjit.capture.values import (
     Abstract,
     Known,
@@ -66,7 +67,9 @@ def _takes_each(s: ast.Assign) -> bool:
 @lowers(ast.AnnAssign)
 def _annotated(f: Frame, s: ast.AnnAssign) -> None:
     if s.value is not None:
-        assign(f, s.target, f.expr(s.value))
+        value = f.expr(s.value)
+        check_variable(f, s, value)
+        assign(f, s.target, value)
 
 
 def assign(f: Frame, target: ast.expr, value: Abstract) -> None:

@@ -152,17 +152,18 @@ def _print(f: Frame, /, *args: Abstract, sep: Abstract = NONE_VALUE, end: Abstra
 
 @builtin(isinstance)
 def _isinstance(f: Frame, x: Abstract, classes: Abstract, /) -> Abstract:
-    kinds, cls = _classes(classes), python_class(x)
+    kinds, cls = tested_classes(classes), python_class(x)
     if kinds is None or cls is None:
         return quiet_call(isinstance, f, x, classes)
     return const(issubclass(cls, kinds))
 
 
-def _classes(a: Abstract) -> tuple[type, ...] | None:
+def tested_classes(a: Abstract) -> tuple[type, ...] | None:
+    """The classes that `isinstance` is given, where they are known."""
     if isinstance(a, Known) and asked_by_class(a.obj) and a.value is None:
         return (a.obj,)
     if isinstance(a, TupleOf):
-        found = [_classes(x) for x in a.items]
+        found = [tested_classes(x) for x in a.items]
         return tuple(c for cs in found for c in cs or ()) if all(found) else None
     return None
 

@@ -16,7 +16,7 @@ from specjit.ir.graph import Location
 
 class CaptureError(Exception):
     """A function cannot be captured. `kind` says why in one word for programs: "source", "unsupported", "signature",
-    "limit"."""
+    "type", "annotation", "limit"."""
 
     def __init__(self, kind: str, reason: str, *, location: Location | None = None, hint: str = "") -> None:
         self.kind = kind
@@ -28,6 +28,8 @@ class CaptureError(Exception):
 
 class Unsupported(Exception):
     """Raised while one statement or expression is lowered; becomes an opaque node, or a `CaptureError` under strict."""
+
+    kind = "unsupported"
 
     def __init__(self, what: str, node: ast.AST | None = None, hint: str = "") -> None:
         super().__init__(what)
@@ -64,7 +66,7 @@ def to_capture_error(error: Unsupported, hint: str = "") -> CaptureError:
     """The public error for something that strict mode cannot compile."""
     place = error.place
     out = CaptureError(
-        "unsupported",
+        error.kind,
         error.what,
         location=place.location if place else None,
         hint=error.hint or hint,

@@ -132,6 +132,7 @@ class Frame:
         self.env = env
         self.parent = parent
         self.at: ast.AST = source.node
+        self.first = session.block  # where the function begins
         self.body = [*source.body, _implicit_return(source)]
         self.locals = local_names(source.node)
         self.inside: set[str] = set()  # targets of the comprehension being read, where that is a scope of its own

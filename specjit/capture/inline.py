@@ -19,6 +19,7 @@ from specjit.capture.loops import NeedsConstant
 from specjit.capture.merge import DEAD, RETURN_VALUE
 from specjit.capture.pycalls import BUILTINS, Keywords, is_library, python_call
 from specjit.capture.source import FunctionSource, source_of
+from specjit.capture.typecheck import check_arguments
 from specjit.capture.values import (
     NONE_VALUE,
     Abstract,
@@ -63,6 +64,7 @@ def call_function(f: Frame, fn: types.FunctionType, args: list[Abstract], kwargs
             env = bind_parameters(f, source.node, fn, args, kwargs)
             if env is None:  # the call is wrong, and says so when it happens, before any of the function runs
                 return f.emit("py.call", Known(fn), tuple(kwargs) or None, *args, *kwargs.values())
+            check_arguments(f, fn, source, env)
             _guard_code(f, fn)
             return inline(f, source, fn, env, receiver=_receiver(args))
         except CaptureError as error:

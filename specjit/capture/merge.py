@@ -289,16 +289,52 @@ def refine(f: Frame, test: ast.expr, holds: bool) -> None:
             _refine_none(f, test.left.id, isinstance(test.ops[0], ast.Is) == holds)
     elif isinstance(test, ast.Name) and holds:
         _refine_none(f, test.id, False)
+    elif isinstance(test, ast.Call) and holds and f.session.scripting:
+        _refine_class(f, test)
 
 
 def _refine_none(f: Frame, name: str, none: bool) -> None:
     value = f.env.get(name)
+    if f.session.scripting and value is not None and _is_none(value) is (not none):
+        f.env[DEAD] = TRUE  # no run comes here: what stands here need not make sense
     if not isinstance(value, Value) or value.type.kind != "optional":
         return
     if none:
         f.env[name] = const(None)
     else:
         f.env[name] = refine_type(f, value, value.type.args[0], name)
+
+
+_NEVER_NONE = ("tensor", "int", "float", "bool", "complex", "str", "list", "dict", "set", "tuple")
+
+
+def _is_none(a: Abstract) -> bool | None:
+    """Whether a value is None, where that is known."""
+    if isinstance(a, TupleOf | Local | Method | Iteration | Shape):
+        return False
+    if isinstance(a, Known):
+        return a.obj is None
+    if not isinstance(a, Value) or (a.is_const and a.const is UNBOUND):
+        return None
+    if a.is_const or a.type.kind == "none":
+        return a.type.kind == "none" or a.const is None
+    return False if a.type.kind in _NEVER_NONE else None
+
+
+def _refine_class(f: Frame, test: ast.Call) -> None:
+    """After `isinstance(name, classes)`: where the name's class is another one, no run comes."""
+    from specjit.capture.builtins import python_class, tested_classes
+
+    plain = isinstance(test.func, ast.Name) and test.func.id == "isinstance" and f.lookup("isinstance") is None
+    if not plain or len(test.args) != 2 or test.keywords or not isinstance(test.args[0], ast.Name):
+        return
+    mark = f.session.mark()
+    kinds = tested_classes(f.expr(test.args[1]))
+    f.session.rollback(mark)
+    value = f.env.get(test.args[0].id)
+    cls = None if value is None else python_class(value)
+    if kinds is not None and cls is not None and not issubclass(cls, kinds):
+        f.env[DEAD] = TRUE
 
 
 def refine_type(f: Frame, value: IRValue, t: Type, name: str = "") -> IRValue:

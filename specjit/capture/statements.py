@@ -22,6 +22,7 @@ from specjit.capture.iteration import NeedsConstant
 from specjit.capture.merge import BROKE, CONTINUED, DEAD, FLAGS, RETURN_VALUE, RETURNED
 from specjit.capture.operators import condition
 from specjit.capture.scope import Exits
+from specjit.capture.typecheck import check_return
 from specjit.capture.values import (
     NONE_VALUE,
     Abstract,
@@ -187,6 +188,7 @@ def _left(side: merge.Branch) -> bool:
 @lowers(ast.Return)
 def _return(f: Frame, s: ast.Return) -> None:
     value = NONE_VALUE if s.value is None else _or_opaque(f, s.value)
+    check_return(f, s, value)
     f.env[RETURN_VALUE] = value
     f.env[RETURNED] = merge.TRUE
 

@@ -19,7 +19,9 @@ from specjit.ir.graph import Block, Graph, Node, Value, free_values, uses
 from specjit.ir.structure import IF, LOOP, REGION, WITH, effects
 from specjit.ir.types import Type
 from specjit.ops.records import lowering
+from specjit.passes.decompose import expand
 from specjit.passes.draws import refusal
+from specjit.passes.manager import Context
 from specjit.passes.raising import Bounds, loop_bounds, may_raise
 
 NUMBERS = ("int", "float", "bool")
@@ -74,7 +76,7 @@ def lowerable(node: Node) -> str | None:
     lower = getattr(node.op, "lower", None)
     if lower is None:
         return "no kernel says how to compute it"
-    if isinstance(lower, lowering.Composite):
+    if isinstance(lower, lowering.Composite) and not (lower.whole and expand(node, lower, Context())):
         return "it was not decomposed"
     if isinstance(lower, lowering.Special) and lower.name not in SPECIAL:
         return f"no rule for {lower.name}"
@@ -274,12 +276,12 @@ def _runs(nodes: list[Node], why: dict[Node, str | None]) -> Iterator[list[Node]
 
 
 def worth_a_call(run: list[Node]) -> bool:
-    """Whether a run computes enough: a loop, a matrix product, or two tensor computations."""
+    """Whether a run computes enough: a loop, a matrix product, what becomes several ops, or two tensor computations."""
     count = 0
     for node in run:
         if node.op in (LOOP, IF, WITH):
             count += 2 if any(worth_a_call(b.nodes) or _computations(b.nodes) for b in node.blocks) else 0
-        elif isinstance(getattr(node.op, "lower", None), lowering.Contraction):
+        elif isinstance(getattr(node.op, "lower", None), lowering.Contraction | lowering.Composite):
             count += 2
         else:
             count += _computations([node])

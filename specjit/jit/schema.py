@@ -12,13 +12,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from specjit.capture.annotations import ANY, NONE, TENSOR, Hint, function_hints
+from specjit.capture.annotations import ANY, TENSOR, Hint, function_hints
 from specjit.capture.source import source_of
+from specjit.capture.typecheck import hint_of_type
 from specjit.ir.types import Type
 
 _EMPTY = inspect.Parameter.empty
-_IR_KINDS = {"tensor": "Tensor", "none": "NoneType", **{k: k for k in ("int", "float", "bool", "complex", "str")}}
-_IR_CONTAINERS = {"list": "List", "dict": "Dict", "set": "Set", "tuple": "Tuple", "optional": "Optional"}
 
 
 @dataclass(frozen=True)
@@ -143,14 +142,3 @@ def schema_of(fn: types.FunctionType, *, owner: type | None = None) -> FunctionS
         for p in parameters
     )
     return FunctionSchema(fn.__name__, arguments, hints.get("return"), "" if owner is None else owner.__qualname__)
-
-
-def hint_of_type(found: Type) -> Hint:
-    """The hint for an IR type."""
-    if found.kind in _IR_KINDS:
-        return Hint(_IR_KINDS[found.kind]) if found.kind != "none" else NONE
-    if found.kind in _IR_CONTAINERS and (found.args or found.kind == "tuple"):
-        args = tuple(map(hint_of_type, found.args))
-        known = all(a != ANY for a in args) or found.kind == "tuple"
-        return Hint(_IR_CONTAINERS[found.kind], args if known else None)
-    return ANY

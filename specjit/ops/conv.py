@@ -301,24 +301,42 @@ def _first(x: Any, like: Any, stride: Any, dilation: Any) -> Any:
     return x
 
 
-# The native forms: the same matrices in ops.
+# The native forms: the same matrices in ops. A kernel reads windows where they lie if they have runs of elements side
+# by side, and makes the matrix of windows otherwise.
 LARGEST = 1 << 24
 """Elements of all window matrices up to which a kernel makes them at once; beyond, blocks in cache are better."""
+IN_PLACE = 1 << 30
+"""The same where no matrix is made."""
 UNKNOWN_SAMPLES = 64
 """How many samples a symbolic batch is taken to have."""
+LEAST_RUN = 12
+"""Elements side by side from which on windows are read in place."""
+
+
+def _check_size(samples: Any, elements: Any, run: Any) -> None:
+    """Refuse window matrices that are too large."""
+    many = samples if isinstance(samples, int) else UNKNOWN_SAMPLES
+    largest = IN_PLACE if isinstance(run, int) and run >= LEAST_RUN else LARGEST
+    if not isinstance(elements, int) or elements * many > largest:
+        raise TraceError("the window matrices are too large, or of unknown size")
+
+
+def _windows_of(x: Any, first: int, kernel: Any, stride: Any, padding: Any, dilation: Any) -> Any:
+    """The windows of the dims from `first` on, their own dims last."""
+    if any(padding):
+        after = x.ndim - first - len(kernel)  # dims after the spatial ones
+        x = constant_pad(x, [0] * (2 * after) + [p for size in padding[::-1] for p in (size, size)])
+    for i in range(len(kernel)):
+        x = windows(x, i + first, kernel[i], stride[i], dilation[i])
+    return x
 
 
 def _columns_of(x: Any, kernel: Any, stride: Any, padding: Any, dilation: Any, groups: int) -> tuple[Any, Any]:
     """The windows of `x` as matrices (N, G, K, P), and the sizes that P stands for."""
     count = len(kernel)
-    if any(padding):
-        x = constant_pad(x, [p for size in padding[::-1] for p in (size, size)])
-    for i in range(count):
-        x = windows(x, i + 2, kernel[i], stride[i], dilation[i])
+    x = _windows_of(x, 2, kernel, stride, padding, dilation)
     n, c, *sizes = x.shape[: count + 2]
-    each, many = math.prod([c, *sizes, *kernel]), n if isinstance(n, int) else UNKNOWN_SAMPLES
-    if not isinstance(each, int) or each * many > LARGEST:
-        raise TraceError("the window matrices are too large, or of unknown size")
+    _check_size(n, math.prod([c, *sizes, *kernel]), sizes[-1] if stride[-1] == 1 else 1)
     x = x.permute(0, 1, *range(count + 2, 2 * count + 2), *range(2, count + 2))
     return x.reshape(n, groups, c // groups * math.prod(kernel), math.prod(sizes)), sizes
 
@@ -330,13 +348,42 @@ def _convolution_of(x: Any, weight: Any, stride: Any, padding: Any, dilation: An
     return out.reshape(x.shape[0], o, *sizes)
 
 
+def _convolution_input_of(
+    grad: Any, weight: Any, sizes: Any, stride: Any, padding: Any, dilation: Any, groups: int
+) -> Any:
+    """With stride 1, the convolution of the gradient with the kernels turned round."""
+    if any(s != 1 for s in stride):
+        raise TraceError("windows that are further apart leave gaps")
+    o, per, *kernel = weight.shape
+    turned = weight.flip(*range(2, 2 + len(kernel))).reshape(groups, o // groups, per, *kernel)
+    turned = turned.transpose(1, 2).reshape(groups * per, o // groups, *kernel)
+    around = [d * (k - 1) - p for d, k, p in zip(dilation, kernel, padding)]
+    out = _convolution_of(grad, turned, stride, around, dilation, groups)
+    if list(out.shape[2:]) != list(sizes[2:]):
+        raise TraceError("some elements are in no window")
+    return out
+
+
 def _convolution_weight_of(x: Any, grad: Any, sizes: Any, stride: Any, padding: Any, dilation: Any, groups: int) -> Any:
-    o = sizes[0]
-    columns, out = _columns_of(x, sizes[2:], stride, padding, dilation, groups)
+    o, channels, *kernel = sizes
+    flat = math.prod(grad.shape[2:])
+    if groups == 1 and isinstance(channels, int) and channels >= LEAST_RUN and math.prod(kernel) > 1:
+        # With its channels last, the input has runs of them whatever the windows are.
+        last = len(kernel) + 1
+        columns = _windows_of(x.permute(0, *range(2, last + 1), 1), 1, kernel, stride, padding, dilation)
+        _check_size(x.shape[0], math.prod([flat, channels, *kernel]), channels)
+        out = list(columns.shape[1:last])
+        columns = columns.permute(*range(last), *range(last + 1, last + 1 + len(kernel)), last)
+        columns = columns.reshape(x.shape[0], flat, math.prod(kernel) * channels)
+        made = (grad.reshape(x.shape[0], o, flat) @ columns).sum(0).reshape(o, *kernel, channels)
+        made = made.permute(0, last, *range(1, last))
+    else:
+        columns, out = _columns_of(x, kernel, stride, padding, dilation, groups)
+        grads = grad.reshape(x.shape[0], groups, o // groups, flat)
+        made = (grads @ columns.transpose(2, 3)).sum(0).reshape(sizes)
     if out != list(grad.shape[2:]):
         raise TraceError("some windows have no gradient")
-    grads = grad.reshape(x.shape[0], groups, o // groups, columns.shape[3])
-    return (grads @ columns.transpose(2, 3)).sum(0).reshape(sizes)
+    return made
 
 
 convolution = defop(
@@ -348,7 +395,7 @@ convolution = defop(
         lambda: convolution_weight(x, g, weight.shape, stride, padding, dilation, groups),
     ),
     reads=((1,), (0,)),
-    lower=composite(_convolution_of),
+    lower=composite(_convolution_of, whole=True),
     method=False,
     public=False,
     doc="Cross-correlation without bias of a batch, over as many dims as `stride` has; see nn.functional.conv2d.",
@@ -363,6 +410,7 @@ convolution_input = defop(
         lambda: convolution_weight(g, grad, weight.shape, stride, padding, dilation, groups),
     ),
     reads=((1,), (0,)),
+    lower=composite(_convolution_input_of, whole=True),
     method=False,
     public=False,
     doc="The gradient of `convolution` for its input of `sizes`: a transposed convolution of `grad`.",
@@ -377,7 +425,7 @@ convolution_weight = defop(
         lambda: _first(convolution(x, g, stride, padding, dilation, groups), grad, stride, dilation),
     ),
     reads=((1,), (0,)),
-    lower=composite(_convolution_weight_of),
+    lower=composite(_convolution_weight_of, whole=True),
     method=False,
     public=False,
     doc="The gradient of `convolution` for its weight of `sizes`.",

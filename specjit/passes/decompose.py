@@ -1,6 +1,7 @@
 """Decomposition: an op that is defined by other ops is replaced by them.
 
-Enters: typed graphs. Leaves: no op whose record says `lower=composite(fn)`, where `fn` can be run on tracers.
+Enters: typed graphs. Leaves: no op whose record says `lower=composite(fn)`, where `fn` can be run on tracers,
+but those that are yet to be differentiated as a whole.
 Legality: the record says that `fn`, written in specjit ops, is the same computation. Where `fn` reduces over a
 symbolic size with a reduction that has no value over nothing (the maximum in a softmax), that holds for sizes from 1
 on: the sizes are added to `graph.attrs["nonempty"]`, for the specializer to guard. What writes into all of a tensor
@@ -30,6 +31,8 @@ def run(graph: Graph, ctx: Context) -> None:
         lower = getattr(node.op, "lower", None)
         if not isinstance(lower, Composite) or (node.op.name in WRITES_ALL and aliases.viewed(node.result)):
             return None
+        if lower.whole and any(r.type.requires_grad for r in node.results):
+            return None  # until it is differentiated
         made = expand(node, lower, ctx)
         if made is None:
             return None

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from specjit import passes
 from specjit.ir.dims import symbol
 from specjit.passes.concat import pays
-from tests.golden import check_pass, check_unchanged, run_pass
+from tests.golden import by_name, check_pass, check_unchanged, graph_of, run_pass
 
 
 def test_composites_become_their_definition():
@@ -29,6 +30,22 @@ def test_variance_of_fewer_elements_than_its_correction_is_that_of_eager():
 def test_a_truncated_quotient_of_truth_values_is_of_whole_numbers():
     graph = run_pass("decompose", "(%m: bool[N,4]) { %q = trunc_divide(%m, 4); return %q }")
     assert "trunc_divide" not in [n.op.name for n in graph.walk()]
+
+
+CONVOLUTION = """(%x: f32[2,3,9,9]{}, %w: f32[4,3,3,3]) {{
+  %y: f32[2,4,7,7]{} = convolution(%x, %w, [1, 1], [0, 0], [1, 1], 1)
+  return %y
+}}"""
+
+
+def test_what_has_a_gradient_of_its_own_is_differentiated_first():
+    """A convolution's own gradients are convolutions; those of its windows would be sums of windows."""
+    found = []
+    for text in (CONVOLUTION.format("", ""), CONVOLUTION.format("!", "!")):
+        graph = graph_of(text)
+        passes.run_pipeline(graph, (by_name("decompose"),))
+        found.append("convolution" if "convolution(" in str(graph) else "matmul")
+    assert found == ["matmul", "convolution"]
 
 
 def test_a_softmax_of_nothing_stays():

@@ -308,3 +308,24 @@ def test_a_loop_without_a_turn_returns_what_it_was_given() -> None:
         return s @ w
 
     assert is_native(check(f, values(0, 3, 4), values(4, 4, seed=1), values(3, 4, seed=2)))
+
+
+@pytest.mark.parametrize(
+    ("stride", "padding", "groups", "native"),
+    [(1, 1, 1, True), (1, 3, 1, True), (1, 0, 2, True), (2, 1, 1, False)],
+    ids=["same size", "more padding than kernel", "groups", "windows with gaps"],
+)
+def test_convolutions(stride, padding, groups, native):
+    """Gradients of a convolution are products with windows; with gaps between these, eager's."""
+    x, w, b = values(2, 4, 5, 14), values(4, 4 // groups, 3, 3, seed=1), values(4, seed=2)
+
+    def f(x, w, b):
+        return specjit.nn.functional.conv2d(x, w, b, stride, padding, 1, groups).relu()
+
+    def pick(y):
+        return [y]
+
+    program = warm(f, x, w, b)
+    assert bool(program.specializations[-1].regions) is native
+    for got, expected in zip(gradients(program, [x, w, b], pick), gradients(f, [x, w, b], pick), strict=True):
+        np.testing.assert_allclose(got, expected, rtol=1e-11, atol=1e-12)

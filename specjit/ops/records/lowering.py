@@ -61,12 +61,14 @@ class Reduction(_Lowering):
 
 
 class Composite(_Lowering):
-    """`fn(*args)`, in specjit ops and in schema order, is the same computation; run on Tracers before scheduling."""
+    """`fn(*args)`, in specjit ops and in schema order, is the same computation; run on Tracers before scheduling.
+    `whole`: the op's own gradient is better than that of `fn`, so it is differentiated before it is replaced."""
 
-    __slots__: tuple[str, ...] = ("fn",)
+    __slots__: tuple[str, ...] = ("fn", "whole")
 
-    def __init__(self, fn: Callable[..., Any]) -> None:
+    def __init__(self, fn: Callable[..., Any], whole: bool = False) -> None:
         self.fn = fn
+        self.whole = whole
 
 
 Draw = Callable[[Any, Any], Any]  # draw(size, dtype): uniform numbers in [0, 1) from a range of their own
@@ -133,8 +135,8 @@ def reduction(kind: ReduceKind) -> Reduction:
     return Reduction(kind)
 
 
-def composite(fn: Callable[..., Any]) -> Composite:
-    return Composite(fn)
+def composite(fn: Callable[..., Any], *, whole: bool = False) -> Composite:
+    return Composite(fn, whole)
 
 
 def drawn(fn: Callable[..., Any], *, constant: tuple[str, ...] = ()) -> Drawn:
