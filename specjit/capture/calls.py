@@ -16,6 +16,7 @@ from typing import Any
 from specjit.capture import marks, opaque
 from specjit.capture.arguments import Named, as_values, has_no_effect, keywords, positional, takes_all
 from specjit.capture.attributes import attribute, class_lookup, guard_method, place_of
+from specjit.capture.choices import decided
 from specjit.capture.frame import Frame, is_own, lowers
 from specjit.capture.inline import call_function, call_local
 from specjit.capture.instances import construct, super_method
@@ -24,6 +25,7 @@ from specjit.capture.rebinding import stays
 from specjit.capture.values import (
     NONE_VALUE,
     Abstract,
+    Choice,
     Iteration,
     Known,
     Local,
@@ -116,6 +118,8 @@ def call(f: Frame, callee: Abstract, args: list[Abstract], kwargs: dict[str, Abs
         return _call_method(f, callee, args, kwargs)
     if isinstance(callee, Local):
         return call_local(f, callee, args, kwargs)
+    if isinstance(callee, Choice):
+        return decided(f, callee, lambda one: call(f, one, args, kwargs))
     return python_call(f, f.value(callee), args, kwargs)
 
 

@@ -19,7 +19,7 @@ from specjit.ops.records.lowering import composite, special
 from specjit.ops.records.quiet import quiet
 from specjit.ops.records.registry import defop, get
 from specjit.tensor.promotion import cast_operand
-from specjit.tensor.tracer import TraceError
+from specjit.tensor.tracer import Scalar, TraceError
 
 
 def _written(x: np.ndarray, src: np.ndarray, part: Any, what: str) -> np.ndarray:
@@ -94,7 +94,7 @@ def filled_infer(x: Type, value: Any) -> Type:
 
 
 def _filled_composite(x: Any, value: Any) -> Any:
-    if not isinstance(value, bool | int | float):
+    if not isinstance(value, bool | int | float | Scalar):
         return _overwritten_composite(x, value)
     if x.dtype.category == 1 and not (isinstance(value, int) and _fits(value, x.dtype.numpy)):
         raise TraceError("a number that has to be rounded or wrapped")

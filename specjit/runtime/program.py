@@ -93,7 +93,8 @@ class Program(Generic[P, R]):
         if not stances.engaged.count and not config.slow_road.count:
             try:
                 for variant in self._variants:
-                    out = variant.entry(*args, **kwargs)
+                    # Handing on a dict without names costs as much as a small function.
+                    out = variant.entry(*args, **kwargs) if kwargs else variant.entry(*args)
                     if out is not MISS:
                         return out
             except TypeError:
@@ -103,7 +104,7 @@ class Program(Generic[P, R]):
             rest = self._rest
             if rest.left > 0:
                 rest.left -= 1
-                return self._model(*args, **kwargs)
+                return self._model(*args, **kwargs) if kwargs else self._model(*args)
         return self._slow(args, kwargs)
 
     def _slow(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> R:

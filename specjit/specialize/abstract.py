@@ -28,6 +28,14 @@ class NeedsUnrolling(Refused):
     """The loop body needs the value of the induction variable (it indexes a container of unlike things)."""
 
 
+class NeedsGrowing(Refused):
+    """A loop adds `row` to `seq`, in a number of turns that is not known beforehand."""
+
+    def __init__(self, reason: str, loc: Location | None, seq: Seq, row: Value | Rows) -> None:
+        super().__init__(reason, loc)
+        self.seq, self.row = seq, row
+
+
 @dataclass(frozen=True)
 class Known:
     """A Python constant."""
@@ -52,6 +60,14 @@ class Rows:
 
 
 @dataclass(eq=False)
+class Grown:
+    """What the loop that is open has added to a list so far: the first `count` rows of `buffer`."""
+
+    buffer: Value
+    count: Value
+
+
+@dataclass(eq=False)
 class Seq:
     """A tuple, list, slice or `specjit.Size` with known items. `depth` is the loop depth at which a list was made;
     `foreign` marks a list that belongs to the caller, so that changing it is an outside effect; `names` are the fields
@@ -62,6 +78,7 @@ class Seq:
     depth: int = 0
     foreign: str = ""
     names: tuple[str, ...] = ()
+    shared: bool = False  # a loop has added views of the caller's memory
 
     @property
     def is_tuple(self) -> bool:
@@ -69,7 +86,13 @@ class Seq:
 
     @property
     def plain(self) -> bool:
-        return not any(isinstance(i, Rows) for i in self.items)
+        return not any(isinstance(i, Rows | Grown) for i in self.items)
+
+    @property
+    def grown(self) -> Grown | None:
+        """What the open loop adds to, if it fills a buffer."""
+        last = self.items[-1] if self.items else None
+        return last if isinstance(last, Grown) else None
 
 
 @dataclass(eq=False)
@@ -104,7 +127,11 @@ def each_value(a: Any, visit: Callable[[Value], None]) -> None:
         visit(a)
     elif isinstance(a, Seq):
         for item in a.items:
-            each_value(item.stacked if isinstance(item, Rows) else item, visit)
+            if isinstance(item, Grown):
+                visit(item.buffer)
+                visit(item.count)
+            else:
+                each_value(item.stacked if isinstance(item, Rows) else item, visit)
     elif isinstance(a, Mapping):
         for item in a.items.values():
             each_value(item, visit)
@@ -126,6 +153,8 @@ def substitute(a: Any, mapping: dict[Value, Value], done: set[int] | None = None
         a.items.update({k: substitute(v, mapping, done) for k, v in a.items.items()})
     elif isinstance(a, Rows):
         a.stacked = mapping.get(a.stacked, a.stacked)
+    elif isinstance(a, Grown):
+        return Grown(mapping.get(a.buffer, a.buffer), mapping.get(a.count, a.count))
     return a
 
 

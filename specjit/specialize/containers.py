@@ -216,9 +216,15 @@ def append(spec: Specializer, args: list[Any], node: Node) -> Abstract:
 
 def extend(spec: Specializer, target: Seq, more: Seq) -> Abstract:
     lists.check_readable(spec, more)
-    if target.foreign or target.depth != spec.depth:
-        raise Refused("a list of the caller or of an outer block is extended", spec.loc)
-    target.items.extend(more.items)
+    if target.foreign:
+        raise Refused("a list of the caller is extended", spec.loc)
+    if target.depth == spec.depth:
+        target.items.extend(more.items)
+        return target
+    if target.grown is not None or not more.plain:
+        raise Refused("a list of an outer block is extended by a number of items that is not known", spec.loc)
+    for item in list(more.items):
+        lists.append(spec, target, item)
     return target
 
 

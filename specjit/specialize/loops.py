@@ -16,8 +16,8 @@ from specjit.ir.dims import least_for_one
 from specjit.ir.graph import Node, Value
 from specjit.ir.structure import make_loop, trip_dim
 from specjit.ir.types import Type, join
-from specjit.specialize import bounds
-from specjit.specialize.abstract import Known, NeedsUnrolling, Refused, Rows, flatten
+from specjit.specialize import bounds, lists
+from specjit.specialize.abstract import Known, NeedsGrowing, NeedsUnrolling, Refused, Rows, flatten
 from specjit.specialize.control import (
     as_value,
     check_usable,
@@ -28,7 +28,7 @@ from specjit.specialize.control import (
     unbound,
     unflatten_all,
 )
-from specjit.specialize.scopes import Scope, rebind, written_outside, written_roots
+from specjit.specialize.scopes import Mark, Scope, rebind, written_outside, written_roots
 
 if TYPE_CHECKING:
     from specjit.specialize.specializer import Specializer
@@ -45,15 +45,30 @@ def loop(spec: Specializer, node: Node) -> None:
     ):
         spec.env.update(zip(node.results, init, strict=True))
         return
+    mark = Mark(spec)
+    try:
+        results = _lowered(spec, node, trip, cond, init)
+    except NeedsGrowing as reason:
+        if reason.seq.depth != spec.depth or reason.seq.grown is not None:
+            raise
+        mark.back()
+        lists.start_buffer(spec, node, trip, reason)
+        results = _lowered(spec, node, trip, cond, init)
+        lists.end_buffer(spec, reason.seq)
+    spec.env.update(zip(node.results, results, strict=True))
+
+
+def _lowered(spec: Specializer, node: Node, trip: Any, cond: Any, init: list[Any]) -> list[Any]:
     loc = spec.loc
     try:
-        results = _rolled(spec, node, trip, cond, init)
+        return _rolled(spec, node, trip, cond, init)
+    except NeedsGrowing:
+        raise
     except NeedsUnrolling as reason:
-        results = _unrolled(spec, node, trip, cond, init, reason)
+        return _unrolled(spec, node, trip, cond, init, reason)
     except Refused as reason:
         spec.loc = loc
-        results = _peeled(spec, node, trip, cond, init, reason)
-    spec.env.update(zip(node.results, results, strict=True))
+        return _peeled(spec, node, trip, cond, init, reason)
 
 
 def _unrolled(spec: Specializer, node: Node, trip: Any, cond: Any, state: list[Any], reason: Refused) -> list[Any]:
@@ -106,6 +121,8 @@ def _peeled(spec: Specializer, node: Node, trip: Any, cond: Any, state: list[Any
         rest = trip if isinstance(trip, Known) and trip.value is None else spec.call("py.sub", trip, peeled)
         try:
             return _rolled(spec, node, rest, cond, state, first=peeled)
+        except NeedsGrowing:
+            raise
         except Refused:
             spec.loc = loc
     raise reason
@@ -192,9 +209,11 @@ def _rolled(spec: Specializer, node: Node, trip: Any, cond: Any, init: list[Any]
     run_time = [k for k, a in enumerate(assumed) if not isinstance(a, Known)]
     block = scope.block
     ends_with = [as_value(filled(spec, after[k], assumed[k], block)) for k in run_time]
-    block.outputs = [as_value(go_on), *ends_with, *(row for _, row in appended)]
+    added = [p.stacked if isinstance(p, Rows) else p for _, parts in appended for p in parts]
+    block.outputs = [as_value(go_on), *ends_with, *added]
     if appended and not (isinstance(cond, Known) and isinstance(go_on, Known) and go_on.value):
-        raise Refused("a list grows in a loop whose number of turns is not known beforehand", loc)
+        (seq, parts), *_ = appended
+        raise NeedsGrowing("a list grows in a loop that may end before its last turn", loc, seq, parts[0])
     made = make_loop(
         spec.block,
         as_value(trip),
@@ -208,13 +227,15 @@ def _rolled(spec: Specializer, node: Node, trip: Any, cond: Any, init: list[Any]
     for k, r in zip(run_time, made.results, strict=False):
         results[k] = r
     rebind(spec, hidden, [results.pop() for _ in hidden][::-1])
-    held = {spec.root(row) for _, row in appended}
+    held = {spec.root(row) for row in added} | spec.held
     spec.copied |= held
     for k, r in zip(run_time, made.results, strict=False):
         if isinstance(after[k], Value) and spec.root(after[k]) in held:
             spec.copied.add(r)
-    for (seq, _), rows in zip(appended, made.results[len(run_time) :], strict=True):
-        seq.items.append(Rows(rows, trip_dim(made)))
+    stacks = iter(made.results[len(run_time) :])
+    for seq, parts in appended:
+        rows = lists.rows_of_turns(spec, parts, [next(stacks) for _ in parts], trip_dim(made))
+        lists.grow(spec, seq, rows)
     return unflatten_all(structure, results)
 
 

@@ -41,7 +41,7 @@ class Origins:
         text = f"{op.name.removeprefix('py.')} at {loc.user}"
 
         def use(v: Value) -> None:
-            self._first.setdefault((self._source(v), aspect), (len(self._first), text))
+            self._first.setdefault((self.source(v), aspect), (len(self._first), text))
 
         for a in args:
             each_value(a, use)
@@ -53,7 +53,8 @@ class Origins:
         wanted = [self._first[value, a] for a in aspects if (value, a) in self._first]
         return min(wanted or [use for (v, _), use in self._first.items() if v is value] or [(0, default)])[1]
 
-    def _source(self, v: Value) -> Value:
+    def source(self, v: Value) -> Value:
+        """The value that holds the storage of `v`, or that a loop started with in its place."""
         v = self._root(v)
         while v in self._same:
             v = self._root(self._same[v])

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from specjit.ir.graph import Block, Node, Value
 from specjit.ir.structure import LOOP
-from specjit.specialize.abstract import Mapping, Seq, each_value, substitute
+from specjit.specialize import lists
+from specjit.specialize.abstract import Mapping, Rows, Seq, each_value, substitute
 
 if TYPE_CHECKING:
     from specjit.specialize.specializer import Specializer
@@ -24,15 +25,14 @@ class Scope:
     def __init__(self, spec: Specializer, kind: str, hidden: list[Value]) -> None:
         self.spec, self.kind, self.hidden = spec, kind, hidden
         self.block = Block()
-        self.appended: dict[int, tuple[Seq, Value]] = {}
+        self.appended: dict[int, tuple[Seq, list[Value | Rows]]] = {}
         self._probes = [Value(h.type, None, h.hint) for h in hidden]
 
     def __enter__(self) -> Scope:
         spec = self.spec
         self._outer = spec.block
         self._env = dict(spec.env)
-        self._lists = [(a, list(a.items)) for a in spec.env.values() if isinstance(a, Seq) and a.kind == "list"]
-        self._dicts = [(a, dict(a.items)) for a in spec.env.values() if isinstance(a, Mapping)]
+        self._contents = contents(spec)
         spec.block = self.block
         spec.scopes.append((self.kind, self.appended))
         for probe, h in zip(self._probes, self.hidden, strict=True):
@@ -55,11 +55,38 @@ class Scope:
         spec.block = self._outer
         spec.env = self._env
         spec.scopes.pop()
-        for seq, items in self._lists:
-            seq.items[:] = items
-        for mapping, pairs in self._dicts:
-            mapping.items.clear()
-            mapping.items.update(pairs)
+        restore(self._contents)
+
+
+class Mark:
+    """A point of the program that the interpreter can go back to, with what it knew there."""
+
+    def __init__(self, spec: Specializer) -> None:
+        self.spec, self.count, self.env = spec, len(spec.block.nodes), dict(spec.env)
+        self.contents = contents(spec)
+
+    def back(self) -> None:
+        del self.spec.block.nodes[self.count :]
+        self.spec.env = self.env
+        restore(self.contents)
+
+
+def contents(spec: Specializer) -> list[tuple[Seq | Mapping, Any]]:
+    """What the lists and dicts that the program knows hold."""
+    known = spec.env.values()
+    lists: list[tuple[Seq | Mapping, Any]] = [
+        (a, list(a.items)) for a in known if isinstance(a, Seq) and a.kind == "list"
+    ]
+    return [*lists, *((a, dict(a.items)) for a in known if isinstance(a, Mapping))]
+
+
+def restore(held: list[tuple[Seq | Mapping, Any]]) -> None:
+    for container, items in held:
+        if isinstance(container, Seq):
+            container.items[:] = items
+        else:
+            container.items.clear()
+            container.items.update(items)
 
 
 def written_roots(spec: Specializer, node: Node, init: Sequence[Any] = ()) -> set[Value]:
@@ -90,6 +117,9 @@ def written_outside(spec: Specializer, node: Node, init: Sequence[Any] = ()) -> 
         for key, a in spec.env.items():
             if spec.liveness.needed(key, node):
                 each_value(a, lambda v: found.setdefault(v) if spec.root(v) in roots and not v.is_const else None)
+    for a in spec.env.values():
+        if isinstance(a, Seq) and a.grown is not None and lists.grows(node):
+            found.update({a.grown.buffer: None, a.grown.count: None})
     return list(found)
 
 

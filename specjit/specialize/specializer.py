@@ -51,10 +51,11 @@ class Specializer:
         self.env: dict[Value, Any] = {}
         self.paths: dict[int, str] = {}
         self.scopes: list[
-            tuple[str, dict[int, tuple[Seq, Value]]]
+            tuple[str, dict[int, tuple[Seq, list[Value | Rows]]]]
         ] = []  # open blocks: kind, rows appended to outer lists
         self.roots: dict[Value, Value] = {}  # the storage a view shares, by value
         self.partial: set[Value] = set()  # results of branches, of variables that not all of these give a value
+        self.held: set[Value] = set()  # roots of rows that an open loop has copied into a buffer
         self.copied: set[Value] = set()  # roots of rows that a finished loop has copied into a stack
         self.loc: Location | None = None
         self.hints: list[str] = []

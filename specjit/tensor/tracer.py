@@ -272,10 +272,10 @@ def argument(builder: Builder, x: Any) -> Value:
 
 def wrap(value: Value, builder: Builder) -> Any:
     """An IR value as the Python object that traced code sees."""
+    if value.type.is_tensor:
+        return Tracer(value, builder)  # a constant tensor too: it has methods
     if value.is_const:
         return value.const
-    if value.type.is_tensor:
-        return Tracer(value, builder)
     if value.type.kind in ("int", "float", "bool"):
         dim = value.type.dim if value.type.kind == "int" else None
         return dim if isinstance(dim, int) else Scalar(builder, value.type.kind, lambda: value, dim)

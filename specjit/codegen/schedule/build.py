@@ -131,7 +131,7 @@ class Builder:
         short = dtype_of(data.dtype).short
         if short not in ITEMSIZE:
             raise self.fail(f"no kernels for {short}")
-        data = np.ascontiguousarray(data)
+        data = np.ascontiguousarray(data).reshape(np.shape(data))  # which makes 0-d arrays 1-d
         storage = Storage("packed", short, data.size, f"const{len(self.constants)}")
         self.constants.append((storage, data))
         source = Source(short, data.shape, storage.name, Home(storage))

@@ -39,8 +39,12 @@ class Fuser:
         self.reg_of: dict[str, Group] = {}
         self.check: Group | None = None  # the latest that keeps reads in bounds
         self.refused: list[tuple[Item, str]] = []  # what starts a kernel of its own although it reads another's values
+        self.later: dict[Group, set[Group]] = {}  # what had better run before, for the sake of memory
         for order, item in enumerate(items):
             self.place(item, order)
+        for item in items:
+            if isinstance(item, Part) and item.base is not None:
+                self.write_last(item, item.base)
 
     # dependencies
 
@@ -49,6 +53,7 @@ class Fuser:
         found |= {self.reg_of[name] for name in g.needs_regs() if name in self.reg_of}
         if g.after is not None:
             found.add(g.after)
+        found |= self.later.get(g, set())
         found.discard(g)
         return found
 
@@ -63,6 +68,16 @@ class Fuser:
                 seen.add(g)
                 stack.extend(self.inputs(g))
         return False
+
+    def write_last(self, part: Part, base: Source) -> None:
+        """What puts something new into a copy of `base` runs after what reads `base`, so that it can write over it."""
+        readers = [g for g in self.groups if any(v.source is base for v in g.reads())]
+        for writer in dict.fromkeys(self.of[s] for s in part.out.parts if s in self.of):
+            if all(isinstance(i, Map) and i.is_copy and i.operands[0].source is base for i in writer.items):  # type: ignore[union-attr]
+                continue
+            for reader in readers:
+                if reader is not writer and not self.reaches([reader], writer):
+                    self.later.setdefault(writer, set()).add(reader)
 
     # placing
 

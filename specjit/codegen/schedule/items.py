@@ -233,6 +233,7 @@ class Part(Item):
     """Nothing to do; `out` is complete once the sources in `out.parts` are stored."""
 
     out: Source = field(kw_only=True)
+    base: Source | None = field(kw_only=True, default=None)  # of which other parts are copies, in their places
 
     def views(self) -> Iterator[View]:
         return (p.whole() for p in self.out.parts)

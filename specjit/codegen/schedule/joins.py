@@ -98,9 +98,12 @@ def _item(b: Builder, found: Any) -> View:
     return found
 
 
-def join(b: Builder, items: list[View], dtype: str, dims: tuple[Size, ...], dim: int) -> View:
+def join(
+    b: Builder, items: list[View], dtype: str, dims: tuple[Size, ...], dim: int, base: Source | None = None
+) -> View:
     """Concatenate along `dim`: every item is stored into its slice of one array. What a loop stacks, and what is itself
-    put together from parts, is made there in the first place, if its slice is in one piece."""
+    put together from parts, is made there in the first place, if its slice is in one piece. base: what the whole is,
+    but for some of the items."""
     for item in items:
         if len(item.dims) != len(dims) or any(x != y for d, (x, y) in enumerate(zip(item.dims, dims)) if d != dim):
             raise b.fail(f"an item of sizes {item.dims} in {dims}")
@@ -127,7 +130,7 @@ def join(b: Builder, items: list[View], dtype: str, dims: tuple[Size, ...], dim:
         copy = Map(out=part, text="", operands=[item], casts=[dtype], compute=dtype)
         b.in_block(block, lambda copy=copy: b.add(copy, here=True))  # type: ignore[misc]
         out.parts.append(part)
-    b.in_block(block, lambda: b.add(Part(out=out), here=True))
+    b.in_block(block, lambda: b.add(Part(out=out, base=base), here=True))
     if fixed:
         b.fixed.add(out)
         b.packed.append(storage)
@@ -170,11 +173,17 @@ def part_written(b: Builder, n: Node) -> View:
     def kept(dim: int, first: Size, extent: Size) -> View:
         return base.with_ref(base.ref.narrow(dim, first, extent))
 
-    return _around(b, n, b.tensor(n.args[1]), n.args[3:], n.op.name == "select_scatter", kept)
+    return _around(b, n, b.tensor(n.args[1]), n.args[3:], n.op.name == "select_scatter", kept, base.source)
 
 
 def _around(
-    b: Builder, n: Node, part: View, where: list[Value], one: bool, rest: Callable[[int, Size, Size], View]
+    b: Builder,
+    n: Node,
+    part: View,
+    where: list[Value],
+    one: bool,
+    rest: Callable[[int, Size, Size], View],
+    base: Source | None = None,
 ) -> View:
     """`part` at the position (`one`) or in the slice of the result's dimension that `where` says, and around it what
     `rest(dim, first, extent)` gives."""
@@ -198,7 +207,7 @@ def _around(
     for position, start, extent in ((0, 0, first), (2, after, dims[dim] - after)):
         if extent != 0:
             parts.insert(position, rest(dim, start, extent))
-    return join(b, parts, dtype, dims, dim)
+    return join(b, parts, dtype, dims, dim, base)
 
 
 def slice_of(ref: ViewRef, dim: int, start: Any, end: Any) -> ViewRef:

@@ -286,3 +286,19 @@ def an_argument_inside_another(x, xs):
     xs[-1] += 1
     xs[0] += 5
     return xs[-1] is x, xs[0] is x
+
+
+@prog((X, 1), (X, 2), (X, 0))
+def fills_with_numbers_of_a_loop(x, n):
+    y, i = x * 2, 0
+    while i < n:
+        y.fill_(i + n)
+        i += 1
+    return y
+
+
+@prog((X, 1, 2), (X, 2, 2), traced=True)
+def writes_a_constant_at_a_computed_place(x, m, n):
+    x = x - m
+    x[n - m] = tensor(2.0)
+    return x

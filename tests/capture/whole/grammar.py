@@ -1,0 +1,253 @@
+"""The expressions of every kind, as weighted templates.
+
+In a template `$INT` stands for an expression of that kind (less deep), `$int` for a name or literal, `«a|b»` for one of
+the texts, and `$mod` for what keeps a number small within loops. The first of a kind are the simplest.
+"""
+
+from __future__ import annotations
+
+INT, FLOAT, BOOL, STR = "int", "float", "bool", "str"
+INTS, TENSORS, COUNTS, PAIR, MAYBE = "ints", "tensors", "counts", "pair", "maybe"
+VECTOR, MATRIX, SCALAR, WHOLE = "vector", "matrix", "scalar", "whole"  # 3, n x 3, no dims, int64 of 3
+NOISY, OBJECT = "noisy", "object"  # floats that are not exact; an instance of the program's class
+
+TENSOR_KINDS = (VECTOR, MATRIX, SCALAR, WHOLE, NOISY)
+HINTS = {
+    **{kind: "Tensor" for kind in TENSOR_KINDS},
+    **{INTS: "List[int]", TENSORS: "List[Tensor]", COUNTS: "Dict[str, int]", PAIR: "Tuple[int, int]"},
+    **{MAYBE: "Optional[int]", OBJECT: "Counter"},
+}
+VALUES = (INT, VECTOR, INTS, FLOAT, MATRIX, BOOL, SCALAR, COUNTS, STR, PAIR, WHOLE, TENSORS, MAYBE)
+
+INDEX = "«0|0|0|-1|-1|1|1|2»"
+KEY = "«'a'|'b'|'c'»"
+
+LITERALS = {
+    INT: ["1", "0", "2", "-1", "3", "-3", "7", "100"],
+    FLOAT: ["1.0", "0.5", "-2.0", "0.0", "2.5", "-0.25"],
+    BOOL: ["True", "False"],
+    STR: ["'a'", "'b'", "''", "'xy'", "'12'"],
+    INTS: ["[1, 2]", "[3]", "[0, -1, 5]", "[$int, $int]"],
+    TENSORS: ["[specjit.ones(3)]", "[$vector, $vector]"],
+    COUNTS: ["{'a': 1}", "{'a': $int, 'b': $int}", "{}"],
+    PAIR: ["(1, 2)", "($int, $int)"],
+    MAYBE: ["None", "$int"],
+    VECTOR: ["specjit.ones(3)", "tensor([1.0, -2.0, 3.0])", "specjit.zeros(3)"],
+    MATRIX: ["specjit.ones(2, 3)", "tensor([[1.0, 2.0, -1.0], [0.0, 3.0, -2.0]])"],
+    SCALAR: ["tensor(2.0)", "tensor(-1.0)"],
+    WHOLE: ["tensor([1, -2, 3])"],
+    NOISY: ["specjit.tanh($vector)"],
+    OBJECT: ["Counter($int)"],
+}
+BIG = [str(2**31), str(2**63), str(-(2**63)), str(2**70)]
+
+Rows = list[tuple[int, str]]
+
+NUMBERS: dict[str, Rows] = {
+    INT: [
+        (3, "($INT + $INT)"),
+        (2, "($INT - $INT)"),
+        (2, "(($INT * $INT)$mod)"),
+        (2, "($INT // $INT)"),
+        (2, "($INT % $INT)"),
+        (1, "-$INT"),
+        (1, "abs($INT)"),
+        (1, "max($INT, $INT)"),
+        (1, "min($INT, $int, 3)"),
+        (1, "($INT «&|^» $INT)"),
+        (1, "($INT | $int)"),
+        (1, "($INT >> ($INT % 3))"),
+        (1, "(($INT ** 2)$mod)"),
+        (1, "divmod($INT, $INT)[«0|1»]"),
+        (1, "(q := $INT)"),
+        (2, "len(«$ints|$counts|$str|$tensors|$vector|$matrix»)"),
+        (2, f"$ints[{INDEX}]"),
+        (1, "$ints[$int]"),
+        (1, f"$counts[{KEY}]"),
+        (2, f"$counts.get({KEY}, $INT)"),
+        (1, "sum($INTS)"),
+        (1, "sum(k * 2 for k in $ints if k > $int)"),
+        (1, "int($FLOAT)"),
+        (1, "round($FLOAT)"),
+        (1, "int($str)"),
+        (2, "$matrix.shape[«0|1»]"),
+        (1, "«$vector|$matrix».«dim()|size(0)|numel()|ndim»"),
+        (1, "int($scalar)"),
+        (1, "$pair[«0|1»]"),
+        (1, "($maybe or $INT)"),
+        (1, "int($BOOL)"),
+        (1, "(lambda u, v=$int: u + v)($INT)"),
+        (3, "$object.«value|double|bump()|bump($INT)|limit|parts[0]»"),
+        (1, "len($object)"),
+    ],
+    FLOAT: [
+        (3, "($FLOAT + $FLOAT)"),
+        (2, "($FLOAT * $FLOAT)"),
+        (2, "($FLOAT / $FLOAT)"),
+        (1, "($INT / $INT)"),
+        (1, "($FLOAT «//|%» $FLOAT)"),
+        (1, "-$FLOAT"),
+        (1, "round($FLOAT, 1)"),
+        (1, "abs($FLOAT)"),
+        (1, "math.«sqrt|fabs»($FLOAT)"),
+        (1, "max($FLOAT, $INT, $float)"),
+        (3, "«$VECTOR|$MATRIX».sum().item()"),
+        (1, "float($scalar)"),
+        (1, "float($INT % 97)"),
+        (1, f"$vector[{INDEX}].item()"),
+    ],
+    BOOL: [
+        (4, "$INT «<|>|==|!=|<=|>=» $int"),
+        (2, "$FLOAT «<|>|==|!=|<=|>=» «$float|$int»"),
+        (2, "$int < $INT <= $int"),
+        (2, "($BOOL «and|or» $BOOL)"),
+        (1, "(not $BOOL)"),
+        (2, "$int «in|not in» $ints"),
+        (1, f"{KEY} «in|not in» $counts"),
+        (2, "$maybe is «not None|None»"),
+        (1, "isinstance(«$maybe|$int|$float», «int|float»)"),
+        (4, "bool(«$VECTOR|$MATRIX».sum() «<|>|==» «$int|$float»)"),
+        (1, "($vector > $int).«any|all»().item()"),
+        (1, "bool(«$ints|$counts|$str|$int|$float|$scalar»)"),
+        (1, "«any|all»(k > $int for k in $INTS)"),
+        (1, "$ints == $INTS"),
+        (1, "$str in $str"),
+        (1, "$str «<|==» $STR"),
+    ],
+    MAYBE: [(2, "$INT"), (1, "None"), (1, f"$counts.get({KEY})"), (1, "($int if $BOOL else None)")],
+}
+
+CONTAINERS: dict[str, Rows] = {
+    STR: [
+        (2, 'f"<{$int«|:>4|:+d|:04|!r»}>"'),
+        (1, 'f"{$float«|:.2f|:8.3|!r»}"'),
+        (1, 'f"{ «$bool|$ints|$pair|$counts|$maybe»} {$int:{«3|5»}}"'),
+        (2, "($str + $STR)[-8:]"),
+        (1, "str(«$INT|$FLOAT|$BOOL|$ints|$pair|$maybe»)"),
+        (1, "'%s|%r' % ($str, «$INT|$FLOAT|$STR»)"),
+        (1, "'{}:{:>3}'.format($STR, $int)"),
+        (1, "$STR.«upper()|strip()|title()|zfill(3)|replace('a', 'bb')»"),
+        (1, "$STR[«1:|:-1|::-1|0»]"),
+        (1, "','.join([str(k) for k in $ints])"),
+        (1, "($str or $STR)"),
+        (1, "$object.name"),
+    ],
+    INTS: [
+        (2, "[$INT, $INT]"),
+        (3, "[k + $int for k in $INTS]"),
+        (1, "[k for k in $INTS if k «>|<|!=» $int]"),
+        (1, "[k * j for k in $ints for j in range(«1|2|3») if k != j]"),
+        (2, "list(range($INT % 4))"),
+        (2, "($ints + $INTS)[:6]"),
+        (1, "($ints * 2)[:5]"),
+        (2, "$INTS[«1:|:-1|::2|::-1|:2|-2:»]"),
+        (1, "sorted($INTS«|, reverse=True»)"),
+        (1, "list(reversed($INTS))"),
+        (1, "[k for k, j in zip($ints, $INTS) if k <= j]"),
+        (1, "[i * k for i, k in enumerate($INTS)]"),
+        (1, "list($counts.values())"),
+        (1, "list(map(lambda k: k - $int, $ints))"),
+        (1, "[*$ints, $INT, *$ints][:6]"),
+        (1, "$whole.tolist()"),
+        (1, "list($pair)"),
+        (1, "$ints.copy()"),
+        (1, "$object.seen"),
+    ],
+    COUNTS: [
+        (2, "{'a': $INT, 'b': $INT}"),
+        (2, "{str(k): k for k in $INTS}"),
+        (1, "dict(a=$INT)"),
+        (1, f"{{**$counts, {KEY}: $INT}}"),
+        (1, "{k: v + 1 for k, v in $counts.items()}"),
+        (1, "dict(zip(['a', 'b'], $ints))"),
+    ],
+    PAIR: [(3, "($INT, $INT)"), (1, "divmod($INT, $INT)"), (1, "$pair[::-1]")],
+    TENSORS: [
+        (2, "[$VECTOR, $vector]"),
+        (2, "[t «+ 1|* 2|- t[0]» for t in $TENSORS][:3]"),
+        (1, "[$VECTOR * k for k in range(«2|1|3»)]"),
+        (1, "list($MATRIX)"),
+        (1, "($tensors + [$VECTOR])[-3:]"),
+        (1, "[r for r in $MATRIX if r.sum() > 0]"),
+    ],
+    OBJECT: [(1, "Counter($INT)"), (1, "Counter($int, name=$STR)"), (1, "($object + $INT)")],
+}
+
+TENSORS_ROWS: dict[str, Rows] = {
+    VECTOR: [
+        (3, "($VECTOR + $VECTOR)"),
+        (2, "($VECTOR - $VECTOR)"),
+        (2, "($VECTOR * $VECTOR).clamp(-9, 9)"),
+        (2, "($VECTOR * $int).clamp(-9, 9)"),
+        (2, "($VECTOR + «$scalar|$int|2.0»)"),
+        (2, "specjit.relu($VECTOR)"),
+        (1, "-$VECTOR"),
+        (1, "$VECTOR.abs()"),
+        (1, "$VECTOR.clamp(«-2, 2|min=0|max=1»)"),
+        (2, "$MATRIX.«sum(0)|sum(dim=0)|sum(-2)|amax(0)»"),
+        (2, f"$MATRIX[{INDEX}]"),
+        (1, "$VECTOR.flip(0)"),
+        (1, "specjit.where($VECTOR > $int, $vector, $vector)"),
+        (1, f"$TENSORS[{INDEX}]"),
+        (1, "sum($tensors, $VECTOR)"),
+        (1, "specjit.cat([$VECTOR[:1], $VECTOR[1:]])"),
+        (1, "specjit.stack([$scalar, $VECTOR.sum(), $scalar])"),
+        (1, "$VECTOR.clone()"),
+        (1, "$VECTOR[tensor([2, 0, 1])]"),
+        (1, "$WHOLE.float()"),
+        (1, "($matrix.t() @ $matrix[:, 0]).clamp(-9, 9)"),
+        (1, "$VECTOR.view(1, 3).squeeze(0)"),
+        (1, "specjit.full((3,), «2.0|1.0»)"),
+        (1, "($VECTOR if $vector.sum() > $int else $VECTOR)"),
+        (1, "$object.scale($VECTOR)"),
+    ],
+    MATRIX: [
+        (3, "($MATRIX + $VECTOR)"),
+        (2, "($MATRIX * $VECTOR).clamp(-9, 9)"),
+        (2, "($MATRIX - $matrix)"),
+        (1, "($MATRIX * $int).clamp(-9, 9)"),
+        (2, "specjit.relu($MATRIX)"),
+        (1, "$MATRIX.clone()"),
+        (1, "$MATRIX.t().t()"),
+        (1, "$MATRIX.reshape(-1, 3)"),
+        (1, "$MATRIX[:, [2, 1, 0]]"),
+        (1, "$MATRIX[«:|::1|1:|:2»]"),
+        (1, "specjit.cat([$MATRIX, $matrix])[:3]"),
+        (1, "specjit.stack([$VECTOR, $vector])"),
+        (1, "$MATRIX @ specjit.eye(3)"),
+        (1, "$VECTOR.expand(2, 3)"),
+        (1, "$MATRIX.masked_fill($matrix > 1, 0)"),
+        (1, "$MATRIX.cumsum(0)"),
+    ],
+    SCALAR: [
+        (3, "«$VECTOR|$MATRIX».sum()"),
+        (1, "$VECTOR.max()"),
+        (1, "($scalar + $SCALAR)"),
+        (1, "($scalar * $int).clamp(-9, 9)"),
+        (2, f"$vector[{INDEX}]"),
+        (1, "$vector.dot($vector)"),
+        (1, "tensor(float($INT % 7))"),
+    ],
+    WHOLE: [
+        (2, "($WHOLE + $whole)"),
+        (1, "($WHOLE * $whole).clamp(-9, 9)"),
+        (1, "($WHOLE - «1|2|-3»)"),
+        (1, "($WHOLE // «2|-2|3»)"),
+        (1, "($WHOLE % «2|-3»)"),
+        (1, "$VECTOR.long()"),
+        (1, "$WHOLE.cumsum(0).clamp(-9, 9)"),
+        (1, "($VECTOR > 0).long()"),
+        (1, "(specjit.arange(3) + «1|0»)"),
+    ],
+    NOISY: [
+        (2, "specjit.tanh($VECTOR)"),
+        (1, "specjit.sigmoid($noisy)"),
+        (1, "($VECTOR / 3)"),
+        (1, "($noisy * $vector + 0.1)"),
+        (1, "$VECTOR.softmax(0)"),
+        (1, "specjit.exp(-$VECTOR.abs())"),
+        (1, "($NOISY - $noisy.mean())"),
+    ],
+}
+
+GRAMMAR: dict[str, Rows] = {**NUMBERS, **CONTAINERS, **TENSORS_ROWS}
