@@ -225,7 +225,7 @@ def one_of_three(x, n: int):
     else:
         f = twice
     y = f(x)
-    return f(y), callable(f)
+    return f(y), callable(f), f.__name__
 
 
 @prog((X, 1), (X, 0))
