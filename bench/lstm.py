@@ -1,7 +1,8 @@
 """`python -m bench.lstm`: recurrent nets in plain Python, optimized, against eager code and the installed peers.
 
-Five groups, each one table: the LSTM forward at five shapes; other cells, which no library has a kernel for; the
-generic path, against the code it was made from; a training step; and `import specjit` against `import numpy`.
+Six groups, each one table: the LSTM forward at five shapes; other cells, which no library has a kernel for; layers of
+`nn` in both directions; the generic path, against the code it was made from; a training step; and `import specjit`
+against `import numpy`.
 float32, one thread.
 """
 
@@ -38,7 +39,7 @@ from specjit import nn
 EAGER, OPTIMIZED, GENERIC = "specjit eager", "specjit optimized", "specjit generic"
 LEARNING_RATE = 1e-3
 FEW_SHAPES = [Shape(100, 1, 128, 128), Shape(50, 32, 64, 64)]
-GROUPS = ("forward", "cells", "generic", "train", "import")
+GROUPS = ("forward", "cells", "layers", "generic", "train", "import")
 CELLS_SHAPE = Shape(100, 1, 128, 128)
 Results = dict[str, list[Measured]]
 
@@ -65,6 +66,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             )
         elif name == "cells":
             title, base, results = f"Other cells, forward, {CELLS_SHAPE}", OPTIMIZED, other_cells(rounds)
+        elif name == "layers":
+            title, base, results = "Two layers in both directions, batch first", OPTIMIZED, layers(chosen, rounds)
         elif name == "generic":
             title, base, results = "The generic path, forward", EAGER, generic_path(rounds)
         elif name == "train":
@@ -130,6 +133,28 @@ def other_cells(rounds: int) -> Results:
     for name, (model, inputs, reference) in cases.items():
         with specjit.no_grad():
             results[name] = measure(Case(name, _eager_and_optimized(model, inputs), reference), rounds)
+    return results
+
+
+def layers(chosen: Sequence[str], rounds: int) -> Results:
+    """Layers as they come, two of them in both directions. Checked against eager specjit in float64."""
+    results = {}
+    for kind in ("LSTM", "GRU"):
+        for shape in FEW_SHAPES:
+            options = {"input_size": shape.inputs, "hidden_size": shape.hidden, "num_layers": 2}
+            options |= {"batch_first": True, "bidirectional": True}
+            specjit.manual_seed(0)
+            layer = getattr(nn, kind)(**options)
+            state = {name: parameter.detach().numpy().copy() for name, parameter in layer.state_dict().items()}
+            exact = getattr(nn, kind)(**options).to(specjit.float64)
+            exact.load_state_dict(layer.state_dict())
+            x = np.ascontiguousarray(models.inputs_of(shape)[0].swapaxes(0, 1))
+            contenders = _eager_and_optimized(layer, [x], lambda result: [result[0].numpy()])
+            if "torch" in chosen:
+                contenders += peers.torch_layer(kind, options, state, x)
+            with specjit.no_grad():
+                reference = [exact(specjit.tensor(x.astype(np.float64)))[0].numpy()]
+                results[f"{kind} {shape}"] = measure(Case(f"{kind} {shape}", contenders, reference), rounds)
     return results
 
 
@@ -208,18 +233,27 @@ def imports(rounds: int) -> Results:
     return {"import": measured}
 
 
-def _eager_and_optimized(model: nn.Module, inputs: Sequence[np.ndarray]) -> list[Contender]:
+Output = Callable[[Any], Sequence[np.ndarray]]
+
+
+def _arrays(result: Sequence[specjit.Tensor]) -> list[np.ndarray]:
+    return [tensor.numpy() for tensor in result]
+
+
+def _eager_and_optimized(model: nn.Module, inputs: Sequence[np.ndarray], output: Output = _arrays) -> list[Contender]:
     """The model as written, and optimized, warm and native."""
     program = specjit.optimize(model, name="forward")
-    optimized = _forward(OPTIMIZED, program, inputs)
+    optimized = _forward(OPTIMIZED, program, inputs, output)
     with specjit.no_grad():
         until_native(program, optimized.call)
-    return [optimized, _forward(EAGER, model, inputs)]
+    return [optimized, _forward(EAGER, model, inputs, output)]
 
 
-def _forward(name: str, function: Callable[..., Any], inputs: Sequence[np.ndarray]) -> Contender:
+def _forward(
+    name: str, function: Callable[..., Any], inputs: Sequence[np.ndarray], output: Output = _arrays
+) -> Contender:
     tensors = [specjit.tensor(array) for array in inputs]
-    return Contender(name, lambda: function(*tensors), lambda result: [tensor.numpy() for tensor in result])
+    return Contender(name, lambda: function(*tensors), output)
 
 
 def until_native(program: specjit.Program, call: Callable[[], Any]) -> None:

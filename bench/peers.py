@@ -158,6 +158,22 @@ def torch_train(shape: Shape, weights: Weights, inputs: Inputs, target: np.ndarr
     ]
 
 
+def torch_layer(kind: str, options: dict[str, int | bool], state: Weights, x: np.ndarray) -> list[Contender]:
+    """`torch.nn`'s layer of this kind with these parameters; its output is the sequence."""
+    import torch
+
+    torch.set_num_threads(1)
+    layer = getattr(torch.nn, kind)(**options)
+    layer.load_state_dict({name: torch.from_numpy(array) for name, array in state.items()})
+    given = torch.from_numpy(x)
+
+    def call() -> torch.Tensor:
+        with torch.inference_mode():
+            return layer(given)[0]
+
+    return [Contender(f"torch nn.{kind}", call, lambda out: [out.numpy()])]
+
+
 FORWARD: dict[str, tuple[tuple[str, ...], Callable[[Shape, Weights, Inputs], list[Contender]]]] = {
     "torch": (("torch",), torch_forward),
     "onnxruntime": (("onnxruntime", "onnx"), onnxruntime_forward),

@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from specjit.runtime.program import Program
     from specjit.runtime.stance import stance
     from specjit.runtime.threads import get_num_threads, set_num_threads
+    from specjit.tensor.limits import finfo, iinfo
     from specjit.tensor.printing import set_printoptions
 
 # Loaded on first use, so that eager mode starts as fast as NumPy.
@@ -75,6 +76,8 @@ _LATER = {
     "set_num_threads": "specjit.runtime.threads",
     "get_num_threads": "specjit.runtime.threads",
     "set_printoptions": "specjit.tensor.printing",
+    "finfo": "specjit.tensor.limits",
+    "iinfo": "specjit.tensor.limits",
 }
 _HIDDEN = ("TYPE_CHECKING", "Any", "ops", "ir", "version", "dtypes")
 

@@ -25,6 +25,7 @@ from specjit.capture.rebinding import ANYTHING, rebinds
 from specjit.capture.values import (
     NONE_VALUE,
     Abstract,
+    Choice,
     Iteration,
     Known,
     Local,
@@ -198,7 +199,7 @@ def _super(f: Frame, /) -> Abstract | None:
 def _callable(f: Frame, x: Abstract, /) -> Abstract:
     if isinstance(x, Known):
         return const(callable(x.obj))
-    return const(True) if isinstance(x, Local | Method) else quiet_call(callable, f, x)
+    return const(True) if isinstance(x, Local | Method | Choice) else quiet_call(callable, f, x)
 
 
 @builtin(hasattr)

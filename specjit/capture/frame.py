@@ -24,6 +24,7 @@ from specjit.capture.values import (
     ITERATORS,
     Abstract,
     Cell,
+    Choice,
     Iteration,
     Known,
     Local,
@@ -317,6 +318,10 @@ class Frame:
             return self.emit("py.call", Known(function), None, *a.parts)
         if isinstance(a, Cell):
             return self.emit("py.load", a.cell)
+        if isinstance(a, Choice):
+            from specjit.capture.choices import decided
+
+            return self.value(decided(self, a, self.value))
         assert isinstance(a, Local)
         from specjit.capture.closures import function_value
 

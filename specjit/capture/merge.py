@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from specjit.capture import elements
+from specjit.capture import choices, elements
 from specjit.capture.frame import Frame
 from specjit.capture.values import (
     Abstract,
+    Choice,
     Iteration,
     Known,
     Local,
@@ -167,10 +168,21 @@ class Joiner:
             return TupleOf(merged_items, a.names if a.names == b.names else ())
         if isinstance(a, Unbound) or isinstance(b, Unbound):
             return self._fill(name, a, b)
+        chosen = choices.choice(self.cond, self._outlasting(a, True), self._outlasting(b, False))
+        if chosen is not None:
+            return chosen
         merged = self.output(self.side(self.then, a), self.side(self.other, b), _hint(name))
         if isinstance(a, Known) and isinstance(b, Known) and a.obj is b.obj:
             return Known(a.obj, merged, a.source)
         return merged
+
+    def _outlasting(self, a: Abstract, of_then: bool) -> Abstract:
+        """A choice that a branch makes, by a condition that outlasts it."""
+        inside = self.defined_then if of_then else self.defined_other
+        if not isinstance(a, Choice) or a.cond not in inside:
+            return a
+        cond = self.output(a.cond, FALSE, "") if of_then else self.output(FALSE, a.cond, "")
+        return replace(a, cond=cond)
 
     def _fill(self, name: str, a: Abstract, b: Abstract) -> Abstract:
         """One side has no value: there it is the constant UNBOUND, typed like the other side."""
@@ -240,6 +252,8 @@ class Joiner:
             return self.results[self.placeholders[a]] if a in self.placeholders else a
         if isinstance(a, TupleOf):
             return TupleOf(tuple(map(self.resolve, a.items)), a.names)
+        if isinstance(a, Choice):
+            return Choice(*map(self.resolve, (a.cond, a.then, a.other)))  # type: ignore[arg-type]
         if isinstance(a, Known) and a.value is not None:
             return Known(a.obj, self.resolve(a.value), a.source)  # type: ignore[arg-type]
         return a
@@ -256,6 +270,8 @@ def _parts(a: Abstract) -> list[Value]:
         parts = a.parts
     elif isinstance(a, Ran):
         parts = (a.header,)
+    elif isinstance(a, Choice):
+        parts = (a.cond, a.then, a.other)
     elif isinstance(a, Local):
         parts = (*a.defaults, *(d for d in a.kw_defaults if d is not None))
     elif isinstance(a, TupleOf):

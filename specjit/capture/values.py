@@ -94,10 +94,19 @@ class Cell:
     cell: Value
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class Choice:
+    """One of two known functions or modules (or choices): `then` where `cond` holds, else `other`."""
+
+    cond: Value
+    then: Known | Local | Choice
+    other: Known | Local | Choice
+
+
 ITERATORS = ("enumerate", "zip", "reversed", "map")  # the kinds of `Iteration` that run out
 
 
-Abstract = Cell | Value | Known | TupleOf | Method | Local | Iteration | Shape | Ran | Unbound
+Abstract = Cell | Value | Known | TupleOf | Method | Local | Iteration | Shape | Ran | Unbound | Choice
 
 
 def const(value: Any) -> Value:
@@ -144,6 +153,8 @@ def same_abstract(a: Abstract, b: Abstract) -> bool:
         return a.tensor is b.tensor
     if isinstance(a, Cell) and isinstance(b, Cell):
         return a.cell is b.cell
+    if isinstance(a, Choice) and isinstance(b, Choice):
+        return a.cond is b.cond and same_abstract(a.then, b.then) and same_abstract(a.other, b.other)
     return isinstance(a, Ran) and isinstance(b, Ran) and a.header is b.header
 
 

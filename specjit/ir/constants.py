@@ -149,7 +149,9 @@ def describe(value: Any) -> str:
     """A short, deterministic name of an opaque object (never its address)."""
     code = getattr(value, "__code__", None)
     if isinstance(code, types.CodeType):
-        return f"function {_clean(value.__qualname__)} {code.co_filename.rsplit('/', 1)[-1]}:{code.co_firstlineno}"
+        return (
+            f"function {_clean(value.__qualname__)} {_clean(code.co_filename.rsplit('/', 1)[-1])}:{code.co_firstlineno}"
+        )
     if isinstance(value, type):
         return f"class {value.__module__}.{_clean(value.__qualname__)}"
     if isinstance(value, types.BuiltinFunctionType | types.ModuleType):

@@ -87,7 +87,7 @@ from specjit.nn.padding import (
     ZeroPad2d,
     ZeroPad3d,
 )
-from specjit.nn.parameter import Parameter
+from specjit.nn.parameter import Buffer, Parameter
 from specjit.nn.parameter_containers import ParameterDict, ParameterList
 from specjit.nn.pooling import (
     AdaptiveAvgPool1d,

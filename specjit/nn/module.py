@@ -12,6 +12,7 @@ from typing import Any
 
 from specjit.dtypes import DType
 from specjit.nn.hooks import CALL_HOOKS, Hooked
+from specjit.nn.parameter import Buffer
 from specjit.nn.registry import Registry
 from specjit.nn.states import STATE_HOOKS, Stateful
 from specjit.ops.creation import empty
@@ -53,6 +54,13 @@ class Module(Hooked, Stateful):
 
     def __setattr__(self, name: str, value: Any) -> None:
         held = self.__dict__
+        if isinstance(value, Buffer):
+            if "_buffers" not in held:
+                raise AttributeError("cannot assign buffer before Module.__init__() call")
+            for place in (held, *(held[registry] for registry in REGISTRIES)):
+                place.pop(name, None)
+            self.register_buffer(name, value.detach(), value.persistent)
+            return
         kind = "_parameters" if isinstance(value, Parameter) else "_modules" if isinstance(value, Module) else None
         if kind is not None:
             if kind not in held:

@@ -11,6 +11,7 @@ ALIASES = """
 absolute=abs negative=neg multiply=mul subtract=sub true_divide=divide clip=clamp fix=trunc
 greater=gt greater_equal=ge less=lt less_equal=le not_equal=ne
 arcsin=asin arccos=acos arctan=atan arcsinh=asinh arccosh=acosh arctanh=atanh arctan2=atan2
+concat=cat concatenate=cat
 """
 for _pair in ALIASES.split():
     alias(*_pair.split("="))

@@ -145,6 +145,21 @@ def half(input: Any) -> Any:
     return to_dtype(input, dtypes.float16)
 
 
+def byte(input: Any) -> Any:
+    """To uint8."""
+    return to_dtype(input, dtypes.uint8)
+
+
+def char(input: Any) -> Any:
+    """To int8."""
+    return to_dtype(input, dtypes.int8)
+
+
+def short(input: Any) -> Any:
+    """To int16."""
+    return to_dtype(input, dtypes.int16)
+
+
 def int(input: Any) -> Any:
     """To int32."""
     return to_dtype(input, dtypes.int32)

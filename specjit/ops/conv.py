@@ -18,6 +18,7 @@ import numpy as np
 from specjit.dtypes import TITLES, dtype_of
 from specjit.ir.dims import Dim
 from specjit.ir.types import Type
+from specjit.limits import WINDOW_ENTRIES
 from specjit.ops.padding import constant_pad
 from specjit.ops.pool import windows
 from specjit.ops.records import infer
@@ -311,14 +312,19 @@ UNKNOWN_SAMPLES = 64
 """How many samples a symbolic batch is taken to have."""
 LEAST_RUN = 12
 """Elements side by side from which on windows are read in place."""
+LEAST_VECTOR = 4
+"""Elements side by side that a kernel reads at once at least."""
 
 
-def _check_size(samples: Any, elements: Any, run: Any) -> None:
-    """Refuse window matrices that are too large."""
+def _check_size(samples: Any, points: Any, units: Any, run: Any) -> None:
+    """Refuse window matrices of `points` rows and `units` columns that are too large. `run`: how many columns lie side
+    by side."""
     many = samples if isinstance(samples, int) else UNKNOWN_SAMPLES
-    largest = IN_PLACE if isinstance(run, int) and run >= LEAST_RUN else LARGEST
-    if not isinstance(elements, int) or elements * many > largest:
-        raise TraceError("the window matrices are too large, or of unknown size")
+    if not all(isinstance(n, int) for n in (points, units, run)):
+        raise TraceError("the window matrices are of unknown size")
+    in_place = run >= LEAST_RUN and max(points, units // LEAST_VECTOR) <= WINDOW_ENTRIES
+    if points * units * many > (IN_PLACE if in_place else LARGEST):
+        raise TraceError("the window matrices are too large")
 
 
 def _windows_of(x: Any, first: int, kernel: Any, stride: Any, padding: Any, dilation: Any) -> Any:
@@ -336,7 +342,7 @@ def _columns_of(x: Any, kernel: Any, stride: Any, padding: Any, dilation: Any, g
     count = len(kernel)
     x = _windows_of(x, 2, kernel, stride, padding, dilation)
     n, c, *sizes = x.shape[: count + 2]
-    _check_size(n, math.prod([c, *sizes, *kernel]), sizes[-1] if stride[-1] == 1 else 1)
+    _check_size(n, math.prod([c, *kernel]), math.prod(sizes), sizes[-1] if stride[-1] == 1 else 1)
     x = x.permute(0, 1, *range(count + 2, 2 * count + 2), *range(2, count + 2))
     return x.reshape(n, groups, c // groups * math.prod(kernel), math.prod(sizes)), sizes
 
@@ -371,7 +377,7 @@ def _convolution_weight_of(x: Any, grad: Any, sizes: Any, stride: Any, padding: 
         # With its channels last, the input has runs of them whatever the windows are.
         last = len(kernel) + 1
         columns = _windows_of(x.permute(0, *range(2, last + 1), 1), 1, kernel, stride, padding, dilation)
-        _check_size(x.shape[0], math.prod([flat, channels, *kernel]), channels)
+        _check_size(x.shape[0], flat, math.prod([channels, *kernel]), channels)
         out = list(columns.shape[1:last])
         columns = columns.permute(*range(last), *range(last + 1, last + 1 + len(kernel)), last)
         columns = columns.reshape(x.shape[0], flat, math.prod(kernel) * channels)

@@ -138,10 +138,10 @@ def mv(input: Tensor, vec: Tensor) -> Tensor:
 
 
 @composite_function
-def dot(input: Tensor, other: Tensor) -> Tensor:
+def dot(input: Tensor, tensor: Tensor) -> Tensor:
     """The inner product of two 1-d tensors."""
-    _check_vectors(input.ndim, other.ndim)
-    return matmul(input, other)
+    _check_vectors(input.ndim, tensor.ndim)
+    return matmul(input, tensor)
 
 
 @composite_function

@@ -215,3 +215,21 @@ def test_a_state_dict_is_a_mapping():
 def test_an_index_without_a_row_is_named():
     with pytest.raises(IndexError, match=r"index out of range in self: 5 is not in 0\.\.2"):
         nn.Embedding(3, 2)(specjit.tensor([[1, 5], [0, 7]]))
+
+
+def test_a_buffer_is_registered_when_it_is_assigned():
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.seen = nn.Buffer(specjit.ones(2))
+            self.cache = nn.Buffer(specjit.zeros(1), persistent=False)
+
+    net = Net()
+    assert list(net.state_dict()) == ["seen"]
+    assert [name for name, _ in net.named_buffers()] == ["seen", "cache"]
+    assert type(net.seen) is specjit.Tensor and net.seen.tolist() == [1.0, 1.0]
+    net.seen = nn.Buffer(specjit.zeros(3))
+    assert net.state_dict()["seen"].shape == (3,)
+    net.weight = nn.Parameter(specjit.ones(1))
+    net.weight = nn.Buffer(specjit.ones(1))
+    assert not list(net.parameters()) and "weight" in dict(net.named_buffers())

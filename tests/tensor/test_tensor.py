@@ -355,3 +355,32 @@ def test_a_version_is_one_for_all_who_ask():
     y = specjit.ones(2)
     y.add_(1)  # nobody asked, so nothing is counted
     assert y._version == [0]
+
+
+@pytest.mark.parametrize("dtype", [specjit.float16, specjit.float32, specjit.float64])
+def test_limits_of_floats(dtype):
+    found, wanted = specjit.finfo(dtype), np.finfo(dtype.numpy)
+    for name in ("bits", "eps", "min", "max", "smallest_normal", "tiny"):
+        assert getattr(found, name) == getattr(wanted, name)
+    assert (found.resolution, found.dtype) == (10.0**-wanted.precision, dtype.name)
+    assert repr(specjit.finfo()) == repr(specjit.finfo(specjit.float32))
+    with pytest.raises(TypeError, match="floating point"):
+        specjit.finfo(specjit.int8)
+
+
+def test_limits_of_ints():
+    found = specjit.iinfo(specjit.int8)
+    assert (found.bits, found.min, found.max, found.dtype) == (8, -128, 127, "int8")
+    assert repr(found) == "iinfo(min=-128, max=127, dtype=int8)"
+    for dtype in (specjit.float32, specjit.bool):
+        with pytest.raises(TypeError, match="integer"):
+            specjit.iinfo(dtype)
+
+
+def test_short_names_of_conversions():
+    x = specjit.tensor([1.5, 200.0])
+    assert [getattr(x, name)().dtype for name in ("byte", "char", "short")] == [
+        specjit.uint8,
+        specjit.int8,
+        specjit.int16,
+    ]

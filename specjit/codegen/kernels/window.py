@@ -22,8 +22,8 @@ from specjit.codegen.kernels.spec import Arg, DTypeName, Inst, WindowSpec
 from specjit.codegen.kernels.tiling import ROW_BLOCK_BYTES, Shape, accumulators, k_block, panels_of, shape
 from specjit.codegen.kernels.writer import Size
 from specjit.codegen.vectors.lanes import ITEMSIZE, lanes
+from specjit.limits import WINDOW_ENTRIES
 
-MOST_ENTRIES = 4096  # of a table: 32 KB of stack
 LEAST_USE = 0.7  # of the lanes: with fewer in use, packing the windows is faster
 NARROW = 1.15  # the price of a lane in vectors of half a register
 
@@ -61,7 +61,7 @@ def refusal(dtype: DTypeName, depths: tuple[int, ...], lines: tuple[int, ...], r
     if run < 2 or use(dtype, run) < LEAST_USE:
         return "their runs are short"
     total = math.prod(lines) * -(-run // lanes_for(dtype, run))
-    return "they are too many" if max(math.prod(depths), total) > MOST_ENTRIES else ""
+    return "they are too many" if max(math.prod(depths), total) > WINDOW_ENTRIES else ""
 
 
 def choose(spec: WindowSpec) -> Cut:

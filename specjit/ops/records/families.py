@@ -42,7 +42,7 @@ FAMILIES: dict[str, str] = {
     "grids": "eye scalar_tensor linspace logspace tril_indices triu_indices",
     "distributions": "multinomial normal randint_like",
     "aliases": "absolute negative multiply subtract true_divide clip fix greater greater_equal less less_equal "
-    "not_equal arcsin arccos arctan arcsinh arccosh arctanh arctan2 "
+    "not_equal arcsin arccos arctan arcsinh arccosh arctanh arctan2 concat concatenate "
     "Tensor: absolute_ negative_ multiply_ subtract_ true_divide_ clip_ fix_ greater_ greater_equal_ less_ less_equal_ "
     "not_equal_ arcsin_ arccos_ arctan_ arcsinh_ arccosh_ arctanh_ arctan2_",
     "ctc": "",
@@ -57,6 +57,8 @@ FAMILIES: dict[str, str] = {
     "inverses": "linalg.inv linalg.solve linalg.slogdet linalg.det",
     "decompositions": "linalg.cholesky linalg.qr linalg.svd linalg.svdvals linalg.eigh linalg.eigvalsh",
     "square_matrices": "linalg.matrix_power matrix_power inverse det slogdet logdet",
+    "conveniences": "clamp_min clamp_max split_with_sizes hsplit vsplit dsplit isin diagflat dist "
+    "Tensor: clamp_min_ clamp_max_",
     "reshaping": "Tensor: squeeze_ unsqueeze_ transpose_ swapaxes_ swapdims_ t_",
 }
 # Records of Python itself, which eager mode has no use for. Their names begin with "py.".

@@ -335,7 +335,7 @@ def getattr_of_a_class(d, n):
     return d.known, d.other, d.nothing if n else "fine", hasattr(d, "nope")
 
 
-@prog((3,), dynamic=True)
+@prog((3,))
 def classes_as_values(n):
     cls = Savings if n > 2 else Account
     made = [c("k", n) for c in (Account, cls)]

@@ -208,3 +208,81 @@ def recursion_over_slices(xs: list[int]) -> list[int]:
         + [first]
         + recursion_over_slices([x for x in rest if x >= first])
     )
+
+
+@prog((X, True), (X, False))
+def one_of_two(x, b: bool):
+    f = twice if b else plus
+    return f(x) + f(x)
+
+
+@prog((X, 0), (X, 1), (X, 2))
+def one_of_three(x, n: int):
+    if n > 1:
+        f = F.relu
+    elif n > 0:
+        f = specjit.tanh
+    else:
+        f = twice
+    y = f(x)
+    return f(y), callable(f), f.__name__
+
+
+@prog((X, 1), (X, 0))
+def one_of_two_as_a_value(x, n: int):
+    f = twice if n else plus
+    held = {"f": f}
+    return f(x), f is twice, f.__name__, len(held)
+
+
+@prog((X, 3), (X, 0), dynamic=True)
+def another_one_in_each_turn(x, n: int):
+    f = twice
+    for i in range(n):
+        x = f(x)
+        f = plus if i % 2 else twice
+    return x
+
+
+@prog((X, True), (X, False))
+def one_of_two_lambdas(x, b: bool):
+    f = (lambda v: v * 3) if b else (lambda v: v - 1)
+    return f(x)
+
+
+@prog((X, True), (X, False), dynamic=True)
+def a_function_or_none(x, b: bool):
+    f = twice if b else None
+    return f(x) if f is not None else x
+
+
+@prog((X, 1), (X, 0))
+def one_that_raises(x, n: int):
+    f = twice if n else raises
+    try:
+        return f(x)
+    except ValueError as error:
+        return str(error)
+
+
+def raises(x):
+    raise ValueError("no")
+
+
+@prog((X, True), (X, False), (X * -1, True))
+class ChoosesItsLayers(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a = nn.Linear(2, 2)
+        self.b = nn.Linear(2, 2)
+        self.act = "relu"
+
+    def forward(self, x, b: bool):
+        layer = self.a if b else self.b
+        act = F.relu if self.act == "relu" else F.gelu
+        y = act(layer(x))
+        if x.sum() > 0:
+            other = self.a
+        else:
+            other = self.b
+        return y + other(x), layer.weight * 1

@@ -87,7 +87,7 @@ class Repeats(nn.Module):
         return specjit.stack(states) if states else x
 
 
-@prog((X,), (X * -1,), dynamic=True, traced=True)
+@prog((X,), (X * -1,), traced=True)
 class Chooses(nn.Module):
     def __init__(self):
         super().__init__()
