@@ -104,8 +104,12 @@ def meet(joiner: Joiner, live: set[str]) -> dict[str, Abstract]:
     """The variables after two branches, in the terms of `joiner`."""
     f, then, other = joiner.f, joiner.then, joiner.other
     env: dict[str, Abstract] = {}
+    alive = not (then.dead or other.dead)
     for name in sorted({*then.env, *other.env}):
         if name == DEAD or name.endswith(" bound?"):
+            continue
+        if alive and _untouched(then.env, other.env, name):
+            env[name] = then.env[name]
             continue
         missing = FALSE if is_flag(name) else UNBOUND
         a, b = then.env.get(name, missing), other.env.get(name, missing)
@@ -127,6 +131,12 @@ def meet(joiner: Joiner, live: set[str]) -> dict[str, Abstract]:
             if not same_abstract(flag, TRUE):
                 env[bound_flag(name)] = flag
     return env
+
+
+def _untouched(a: dict[str, Abstract], b: dict[str, Abstract], name: str) -> bool:
+    """Whether neither side has assigned the variable, and it has a value: most are so where a function is long."""
+    flag = bound_flag(name)
+    return name in a and a[name] is b.get(name) and flag not in a and flag not in b
 
 
 class Joiner:
