@@ -24,6 +24,7 @@ from specjit.capture import (
     loops,
     operators,
     patterns,
+    reflection,
     statements,
 )
 from specjit.capture.attributes import describe, is_operator
@@ -240,6 +241,7 @@ HANDLER_MODULES = (
     loops,
     operators,
     patterns,
+    reflection,
     statements,
 )  # imported for what they register
 
