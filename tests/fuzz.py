@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.capture.whole import first_problem
-from tests.graphs import FULL, random_graph
+from tests.graphs import FULL, LIBRARY, random_graph
 from tests.graphs.check import INTERPRETED, PLANNED, Way, find_problem, report, smallest, some_passes
 
 PROGRAMS = 20  # in a batch of one seed; as many graphs as take as long stand beside it
@@ -36,11 +36,12 @@ def compiled() -> list[Way]:
 
 
 def of_graph(seed: int, native: list[Way] | None) -> str | None:
-    graph = random_graph(seed, FULL)
+    name, flavor = [("FULL", FULL), ("LIBRARY", LIBRARY)][seed % 2]
+    graph = random_graph(seed, flavor)
     for way in native or ways(seed):
         problem = find_problem(graph, way)
         if problem is not None:
-            return f"random_graph({seed})\n{report(smallest(graph, problem), problem)}\n"
+            return f"random_graph({seed}, {name})\n{report(smallest(graph, problem), problem)}\n"
     return None
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from specjit.dtypes import bool_
 from specjit.ops.combine import split
 from specjit.ops.norms import vector_norm
 from specjit.ops.records.composites import Number, composite_function
@@ -71,6 +72,9 @@ def _check_split(x: Any, given: Any, least: int, name: str, dim: int) -> None:
 @composite_function(method=False)
 def isin(elements: Tensor, test_elements: Tensor, *, assume_unique: bool = False, invert: bool = False) -> Tensor:
     """Whether each of `elements` is among `test_elements`, or (`invert`) is not. `assume_unique` changes nothing."""
+    for dtype in (elements.dtype, test_elements.dtype):
+        if dtype is bool_:
+            raise RuntimeError("Unsupported input type encountered for isin(): Bool")
     found = (elements.unsqueeze(-1) == test_elements.reshape(-1)).any(-1)
     return ~found if invert else found
 

@@ -179,6 +179,15 @@ def _cut_of_known_size(node: Node, dims: tuple[Dim, ...], bounds: Bounds) -> boo
     return all(a.is_const for a in node.args[1:]) and isinstance(axis.const, int) and isinstance(dims[axis.const], int)
 
 
+def _windows_fit(node: Node, dims: tuple[Dim, ...], bounds: Bounds) -> bool:
+    """Whether a dimension is never shorter than a window of `unfold`."""
+    axis, length = node.args[1], size_expression(node.args[2])
+    if not axis.is_const or length is None or not dims:
+        return False
+    size = dims[axis.const]
+    return size is not None and not_negative(size - length)
+
+
 def _always_fits(node: Node, dims: tuple[Dim, ...], bounds: Bounds) -> bool:
     return True
 
@@ -188,6 +197,7 @@ VIEW_RULES: dict[str, Callable[[Node, tuple[Dim, ...], Bounds], bool]] = {
     "narrow": _narrow_in_bounds,
     "expand": _expand_fits,
     "view": _view_of_any_layout,
+    "unfold": _windows_fit,
     "slice": _always_fits,  # positions are clipped
     "chunk": _cut_of_known_size,
     "split": _cut_of_known_size,

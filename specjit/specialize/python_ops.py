@@ -39,7 +39,11 @@ PURE_FUNCTIONS: frozenset[Any] = frozenset(
 def get_attribute(spec: Specializer, args: list[Any], node: Node) -> Abstract:
     target, name = args[0], args[1].value
     if isinstance(target, Obj):
-        if (id(target.value), name) in spec.set_attributes:
+        key = (id(target.value), name)
+        if spec.set_attributes.get(key) and key in spec.env and not spec.depth and not spec.touched:
+            what: Abstract = spec.env[key]
+            return what
+        if key in spec.set_attributes:
             raise Refused(f"{target.path}.{name} is read after it was set", spec.loc)
         if spec.touched and not _stays(target.value, name):
             raise Refused(f"{target.path}.{name} is read after a call that may have set it", spec.loc)
@@ -87,9 +91,23 @@ def set_attribute(spec: Specializer, args: list[Any], node: Node) -> Abstract:
     target, name, value = args
     if not isinstance(target, Obj):
         raise Refused(f"{unknown(target)} has an attribute set", spec.loc)
-    spec.set_attributes.add((id(target.value), name.value))
+    key = (id(target.value), name.value)
     spec.extern(node.op, [target, name, value], [r.type for r in node.results])
+    spec.set_attributes[key] = not spec.depth and _reads_back(target.value, name.value, value)
+    spec.env[key] = value
     return Known(None)
+
+
+def _reads_back(owner: Any, name: str, value: Any) -> bool:
+    """Whether reading the attribute that was just set to `value` gives the same again."""
+    cls: Any = type(owner)
+    if isinstance(value, Seq) and value.is_tuple:
+        return all(_reads_back(owner, name, item) for item in value.items)
+    plain = (
+        cls.__setattr__ in (object.__setattr__, Module.__setattr__) and cls.__getattribute__ is object.__getattribute__
+    )
+    computed = hasattr(inspect.getattr_static(cls, name, None), "__get__")
+    return plain and not computed and isinstance(value, (Value, Known, Obj))
 
 
 @handles("py.cell", "py.load", "py.store", "py.set_global")
@@ -102,7 +120,7 @@ def delete_attribute(spec: Specializer, args: list[Any], node: Node) -> Abstract
     target, name = args
     if not isinstance(target, Obj):
         raise Refused(f"{unknown(target)} has an attribute deleted", spec.loc)
-    spec.set_attributes.add((id(target.value), name.value))
+    spec.set_attributes[id(target.value), name.value] = False
     spec.extern(node.op, [target, name], [r.type for r in node.results])
     return Known(None)
 

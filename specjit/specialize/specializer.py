@@ -48,7 +48,7 @@ class Specializer:
         self.attribute = attribute
         self.read_global = read_global
         self.block = Block()
-        self.env: dict[Value, Any] = {}
+        self.env: dict[Any, Any] = {}  # by generic value; what attributes were set to, by (object, name)
         self.paths: dict[int, str] = {}
         self.scopes: list[
             tuple[str, dict[int, tuple[Seq, list[Value | Rows]]]]
@@ -59,7 +59,7 @@ class Specializer:
         self.copied: set[Value] = set()  # roots of rows that a finished loop has copied into a stack
         self.loc: Location | None = None
         self.hints: list[str] = []
-        self.set_attributes: set[tuple[int, str]] = set()
+        self.set_attributes: dict[tuple[int, str], bool] = {}  # whether it is known what they were set to: see `env`
         self.touched = False  # unknown code has run: what it may have set is not what it was
         self.numbers: set[Value] = set()  # the int arguments whose value is not known
         self.bounds: dict[Value, int] = {}  # the least values of those for which the typed graph means the same

@@ -111,17 +111,13 @@ class _Run:
                     else:
                         leaf(node, g, key in owned)
                 continue
-            if node.count == 1:
+            # Of several results (a split may also give a single one), their gradients were gathered.
+            grads = gathered.pop(key, None)
+            if grads is None:
                 g = pending.pop(key, None)
                 if g is None:
                     continue
-                g = self.hooked(key, g, node.hooks)
-                grads: list[Any] = [g]
-            else:
-                found = gathered.pop(key, None)
-                if found is None:
-                    continue
-                grads = found
+                grads = [self.hooked(key, g, node.hooks)]
             if key in captured:
                 captured[key] = grads[0]
                 owned.discard(key)

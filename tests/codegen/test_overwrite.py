@@ -284,3 +284,18 @@ def test_a_place_that_the_part_itself_says() -> None:
       return %c, %b
     }"""
     check(text, f32(RNG, 3), 2, np.array([1, 0, 7]))
+
+
+def test_an_array_made_in_each_turn_is_not_the_stack_of_one_of_its_rows() -> None:
+    """Only the copied row is written in a turn; the other rows of the stack are those of other turns."""
+    text = """graph @f(%x: f32[T,2,3], %n: int<T>) -> f32[T,2,3] {
+      %y: f32[T,2,3] = loop %n, True, (%t: int) {
+        %r: f32[2,3] = select(%x, 0, %t)
+        %a: f32[T,2,3] = add(%r, %x)
+        %s: f32[2,3] = select(%a, 0, %t)
+        yield True | stacked %s
+      }
+      return %y
+    }"""
+    for turns in (1, 3):
+        check(text, f32(RNG, turns, 2, 3), turns)

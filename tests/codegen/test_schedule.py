@@ -478,6 +478,22 @@ def test_positions_are_checked_where_there_is_nothing_to_pick(line):
         plan_of(text.replace("B", "0"))
 
 
+def test_a_window_longer_than_its_dim_leaves_the_region():
+    text = """graph @f(%x: f32[B,3]) -> f32[B-1,3] {
+      %w: f32[B-1,3,2] = unfold(%x, 0, 2, 1)
+      %y: f32[B-1,3] = sum(%w, [2])
+      return %y
+    }"""
+    check(text, f32(RNG, 4, 3))
+    with pytest.raises(RegionFailed):
+        run_plan(plan_of(text), [f32(RNG, 1, 3)])
+
+
+def test_whole_numbers_over_fmod_may_be_divided_by_zero():
+    with pytest.raises(NotSchedulable, match="divisor may be zero"):
+        plan_of("graph @f(%x: i64[3], %k: i64[3]) -> i64[3] {\n %y: i64[3] = fmod(%x, %k)\n return %y }")
+
+
 def test_arguments_may_be_views_of_one_another():
     text = """graph @f(%y: f32[4], %x: f32[T,4]) -> f32[T,4] {
       %z: f32[T,4] = add(%x, %y)

@@ -55,6 +55,7 @@ FAMILIES = frozenset({"math", "view", "index", "number", "control", "while", "wr
 _USUAL = (dtypes.float32,) * 4 + (dtypes.float64,) * 2 + (dtypes.int64, dtypes.int64, dtypes.int32, dtypes.bool_)
 PLAIN = Flavor(_USUAL, FAMILIES - {"write", "draw", "rare", "while"})
 FULL = Flavor((*_USUAL * 2, dtypes.uint8, dtypes.int16, dtypes.int8, dtypes.float16), FAMILIES)
+LIBRARY = replace(FULL, families=FAMILIES | {"library"})
 SMOOTH = Flavor((dtypes.float64,), frozenset({"math", "view", "index", "number", "control"}), smooth=True)
 
 

@@ -20,7 +20,7 @@ from specjit.ir.interpret import Interpreter
 from specjit.ops.records.lowering import Composite, Contraction, Pointwise, Reduction
 
 # Elementwise functions that IEEE does not define to the bit.
-FUNCTIONS = re.compile(r"\b(exp|exp2|expm1|log|log2|log10|log1p|sigmoid|tanh|sin|cos|tan|erf)\(|1 / sqrt")
+FUNCTIONS = re.compile(r"\b(exp|exp2|expm1|log|log2|log10|log1p|sigmoid|a?(sin|cos|tan)h?|erf|erfc)\(|1 / sqrt")
 SUMS = ("cumsum", "index_add", "scatter_add", "embedding_backward", "getitem_backward", "index_put", "conv2d")
 EXACT_COMPOSITES = ("clamp", "to_dtype", "sign", "round")
 UNITS = 4.0  # of the last place: the error of an op, relative to what it adds up

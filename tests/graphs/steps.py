@@ -53,7 +53,9 @@ def step(family: str, weight: float, *, smooth: bool = False) -> Callable[[Step]
 
 def choices(flavor: Flavor, in_loop: bool, blocks: bool) -> list[tuple[Step, float]]:
     """The steps of a flavor with their weights."""
-    rows = [*STEPS, *(Row(*r) for r in control.rows(in_loop, blocks))]
+    from tests.graphs import library
+
+    rows = [*STEPS, *library.STEPS, *(Row(*r) for r in control.rows(in_loop, blocks))]
     return [(r.step, r.weight) for r in rows if r.family in flavor.families and (r.smooth or not flavor.smooth)]
 
 

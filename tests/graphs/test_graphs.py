@@ -13,7 +13,7 @@ from specjit.ir.types import Type
 from specjit.ir.verify import verify
 from specjit.ops.records import registry
 from tests.golden import choices_of_sizes, make_inputs, outcome
-from tests.graphs import FULL, PLAIN, SMOOTH, random_graph
+from tests.graphs import FULL, LIBRARY, PLAIN, SMOOTH, library, random_graph
 from tests.ir.random_text import shape_of
 
 # Ops that no typed graph holds, or that need what a random graph does not have (data that decides sizes).
@@ -25,7 +25,7 @@ NOT_MADE = {
 OURS = "import specjit; from specjit.ops import registry; print(*registry._OPS)"
 
 
-@pytest.mark.parametrize("flavor", [FULL, PLAIN, SMOOTH], ids=["full", "plain", "smooth"])
+@pytest.mark.parametrize("flavor", [FULL, LIBRARY, PLAIN, SMOOTH], ids=["full", "library", "plain", "smooth"])
 def test_graphs_verify_and_their_text_parses_back(flavor) -> None:
     for seed in range(100):
         graph = random_graph(seed, flavor)
@@ -51,7 +51,7 @@ def as_text_says(graph: Graph) -> Graph:
     return copy
 
 
-@pytest.mark.parametrize("flavor", [FULL, SMOOTH], ids=["full", "smooth"])
+@pytest.mark.parametrize("flavor", [FULL, LIBRARY, SMOOTH], ids=["full", "library", "smooth"])
 def test_most_graphs_run(flavor) -> None:
     """Where an exception ends them, nothing is compared."""
     raised = 0
@@ -67,3 +67,21 @@ def test_every_op_of_typed_graphs_is_made() -> None:
     expected = {name for name in ours if not name.startswith("py.")} - NOT_MADE
     missing = expected - made
     assert not missing
+
+
+def test_operators_of_the_library_are_made() -> None:
+    """Every one that a step names; one that is misspelt would raise."""
+    made = {node.op.name for seed in range(600) for node in random_graph(seed, LIBRARY).walk()}
+    parts = {"tril", "triu", "diagonal", "unfold", "roll", "constant_pad", "lerp", "addcmul", "addcdiv"}
+    places = {
+        "index_copy",
+        "index_fill",
+        "masked_scatter",
+        "scatter_op",
+        "scatter_reduce",
+        "index_put",
+        "search_sorted",
+    }
+    sorts = {*library.ORDERS, "topk_indices", "kthvalue_indices", "cumprod", "logcumsumexp"}
+    windows = {"max_pool", "window_sum", "convolution", "bitwise_left_shift", "bitwise_right_shift"}
+    assert not {*library.FUNCTIONS, *library.PAIRS, *parts, *places, *sorts, *windows} - made

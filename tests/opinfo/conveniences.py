@@ -77,6 +77,7 @@ row(
     dtypes=NUMBERS,
     grad=False,
     exact=True,
+    errors=[(lambda: specjit.isin(specjit.ones(2) > 0, specjit.ones(2)), RuntimeError, "input type")],
 )
 row(
     "diagflat",

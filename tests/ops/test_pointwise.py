@@ -203,3 +203,12 @@ def test_half_is_rounded_once():
         np.testing.assert_array_equal(getattr(specjit, name)(x).numpy(), wide.half().numpy())
     end = specjit.tensor([5.1, 300.0, -4.2], dtype=float16)
     np.testing.assert_array_equal(x.lerp(end, 0.3).numpy(), x.float().lerp(end.float(), 0.3).half().numpy())
+
+
+@pytest.mark.parametrize("number", [-2, 300, 2**40, 0.5, True])
+def test_a_number_that_does_not_fit_an_integer_dtype_divides_as_it_is(number):
+    data = np.array([0, 3, 200], np.uint8)
+    x = specjit.tensor(data)
+    np.testing.assert_array_equal((x / number).numpy(), data.astype(np.float32) / np.float32(number))
+    with np.errstate(divide="ignore"):
+        np.testing.assert_array_equal((number / x).numpy(), np.float32(number) / data.astype(np.float32))

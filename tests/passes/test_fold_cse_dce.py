@@ -184,6 +184,7 @@ def test_dce_keeps_a_view_that_not_every_layout_allows():
 
 def test_dce_keeps_effects_errors_and_endless_loops():
     check_unchanged("dce", "(%x: f32[N]) { %0 = add_(%x, 1); return %x }")
+    check_unchanged("dce", "(%x: f32[N,3]) { %0 = unfold(%x, 0, 1, 1); return %x }")
     check_unchanged("dce", "(%x: f32[N], %i: int) { %0 = select(%x, 0, %i); return %x }")
     check_unchanged("dce", "(%x: i64[N], %y: i64[N]) { %0 = floor_divide(%x, %y); return %x }")
     check_unchanged("dce", "(%a: int, %b: int) { %0 = py.floordiv(%a, %b); return %a }")

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import pytest
 
 import specjit.passes as passes
-from tests.graphs import FULL, random_graph
+from tests.graphs import FULL, LIBRARY, random_graph
 from tests.graphs.check import INTERPRETED, PLANNED, Way, find_problem, report, smallest, some_passes
 
 SECONDS = 8.0
@@ -24,7 +24,8 @@ def check(seed: int, way: Way, flavor=FULL, **changes) -> None:
     graph = random_graph(seed, flavor, **changes)
     problem = find_problem(graph, way)
     if problem is not None:
-        pytest.fail(f"random_graph({seed}): {report(smallest(graph, problem), problem)}", pytrace=False)
+        name = "LIBRARY" if flavor is LIBRARY else "FULL"
+        pytest.fail(f"random_graph({seed}, {name}): {report(smallest(graph, problem), problem)}", pytrace=False)
 
 
 def check_many(way: Callable[[int], Way], flavor=FULL) -> None:
@@ -46,6 +47,11 @@ def test_any_choice_of_passes_keeps_the_meaning() -> None:
 def test_planned_regions_keep_the_meaning() -> None:
     """Scheduled kernels, run as plain Python."""
     check_many(lambda seed: PLANNED)
+
+
+@pytest.mark.parametrize("way", [INTERPRETED, PLANNED], ids=str)
+def test_operators_of_the_library_keep_the_meaning(way) -> None:
+    check_many(lambda seed: way, LIBRARY)
 
 
 @pytest.mark.parametrize("name", passes.names())

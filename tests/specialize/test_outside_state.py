@@ -106,3 +106,51 @@ def test_a_method_of_an_unknown_object_is_not_taken_for_an_op() -> None:
     for n in (3, 1, 4, 2, 5, 3):
         assert program(specjit.tensor(X), n).tolist() == (X * sum(range(n))).tolist()
     assert program(specjit.tensor(X), 0) is None
+
+
+class Keeps(nn.Module):
+    """A state that is set, given to a layer, set again, written in place, and read."""
+
+    state: specjit.Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(specjit.tensor([2.0, 3.0]))
+
+    def forward(self, x):
+        self.state = x * self.scale
+        y = self.state.tanh()
+        self.state = y + 1
+        self.state += x
+        y.mul_(2)
+        return y * self.state
+
+
+class KeepsInABranch(Keeps):
+    def forward(self, x):
+        self.state = x * self.scale
+        if x.sum() > 0:
+            self.state = self.state * 2
+        return self.state + 1
+
+
+class Doubles(Keeps):
+    """Reading the attribute does not give what it was set to."""
+
+    def __setattr__(self, name, value):
+        super().__setattr__(name, value * 2 if name == "state" else value)
+
+    def forward(self, x):
+        self.state = x * self.scale
+        return self.state + 1
+
+
+@pytest.mark.parametrize(("kind", "whole"), [(Keeps, True), (KeepsInABranch, False), (Doubles, False)])
+def test_an_attribute_that_was_set_is_what_it_was_set_to(kind, whole) -> None:
+    plain, model = kind(), kind()
+    program = specjit.optimize(model, warmup=1, background=False)
+    for turn in range(4):
+        x = specjit.tensor(X * (turn - 2))
+        np.testing.assert_allclose(program(x).detach().numpy(), plain(x).detach().numpy(), rtol=1e-6)
+        np.testing.assert_allclose(model.state.detach().numpy(), plain.state.detach().numpy(), rtol=1e-6)
+    assert bool(program.stats()["fast"]) is whole

@@ -525,3 +525,11 @@ def test_a_function_with_a_tuple_of_one_result():
     (out,) = One.apply(x)
     out.sum().backward()
     assert x.grad.tolist() == [2, 2]
+
+
+@pytest.mark.parametrize("part", [lambda x: x.split(3), lambda x: x.chunk(1), lambda x: x[:1].unbind()])
+def test_a_single_one_of_several_results_has_a_gradient(part):
+    x = specjit.ones(3, 2, requires_grad=True)
+    (only,) = part(x)
+    (only * 2).sum().backward()
+    assert x.grad.sum().item() == 2 * only.numel()

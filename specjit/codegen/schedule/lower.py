@@ -71,7 +71,7 @@ class Lowering:
         steps = self.steps.setdefault(block, [])
         for group in self.orders.get(block) or self.fused[block].ordered():
             self.group(group, block, steps)
-        coalesce(steps)
+        coalesce(steps, inner=block not in (self.builder.prologue, self.builder.top))
         return steps
 
     # groups

@@ -226,9 +226,12 @@ def rename(steps: list[Step], old: Base, new: Base) -> None:
             step.pairs = pointed(step.pairs)
 
 
-def coalesce(steps: list[Step]) -> None:
+def coalesce(steps: list[Step], inner: bool) -> None:
     """Temporaries that the steps (all of a block's) fill, and from which they then make another array by copying what
-    stays and writing the rest, are that array from the start."""
+    stays and writing the rest, are that array from the start.
+
+    inner: the block is a loop's or a branch's: of an array that it makes a part of only (a row of a stack), other turns
+    have made the rest."""
     tried: set[tuple[Base, Base]] = set()
     while True:
         pairs = (_moved(s) for s in walk(steps) if isinstance(s, Call))
@@ -238,7 +241,7 @@ def coalesce(steps: list[Step]) -> None:
         tried.add(pair)
         old, new = pair
         same = stays(steps, old, new)
-        if isinstance(old, Storage) and _can_become(old, new, steps, same):
+        if isinstance(old, Storage) and _can_become(old, new, steps, same) and not (inner and _partly(steps, new)):
             leave_out(steps, same)
             rename(steps, old, new)
             old.instead = Home(new)
@@ -260,6 +263,19 @@ def _can_become(old: Storage, new: Base, steps: list[Step], same: list[Call]) ->
     if not any(writes(c, new) for c in left):
         return True
     return can_overwrite(old, new, rest, same)
+
+
+def _partly(steps: list[Step], base: Base) -> bool:
+    """Whether the steps may write less than all of an array. No two write the same element."""
+    count: Size = 0
+    for call in (s for s in walk(steps) if isinstance(s, Call) and writes(s, base)):
+        if not isinstance(call.spec, LoopSpec) or call.spec.reduced:
+            return True
+        elements: Size = 1
+        for extent in call.spec.domain:
+            elements = elements * _size(call, extent)
+        count = count + elements
+    return count != base.elements
 
 
 def _calls(step: Step) -> list[Call]:

@@ -22,6 +22,7 @@ from specjit.ir.graph import Node, Value
 from specjit.ir.types import Type
 from specjit.ir.viewref import ViewRef
 from specjit.ops.records import lowering
+from specjit.passes.raising import DIVISIONS
 
 if TYPE_CHECKING:
     from specjit.codegen.schedule.build import Builder
@@ -112,7 +113,7 @@ def pointwise(b: Builder, n: Node, lower: lowering.Pointwise) -> View:
     compute = dtype if lower.compute == "result" else promoted(b, cast)
     if text == "{0}":
         text = ""
-    if ("//" in text or "%" in text) and compute not in ("f32", "f64"):
+    if any(mark in text for mark in DIVISIONS) and compute not in ("f32", "f64"):
         raise b.fail("an integer divisor may be zero")
     operands: list[Any] = []
     for i, (_, binding) in zip(used, found, strict=True):
@@ -165,6 +166,8 @@ def viewing(b: Builder, n: Node, lower: lowering.Viewing) -> Binding:
         return [_known(b, base.with_ref(r)) for r in found]
     if n.op.name in ("slice", "narrow"):
         check_part(b, base.ref, found, base.ref.axis(rest[0]), int(rest[3]) if n.op.name == "slice" else 1)
+    elif n.op.name == "unfold" and base.ref.rank:
+        check_window(b, base.dims[base.ref.axis(rest[0])], rest[1])
     elif n.op.name in ("reshape", "view", "flatten"):
         check_total(b, base.ref, found)
     return _known(b, base.with_ref(found))
@@ -182,6 +185,15 @@ def check_total(b: Builder, whole: ViewRef, view: ViewRef) -> None:
     if total is not None and wanted is not None and total != wanted:
         b.add(numbers_check(b, total - wanted, 0, Status.GUARD))
         b.add(numbers_check(b, wanted - total, 0, Status.GUARD))
+
+
+def check_window(b: Builder, size: Size, window: Any) -> None:
+    """Leave the region if a dim of symbolic size is shorter than a window over it."""
+    length = window.dim if isinstance(window, Type) else window
+    if length is None:
+        raise b.fail("the length of a window is not known")
+    if not at_least(size - length, 0):
+        b.add(numbers_check(b, size - length, 0))
 
 
 def check_sections(b: Builder, whole: ViewRef, parts: Sequence[ViewRef], rest: list[Any]) -> None:

@@ -80,7 +80,8 @@ def binary(fn: Callable[..., Any], floating: bool = False, exact_scalar: bool = 
         if exact_scalar and a.dtype.char == "e" and (type(first) is not ndarray or (a.ndim and not b.ndim)):
             return fn(np.asarray(first, np.float32), np.asarray(second, np.float32)).astype(np.float16)
         if floating and a.dtype.kind != "f":
-            return fn(a.astype(default_float()), b.astype(default_float()))
+            wide = default_float()  # a number need not fit the tensor's dtype: uint8 / -2
+            return fn(np.asarray(first).astype(wide), np.asarray(second).astype(wide))
         return fn(a, b)
 
     return inlined(quiet(eager), fn, floating)
