@@ -40,5 +40,6 @@ def clipped(text: str) -> str:
     """`text`, or its beginning where it is longer than an event may be."""
     return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}..."
 
+
 # Per kernel.
 WINDOW_ENTRIES = 1 << 14  # of a table of offsets in a product with windows: 128 KB of stack

@@ -13,7 +13,7 @@ import types
 from collections.abc import Sequence
 from typing import Any
 
-from specjit.capture import marks, opaque, yields
+from specjit.capture import marks, native, opaque, yields
 from specjit.capture.arguments import Named, as_values, has_no_effect, keywords, positional, takes_all
 from specjit.capture.attributes import attribute, class_lookup, guard_method, place_of
 from specjit.capture.choices import decided
@@ -184,6 +184,9 @@ def _call_instance(f: Frame, callee: Known, args: list[Abstract], kwargs: dict[s
     if isinstance(method, types.FunctionType) and stays(f, "__call__"):
         guard_method(f, type(obj), "__call__", method)
         return call_function(f, method, [callee, *args], kwargs)
+    declared = native.result_type(f, callee)
+    if declared is not None and not kwargs:
+        return f.emit("py.call", callee, None, *map(f.value, args), type=declared)
     return python_call(f, callee, args, kwargs)
 
 
