@@ -26,6 +26,7 @@ SCRIPTS: dict[str, tuple[list[str] | None, list[str]]] = {
     "generic": (["--quick", "--only", "chained"], []),
     "kernels": (None, []),
     "lstm": (["--quick", "--only", "forward", "--shapes", "2x1x4x4", "--peers"], []),
+    "loops": (["--quick", "--only", "rows"], []),
     "native_spike": (["--loads", "2", "--calls", "1000"], []),
     "passes": (["--model", "LSTM"], []),
 }

@@ -13,7 +13,7 @@ import types
 from collections.abc import Sequence
 from typing import Any
 
-from specjit.capture import marks, opaque
+from specjit.capture import marks, native, opaque, yields
 from specjit.capture.arguments import Named, as_values, has_no_effect, keywords, positional, takes_all
 from specjit.capture.attributes import attribute, class_lookup, guard_method, place_of
 from specjit.capture.choices import decided
@@ -43,9 +43,12 @@ from specjit.ops.records.schema import Signature
 
 @lowers(ast.Call)
 def _call(f: Frame, node: ast.Call) -> Abstract:
-    callee = _callee(f, node.func)
+    callee = callee_of(f, node.func)
     if node.args and isinstance(node.args[0], ast.GeneratorExp):
         return _consumed(f, callee, node.args[0], node)
+    made = yields.taken_whole(f, callee, node)
+    if made is not None:
+        return _with_items(f, callee, node, *made)
     args = positional(f, callee, node)
     kwargs = keywords(f, node)
     if isinstance(args, list) and isinstance(kwargs, dict):
@@ -53,7 +56,7 @@ def _call(f: Frame, node: ast.Call) -> Abstract:
     return spread_call(f, callee, args, kwargs)
 
 
-def _callee(f: Frame, node: ast.expr) -> Abstract:
+def callee_of(f: Frame, node: ast.expr) -> Abstract:
     """What is called. A method of something unknown is looked up when it is called, in one node."""
     if not isinstance(node, ast.Attribute):
         return f.expr(node)
@@ -68,6 +71,19 @@ def _callee(f: Frame, node: ast.expr) -> Abstract:
         return attribute(f, owner, node.attr)
     finally:
         f.at = saved
+
+
+def _with_items(f: Frame, taker: Abstract, node: ast.Call, generator: Abstract, inner: ast.Call) -> Abstract:
+    """`taker(generator(...), ...)` for a taker that takes all items before anything else can be seen of it."""
+    args, kwargs = positional(f, generator, inner), keywords(f, inner)
+    if isinstance(args, list) and isinstance(kwargs, dict):
+        saved, f.at = f.at, inner
+        items = yields.collected_from(f, generator, args, kwargs)
+        items = call(f, generator, args, kwargs) if items is None else items
+        f.at = saved
+    else:
+        items = spread_call(f, generator, args, kwargs)
+    return call(f, taker, [items, *map(f.expr, node.args[1:])], {})
 
 
 def spread_call(f: Frame, callee: Abstract, args: list[Abstract] | Value, kwargs: Named | list[Value]) -> Abstract:
@@ -168,6 +184,9 @@ def _call_instance(f: Frame, callee: Known, args: list[Abstract], kwargs: dict[s
     if isinstance(method, types.FunctionType) and stays(f, "__call__"):
         guard_method(f, type(obj), "__call__", method)
         return call_function(f, method, [callee, *args], kwargs)
+    declared = native.result_type(f, callee)
+    if declared is not None and not kwargs:
+        return f.emit("py.call", callee, None, *map(f.value, args), type=declared)
     return python_call(f, callee, args, kwargs)
 
 

@@ -64,9 +64,7 @@ def call_function(f: Frame, fn: types.FunctionType, args: list[Abstract], kwargs
             env = bind_parameters(f, source.node, fn, args, kwargs)
             if env is None:  # the call is wrong, and says so when it happens, before any of the function runs
                 return f.emit("py.call", Known(fn), tuple(kwargs) or None, *args, *kwargs.values())
-            check_arguments(f, fn, source, env)
-            _guard_code(f, fn)
-            return inline(f, source, fn, env, receiver=_receiver(args))
+            return enter(f, source, fn, env, args)
         except CaptureError as error:
             reason = error.reason
         except NeedsConstant:
@@ -104,6 +102,15 @@ def _guard_code(f: Frame, fn: types.FunctionType) -> None:
 def _receiver(args: list[Abstract]) -> Any:
     """The module whose method is called: that of another module, a container in a container, is no recursion."""
     return args[0].obj if args and isinstance(args[0], Known) and isinstance(args[0].obj, Module) else None
+
+
+def enter(
+    f: Frame, source: FunctionSource, fn: types.FunctionType, env: dict[str, Abstract], args: list[Abstract]
+) -> Abstract:
+    """The result of a call of `fn`, read in its place: its types are checked and its code is guarded."""
+    check_arguments(f, fn, source, env)
+    _guard_code(f, fn)
+    return inline(f, source, fn, env, receiver=_receiver(args))
 
 
 def inline(

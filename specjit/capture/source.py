@@ -84,12 +84,13 @@ def _file(name: str) -> _File | None:
     return known
 
 
-def source_of(fn: types.FunctionType) -> FunctionSource:
+def source_of(fn: types.FunctionType, generators: bool = False) -> FunctionSource:
     """The definition of `fn`; raises CaptureError("source") where there is none, or where the file has changed
-    since."""
+    since. generators: whether a generator function will do."""
     code = fn.__code__
     place = Location(code.co_filename, code.co_firstlineno, 0, fn.__qualname__)
-    if code.co_flags & (inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR):
+    allowed = generators and code.co_flags & inspect.CO_GENERATOR
+    if not allowed and code.co_flags & (inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR):
         what = "a generator function" if code.co_flags & inspect.CO_GENERATOR else "a coroutine"
         raise CaptureError("unsupported", f"{fn.__qualname__} is {what}", location=place, hint=_CALL_IT)
     file = _file(code.co_filename)

@@ -9,6 +9,7 @@ plain Python, and under `optimize`, are never looked at: there they mean nothing
 from __future__ import annotations
 
 import ast
+import inspect
 import types
 import typing
 import weakref
@@ -167,7 +168,7 @@ def check_arguments(f: Frame, fn: types.FunctionType, source: FunctionSource, en
 
 def check_return(f: Frame, s: ast.Return, value: Abstract) -> None:
     """The value of a return statement of the function that is being read."""
-    if not _is_checked(f, f.function) or f.parent is not None:
+    if not _is_checked(f, f.function) or f.parent is not None or inspect.isgeneratorfunction(f.function):
         return
     hint = said(f.function, f.source).get("return")
     if hint is None or admits(hint, value):

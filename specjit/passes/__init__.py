@@ -5,6 +5,12 @@ appended in loops as stacked loop outputs; `graph.attrs["params"]` is the set of
 Leaves: the same graph, rewritten in place, and a `Report`.
 Invariant: each pass alone keeps the program's meaning (DESIGN section 7), so any of them may be left out.
 
+What needs more than the graph happens before or after: functions are inlined when they are captured
+(`capture/inline.py`); lists that a loop fills become stacked outputs when types are known (`specialize/lists.py`);
+what is computed from parameters alone runs once per version of them (`runtime/code.py`), and kernels are formed, given
+their epilogues and put in order by the scheduler (`codegen/schedule/`: `fuse.py`, `emit_gemm.py`, `order.py`), which
+has a reason for every pair that it keeps apart.
+
 To add a pass, write its file and give it a place here. To find a wrong one: SPECJIT_LIMIT=all:n or name:n,
 SPECJIT_DUMP=folder, SPECJIT_CHECK=1 (CONTRIBUTING.md has the recipe). `stages(graph, ctx)` are the graphs between.
 """

@@ -14,7 +14,7 @@ with a reason.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -68,6 +68,7 @@ class Walk:
         self.members: dict[Value, Member] = {}  # by value of the old graph
         self.env: dict[Value, Value] = {v: v for v in graph.inputs}  # all other values
         self.lists: dict[Value, dict[Root, int]] = {}  # what a list of the new graph holds, and its content then
+        self.chosen: set[Value] = set()  # what a branch gives that may be part of a storage: it is read only
         self.now: dict[Root, Now] = {}
         self.seen: dict[tuple[Root, tuple[Step, ...]], tuple[int, Value]] = {}  # views taken, and of which content
         self.records = any(v.type.requires_grad for v in _values(graph))  # whether anything requires a gradient
@@ -85,6 +86,7 @@ class Walk:
             raise Refusal("code that cannot be seen into may hold it")
         self.nodes(self.graph.block)
         self.seen.clear()  # what the caller gets are views of the content, not the values they were written with
+        self.check_chosen(self.graph.outputs)
         self.block.outputs = [self.use(o) for o in self.graph.outputs]
         return self.block
 
@@ -109,7 +111,8 @@ class Walk:
             new = self.env[v]
             for root, epoch in self.lists.get(new, {}).items():
                 if self.now[root].epoch != epoch:
-                    raise Refusal("a list holds it while it is written", self.loc)
+                    what = "a branch's result may be part of it" if v in self.chosen else "a list holds it"
+                    raise Refusal(f"{what} while it is written", self.loc)
             return new
         member = self.members[v]
         if member.root.lost:
@@ -143,6 +146,9 @@ class Walk:
 
     def node(self, node: Node) -> None:
         traits, name = node.op.traits, node.op.name
+        if not all(r.type.is_tensor or r.type.kind in ("int", "float", "bool", "none") for r in node.results):
+            self.check_chosen(node.args)
+        self.check_chosen([node.args[k] for k in traits.writes])
         if node.blocks:
             self.structure(node)
         elif traits.writes and any(node.args[k] in self.members for k in traits.writes):
@@ -153,6 +159,11 @@ class Walk:
             self.make(node)
         else:
             self.copy(node)
+
+    def check_chosen(self, values: Iterable[Value]) -> None:
+        """What a branch gives that may be part of a storage is neither written nor handed out."""
+        if not self.chosen.isdisjoint(v for v in values if not v.is_const):
+            raise Refusal("which storage it is depends on a branch", self.loc)
 
     def copy(self, node: Node) -> Node:
         args = [self.use(a) for a in node.args]
@@ -291,6 +302,9 @@ class Walk:
             if v in self.members:
                 root = self.members[v].root
                 self.now[root] = self.now[root].kept()
+            elif v in self.chosen:
+                for root in self.lists[self.env[v]]:
+                    self.now[root] = self.now[root].kept()
 
     def reader(self, node: Node, position: int) -> bool:
         """Whether a gradient that is computed reads the argument at `position`."""
@@ -365,7 +379,7 @@ class Walk:
             made = Node(WITH, args, types, blocks=blocks, attrs=dict(node.attrs), loc=node.loc, hints=hints)
             self.block.nodes.append(made)
         for k, new in zip(kept, made.results, strict=False):
-            self.joined(node, node.results[k], [b.outputs[k] for b in node.blocks], new, before)
+            self.joined(node, node.results[k], [b.outputs[k] for b in node.blocks], new, before, changed)
         for root, new in zip(changed, made.results[len(kept) :], strict=True):
             self.now[root] = Now(new, self.fresh(), any(ends[root].saved for ends in after))
         for root in before:
@@ -385,12 +399,25 @@ class Walk:
                     found[k] = first
         return found
 
-    def joined(self, node: Node, old: Value, outputs: list[Value], new: Value, before: dict[Root, Now]) -> None:
-        """A result of a branching node that is a value: a storage of its own, if nothing else is a name of it."""
+    def joined(
+        self, node: Node, old: Value, outputs: list[Value], new: Value, before: dict[Root, Now], changed: list[Root]
+    ) -> None:
+        """A result of a branching node that is a value: a storage of its own, if nothing else is a name of it, or one
+        that is read as long as what it may be part of stays as it is."""
         if not self.in_group(old):
             self.env[old] = new
             return
         sides = [self.members[o] for o in outputs if o in self.members]
+        self.check_chosen(outputs)
+        outer = {s.root: self.now[s.root].epoch for s in sides if s.root in before}
+        inner = [s for s in sides if s.root not in before]
+        alone = not any(o in self.members for b in node.blocks for o in b.outputs if o not in outputs)
+        if outer and not outer.keys() & set(changed) and (alone or not inner):
+            self.env[old], self.lists[new] = new, outer
+            self.chosen.add(old)
+            self.members.pop(old, None)
+            return
+        self.chosen.discard(old)
         self.define(old, new)
         own = all(s.root not in before and not s.steps for s in sides) and len(sides) == len(outputs)
         others = [o for b in node.blocks for o in b.outputs if o not in outputs and o in self.members]

@@ -65,6 +65,7 @@ class Loop:
             self.check(before, start, ends, changed)
             kept = [k for k in range(len(self.inits)) if k not in self.same]
             carried = [*(walk.use(self.outs[k]) for k in kept), *(ends[root].value for root in changed)]
+            walk.check_chosen([*self.inits, *self.outs, *self.rows])
             rows = [walk.use(r) for r in self.rows]
             cond = walk.use(self.body.outputs[0])
         keys: list[Root | int] = [*kept, *changed]

@@ -23,7 +23,7 @@ from specjit.ir.types import ANY
 from specjit.ops.records import registry
 from specjit.runtime.events import Event, EventLog
 from specjit.runtime.program import Program
-from specjit.specialize.python_ops import PURE_FUNCTIONS
+from specjit.specialize.python_ops import is_pure
 
 if TYPE_CHECKING:
     from specjit.runtime.site import Site
@@ -109,7 +109,7 @@ def is_opaque(node: Node) -> bool:
     with exceptions."""
     name, target = node.op.name, node.args[0] if node.args else NONE
     if name == "py.call":
-        return not (target.is_const and target.const in PURE_FUNCTIONS)
+        return not (target.is_const and is_pure(target.const))
     if name == "py.method":
         found = target.node is not None and target.node.op.name in READS
         return (

@@ -13,6 +13,7 @@ import math
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
+from specjit.capture.native import is_declared
 from specjit.ir.graph import Node, Value
 from specjit.nn.module import REGISTRIES, Module
 from specjit.ops.control import asked_by_class, is_sequence_class
@@ -193,7 +194,7 @@ def call(spec: Specializer, args: list[Any], node: Node) -> Any:
         decided = _quantified(spec, function.value is any, args[2])
         if decided is not None:
             return decided
-    if isinstance(function, (Known, Obj)) and function.value in PURE_FUNCTIONS:
+    if isinstance(function, (Known, Obj)) and is_pure(function.value):
         if all(isinstance(a, Known) and isinstance(a.value, IMMUTABLE) for a in args[1:]):
             return spec.fold(node.op, args)
         if all(isinstance(a, Known) or (isinstance(a, Value) and a.type.kind in ("int", "float")) for a in args[2:]):
@@ -203,10 +204,16 @@ def call(spec: Specializer, args: list[Any], node: Node) -> Any:
     composite = getattr(function.value, "composite", None) if isinstance(function, (Known, Obj)) else None
     if isinstance(composite, CompositeFunction) and not composite.inlined:
         return composed(spec, composite, *_by_keyword(args[1], args[2:]))
-    if not (isinstance(function, Known) and _only_looks(function.value, args[2:])):
+    native = isinstance(function, (Known, Obj)) and is_declared(function.value)
+    if not native and not (isinstance(function, Known) and _only_looks(function.value, args[2:])):
         spec.touched = True
     results = spec.extern(node.op, args, [r.type for r in node.results])
     return results if len(results) != 1 else results[0]
+
+
+def is_pure(function: Any) -> bool:
+    """Whether calling the function neither does nor asks anything else."""
+    return any(function is pure for pure in PURE_FUNCTIONS)  # a function of a C library cannot be hashed
 
 
 def _only_looks(function: Any, args: list[Any]) -> bool:

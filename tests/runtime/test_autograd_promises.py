@@ -129,3 +129,57 @@ def test_module_hooks_that_come_and_go() -> None:
     model.w.grad = None
     program(x).sum().backward()
     np.testing.assert_allclose(3.0 * model.w.grad.numpy(), hooked, rtol=1e-12)
+
+
+class Steps(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.w = nn.Parameter(values(4, 4, seed=1).detach())
+
+    def forward(self, x: Any, h: Any) -> Any:
+        for t in range(x.shape[0]):
+            h = (x[t] @ self.w + h).tanh()
+        return h
+
+
+def test_a_weight_that_no_turn_used_has_no_gradient() -> None:
+    """The product of all rows before the loop is none of no rows, which would give zeros."""
+    model = Steps()
+    program = warm(model, values(3, 2, 4), values(2, 4))
+    assert is_native(program)
+    for turns in (3, 0, 5, 0):
+        found = []
+        for call in (model, program):
+            model.w.grad, h = None, values(2, 4).requires_grad_()
+            call(values(turns, 2, 4).detach(), h).sum().backward()
+            found.append((model.w.grad, h.grad))
+        (w, h), (w2, h2) = found
+        assert (w is None) == (w2 is None) == (turns == 0)
+        np.testing.assert_allclose(h2.numpy(), h.numpy(), rtol=1e-10)
+
+
+def asked_inside(x: Any) -> Any:
+    (slope,) = autograd.grad((x * x).sum(), [x], create_graph=True)
+    return (slope * x).sum()
+
+
+def hooked_inside(x: Any) -> Any:
+    y = x * 2
+    y.register_hook(lambda g: g * 3)
+    return (y * y).sum()
+
+
+@pytest.mark.parametrize(("function", "why"), [(asked_inside, "cannot be seen into"), (hooked_inside, "not modelled")])
+def test_gradients_asked_for_and_hooks_inside_are_right_and_told(function: Any, why: str) -> None:
+    """Such lines run in Python; what is around them is specialized, and an event says so."""
+    program = specjit.optimize(function, warmup=1, background=False)
+    for size in (2, 3, 4, 3):
+        grads = []
+        for call in (function, program):
+            x = values(size).detach().requires_grad_()
+            out = call(x)
+            out.backward()
+            grads.append((float(out), x.grad.numpy()))
+        assert grads[0][0] == pytest.approx(grads[1][0])
+        np.testing.assert_allclose(grads[1][1], grads[0][1], rtol=1e-10)
+    assert any(why in str(event) for event in program.events("SPECIALIZE_FAILED"))

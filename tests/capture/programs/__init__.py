@@ -37,6 +37,7 @@ from tests.capture.programs import (
     scalars,
     slices,
     strings,
+    yields,
 )
 from tests.capture.programs.table import PROGRAMS
 
@@ -47,7 +48,7 @@ THEMES = {
         *(containers, collections, builtin_functions),
     ),
     "types": (annotated, classes, hiding, records),
-    "calls": (functions, calls, dispatch, outside),
+    "calls": (functions, calls, dispatch, outside, yields),
     "mutation and aliasing": (mutation, modules),
     "what cannot be compiled": (odd,),
 }
