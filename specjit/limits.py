@@ -31,6 +31,9 @@ MAX_SEQUENCE_BYTES = 64 << 20  # that rewrites may add to a graph's peak, or as 
 MAX_PARSED_FILES = 64  # of the user's sources
 MAX_SHOWN_CAUSES = 1_000  # remembered so that a cause is logged once; past it they may be logged again
 
+# Per kernel.
+WINDOW_ENTRIES = 1 << 14  # of a table of offsets in a product with windows: 128 KB of stack
+
 # Per item.
 MAX_CONSTANT = 1_000  # characters of a string argument that is told from others by its value
 MAX_TEXT = 1_000  # characters of a value, or a reason, in an event
@@ -39,7 +42,3 @@ MAX_TEXT = 1_000  # characters of a value, or a reason, in an event
 def clipped(text: str) -> str:
     """`text`, or its beginning where it is longer than an event may be."""
     return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}..."
-
-
-# Per kernel.
-WINDOW_ENTRIES = 1 << 14  # of a table of offsets in a product with windows: 128 KB of stack

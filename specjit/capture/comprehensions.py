@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from specjit.capture import stores
 from specjit.capture.closures import needs_cell
 from specjit.capture.frame import Frame, lowers
 from specjit.capture.inline import ITEMS, call_local
@@ -24,7 +25,8 @@ from specjit.capture.values import Abstract, Cell, Local
 def comprehension(f: Frame, node: ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp) -> Abstract:
     """The container it builds. A generator is built as a list: only for consumers that take all of it."""
     targets = {n for g in node.generators for n in assigned(g.target)}
-    return _scoped(f, targets, lambda: _comprehension(f, node))
+    with stores.iterating(f):
+        return _scoped(f, targets, lambda: _comprehension(f, node))
 
 
 def _scoped(f: Frame, targets: set[str], make: Callable[[], Abstract]) -> Abstract:

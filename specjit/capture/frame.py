@@ -94,6 +94,7 @@ class Session:
     changed: set[int] = field(default_factory=set)  # containers from outside that the program changes: see `stores`
     stores: dict[Value, Store] = field(default_factory=dict)  # reads of containers from outside
     relied: set[int] = field(default_factory=set)  # those of which the members are known
+    iterated: list[int] = field(default_factory=list)  # those that a loop goes through, one after another
     paths: dict[int, str] = field(default_factory=dict)  # how guards name the objects that stand in the graph
     looked_up: set[str] = field(default_factory=set)  # names of members that were found at capture
     shared: set[Value] = field(default_factory=set)  # objects that code other than this may hold

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable
 
-from specjit.capture import merge
+from specjit.capture import merge, stores
 from specjit.capture.carried import Loop
 from specjit.capture.frame import Frame, lowers
 from specjit.capture.iteration import MAX_UNROLL, NeedsConstant, Plan, plan
@@ -51,7 +51,8 @@ def _while(f: Frame, s: ast.While) -> None:
 def _for(f: Frame, s: ast.For) -> None:
     if s.type_comment is not None:
         raise f.unsupported("type comments")
-    for_each(f, s, f.expr(s.iter))
+    with stores.iterating(f):
+        for_each(f, s, f.expr(s.iter))
 
 
 def for_each(f: Frame, s: ast.For, iterable: Abstract) -> None:

@@ -96,6 +96,7 @@ def members(f: Frame, container: Abstract) -> list[Abstract] | None:
     store = _store(f, container)
     if store is None:
         return None
+    f.session.iterated.append(id(store.obj))
     keys = _all(f, store)
     return [const(k) for k in keys] if isinstance(store.obj, dict) else [_taken(f, store, k) for k in keys]
 
@@ -105,6 +106,7 @@ def view(f: Frame, container: Value, kind: str) -> Iteration | None:
     store = _store(f, container)
     if store is None or not isinstance(store.obj, dict):
         return None
+    f.session.iterated.append(id(store.obj))
     keys = _all(f, store)
     items: list[Abstract] = [const(k) for k in keys]
     if kind != "keys":

@@ -24,6 +24,7 @@ from specjit.capture import (
     loops,
     operators,
     patterns,
+    reflection,
     statements,
 )
 from specjit.capture.attributes import describe, is_operator
@@ -98,6 +99,9 @@ def capture(
     if root is not None:
         examples.setdefault(params[0], root)
     missing = [p for p in params if p not in examples]
+    if missing and hasattr(fn, "__wrapped__"):
+        reason = f"a decorator of {fn.__qualname__} calls it with any arguments ({', '.join(missing)})"
+        raise CaptureError("signature", reason, hint="optimize the function inside, and decorate what that gives")
     if missing:
         raise CaptureError("signature", f"{fn.__qualname__}: no example for {', '.join(missing)}")
     written: dict[tuple[int, str], Type] = {}
@@ -240,6 +244,7 @@ HANDLER_MODULES = (
     loops,
     operators,
     patterns,
+    reflection,
     statements,
 )  # imported for what they register
 

@@ -7,6 +7,8 @@ Invariant: a change that is found after something relied on the container makes 
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -57,6 +59,17 @@ def changes(f: Frame, node: Node) -> None:
                     _changed(f, id(f.session.stores[a].obj))
     elif name in _CHANGES or (name == "py.method" and args[1].const not in _READS):
         _changed_target(f, args[0])
+
+
+@contextlib.contextmanager
+def iterating(f: Frame) -> Iterator[None]:
+    """Around a loop: where code that cannot be seen runs in it, that may change what the loop goes through."""
+    session = f.session
+    start, before = len(session.iterated), session.touched
+    yield
+    if session.touched and not before:
+        for key in session.iterated[start:]:
+            _changed(f, key)
 
 
 def _changed_target(f: Frame, target: Value) -> None:

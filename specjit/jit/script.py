@@ -254,7 +254,8 @@ def script(obj: Any) -> Any:
     """Compile a function, a module or a class from its source, strictly: what cannot be compiled raises `Error` here.
 
     Parameter types come from annotations (`x: int`, `# type: (int) -> Tensor`); a parameter without one is a Tensor.
-    Where a type leaves the structure open (Any, a user's class), errors come with the first call.
+    Where a type leaves the structure open (Any, a user's class), errors come with the first call. What else the program
+    says of its types (of functions that it calls, of results, `y: int = x`) is checked where the value's type is known.
 
     A function or method gives a `ScriptFunction`, a module a `ScriptedModule`; a class is checked and returned as it
     is. A call that does not fit the schema raises RuntimeError.

@@ -157,6 +157,12 @@ class Specializer:
             raise
         except (RuntimeError, IndexError, TypeError, ValueError) as error:
             raise Refused(f"{op.name}: {error}", self.loc) from error
+        except AttributeError as error:
+            single = [(p.name, s) for p, s in zip(op.params, seen) if p.type.is_tensor and not p.type.many]
+            wrong = next((name for name, s in single if not isinstance(s, Type)), "")
+            if not wrong:
+                raise
+            raise Refused(f"{op.name}: {wrong!r} is no tensor", self.loc) from error
         if isinstance(types, list) and not op.several and any(_holds(s, types) for s in seen):
             # One of the operands, or an item of one, comes back: it stays the object that it is.
             for a, s in zip(args, seen, strict=True):

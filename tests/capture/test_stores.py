@@ -116,3 +116,33 @@ def test_a_list_that_the_program_itself_changes_is_read_anew(stance) -> None:
         for n in (0, 1, 2, 0, 0, 1, 0):
             np.testing.assert_allclose(program(X, n).numpy(), plain(X, n).numpy())
     assert program.events("OPAQUE")
+
+
+LATER = [twice, plus, twice]
+
+
+@specjit.jit.ignore
+def shorten():
+    if len(LATER) > 2:
+        LATER.pop()
+
+
+def over_a_list_that_python_changes(x):
+    for f in LATER:
+        x = f(x)
+        shorten()
+    return x
+
+
+def over_items_that_python_changes(x):
+    return [(f(x), shorten())[0] for _, f in enumerate(LATER)]
+
+
+@pytest.mark.parametrize("fn", [over_a_list_that_python_changes, over_items_that_python_changes])
+def test_a_list_that_python_code_changes_while_it_is_gone_through(fn) -> None:
+    program = specjit.optimize(fn, warmup=1, background=False)
+    for _ in range(3):
+        LATER[:] = [twice, plus, twice]
+        want = fn(X)
+        LATER[:] = [twice, plus, twice]
+        assert repr(program(X)) == repr(want)

@@ -299,3 +299,30 @@ def test_an_array_made_in_each_turn_is_not_the_stack_of_one_of_its_rows() -> Non
     }"""
     for turns in (1, 3):
         check(text, f32(RNG, turns, 2, 3), turns)
+
+
+@pytest.mark.parametrize("turns", [1, 2, 5])
+def test_halves_that_products_write_from_both_ends(turns: int) -> None:
+    """The parts of a row are what two products store: all of the copies between the two writes go, too."""
+    text = """graph @f(%x: f32[T,2,4], %n: int<T>, %w: f32[4,4]) -> f32[T,2,8] {
+      %sizes: list[int] = py.list(%n, 2, 8)
+      %o: f32[T,2,8] = zeros(%sizes)
+      %y: f32[T,2,8] = loop %n, True, (%t: int, %b: f32[T,2,8] = %o) {
+        %m: int<T-1> = py.sub(%n, 1)
+        %j: int = py.sub(%m, %t)
+        %r: f32[2,4] = select(%x, 0, %t)
+        %h: f32[2,4] = matmul(%r, %w)
+        %s: f32[2,4] = select(%x, 0, %j)
+        %g: f32[2,4] = matmul(%s, %w)
+        %a: f32[2,8] = select(%b, 0, %t)
+        %c: f32[2,8] = slice_scatter(%a, %h, 1, 0, 4, 1)
+        %d: f32[T,2,8] = select_scatter(%b, %c, 0, %t)
+        %e: f32[2,8] = select(%d, 0, %j)
+        %f: f32[2,8] = slice_scatter(%e, %g, 1, 4, 8, 1)
+        %k: f32[T,2,8] = select_scatter(%d, %f, 0, %j)
+        yield True, %k
+      }
+      return %y
+    }"""
+    plan = check(text, f32(RNG, turns, 2, 4), turns, f32(RNG, 4, 4), params=("w",))
+    assert loop_calls(plan) == 2

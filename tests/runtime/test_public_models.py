@@ -210,3 +210,15 @@ def test_gradients_of_one_step_are_native(kind) -> None:
     program = same_as_plain(CharRNN(kind), *[(specjit.tensor([1, 5, s]),) for s in range(4)])
     assert native(program)
     assert program.events("FALLBACK") == []
+
+
+def test_what_is_no_tensor_raises_as_eager_does_and_is_no_failure_of_the_compiler() -> None:
+    model = nn.Linear(2, 2)
+    program = specjit.optimize(model, warmup=1, background=False)
+    for wrong in ("x", None, [1.0], 3) * 2:
+        with pytest.raises(TypeError) as plain:
+            model(wrong)
+        with pytest.raises(TypeError) as found:
+            program(wrong)
+        assert str(found.value) == str(plain.value)
+    assert all("report" not in event.then for event in program.events("SPECIALIZE_FAILED"))

@@ -108,7 +108,7 @@ def in_place(call: Call, old: Base, new: Base) -> bool:
     spec = call.spec
     if not isinstance(spec, LoopSpec | GemmSpec):
         return not reads(call, old)
-    domain = spec.domain if isinstance(spec, LoopSpec) else (*spec.outer, spec.rows, spec.units)
+    domain = _domain(spec)
     written = [(s.access, domain) for s in spec.stores if _base(call, s.access) is new]
     if isinstance(spec, GemmSpec):
         if any(call.operands[s.b].base is old for s in spec.segments):  # type: ignore[union-attr]
@@ -123,6 +123,11 @@ def in_place(call: Call, old: Base, new: Base) -> bool:
         if not all(_disjoint(call, load, store) for store in written):
             return False
     return True
+
+
+def _domain(spec: LoopSpec | GemmSpec) -> tuple[Extent, ...]:
+    """The loops that loads and stores run over."""
+    return spec.domain if isinstance(spec, LoopSpec) else (*spec.outer, spec.rows, spec.units)
 
 
 def _base(call: Call, access: Access) -> Base | Reg | None:
@@ -269,10 +274,11 @@ def _partly(steps: list[Step], base: Base) -> bool:
     """Whether the steps may write less than all of an array. No two write the same element."""
     count: Size = 0
     for call in (s for s in walk(steps) if isinstance(s, Call) and writes(s, base)):
-        if not isinstance(call.spec, LoopSpec) or call.spec.reduced:
+        spec = call.spec
+        if not isinstance(spec, LoopSpec | GemmSpec) or (isinstance(spec, LoopSpec) and spec.reduced):
             return True
-        elements: Size = 1
-        for extent in call.spec.domain:
+        elements: Size = sum(_base(call, store.access) is base for store in spec.stores)
+        for extent in _domain(spec):
             elements = elements * _size(call, extent)
         count = count + elements
     return count != base.elements
