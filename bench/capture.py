@@ -1,4 +1,4 @@
-"""`python -m bench.capture`: how long capture and the generation of code take for large modules (`tests.capture.large`).
+"""`python -m bench.capture`: the time of capture and of generating code for large modules (`tests.capture.large`).
 
 Processor time of one cold capture each, in seconds; the promise is under 3 s for 3,000 lines.
 """
