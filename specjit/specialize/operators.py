@@ -67,12 +67,18 @@ def _repeated(spec: Specializer, a: Seq, times: int) -> Abstract:
 
 
 def _with_tensor(spec: Specializer, name: str, a: Any, b: Any) -> Abstract:
-    for other in (a, b):
-        if isinstance(other, Known) and not isinstance(other.value, Number):
-            raise Refused(f"{name} of a tensor and {type(other.value).__name__}", spec.loc)
+    _check_operands(spec, name, a, b)
     if not is_tensor(a) and name in SWAPPED:
         return spec.call(SWAPPED[name], b, a)
     return spec.call(TENSOR_OPS[name], a, b)
+
+
+def _check_operands(spec: Specializer, name: str, a: Any, b: Any) -> None:
+    """The operators of a tensor return NotImplemented for what is not a number, where its ops raise errors of their
+    own."""
+    for other in (a, b):
+        if isinstance(other, Known) and not isinstance(other.value, Number):
+            raise Refused(f"{name} of a tensor and {type(other.value).__name__}", spec.loc)
 
 
 @handles(*(f"py.i{name}" for name in ARITHMETIC))
@@ -83,6 +89,7 @@ def augmented(spec: Specializer, args: list[Any], node: Node) -> Abstract:
     if is_tensor(a):
         if name not in IN_PLACE:
             raise Refused(f"{node.op.name} on a tensor is not modelled", spec.loc)
+        _check_operands(spec, name, a, b)
         return spec.call(IN_PLACE[name], a, b)
     if isinstance(a, Seq) and a.kind == "list":
         if name != "add" or not isinstance(b, Seq):

@@ -31,6 +31,12 @@ def in_place_with_tensors(x, y):
     return x + y
 
 
+@prog((X, 1), (X, None), (X, "a"))
+def augmented_by_what_is_no_number(x, y):
+    x -= y
+    return x
+
+
 @prog((M,), traced=True)
 def views_write_through(x):
     row, column, flat = x[0], x[:, 1], x.view(-1)
