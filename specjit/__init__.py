@@ -24,6 +24,7 @@ from specjit.dtypes import (
 )
 from specjit.ops.data import tensor  # hides the folder of that name
 from specjit.tensor.devices import device
+from specjit.tensor.parameter import Parameter
 from specjit.tensor.promotion import can_cast, promote_types, result_type
 from specjit.tensor.random import (
     Generator,
@@ -43,7 +44,7 @@ from specjit.tensor.state import (
     no_grad,
     set_grad_enabled,
 )
-from specjit.tensor.tensor import Parameter, Tensor
+from specjit.tensor.tensor import Tensor
 from specjit.version import __version__
 
 half = float16

@@ -18,6 +18,7 @@ BENCH = Path(__file__).parent.parent / "bench"
 
 # Script -> its arguments (None: it has none and measures for minutes, so it is only imported), what must be installed.
 SCRIPTS: dict[str, tuple[list[str] | None, list[str]]] = {
+    "capture": (None, []),
     "compare_torch": (["abs"], ["torch"]),
     "compare_torch_nn": (["Identity"], ["torch"]),
     "conv": (["--help"], ["torch"]),

@@ -179,7 +179,7 @@ def bind_parameters(
     return _bind_ast(f, node, args, kwargs, defaults, kw_defaults)
 
 
-def _only_passed_on(node: ast.AST, name: str) -> bool:
+def only_passed_on(node: ast.AST, name: str) -> bool:
     """Whether every use of `name` is `f(**name)`."""
     passed = {id(k.value) for n in ast.walk(node) if isinstance(n, ast.Call) for k in n.keywords if k.arg is None}
     return all(id(n) in passed for n in ast.walk(node) if isinstance(n, ast.Name) and n.id == name)
@@ -222,7 +222,7 @@ def _bind_ast(
         env[a.vararg.arg] = TupleOf(tuple(extra))
     if a.kwarg is not None:
         name = a.kwarg.arg
-        if _only_passed_on(node, name):
+        if only_passed_on(node, name):
             env[name] = Keywords(left)
         else:
             env[name] = f.emit("py.dict", *(x for k, v in left.items() for x in (const(k), v)))

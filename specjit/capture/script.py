@@ -21,6 +21,7 @@ from specjit.capture import (
     elements,
     expressions,
     handlers,
+    inline,
     loops,
     operators,
     patterns,
@@ -33,8 +34,9 @@ from specjit.capture.frame import SIMPLE, Frame, Restart, Session
 from specjit.capture.guards import Checks
 from specjit.capture.iteration import NeedsConstant
 from specjit.capture.merge import DEAD, RETURN_VALUE
+from specjit.capture.pycalls import Keywords
 from specjit.capture.source import parameter_nodes, signature_names, source_of
-from specjit.capture.values import Abstract, Known, Value, const, type_for
+from specjit.capture.values import Abstract, Known, TupleOf, Value, const, type_for
 from specjit.ir.graph import Block, Graph, Location, uses
 from specjit.ir.guard import Guard
 from specjit.ir.types import Type
@@ -42,6 +44,7 @@ from specjit.nn.module import Module
 from specjit.tensor.tensor import Tensor
 
 MAX_RESTARTS = 30
+SELF = "__self__"  # the object, where the function takes it as the first of its `*args`
 KNOWN_INPUTS = (types.FunctionType, types.BuiltinFunctionType, type, types.ModuleType)
 _WAY_OUT = (
     "move it into a function marked @specjit.jit.ignore, or use specjit.optimize without strict=True, which runs such "
@@ -97,11 +100,10 @@ def capture(
     params = signature_names(source.node)
     examples = dict(example_inputs)
     if root is not None:
+        if source.node.args.vararg is not None and params[0] == source.node.args.vararg.arg:
+            params.insert(0, SELF)
         examples.setdefault(params[0], root)
     missing = [p for p in params if p not in examples]
-    if missing and hasattr(fn, "__wrapped__"):
-        reason = f"a decorator of {fn.__qualname__} calls it with any arguments ({', '.join(missing)})"
-        raise CaptureError("signature", reason, hint="optimize the function inside, and decorate what that gives")
     if missing:
         raise CaptureError("signature", f"{fn.__qualname__}: no example for {', '.join(missing)}")
     written: dict[tuple[int, str], Type] = {}
@@ -158,8 +160,14 @@ def _run(
     frame = Frame(session, source, fn, {})
     places = parameter_nodes(source.node)
     for name in params:
-        frame.at = places[name]
+        frame.at = places.get(name, source.node)
         frame.env[name] = _input(frame, name, examples[name])
+    if SELF in params:
+        frame.env[params[1]] = TupleOf((frame.env[SELF], *_items(frame, params[1], examples[params[1]])))
+    named = source.node.args.kwarg
+    if named is not None and inline.only_passed_on(source.node, named.arg):
+        frame.at = places[named.arg]
+        frame.env[named.arg] = _known_by_name(frame, named.arg, examples[named.arg])
     frame.at = source.node
     session.active.append((fn.__code__, root if isinstance(root, Module) else None))
     bound = frame.env[params[0]] if root is not None else None
@@ -204,6 +212,30 @@ def _input(f: Frame, name: str, example: Any) -> Abstract:
     if example is None:
         value.type = Type("none")
     return found
+
+
+def _items(f: Frame, name: str, example: tuple[Any, ...]) -> list[Abstract]:
+    """The items of the captured function's `*name`."""
+    given = f.env[name]
+    if isinstance(given, TupleOf):
+        return list(given.items)
+    items: list[Abstract] = []
+    for i, item in enumerate(example):
+        value = f.emit("py.getitem", given, i)
+        value.type = type_for(item)
+        items.append(value)
+    return items
+
+
+def _known_by_name(f: Frame, name: str, example: dict[str, Any]) -> Keywords:
+    """The captured function's `**name`, which it only passes on: values under the names that the example has."""
+    f.session.facts.add("arguments", f"tuple({name})", "value", tuple(example), f.origin(), f"tuple({name})")
+    named: dict[str, Abstract] = {}
+    for key, item in example.items():
+        value = f.emit("py.getitem", f.env[name], key)
+        value.type = _item_type(f, f"{name}[{key!r}]", item)
+        named[key] = value
+    return Keywords(named)
 
 
 def _item_type(f: Frame, source: str, item: Any) -> Type:

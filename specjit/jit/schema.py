@@ -78,6 +78,11 @@ class FunctionSchema:
         """With what was captured as the type of the result, where the program does not say it."""
         return replace(self, returns=hint_of_type(found))
 
+    def call(self, example: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Arguments of a call that passes the example's values, by position where it can."""
+        positional = tuple(example[a.name] for a in self.arguments if not a.kwarg_only)
+        return positional, {a.name: example[a.name] for a in self.arguments if a.kwarg_only}
+
     def check(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         """RuntimeError if a call with these arguments does not fit."""
         if any(a.variadic for a in self.arguments):
@@ -125,11 +130,19 @@ class FunctionSchema:
         raise RuntimeError("\n".join(lines))
 
 
+def _said_by(fn: types.FunctionType) -> types.FunctionType:
+    """The function whose parameters those of `fn` are: what it decorates, if it takes anything and hands it on."""
+    inner = getattr(fn, "__wrapped__", None)
+    variadic = fn.__code__.co_flags & (inspect.CO_VARARGS | inspect.CO_VARKEYWORDS)
+    return _said_by(inner) if variadic and isinstance(inner, types.FunctionType) else fn
+
+
 def schema_of(fn: types.FunctionType, *, owner: type | None = None) -> FunctionSchema:
     """The schema of a function, or of a method of `owner`. A parameter without annotation is a Tensor; a result
     without one is unknown until the function is captured."""
-    hints = function_hints(fn, source_of(fn))
-    parameters = list(inspect.signature(fn).parameters.values())[owner is not None :]
+    said = _said_by(fn)
+    hints = function_hints(said, source_of(said))
+    parameters = list(inspect.signature(said, follow_wrapped=False).parameters.values())[owner is not None :]
     arguments = tuple(
         Argument(
             p.name,

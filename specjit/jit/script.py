@@ -41,7 +41,8 @@ class ScriptFunction(Program[Any, Any]):
         if written is None or any(a.variadic for a in written.arguments):
             return
         examples = [*alternatives({a.name: a.hint for a in written.arguments})]
-        self._prepare(reversed(examples))  # the usual one last: `graph` and `code` show the latest
+        calls = [written.call(example) for example in examples]
+        self._prepare(reversed(calls))  # the usual one last: `graph` and `code` show the latest
 
     @property
     def schema(self) -> FunctionSchema | None:

@@ -10,7 +10,8 @@ from typing import Any
 from specjit.nn import functional as F
 from specjit.nn.module import Module
 from specjit.ops.creation import full
-from specjit.tensor.tensor import Parameter, Tensor
+from specjit.tensor.parameter import Parameter
+from specjit.tensor.tensor import Tensor
 
 
 class ReLU(Module):

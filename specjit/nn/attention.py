@@ -12,7 +12,7 @@ from specjit.nn.functional.multihead import multi_head_attention_forward
 from specjit.nn.linear import Linear
 from specjit.nn.module import Module
 from specjit.ops.creation import empty
-from specjit.tensor.tensor import Parameter
+from specjit.tensor.parameter import Parameter
 
 
 class NonDynamicallyQuantizableLinear(Linear):

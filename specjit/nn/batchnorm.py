@@ -13,7 +13,8 @@ from specjit.nn import functional as F
 from specjit.nn.module import Module
 from specjit.ops.creation import ones, zeros
 from specjit.ops.data import tensor
-from specjit.tensor.tensor import Parameter, Tensor
+from specjit.tensor.parameter import Parameter
+from specjit.tensor.tensor import Tensor
 
 
 class _Norm(Module):

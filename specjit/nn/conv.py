@@ -13,7 +13,7 @@ from specjit.nn import functional as F
 from specjit.nn import init
 from specjit.nn.module import Module
 from specjit.ops.creation import empty
-from specjit.tensor.tensor import Parameter
+from specjit.tensor.parameter import Parameter
 
 PADDING_MODES = {"zeros", "reflect", "replicate", "circular"}
 

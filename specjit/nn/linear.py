@@ -13,7 +13,8 @@ from specjit.nn import functional as F
 from specjit.nn import init
 from specjit.nn.module import Module
 from specjit.ops.creation import empty
-from specjit.tensor.tensor import Parameter, Tensor
+from specjit.tensor.parameter import Parameter
+from specjit.tensor.tensor import Tensor
 
 
 class Identity(Module):

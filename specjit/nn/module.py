@@ -17,7 +17,8 @@ from specjit.nn.registry import Registry
 from specjit.nn.states import STATE_HOOKS, Stateful
 from specjit.ops.creation import empty
 from specjit.tensor import state
-from specjit.tensor.tensor import Parameter, Tensor
+from specjit.tensor.parameter import Parameter
+from specjit.tensor.tensor import Tensor
 
 REGISTRIES = ("_parameters", "_buffers", "_modules")
 

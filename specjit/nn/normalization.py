@@ -11,7 +11,8 @@ from typing import Any
 from specjit.nn import functional as F
 from specjit.nn.module import Module
 from specjit.ops.creation import ones, zeros
-from specjit.tensor.tensor import Parameter, Tensor
+from specjit.tensor.parameter import Parameter
+from specjit.tensor.tensor import Tensor
 
 
 def _shape(given: int | Sequence[int]) -> tuple[int, ...]:

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from specjit.tensor.tensor import Parameter, Tensor
+from specjit.tensor.parameter import Parameter
+from specjit.tensor.tensor import Tensor
 
 __all__ = ["Buffer", "Parameter"]
 

@@ -11,7 +11,8 @@ from typing import Any
 
 from specjit.nn.containers import pairs, position
 from specjit.nn.module import Module
-from specjit.tensor.tensor import Parameter, Tensor
+from specjit.tensor.parameter import Parameter
+from specjit.tensor.tensor import Tensor
 
 
 def _kept(value: Any) -> Any:

@@ -15,7 +15,7 @@ from specjit.nn.module import Module
 from specjit.nn.recurrent_cells import gru_cell, lstm_cell, reset_within_hidden, rnn_cell
 from specjit.ops.combine import cat, stack
 from specjit.ops.creation import empty, zeros
-from specjit.tensor.tensor import Parameter
+from specjit.tensor.parameter import Parameter
 
 
 class _Recurrent(Module):

@@ -14,7 +14,7 @@ from specjit.nn import init
 from specjit.nn.module import Module
 from specjit.ops.creation import empty, zeros
 from specjit.ops.pointwise import sigmoid, tanh
-from specjit.tensor.tensor import Parameter
+from specjit.tensor.parameter import Parameter
 
 
 def rnn_cell(x: Any, h: Any, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any, nonlinearity: str) -> Any:

@@ -11,8 +11,9 @@ from specjit.nn import functional as F
 from specjit.nn import init
 from specjit.nn.module import Module
 from specjit.ops.creation import empty
+from specjit.tensor.parameter import Parameter
 from specjit.tensor.state import no_grad
-from specjit.tensor.tensor import Parameter, Tensor
+from specjit.tensor.tensor import Tensor
 
 
 class _Table(Module):

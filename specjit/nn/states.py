@@ -14,8 +14,9 @@ from typing import Any
 
 from specjit.nn.registry import Registry
 from specjit.tensor import state
+from specjit.tensor.parameter import Parameter
 from specjit.tensor.tape import RemovableHandle
-from specjit.tensor.tensor import Parameter, Tensor
+from specjit.tensor.tensor import Tensor
 
 STATE_HOOKS = (
     "_state_dict_pre_hooks",

@@ -274,12 +274,13 @@ class Program(Generic[P, R]):
 
     # -- what a user asks ---------------------------------------------------------------------------------------------
 
-    def _prepare(self, examples: Iterable[dict[str, Any]]) -> None:
-        """Capture ahead of time for arguments of the structure of these, by name; nothing is observed or compiled."""
+    def _prepare(self, calls: Iterable[tuple[tuple[Any, ...], dict[str, Any]]]) -> None:
+        """Capture ahead of time for arguments of the structure of these; nothing is observed or compiled."""
         self._follow()
-        for example in examples:
-            if self._target is not None:
-                self._sites.find(tuple(example[name] for name in self._target.signature.parameters))
+        for args, kwargs in calls:
+            values = None if self._target is None else self._target.bind(args, kwargs)
+            if values is not None:
+                self._sites.find(values)
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until no compile of this Program is pending; `timeout` in seconds, None for ever. True if none is

@@ -54,13 +54,14 @@ def target_of(model: Any, known: Target | None = None) -> Target:
     if known is not None and known.function is function and known.root is root:
         return known
     try:
-        signature = inspect.signature(function)
+        signature = inspect.signature(function, follow_wrapped=False)  # of what is called: a decorator's function
     except (TypeError, ValueError):
         what = getattr(function, "__qualname__", type(function).__qualname__)
         reason = f"Python does not know the parameters of {what}"
         raise CaptureError("signature", reason, hint="wrap it in a Python function") from None
-    if root is not None:
-        signature = signature.replace(parameters=list(signature.parameters.values())[1:])
+    own = list(signature.parameters.values())
+    if root is not None and own and own[0].kind is not inspect.Parameter.VAR_POSITIONAL:
+        signature = signature.replace(parameters=own[1:])
     parameters = signature.parameters.values()
     plain = all(p.kind in _POSITIONAL for p in parameters)
     return Target(function, root, signature, len(parameters) if plain else -1, binder(signature))

@@ -5,5 +5,6 @@ Invariant: nothing here knows an operator by name except through the record it i
 """
 
 from specjit.tensor.devices import device
+from specjit.tensor.parameter import Parameter
 from specjit.tensor.size import Size
-from specjit.tensor.tensor import Parameter, Tensor
+from specjit.tensor.tensor import Tensor

@@ -6,6 +6,7 @@ Invariant: a node's `backward` runs once all gradients of its results have arriv
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -244,6 +245,7 @@ def grad(
     grad_outputs: Any = None,
     retain_graph: bool | None = None,
     create_graph: bool = False,
+    only_inputs: bool = True,
     allow_unused: bool | None = None,
     is_grads_batched: bool = False,
     materialize_grads: bool = False,
@@ -251,8 +253,14 @@ def grad(
     """Gradients of the sum of `outputs` (weighted by `grad_outputs`) with respect to `inputs`; `.grad` stays as it is.
 
     An input that was not used raises RuntimeError, unless `allow_unused` (None in its place) or `materialize_grads`
-    (zeros). Batches of `grad_outputs` (`is_grads_batched`) are not supported.
+    (zeros). Batches of `grad_outputs` (`is_grads_batched`) are not supported; `only_inputs` is ignored, as in PyTorch.
     """
+    if not only_inputs:
+        warnings.warn(
+            "grad(): only_inputs=False is ignored. To accumulate gradients of other tensors, use autograd.backward.",
+            FutureWarning,
+            stacklevel=2,
+        )
     if is_grads_batched:
         raise NotImplementedError("grad(): is_grads_batched=True needs vectorization, which specjit does not have")
     if materialize_grads and allow_unused is False:

@@ -118,13 +118,29 @@ class _GradMode:
     def __exit__(self, *_: object) -> None:
         thread.grad, thread.inference = self._before.pop()
 
-    def _again(self) -> _GradMode:
-        return type(self)()
-
     def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        switch = type(self)
+
         @functools.wraps(function)
         def wrapped(*args: Any, **kwargs: Any) -> Any:
-            with self._again():
+            with switch():
+                return function(*args, **kwargs)
+
+        return wrapped
+
+
+class _GradSetting(_GradMode):
+    """Base of the switches that are told which way."""
+
+    _mode: bool
+
+    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        switch: Callable[[bool], _GradMode] = type(self)
+        mode = self._mode
+
+        @functools.wraps(function)
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            with switch(mode):
                 return function(*args, **kwargs)
 
         return wrapped
@@ -146,7 +162,7 @@ class enable_grad(no_grad):
     _grad = True
 
 
-class inference_mode(_GradMode):
+class inference_mode(_GradSetting):
     """Like `no_grad`; `mode=False` switches back to recording."""
 
     def __new__(cls, mode: Any = True) -> Any:
@@ -158,25 +174,19 @@ class inference_mode(_GradMode):
         self._grad = not mode
         self._inference = mode
 
-    def _again(self) -> _GradMode:
-        return inference_mode(self._mode)
 
-
-class set_grad_enabled(_GradMode):
+class set_grad_enabled(_GradSetting):
     """Switch recording on or off: at once when called, and back again when used as a context manager."""
 
     def __init__(self, mode: bool) -> None:
         super().__init__()
-        self._grad = bool(mode)
+        self._grad = self._mode = bool(mode)
         self._outside = (thread.grad, thread.inference)
         thread.grad = self._grad
 
     def __enter__(self) -> None:
         self._before.append(self._outside)
         thread.grad = self._grad
-
-    def _again(self) -> _GradMode:
-        return set_grad_enabled(self._grad)
 
     def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
         # As a decorator, the switch belongs to the calls and not to the line that decorates.

@@ -391,48 +391,14 @@ class Tensor(TensorMethods, metaclass=TensorType):
         return self
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
-        if id(self) in memo:
-            return memo[id(self)]
-        if self._node is not None:
-            raise RuntimeError(
-                "Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol at the moment"
-            )
-        if self._data is None:
-            out: Tensor = _init(_new(type(self)), None)
-            out._meta = self._meta
-        else:
-            out = self._copied_storage(memo)
-        out._requires_grad = self._requires_grad
-        memo[id(self)] = out
-        if self.grad is not None:
-            out.grad = self.grad.__deepcopy__(memo)
-        extra = getattr(self, "__dict__", None)
-        if extra:
-            from copy import deepcopy
+        from specjit.tensor import copies
 
-            out.__dict__.update(deepcopy(extra, memo))
-        return out
-
-    def _copied_storage(self, memo: dict[int, Any]) -> Tensor:
-        """The tensor on a copy of its whole storage: what shares memory here shares it among the copies too."""
-        data = self._data
-        owner = data.base if isinstance(data.base, np.ndarray) else data
-        if id(owner) not in memo:
-            memo[id(owner)] = owner.copy(order="K"), [0]
-        copied, version = memo[id(owner)]
-        if copied.strides != owner.strides:
-            # Memory with gaps or repeated elements: only the tensor's own elements are copied.
-            return _init(_new(type(self)), data.copy(order="K"))
-        order = sorted(range(owner.ndim), key=lambda d: -owner.strides[d])
-        offset = address(data) - address(owner)
-        whole = copied.transpose(order)
-        out: Tensor = _init(_new(type(self)), np.ndarray(data.shape, data.dtype, whole, offset, data.strides))
-        out._version = version
-        return out
+        return copies.deep(self, memo)
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
-        held = self._meta if self._data is None else np.ascontiguousarray(self._data).reshape(self._data.shape)
-        return _rebuild, (type(self), held, self._requires_grad, getattr(self, "__dict__", None) or {})
+        from specjit.tensor import copies
+
+        return copies.reduced(self)
 
 
 # A plain call of the class, past the metaclass.
@@ -457,7 +423,7 @@ class _Extensible(Tensor):
     __slots__ = ()
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
-        return _init(_new(cls), np.empty(0, np.float32))
+        return bare(cls, np.empty(0, np.float32))
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         if args:
@@ -465,30 +431,6 @@ class _Extensible(Tensor):
 
 
 TensorType.bases[Tensor] = _Extensible
-
-
-class Parameter(Tensor):
-    """A tensor that a Module registers when it is assigned as an attribute. `requires_grad` is True by default."""
-
-    def __new__(cls, data: Any = None, requires_grad: bool = True) -> Any:
-        out = _new(cls)
-        if data is None:
-            _init(out, np.empty(0, np.float32))
-        elif isinstance(data, Tensor):
-            _init(out, data._data)
-            out._version = data._version
-            if data._data is None:
-                out._meta = data._meta
-        else:
-            raise TypeError(f"Parameter data has to be a tensor, but got {type(data).__name__}")
-        out.requires_grad = requires_grad
-        return out
-
-    def __init__(self, data: Any = None, requires_grad: bool = True) -> None:
-        """`__new__` has done everything."""
-
-    def __repr__(self) -> str:
-        return "Parameter containing:\n" + super().__repr__()
 
 
 def _init(out: Any, data: Any) -> Any:
@@ -501,22 +443,17 @@ def _init(out: Any, data: Any) -> Any:
     return out
 
 
+def bare(cls: type[Tensor], data: Any) -> Any:
+    """A tensor of a class around `data`, past its constructor."""
+    return _init(_new(cls), data)
+
+
 def _counted(t: Tensor) -> list[Any]:
     """The version of a tensor that had none: one for all threads that ask."""
     with _counting:
         if t._counter is None:
             t._counter = [0]
         return t._counter
-
-
-def _rebuild(kind: type, held: Any, requires_grad: bool, extra: dict[str, Any]) -> Tensor:
-    out: Tensor = _init(_new(kind), held if isinstance(held, np.ndarray) else None)
-    if out._data is None:
-        out._meta = held
-    out._requires_grad = requires_grad
-    if extra:
-        out.__dict__.update(extra)
-    return out
 
 
 def wrap(data: Any) -> Tensor:

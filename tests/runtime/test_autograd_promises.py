@@ -183,3 +183,11 @@ def test_gradients_asked_for_and_hooks_inside_are_right_and_told(function: Any, 
         assert grads[0][0] == pytest.approx(grads[1][0])
         np.testing.assert_allclose(grads[1][1], grads[0][1], rtol=1e-10)
     assert any(why in str(event) for event in program.events("SPECIALIZE_FAILED"))
+
+
+def test_only_inputs_is_taken_and_means_nothing() -> None:
+    x = specjit.tensor([2.0, 3.0], requires_grad=True)
+    (given,) = specjit.autograd.grad((x * x).sum(), x, only_inputs=True)
+    with pytest.warns(FutureWarning, match="only_inputs"):
+        (warned,) = specjit.autograd.grad((x * x).sum(), x, only_inputs=False)
+    assert given.tolist() == warned.tolist() == [4.0, 6.0]

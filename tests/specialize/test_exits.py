@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import specjit
+from tests.specialize.agreement import check_same, outcome
 
 W = specjit.tensor(np.random.default_rng(1).uniform(-0.5, 0.5, (4, 4)).astype(np.float32))
 
@@ -117,26 +118,6 @@ def raises_inside(x):
 
 def input_of(steps: int, seed: int) -> specjit.Tensor:
     return specjit.tensor(np.random.default_rng(seed).uniform(-1, 1, (steps, 4)).astype(np.float32))
-
-
-def outcome(function, x):
-    try:
-        return function(x)
-    except Exception as error:
-        return type(error), str(error)
-
-
-def check_same(got, expected) -> None:
-    assert type(got) is type(expected)
-    if isinstance(expected, tuple):
-        assert len(got) == len(expected)
-        for g, e in zip(got, expected):
-            check_same(g, e)
-    elif isinstance(expected, specjit.Tensor):
-        assert got.dtype == expected.dtype
-        np.testing.assert_allclose(got.numpy(), expected.numpy(), rtol=1e-5, atol=1e-6)
-    else:
-        assert got == expected
 
 
 PROGRAMS = [

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import specjit
+from tests.specialize.agreement import check_same, outcome
 
 W = specjit.tensor(np.random.default_rng(1).uniform(-0.5, 0.5, (4, 4)).astype(np.float32))
 
@@ -112,29 +113,6 @@ def assigned_inside_only(x):
 
 def input_of(steps: int) -> specjit.Tensor:
     return specjit.tensor(np.random.default_rng(steps).uniform(-1, 1, (steps, 3, 4)).astype(np.float32))
-
-
-def outcome(function, x):
-    try:
-        return function(x)
-    except Exception as error:
-        return type(error), str(error)
-
-
-def check_same(got, expected) -> None:
-    assert type(got) is type(expected)
-    if isinstance(expected, dict):
-        assert list(got) == list(expected)
-        check_same(list(got.values()), list(expected.values()))
-    elif isinstance(expected, tuple | list):
-        assert len(got) == len(expected)
-        for g, e in zip(got, expected):
-            check_same(g, e)
-    elif isinstance(expected, specjit.Tensor):
-        assert got.dtype == expected.dtype
-        np.testing.assert_allclose(got.numpy(), expected.numpy(), rtol=1e-5, atol=1e-6)
-    else:
-        assert got == expected
 
 
 PROGRAMS = [

@@ -22,10 +22,11 @@ from specjit.ops.records.eager import writable
 from specjit.tensor import inplace, state, storage, tracer
 from specjit.tensor.devices import device
 from specjit.tensor.methods import TensorMethods
+from specjit.tensor.parameter import Parameter
 from specjit.tensor.random import Generator
 from specjit.tensor.recorded import OpNode, OpNodes, edges_of
 from specjit.tensor.tape import node_of
-from specjit.tensor.tensor import Parameter, Tensor, type_of_tensor, wrap, wrap_meta
+from specjit.tensor.tensor import Tensor, type_of_tensor, wrap, wrap_meta
 
 if TYPE_CHECKING:
     from specjit.ops.records.registry import Op

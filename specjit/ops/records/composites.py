@@ -29,7 +29,8 @@ from specjit.ops.records.quiet import quiet
 from specjit.ops.records.registry import defop, publish
 from specjit.ops.records.writes import WRITES_SELF
 from specjit.tensor import state, tracer
-from specjit.tensor.tensor import Parameter, Tensor
+from specjit.tensor.parameter import Parameter
+from specjit.tensor.tensor import Tensor
 
 if TYPE_CHECKING:
     from specjit.ops.records.schema import Param

@@ -32,9 +32,10 @@ from specjit.ops.records.call import (
 from specjit.ops.records.generate_creation import ABSENT, NAMES, creation_path, fill_path, is_creation
 from specjit.ops.records.quiet import QUIET, reset, set_quiet
 from specjit.tensor import inplace, state
+from specjit.tensor.parameter import Parameter
 from specjit.tensor.recorded import KeptIndex, OpNode
 from specjit.tensor.tape import edge
-from specjit.tensor.tensor import Parameter, Tensor, blank
+from specjit.tensor.tensor import Tensor, blank
 
 if TYPE_CHECKING:
     from specjit.ops.records.registry import Op
