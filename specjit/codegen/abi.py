@@ -47,3 +47,8 @@ WHY = {
     Status.KERNEL: "a kernel that gave up",
     Status.ROOM: "a loop with more turns than there is room for",
 }
+
+
+def fits_word(value: int) -> bool:
+    """Whether an int of Python goes into a word: of a frame, of machine code, of a kernel."""
+    return -(1 << 63) <= value < 1 << 63

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from specjit.codegen.abi import fits_word
 from specjit.codegen.schedule.dispatch import SPECIAL
 from specjit.codegen.schedule.numbers import RULES
 from specjit.codegen.vectors.lanes import ITEMSIZE
@@ -98,12 +99,17 @@ def unusable(t: Type) -> str | None:
     return f"is on device {t.device}" if t.device not in (None, "cpu") else None
 
 
+def _unusable_constant(const: object) -> str | None:
+    """Why a constant cannot be in a region: native code keeps ints in words."""
+    if isinstance(const, list | tuple):
+        return next((why for item in const if (why := _unusable_constant(item))), None)
+    return "is an int beyond 64 bits" if isinstance(const, int) and not fits_word(const) else None
+
+
 def _argument(a: Value) -> str | None:
-    if a.is_const:
-        return None
-    if a.node is not None and a.node.op.name in LISTS:
+    if not a.is_const and a.node is not None and a.node.op.name in LISTS:
         return next((why for item in a.node.args if (why := _argument(item))), None)
-    why = unusable(a.type)
+    why = _unusable_constant(a.const) if a.is_const else unusable(a.type)
     return f"an argument {why}" if why else None
 
 
@@ -118,10 +124,10 @@ def _number_op(node: Node) -> str | None:
 
 
 def _structure(node: Node) -> str | None:
-    for value in (*node.args, *node.results, *(p for b in node.blocks for p in b.params)):
-        if value.is_const:
-            continue
-        why = unusable(value.type)
+    made = [*node.results, *(p for b in node.blocks for p in b.params)]
+    passed_on = [o for b in node.blocks for o in b.outputs if o.is_const]
+    for value in (*node.args, *made, *passed_on):
+        why = _unusable_constant(value.const) if value.is_const else unusable(value.type)
         if why:
             return f"a value of the {node.op.name} {why}"
     for block in node.blocks:

@@ -127,6 +127,54 @@ def test_products_for_unlike_outputs_stay_apart_where_gradients_are_recorded(gra
     assert "cat" in [n.op.name for n in run_pass("concat", both, exact=False).walk()]
 
 
+# Two loops that read products of %x.
+ROWS = "(%x: f32[T,1,4], param %u: f32[4,8], param %v: f32[4,8], param %b: f32[8], %h0: f32[1,8], %z: f32[T,1,8])"
+DIRECTIONS = (
+    ROWS
+    + """ {{
+  %n: int<T> = size(%x, 0)
+  %p = matmul(%x, %u)
+  %m = matmul(%x, %v)
+  %q = add(%m, %b)
+  %r = loop %n, True, (%i, %h = %h0) {{ {first}; %k = mul(%h, %s); yield True, %k }}
+  %t = loop %n, True, (%j, %g = %h0) reverse {{ {second}; %l = mul(%g, %a); yield True, %l }}
+  %y = sub(%r, %t)
+  return %y
+}}"""
+)
+ROW_OF_P, ROW_OF_Q = "%s = select(%p, 0, %i)", "%a = select(%q, 0, %j)"
+
+
+def test_products_that_loops_of_their_own_read_row_by_row_stay_apart():
+    """Each loop can run its own product ahead; also where elementwise work on all rows comes between."""
+    text = DIRECTIONS.format(first=ROW_OF_P, second=ROW_OF_Q)
+    check_unchanged("concat", text, exact=False)
+    (fact,) = passes.run_pipeline(graph_of(text), (by_name("concat"),)).facts
+    assert "no joining of 2 products" in fact.message
+    assert "ahead of its turns" in fact.message
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        pytest.param(
+            "%o = select(%p, 0, %i); %c = select(%q, 0, %i); %s = add(%o, %c)",
+            "%a = select(%z, 0, %j)",
+            id="one loop reads rows of both",
+        ),
+        pytest.param("%s = sum(%p, [0])", "%a = sum(%q, [0])", id="every turn reads all rows"),
+        pytest.param(
+            "%o = select(%p, 0, %i); %c = select(%q, 0, %i); %s = add(%o, %c)",
+            "%d = select(%p, 0, %j); %e = select(%q, 0, %j); %a = add(%d, %e)",
+            id="both loops read rows of both",
+        ),
+    ],
+)
+def test_products_without_a_loop_of_their_own_join(first, second):
+    graph = run_pass("concat", DIRECTIONS.format(first=first, second=second), exact=False)
+    assert [n.op.name for n in graph.walk()].count("matmul") == 1
+
+
 def test_results_that_the_caller_gets_stay_apart():
     text = "(%x: f32[B,8], param %u: f32[8,8], param %v: f32[8,8]) {{ %a = matmul(%x, %u); %b = matmul(%x, %v); {} }}"
     check_unchanged("concat", text.format("return %a, %b"), exact=False)

@@ -225,6 +225,11 @@ CASES = {
             GATES + " { %a = matmul(%x, %u); %b = matmul(%x, %w); %c = sub(%a, %b); return %c }",
             GATES + " { %a = matmul(%x, %u); %b = matmul(%x, %v); return %a, %b }",
             GATES + " { %a = matmul(%x, %u); %1 = neg_(%x); %b = matmul(%x, %v); %c = sub(%a, %b); return %c }",
+            GATES
+            + """ { %a = matmul(%x, %u); %b = matmul(%x, %v); %n: int<B> = size(%x, 0); %h = zeros([8])
+              %c = loop %n, True, (%i, %d = %h) { %e = select(%a, 0, %i); %f = add(%d, %e); yield True, %f }
+              %o = loop %n, True, (%j, %p = %h) { %q = select(%b, 0, %j); %r = add(%p, %q); yield True, %r }
+              %s = sub(%c, %o); return %s }""",
         ],
         exact=False,
     ),

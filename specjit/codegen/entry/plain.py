@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from specjit.codegen.abi import BUDGET, PC, Status
+from specjit.codegen.abi import BUDGET, PC, Status, fits_word
 from specjit.codegen.entry.guard_table import (
     ArrayGuard,
     DimMode,
@@ -67,7 +67,7 @@ def _passes_scalar(record: ScalarGuard, value: Any, frame: Words) -> bool:
     if not exact:
         return False
     word = float_bits(value) if record.kind is Kind.FLOAT else int(value)
-    if not -(1 << 63) <= word < 1 << 63:
+    if not fits_word(word):
         return False
     if record.value is not None:
         return word == (float_bits(record.value) if record.kind is Kind.FLOAT else record.value)

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from specjit.codegen.kernels.spec import Access, Arg, DrawSpec, Extent, Inst, LoopSpec, PickSpec, ScanSpec, Store
-from specjit.codegen.schedule.errors import NotSchedulable
+from specjit.codegen.schedule.errors import NotSchedulable, in_word
 from specjit.codegen.schedule.fit import compose
 from specjit.codegen.schedule.group import Group, axes_used, new_axes, weight
 from specjit.codegen.schedule.index import KAPPA, Axis, IMap, Index, decode
@@ -189,6 +189,8 @@ class Body:
 
     def number(self, s: Scalar, dtype: str) -> int:
         if isinstance(s.value, bool | int | float):
+            if isinstance(s.value, int):
+                in_word(s.value)
             return self.add(Inst("const", dtype, value=s.value))  # type: ignore[arg-type]
         if s.kind == "float":
             own = dtype if dtype in ("f32", "f64") else "f64"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from specjit.codegen.abi import fits_word
 from specjit.ir.graph import Location
 
 
@@ -12,3 +13,10 @@ class NotSchedulable(Exception):
         super().__init__(reason)
         self.reason = reason
         self.loc = loc
+
+
+def in_word(value: int) -> int:
+    """`value`; what is computed from constants here may outgrow 64 bits though each of them fits."""
+    if not fits_word(value):
+        raise NotSchedulable(f"the int {value} is beyond 64 bits")
+    return value

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from specjit.codegen.abi import FIRST_FREE, SELF
 from specjit.codegen.machine.instructions import float_bits
+from specjit.codegen.schedule.errors import in_word
 from specjit.codegen.schedule.model import Pointer, Reg, Scalar, Storage
 from specjit.codegen.schedule.steps import Addr, LoopStep
 from specjit.ir.dims import Poly, Size
@@ -71,7 +72,7 @@ class Values:
         return self.next_slot - 1
 
     def constant(self, value: int | float) -> int:
-        bits = float_bits(value) if isinstance(value, float) else int(value)
+        bits = float_bits(value) if isinstance(value, float) else in_word(int(value))
         if bits not in self.constants:
             self.constants[bits] = self.fresh(f"={value}")
             self.presets[self.constants[bits]] = bits
@@ -83,6 +84,9 @@ class Values:
     # instructions
 
     def emit(self, name: str, *words: Word, scope: Scope | None = None) -> None:
+        for word in words:
+            if isinstance(word, int):
+                in_word(word)
         (scope or self.scopes[-1]).lines.append((name, words))
 
     def place(self, label: Label) -> None:
