@@ -16,7 +16,18 @@ from specjit.capture import elements, merge
 from specjit.capture.frame import Frame
 from specjit.capture.merge import BROKE, CONTINUED, DEAD, RETURN_VALUE, RETURNED
 from specjit.capture.scope import assigned
-from specjit.capture.values import Abstract, Ran, TupleOf, Unbound, Value, const, same_abstract, type_of_abstract, widen
+from specjit.capture.values import (
+    Abstract,
+    Cell,
+    Ran,
+    TupleOf,
+    Unbound,
+    Value,
+    const,
+    same_abstract,
+    type_of_abstract,
+    widen,
+)
 from specjit.ir.constants import UNBOUND, same
 from specjit.ir.graph import Block, Node, replace_uses, uses
 from specjit.ir.structure import make_loop
@@ -212,7 +223,8 @@ class Loop:
             elements.merged(f.session, r, [self.params[k][0]])
         for k, other in shared.items():
             results[self.params[k][0]] = other if isinstance(other, Ran) else results[self.params[other][0]]
-        env = {n: a for n, a in self.env.items() if n.removesuffix(" bound?") not in assigned(self.s)}
+        gone = assigned(self.s)  # but for what lives in a cell, which stays the variable's place
+        env = {n: a for n, a in self.env.items() if isinstance(a, Cell) or n.removesuffix(" bound?") not in gone}
         for name in self.names:
             env[name] = self.after(self.template[name], results)
             if name in merge.FLAGS:

@@ -17,6 +17,7 @@ from specjit.ops.records.grads import sum_to
 from specjit.ops.records.lowering import composite, pointwise
 from specjit.ops.records.quiet import quiet
 from specjit.ops.records.registry import defop
+from specjit.tensor.methods import TensorMethods
 from specjit.tensor.promotion import common
 
 
@@ -225,7 +226,8 @@ def _clamp_composite(x: Any, low: Any, high: Any) -> Any:
     def bound(b: Any) -> Any:
         from specjit.ops.creation import full
 
-        return full((), b, dtype=x.dtype) if isinstance(b, (int, float)) else b
+        # A number may be known at run time only, so what is no tensor is one.
+        return b if isinstance(b, TensorMethods) else full((), b, dtype=x.dtype)
 
     out = x
     if low is not None:

@@ -40,6 +40,15 @@ def scaled(x: Any, n: int) -> Any:
     return (x * n + 1).tanh()
 
 
+def bounded(x: Any, n: int) -> Any:
+    """Numbers that kernels take as operands are computed as exactly as those that the machine keeps."""
+    return x.clamp(-n, n + 1) * 2 + x
+
+
+def bounded_by_a_choice(x: Any, n: int) -> Any:
+    return (x.clamp(-n if n > 0 else n, abs(n)) + 1).tanh()
+
+
 def listed(x: Any, n: int) -> Any:
     numbers = [n, 1, 2]
     for i in range(3):
@@ -101,7 +110,7 @@ def same(fn: Any, calls: list[int], **options: Any) -> Any:
 
 @pytest.mark.parametrize("dynamic", ["auto", True])
 @pytest.mark.parametrize("big", BEYOND + WITHIN)
-@pytest.mark.parametrize("fn", [carried, replaced, chosen, scaled, listed, grown])
+@pytest.mark.parametrize("fn", [carried, replaced, chosen, scaled, bounded, bounded_by_a_choice, listed, grown])
 def test_arguments(fn, big, dynamic) -> None:
     same(fn, [big], dynamic=dynamic)
     same(fn, [1, 2, 3, big, 1, -big], dynamic=dynamic)

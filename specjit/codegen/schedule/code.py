@@ -11,11 +11,10 @@ from __future__ import annotations
 
 from specjit.codegen.abi import WORKSPACE
 from specjit.codegen.schedule.memory import ALIGNMENT, MemoryPlan
-from specjit.codegen.schedule.model import Reg, Scalar, Storage
+from specjit.codegen.schedule.model import Reg, Storage
 from specjit.codegen.schedule.placement import Bound
 from specjit.codegen.schedule.steps import Addr, Call, Do, IfStep, LoopStep, Move, Require, Step
 from specjit.codegen.schedule.values import Kernel, Label, Line, Scope, Values
-from specjit.ir.dims import Poly
 
 HUGE = 1 << 62  # turns of a loop without a count
 
@@ -77,7 +76,7 @@ class Code(Values):
     def steps(self, steps: list[Step]) -> None:
         for step in steps:
             if isinstance(step, Call):
-                words = [self.address(o) if isinstance(o, Addr) else self.operand(o) for o in step.operands]
+                words = [self.address(o) if isinstance(o, Addr) else self.checked(o) for o in step.operands]
                 self.emit("CALL", Kernel(self.kernel_numbers[step]), *words)
                 for o in step.operands:
                     if isinstance(o, Addr) and isinstance(o.base, Reg):
@@ -92,13 +91,6 @@ class Code(Values):
                 self.loop(step)
             else:
                 self.branch(step)
-
-    def operand(self, s: Scalar) -> int:
-        return (
-            self.size(s.value)
-            if isinstance(s.value, Poly) or (s.kind == "int" and isinstance(s.value, int))
-            else self.checked(s)
-        )
 
     def do(self, step: Do) -> None:
         args = [self.checked(a) for a in step.args]

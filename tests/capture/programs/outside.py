@@ -110,6 +110,37 @@ def deletes_items_and_names(xs, i):
 
 
 @prog((3,), (0,))
+def nonlocal_changed_in_a_loop(n):
+    total, last = 1, None
+
+    def double():
+        nonlocal total
+        total *= 2
+
+    for k in range(n):
+        total += k
+        last = k
+    while total < 5:
+        total = total + 1
+    before = total
+    double()
+    return before, total, last
+
+
+@prog((3,), (0,))
+def nonlocal_of_a_function_that_is_never_made(n):
+    for k in range(n):
+        n += k
+    if False:
+
+        def unused():
+            nonlocal n
+            n = 0
+
+    return n
+
+
+@prog((3,), (0,))
 def nonlocal_and_try(n):
     state = "start"
 
