@@ -90,7 +90,8 @@ class Traced:
             try:
                 return self._run(*args) if self._root is None else self._run(self._root, *args)
             except GuardFailed as error:
-                return self._miss(f"a tensor's value: {error}", _location(error.place), args)
+                missed, place = f"a tensor's value: {error}", _location(error.place)
+            return self._miss(missed, place, args)  # behind the handler: what the original raises has no context
         if failed is None:
             return self._miss("no code", None, args)
         return self._miss(failed.guard.missed(failed.actual(args)), self._origin, args)

@@ -219,3 +219,13 @@ def test_strict_errors_say_where_and_a_way_out(args, line, what) -> None:
     expected = f"{__file__}:{decides.__code__.co_firstlineno + line}:1: the trace does not cover this call: {what}"
     assert first == expected
     assert way_out.strip().startswith("trace again with inputs like these, leave strict=True out")
+
+
+def test_what_the_original_raises_after_a_guard_has_no_context() -> None:
+    def program(x):
+        return x * 2 if x.sum() > 0 else [x][1]
+
+    traced = jit.trace(program, (A,))
+    with pytest.raises(IndexError) as caught:
+        traced(-A)
+    assert caught.value.__context__ is None
